@@ -1,0 +1,15 @@
+"""The verbs as typed functions.
+
+Example:
+    >>> from adapterstilts.api import Options, compose, evaluate, train_adapter
+    >>> options = Options(data_dir="download")
+    >>> squad = train_adapter("squad_v1", options)  # doctest: +SKIP
+    >>> tuned = compose("tydiqa", "sequential", [squad.id], options)  # doctest: +SKIP
+    >>> evaluate(tuned.id, "tydiqa", ["sw", "fi"], options)[0].scores  # doctest: +SKIP
+"""
+
+from adapterstilts.api.evaluation import Evaluation, evaluate, predict, predicted_kind
+from adapterstilts.api.options import Options
+from adapterstilts.api.training import compose, train_adapter
+
+__all__ = ["Evaluation", "Options", "compose", "evaluate", "predict", "predicted_kind", "train_adapter"]

@@ -1,0 +1,243 @@
+"""Evaluation verbs: a finished run on a target's languages, and on text without labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.api.options import Options
+from adapterstilts.data.rows import RetrievalRow, Row
+from adapterstilts.data.source import Loaded, Where, available, load
+from adapterstilts.errors import AdapterError, ConfigError, MissingDataError, unknown
+from adapterstilts.job import EvalJob
+from adapterstilts.kinds import default_encoding, kind_of
+from adapterstilts.kinds.base import Encoding, Prediction
+from adapterstilts.model.backbone import BackboneFiles, locate
+from adapterstilts.model.language import digest_of, language_adapter
+from adapterstilts.run.assemble import restore
+from adapterstilts.run.device import resolve_precision
+from adapterstilts.run.evaluate import Model
+from adapterstilts.run.evaluate import evaluate as evaluate_rows
+from adapterstilts.run.evaluate import predict as predict_rows
+from adapterstilts.run.fit import fresh_host
+from adapterstilts.store import Run, Store, write_predictions
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.spec import KindName, Split, Task
+from adapterstilts.values import canonical
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One run on one target: a stored result per language.
+
+    Attributes:
+        task: the target's name.
+        metric: name of its headline metric.
+        split: which split was scored.
+        runs: language -> stored result; its `metrics["score"]` is the headline metric in percent.
+    """
+
+    task: str
+    metric: str
+    split: str
+    runs: Mapping[str, Run]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """Language -> headline metric, percent."""
+        return {language: float(run.metrics["score"]) for language, run in self.runs.items()}
+
+    @property
+    def mean_of_others(self) -> float | None:
+        """Mean over all languages but English; None where there is none."""
+        others = [score for language, score in self.scores.items() if language != "en"]
+        return sum(others) / len(others) if others else None
+
+    @property
+    def transfer_gap(self) -> float | None:
+        """English minus the mean of the others, in points (Hu et al. 2020); None without both."""
+        if "en" not in self.scores or self.mean_of_others is None:
+            return None
+        return self.scores["en"] - self.mean_of_others
+
+
+def evaluate(
+    run: str,
+    task: str | None = None,
+    languages: Sequence[str] = (),
+    options: Options | None = None,
+    split: Split | None = None,
+) -> list[Evaluation]:
+    """Evaluates a finished run zero-shot; what the store has is not computed again.
+
+    Args:
+        run: run id, unique prefix of one, or a run's folder.
+        task: the target; by default every target that the run's training task trains.
+        languages: ISO codes; by default all that are at hand.
+        split: "test" or "dev"; by default the one at hand for more languages, test if equal.
+
+    Returns:
+        One evaluation per target.
+
+    Raises:
+        ConfigError: an unknown language, or a target that the run's head does not fit.
+        MissingDataError: no evaluation data is at hand.
+    """
+    options = options or Options()
+    store = Store(options.store)
+    found = store.find(run)
+    targets = [registry.get(task)] if task else _targets_of(found)
+    return [_evaluate_target(store, found, target, tuple(languages), split, options) for target in targets]
+
+
+def _targets_of(run: Run) -> list[Task]:
+    trained = run.job["task"]
+    tasks = registry.all_tasks().values()
+    targets = [each for each in tasks if each.role != "intermediate" and trained in (each.trained_on, each.name)]
+    if not targets:
+        raise ConfigError(f"{run.id} is of '{trained}', which trains no target: name one with --task")
+    return targets
+
+
+def _check_fit(run: Run, target: Task) -> None:
+    """Refuses a target that the run's head cannot answer."""
+    trained = registry.get(str(run.job["task"]))
+    if target.kind == "retrieval" or (trained.kind, trained.labels) == (target.kind, target.labels):
+        return
+    raise ConfigError(
+        f"{run.id} was trained on {trained.name} ({trained.kind}), which has no head for {target.name} "
+        f"({target.kind}): transfer it first (adapterstilts sequential {target.name} {run.id})"
+    )
+
+
+def _evaluate_target(
+    store: Store, run: Run, target: Task, languages: tuple[str, ...], split: Split | None, options: Options
+) -> Evaluation:
+    _check_fit(run, target)
+    where = options.where(options.eval_file)
+    chosen, wanted = _split_and_languages(target, where, languages, split)
+    files = locate(_backbone_of(run, options), options.revision)
+    if files.fingerprint != run.job["backbone"]:
+        raise AdapterError(f"{run.id} was trained on another backbone than {files.name}: name it with --backbone")
+    settings = {**_own_encoding(run, target), **options.encoding}
+    encoding = default_encoding(target.kind, settings)
+    precision = resolve_precision(str(options.recipe.get("precision", "auto")))
+    runs = {}
+    for language in wanted:
+        loaded = load(target, chosen, language, where, options.limit, options.seed)
+        adapter = language_adapter(options.language_adapter, language)
+        job = EvalJob(
+            run=run.key,
+            task=target.name,
+            task_version=target.version,
+            split=chosen,
+            language=language,
+            backbone=files.fingerprint,
+            data=loaded.fingerprint,
+            encoding=encoding.model_dump(mode="json"),
+            precision=precision,
+            language_adapter=digest_of(adapter),
+        )
+        runs[language] = store.get(job.key) or _evaluate_one(
+            store, job, run, _Scene(target, files, encoding, adapter, loaded)
+        )
+    return Evaluation(target.name, target.metric, chosen, runs)
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What one evaluation needs beside its job."""
+
+    task: Task
+    files: BackboneFiles
+    encoding: Encoding
+    language: Path | None
+    loaded: Loaded
+
+
+def _evaluate_one(store: Store, job: EvalJob, run: Run, scene: _Scene) -> Run:
+    with store.work(job) as work:
+        if work.finished:
+            return work.finished
+        model = _model(run, scene.task, scene.files, scene.encoding, job.precision, scene.language)
+        metrics, predictions = evaluate_rows(model, scene.loaded.rows, job.language)
+        out = work.folder / "out"
+        out.mkdir(parents=True, exist_ok=True)
+        write_predictions(out / "predictions.parquet", predictions)
+        (out / "origin.json").write_text(canonical(dict(scene.loaded.origin)) + "\n", encoding="utf-8")
+        return work.publish({**metrics, "examples": len(predictions)})
+
+
+def _model(
+    run: Run, task: Task, files: BackboneFiles, encoding: Encoding, precision: str, language: Path | None
+) -> Model:
+    """The run, loaded and active."""
+    host = fresh_host(files)
+    setup = restore(host, run.path, language)
+    kind = kind_of(task)
+    if kind.head(task) is None:
+        setup = replace(setup, head=None)
+        host.activate(setup, train=False)
+    return Model(host, setup, kind, task, encoding, "bf16" if precision == "bf16" else "fp32")
+
+
+def _split_and_languages(
+    target: Task, where: Where, languages: tuple[str, ...], split: Split | None
+) -> tuple[Split, tuple[str, ...]]:
+    """Which split and languages are evaluated: what was asked for, else what is at hand."""
+    for language in languages:
+        if language not in target.languages:
+            raise unknown(f"language of {target.name}", language, target.languages)
+    at_hand = {each: available(target, each, where) for each in (("test", "dev") if split is None else (split,))}
+    wanted = {each: [code for code in found if not languages or code in languages] for each, found in at_hand.items()}
+    chosen = max(wanted, key=lambda each: len(wanted[each]))
+    found = languages or tuple(sorted(wanted[chosen], key=lambda code: (code != "en", code)))
+    if not found:
+        raise MissingDataError(f"no evaluation data of {target.name} is at hand. {target.obtain}")
+    return chosen, found
+
+
+def _backbone_of(run: Run, options: Options) -> str:
+    """The backbone that was asked for, else the one the run was trained on."""
+    if "backbone" in options.model_fields_set:
+        return options.backbone
+    origin = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))
+    return str(origin["backbone"]["name"])
+
+
+def _own_encoding(run: Run, target: Task) -> dict[str, Any]:
+    """The encoding that the run was trained with, for targets of the same kind."""
+    trained = registry.get(str(run.job["task"]))
+    return dict(run.job["encoding"]) if trained.kind == target.kind else {}
+
+
+def predicted_kind(run: str, options: Options | None = None) -> KindName:
+    """What kind of task a run predicts; retrieval for a bare backbone or a merged adapter."""
+    found = Store((options or Options()).store).find(run)
+    return registry.get(str(found.job["task"])).kind
+
+
+def predict(
+    run: str, rows: Sequence[Row], options: Options | None = None, language: str = "en"
+) -> list[Prediction]:
+    """Predictions of a finished run for rows without labels, in row order.
+
+    Args:
+        run: run id, unique prefix of one, or a run's folder.
+        rows: canonical rows (`adapterstilts.data.rows`) of the kind that the run predicts; retrieval
+            rows (queries, then candidates) fit any run and give one prediction per query.
+        language: which language adapter is used, if the run has one.
+    """
+    options = options or Options()
+    found = Store(options.store).find(run)
+    task = registry.get(str(found.job["task"]))
+    if isinstance(rows[0], RetrievalRow):
+        task = registry.get("tatoeba")
+    files = locate(_backbone_of(found, options), options.revision)
+    encoding = default_encoding(task.kind, {**_own_encoding(found, task), **options.encoding})
+    precision = resolve_precision(str(options.recipe.get("precision", "auto")))
+    adapter = language_adapter(options.language_adapter, language)
+    return predict_rows(_model(found, task, files, encoding, precision, adapter), rows)

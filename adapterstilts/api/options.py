@@ -1,0 +1,54 @@
+"""Everything that a verb can be told besides what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from adapterstilts.data.source import Where
+from adapterstilts.values import Value
+
+
+class Options(Value):
+    """Everything a verb can be told besides what it is about.
+
+    Attributes:
+        backbone, revision: a name (`adapterstilts backbones`), a Hub id or a folder; its commit or tag.
+        config, adapter: an adapter config's name or YAML file (seq_bn, or the sources' own where the
+            target adapter starts from them), and settings over it.
+        recipe, encoding: settings over the kind's defaults; unknown keys are errors.
+        train_file, eval_file: files in the release's form; may hold `{lang}` and end in `#first-last`,
+            counting rows from 1. For training, `eval_file` is the English development data.
+        data_dir: a folder in XTREME's layout; the environment's ADAPTERSTILTS_DATA by default.
+        source: where data may come from.
+        data_revision: commit or tag of a Hub dataset.
+        limit: a seeded subsample of that many rows.
+        seed: of everything that is random.
+        language_adapter: a MAD-X adapter (folder or Hub id) below everything; may hold `{lang}`, which
+            is "en" in training and the evaluated language in evaluation.
+        store: the folder of results.
+        checkpoint_minutes, checkpoint_steps: how often an unfinished training is saved.
+    """
+
+    backbone: str = "me5-small"
+    revision: str | None = None
+    config: str | None = None
+    adapter: Mapping[str, Any] = {}
+    recipe: Mapping[str, Any] = {}
+    encoding: Mapping[str, Any] = {}
+    train_file: str | None = None
+    eval_file: str | None = None
+    data_dir: Path | None = None
+    source: Literal["auto", "folder", "hub", "bundled"] = "auto"
+    data_revision: str | None = None
+    limit: int | None = None
+    seed: int = 1
+    language_adapter: str | None = None
+    store: Path = Path("checkpoints")
+    checkpoint_minutes: float = 5.0
+    checkpoint_steps: int | None = None
+
+    def where(self, file: str | None) -> Where:
+        """Where rows are looked for, an explicit file first."""
+        return Where(data_dir=self.data_dir, file=file, source=self.source, revision=self.data_revision)

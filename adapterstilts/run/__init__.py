@@ -1,0 +1,1 @@
+"""Training and evaluating: one loop each, for every kind of task."""

@@ -1,0 +1,151 @@
+"""Puts adapters, fusion and head into a host: to train a composition, or to restore a finished run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.composition import Composition
+from adapterstilts.errors import AdapterError
+from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.model.configs import AdapterSpec
+from adapterstilts.model.host import Host
+from adapterstilts.model.setup import Setup
+from adapterstilts.store import link
+
+LANGUAGE = "language"  # the name that a language adapter has in every host
+
+
+@dataclass(frozen=True)
+class Source:
+    """An adapter that a composition starts from.
+
+    Attributes:
+        key: of its run, or the digest of its folder's weight file.
+        name: what it is called inside the host.
+        folder: its files.
+    """
+
+    key: str
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a composition is made of.
+
+    Attributes:
+        head: None where nothing is predicted (retrieval).
+        language: folder of the frozen adapter below everything, or None.
+        target: name of the adapter on top; None leaves the backbone as it is.
+    """
+
+    composition: Composition
+    sources: Sequence[Source]
+    spec: AdapterSpec
+    head: HeadSpec | None
+    language: Path | None
+    target: str | None
+    seed: int
+
+
+def build(host: Host, parts: Parts) -> Setup:
+    """Loads the sources, makes what is new, and returns what is to be activated."""
+    names = tuple(source.name for source in parts.sources)
+    for source in parts.sources:
+        host.load_adapter(source.folder, source.name)
+    if parts.language:
+        host.load_adapter(parts.language, LANGUAGE)
+    setup = _compose(host, parts, names)
+    if setup.head and parts.head:
+        host.add_head(setup.head, parts.head, parts.seed)
+    return setup
+
+
+def _compose(host: Host, parts: Parts, names: tuple[str, ...]) -> Setup:
+    language = LANGUAGE if parts.language else None
+    head = parts.target if parts.head else None
+    if parts.composition.fuses:
+        host.add_fusion(names, parts.seed)
+        return Setup(language=language, fused=names, head=head)
+    if parts.target and parts.composition.start:
+        host.average(parts.target, names, parts.composition.start)
+    elif parts.target:
+        host.add_adapter(parts.target, parts.spec, parts.seed)
+    below = names if parts.composition.stacks else ()
+    return Setup(language=language, below=below, target=parts.target, head=head)
+
+
+def save(host: Host, setup: Setup, parts: Parts, folder: Path) -> None:
+    """Writes all that `restore` needs; adapters that did not train are linked, not copied."""
+    own = [] if setup.target is None else [setup.target]
+    for name in own:
+        host.save_adapter(name, folder / "adapters" / name)
+    frozen = {source.name: source.folder for source in parts.sources if source.name in setup.below + setup.fused}
+    if parts.language:
+        frozen[LANGUAGE] = parts.language
+    for name, source in frozen.items():
+        for file in sorted(path for path in source.iterdir() if path.is_file()):
+            link(file, folder / "adapters" / name / file.name)
+    if setup.fused:
+        host.save_fusion(setup.fused, folder / "fusion")
+    if setup.head:
+        host.save_head(setup.head, folder / "head")
+    described: dict[str, Any] = {"setup": asdict(setup), "head": parts.head and asdict(parts.head)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "setup.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def read_setup(folder: Path) -> tuple[Setup, HeadSpec | None]:
+    """The setup and head of a run's folder.
+
+    Raises:
+        AdapterError: it is not the folder of a trained run.
+    """
+    path = folder / "setup.json"
+    if not path.is_file():
+        raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
+    described = json.loads(path.read_text(encoding="utf-8"))
+    setup = {name: tuple(v) if isinstance(v, list) else v for name, v in described["setup"].items()}
+    head = described["head"]
+    return Setup(**setup), HeadSpec(head["kind"], tuple(head["labels"])) if head else None
+
+
+def restore(host: Host, folder: Path, language: Path | None = None) -> Setup:
+    """Loads a finished run into the host and activates it for evaluation.
+
+    Args:
+        language: language adapter to put in place of the one the run was trained with.
+    """
+    setup, head = read_setup(folder)
+    if language and not setup.language:
+        raise AdapterError(
+            "this run was trained without a language adapter, so none can be exchanged in: "
+            "train it with --language-adapter first"
+        )
+    for name in dict.fromkeys((*setup.below, *setup.fused, *filter(None, [setup.language, setup.target]))):
+        own = folder / "adapters" / name
+        host.load_adapter(language if language and name == setup.language else own, name)
+    if setup.fused:
+        host.load_fusion(folder / "fusion", setup.fused)
+    if setup.head and head:
+        host.load_head(folder / "head", setup.head, head)
+    host.activate(setup, train=False)
+    return setup
+
+
+def as_source(key: str, task: str, folder: Path) -> Source:
+    """The adapter of a finished run, to build on.
+
+    Raises:
+        AdapterError: the run is a stack, a fusion or a bare backbone, not one adapter.
+    """
+    setup, _ = read_setup(folder)
+    if setup.target is None or setup.below:
+        what = "a fusion" if setup.fused else "a stack" if setup.below else "the bare backbone"
+        raise AdapterError(f"{folder.name} is {what}, not one adapter: give the runs it was made of")
+    return Source(key, f"{task}_{key[:8]}", folder / "adapters" / setup.target)

@@ -1,0 +1,54 @@
+"""Where tensors live and in which precision they are computed."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+
+from adapterstilts.errors import ConfigError
+
+Precision = Literal["fp32", "bf16"]
+
+
+@cache
+def accelerator() -> Accelerator:
+    """One per process: it shares global state, so a second one would not be independent."""
+    return Accelerator()
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bf16; emulating it is slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        flags = torch.cpu.get_capabilities()
+        return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("bf16"))
+    return False
+
+
+def resolve_precision(wanted: str) -> Precision:
+    """The precision that "auto" stands for here.
+
+    Raises:
+        ConfigError: bf16 is asked for on a device that cannot run it.
+    """
+    device = accelerator().device
+    if wanted == "auto":
+        return "bf16" if computes_bf16(device) else "fp32"
+    if wanted == "bf16":
+        if device.type == "mps":
+            raise ConfigError("precision bf16 is not available on this device: use fp32 or auto")
+        return "bf16"
+    return "fp32"
+
+
+def autocast(precision: Precision) -> AbstractContextManager[object]:
+    """bf16 autocast on the current device, or nothing."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(accelerator().device.type, dtype=torch.bfloat16)

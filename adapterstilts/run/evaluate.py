@@ -1,0 +1,80 @@
+"""Forward passes over one language's features, for every kind: predict, decode, score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from adapterstilts.data.rows import Row
+from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Metrics, Prediction
+from adapterstilts.kinds.retrieval import pool
+from adapterstilts.model.host import Host
+from adapterstilts.model.setup import Setup
+from adapterstilts.run.batches import sorted_batches
+from adapterstilts.run.device import Precision, accelerator, autocast
+from adapterstilts.run.progress import track
+from adapterstilts.tasks.spec import Task
+
+TOKENS_PER_BATCH = 8192  # padded subwords of one forward pass
+
+
+@dataclass(frozen=True)
+class Model:
+    """A host with the composition that is active in it, and how it computes."""
+
+    host: Host
+    setup: Setup
+    kind: Kind
+    task: Task
+    encoding: Encoding
+    precision: Precision
+
+
+def to_device(batch: Batch) -> Batch:
+    """The batch on the accelerator's device."""
+    device = accelerator().device
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def outputs(model: Model, features: Sequence[Feature], title: str = "predicting") -> list[Floats]:
+    """What the model says of each feature, in feature order: logits, or one embedding [H].
+
+    Batches are sorted by length; the result does not depend on the order of the features.
+    """
+    host, tokenizer = model.host, model.host.tokenizer
+    lengths = [feature.length for feature in features]
+    batches = sorted_batches(lengths, TOKENS_PER_BATCH, [len(feature.ids) for feature in features])
+    found: list[Floats] = [np.empty(0, np.float32)] * len(features)
+    host.model.eval()
+    host.training_attention(False)
+    with torch.inference_mode(), autocast(model.precision):
+        for indices in track(batches, title, len(features)):
+            chosen = [features[n] for n in indices]
+            batch = to_device(model.kind.collate(chosen, tokenizer.pad_token_id))
+            if model.setup.head is None:
+                hidden = host.hidden(batch, model.encoding.layer).float()
+                special = torch.tensor(tokenizer.all_special_ids, device=hidden.device)
+                pooled = pool(hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling)
+                values: list[Floats] = list(pooled.cpu().numpy())
+            else:
+                logits = host.forward(batch, model.setup.head).float()
+                values = model.kind.split(logits, chosen)
+            for index, value in zip(indices, values, strict=True):
+                found[index] = value
+    return found
+
+
+def predict(model: Model, rows: Sequence[Row], title: str = "predicting") -> list[Prediction]:
+    """One prediction per row (retrieval: per query)."""
+    features = model.kind.encode(rows, model.task, model.host.tokenizer, model.encoding)
+    found = outputs(model, features, title)
+    return model.kind.decode(found, features, rows, model.task, model.encoding)
+
+
+def evaluate(model: Model, rows: Sequence[Row], language: str) -> tuple[Metrics, list[Prediction]]:
+    """Predictions for the rows and their metrics, in percent."""
+    predictions = predict(model, rows, f"{model.task.name} {language}")
+    return model.kind.score(predictions, rows, model.task, language), predictions

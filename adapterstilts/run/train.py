@@ -1,0 +1,284 @@
+"""The training loop: one for every kind and every composition, exact across interruptions."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from adapterstilts.data.rows import Row
+from adapterstilts.errors import DataError, StiltsError
+from adapterstilts.kinds.base import Feature
+from adapterstilts.recipe import Recipe
+from adapterstilts.run import checkpoint
+from adapterstilts.run.batches import epoch_batches
+from adapterstilts.run.checkpoint import State
+from adapterstilts.run.device import accelerator, autocast
+from adapterstilts.run.evaluate import Model, evaluate, to_device
+from adapterstilts.run.progress import Bar, bar, say
+
+LOG_EVERY = 10  # optimizer steps
+
+
+@dataclass(frozen=True)
+class Saving:
+    """How often a checkpoint is written; it does not change the result.
+
+    Attributes:
+        minutes: between checkpoints; a checkpoint is also written when training is interrupted.
+        steps: optimizer steps between checkpoints, or None.
+    """
+
+    minutes: float = 5.0
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Course:
+    """All that one training needs beside the model: data, hyperparameters, seed, and its folder.
+
+    Attributes:
+        features: of the training rows.
+        dev: English development rows; empty keeps the last step.
+        folder: working folder that outlives a kill; holds the checkpoint and `out/log.jsonl`.
+    """
+
+    features: Sequence[Feature]
+    dev: Sequence[Row]
+    recipe: Recipe
+    seed: int
+    folder: Path
+    saving: Saving = Saving()
+
+    @property
+    def per_epoch(self) -> int:
+        """Optimizer steps of one pass over the data."""
+        return math.ceil(len(self.features) / self.recipe.batch_size)
+
+    @property
+    def total(self) -> int:
+        """Optimizer steps in all."""
+        steps = max(1, math.ceil(self.recipe.epochs * self.per_epoch))
+        return min(steps, self.recipe.max_steps or steps)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by a signal after it had written a checkpoint."""
+
+
+def train(model: Model, course: Course) -> dict[str, Any]:
+    """Trains what the active setup trains; leaves the best step's parameters in the model.
+
+    The same course ends with the same bytes however often it was interrupted: data order, learning
+    rate and random numbers are functions of the seed and the step.
+
+    Returns:
+        `steps`, `best_step`, and `dev`, the best step's development metrics (where there is dev data).
+
+    Raises:
+        DataError: there is nothing to train on.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
+        StiltsError: the loss is not finite.
+    """
+    if not course.features:
+        raise DataError("there are no training examples")
+    model.host.model.to(accelerator().device)
+    parameters = model.host.trainable()
+    optimizer = torch.optim.AdamW(parameters.values(), weight_decay=course.recipe.weight_decay)
+    path = course.folder / "checkpoint.safetensors"
+    state = checkpoint.load(path, parameters, optimizer)
+    log = Log(course.folder / "out" / "log.jsonl", state.step)
+    if state.step:
+        say(f"going on from step {state.step} of {course.total}")
+    with bar(f"training {model.task.name}", course.total, state.step) as shown, _until_signal() as stop:
+        saved = time.monotonic()
+        for step, indices in _steps(course, state.step):
+            if _patience_is_over(state, course.recipe):
+                break
+            began = time.monotonic()
+            loss, examples = _step(model, course, (step, indices), parameters, optimizer)
+            state.step = step + 1
+            log.step(state.step, loss, examples / (time.monotonic() - began), course, shown)
+            if _dev_is_due(state.step, course):
+                _measure(model, course, state, parameters, log)
+            due = course.saving.steps and state.step % course.saving.steps == 0
+            if stop or due or time.monotonic() - saved > 60 * course.saving.minutes:
+                checkpoint.save(path, state, parameters, optimizer)
+                saved = time.monotonic()
+            if stop:
+                raise Interrupted(f"stopped at step {state.step} of {course.total}")
+    return _finish(state, parameters, log)
+
+
+def learning_rate(step: int, total: int, recipe: Recipe) -> float:
+    """Linear warm-up over the first `warmup` share of the steps, then linear decay to 0.
+
+    Args:
+        step: optimizer steps done before this one.
+    """
+    rise = max(1, math.ceil(recipe.warmup * total))
+    if step < rise:
+        return recipe.learning_rate * (step + 1) / rise
+    return recipe.learning_rate * (total - step) / max(1, total - rise)
+
+
+def _step(
+    model: Model,
+    course: Course,
+    batch_of: tuple[int, list[int]],
+    parameters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+) -> tuple[float, int]:
+    """One optimizer step; returns its loss and how many features it saw."""
+    recipe, kind, host = course.recipe, model.kind, model.host
+    step, indices = batch_of
+    torch.manual_seed(course.seed * 1_000_003 + step)
+    host.model.train()
+    host.training_attention(True)
+    total = 0.0
+    for part in _parts(indices, recipe.accumulation):
+        features = [course.features[n] for n in part]
+        batch = to_device(kind.collate(features, host.tokenizer.pad_token_id))
+        with autocast(model.precision):
+            logits = host.forward(batch, str(model.setup.head))
+        loss = kind.loss(logits.float(), batch) * (len(part) / len(indices))
+        total += loss.item()
+        accelerator().backward(loss)
+    regularisation = host.fusion_regularisation()
+    if regularisation is not None:
+        accelerator().backward(regularisation)
+    if not math.isfinite(total):
+        raise StiltsError(f"the loss is {total} at step {step + 1}: lower --learning-rate or use --precision fp32")
+    nn.utils.clip_grad_norm_(parameters.values(), recipe.max_grad_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, course.total, recipe)
+    optimizer.step()
+    optimizer.zero_grad()
+    return total, len(indices)
+
+
+def _steps(course: Course, start: int) -> Iterator[tuple[int, list[int]]]:
+    """The remaining steps, each with the indices of its batch."""
+    lengths = [feature.length for feature in course.features]
+    shown, batches = -1, list[list[int]]()
+    for step in range(start, course.total):
+        epoch, position = divmod(step, course.per_epoch)
+        if epoch != shown:
+            shown, batches = epoch, epoch_batches(lengths, course.recipe.batch_size, course.seed, epoch)
+        yield step, batches[position]
+
+
+def _parts(indices: list[int], count: int) -> Iterator[list[int]]:
+    """Cuts a batch into `count` nearly equal parts, none empty."""
+    size = math.ceil(len(indices) / count)
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]
+
+
+def _dev_is_due(step: int, course: Course) -> bool:
+    every = course.recipe.eval_every or course.per_epoch
+    return bool(course.dev) and (step % every == 0 or step == course.total)
+
+
+def _patience_is_over(state: State, recipe: Recipe) -> bool:
+    return recipe.patience is not None and state.worse >= recipe.patience
+
+
+def _measure(
+    model: Model, course: Course, state: State, parameters: Mapping[str, nn.Parameter], log: Log
+) -> None:
+    """Scores the development rows and remembers the parameters if they are the best so far."""
+    metrics, _ = evaluate(model, course.dev, "en")
+    log.write({"step": state.step, "dev": metrics})
+    if state.best_score is None or metrics["score"] > state.best_score:
+        state.best_score, state.best_step, state.worse = metrics["score"], state.step, 0
+        state.best = {name: value.detach().clone().cpu() for name, value in parameters.items()}
+        state.best_metrics = metrics
+    else:
+        state.worse += 1
+
+
+def _finish(state: State, parameters: Mapping[str, nn.Parameter], log: Log) -> dict[str, Any]:
+    """Puts the best parameters back and sums the training up."""
+    with torch.no_grad():
+        for name, value in state.best.items():
+            parameters[name].copy_(value)
+    log.write({"step": state.step, "seconds": round(log.seconds(), 1)})
+    log.close()
+    found: dict[str, Any] = {"steps": state.step, "best_step": state.best_step or state.step}
+    if state.best_metrics:
+        found["dev"] = state.best_metrics
+    return found
+
+
+@contextmanager
+def _until_signal() -> Iterator[list[int]]:
+    """A list that fills when SIGINT or SIGTERM comes; a second signal acts as usual."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    try:
+        before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: whoever started the thread handles signals
+        before = {}
+    try:
+        yield came
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+class Log:
+    """JSON lines of a training, cut back to the checkpoint when it is taken up again."""
+
+    def __init__(self, path: Path, step: int):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in _lines(path) if line.get("step", 0) <= step]
+        self._file = path.open("w", encoding="utf-8")
+        self._before = max((line.get("elapsed", 0.0) for line in kept), default=0.0)
+        self._began = time.monotonic()
+        for line in kept:
+            self.write(line)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Appends one line, at once."""
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def step(self, step: int, loss: float, speed: float, course: Course, shown: Bar) -> None:
+        """Shows a step, and writes every tenth."""
+        shown.update(step, f"loss {loss:.4f}  {speed:.0f} examples/s")
+        if step % LOG_EVERY == 0 or step == course.total:
+            rate = learning_rate(step - 1, course.total, course.recipe)
+            numbers = {"loss": round(loss, 6), "learning_rate": rate, "examples_per_second": round(speed, 1)}
+            self.write({"step": step, **numbers, "elapsed": round(self.seconds(), 1)})
+
+    def seconds(self) -> float:
+        """Time spent training, over all sittings."""
+        return self._before + time.monotonic() - self._began
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._file.close()
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a log; a line that a kill cut off is dropped."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,48 @@
+"""The frozen value object that every configuration and key is made of, and its canonical JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from adapterstilts.errors import ConfigError, unknown
+
+
+class Value(BaseModel):
+    """A frozen, validated record; unknown keys are errors that name the nearest key."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], what: str | None = None) -> Self:
+        """Makes a value from untrusted `data`.
+
+        Raises:
+            ConfigError: an unknown key (the nearest one is named) or a value of the wrong type.
+        """
+        what = what or cls.__name__.lower()
+        for key in data:
+            if key not in cls.model_fields:
+                raise unknown(f"{what} key", str(key), cls.model_fields)
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ConfigError(f"{what}: {where or 'value'}: {first['msg']}") from None
+
+
+def canonical(data: Any) -> str:
+    """JSON with sorted keys, no spaces and no NaN: the same text for the same value, always."""
+    if isinstance(data, BaseModel):
+        data = data.model_dump(mode="json")
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(data: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of `data`."""
+    return hashlib.sha256(canonical(data).encode("utf-8")).hexdigest()
