@@ -27,8 +27,8 @@ class Joined(Value):
         return ()
 
 
-UNFUSABLE = {"lora", "ia3", "prefix_tuning", "prompt_tuning", "reft", "union"}  # by adapter architecture
-UNMERGEABLE = {"prefix_tuning"}
+UNFUSABLE = {"parallel", "invertible", "lora", "ia3", "prefix_tuning", "union"}  # by AdapterSpec.method
+UNMERGEABLE = {"compacter", "prefix_tuning", "union"}  # their weights are products, or positions
 
 
 class Single(Joined):
@@ -106,7 +106,12 @@ def make(kind: CompositionName, sources: tuple[str, ...], weights: tuple[float, 
         return Average.parse({"sources": sources, "weights": weights or even}, "average")
     if weights:
         raise ConfigError(f"weights belong to 'average', not to '{kind}'")
-    classes = {"single": Single, "sequential": Sequential, "stack": Stack, "fuse": Fuse}
+    classes: dict[str, type[Single | Sequential | Stack | Fuse]] = {
+        "single": Single,
+        "sequential": Sequential,
+        "stack": Stack,
+        "fuse": Fuse,
+    }
     return classes[kind].parse({"sources": sources}, kind)
 
 
@@ -114,7 +119,7 @@ def check_methods(composition: Composition, methods: tuple[str, ...]) -> None:
     """Refuses, before anything loads, what the adapter methods of the sources cannot do.
 
     Args:
-        methods: the architecture of each source (`adapter`, `lora`, `prefix_tuning`, `union`, ...).
+        methods: the `AdapterSpec.method` of each source (`bottleneck`, `lora`, `prefix_tuning`, ...).
 
     Raises:
         AdapterError: with what works instead.
@@ -124,13 +129,16 @@ def check_methods(composition: Composition, methods: tuple[str, ...]) -> None:
             bad = sorted(set(methods) & UNFUSABLE)
             if bad:
                 raise AdapterError(
-                    f"AdapterFusion needs bottleneck adapters; {', '.join(bad)} cannot be fused. "
+                    f"AdapterFusion mixes sequential bottleneck adapters; {', '.join(bad)} cannot be fused. "
                     "Use stack, sequential or average, or train the sources with --config seq_bn."
                 )
         case Average():
             if len(set(methods)) > 1:
                 raise AdapterError(f"only adapters of one method can be averaged, not {', '.join(methods)}")
             if set(methods) & UNMERGEABLE:
-                raise AdapterError("prefix tuning has no mean in weight space; use stack or sequential.")
+                raise AdapterError(
+                    f"{methods[0]} adapters have no mean in weight space; use stack or sequential, or average "
+                    "adapters of --config seq_bn, double_seq_bn, par_bn, lora or ia3."
+                )
         case _:
             pass

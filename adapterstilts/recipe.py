@@ -26,10 +26,10 @@ class Recipe(Value):
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     eval_every: int | None = Field(
-        None, gt=0, description="Optimizer steps between evaluations on English development data; once an epoch."
+        None, gt=0, description="Optimizer steps between evaluations on English development data (default: an epoch)."
     )
     patience: int | None = Field(
-        None, gt=0, description="Stop after this many evaluations without a better score; never."
+        None, gt=0, description="Stop after this many evaluations without a better score (default: never)."
     )
     holdout: float = Field(
         0.05,

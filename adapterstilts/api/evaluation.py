@@ -11,7 +11,7 @@ from typing import Any
 from adapterstilts.api.options import Options
 from adapterstilts.data.rows import RetrievalRow, Row
 from adapterstilts.data.source import Loaded, Where, available, load
-from adapterstilts.errors import AdapterError, ConfigError, MissingDataError, unknown
+from adapterstilts.errors import AdapterError, ConfigError, MissingDataError
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.kinds.base import Encoding, Prediction
@@ -181,7 +181,7 @@ def _model(
     if kind.head(task) is None:
         setup = replace(setup, head=None)
         host.activate(setup, train=False)
-    return Model(host, setup, kind, task, encoding, "bf16" if precision == "bf16" else "fp32")
+    return Model(host, setup, kind, task, encoding, precision)
 
 
 def _split_and_languages(
@@ -189,15 +189,20 @@ def _split_and_languages(
 ) -> tuple[Split, tuple[str, ...]]:
     """Which split and languages are evaluated: what was asked for, else what is at hand."""
     for language in languages:
-        if language not in target.languages:
-            raise unknown(f"language of {target.name}", language, target.languages)
-    at_hand = {each: available(target, each, where) for each in (("test", "dev") if split is None else (split,))}
-    wanted = {each: [code for code in found if not languages or code in languages] for each, found in at_hand.items()}
-    chosen = max(wanted, key=lambda each: len(wanted[each]))
-    found = languages or tuple(sorted(wanted[chosen], key=lambda code: (code != "en", code)))
-    if not found:
-        raise MissingDataError(f"no evaluation data of {target.name} is at hand. {target.obtain}")
-    return chosen, found
+        registry.check_language(target, language)
+    splits: tuple[Split, ...] = ("test", "dev") if split is None else (split,)
+    at_hand = {each: available(target, each, where) for each in splits}
+    if not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
+        at_hand = {each: target.languages for each in splits if each in target.hub.splits}
+    fitting = {each: [code for code in found if not languages or code in languages] for each, found in at_hand.items()}
+    chosen = max(fitting, key=lambda each: len(fitting[each]), default=splits[0])
+    wanted = languages or tuple(sorted(fitting.get(chosen, ()), key=lambda code: (code != "en", code)))
+    if not wanted:
+        raise MissingDataError(
+            f"no evaluation data of {target.name} is at hand. Wanted is {target.obtain} Provide it with --data-dir "
+            "FOLDER or --eval-file PATH ({lang} in it is replaced; else say --languages)."
+        )
+    return chosen, wanted
 
 
 def _backbone_of(run: Run, options: Options) -> str:

@@ -14,11 +14,12 @@ from adapterstilts.data.source import Loaded, load
 from adapterstilts.errors import AdapterError, ConfigError, MissingDataError
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import default_encoding
+from adapterstilts.model import rules
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
 from adapterstilts.model.language import digest_of, language_adapter
 from adapterstilts.recipe import Recipe, recipe_for
-from adapterstilts.run.assemble import as_source
+from adapterstilts.run.assemble import Source, as_source, spec_of
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import Fit, fit
 from adapterstilts.run.progress import say
@@ -26,7 +27,6 @@ from adapterstilts.run.train import Saving
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import canonical
 
 
 def train_adapter(task: str, options: Options | None = None) -> Run:
@@ -66,7 +66,6 @@ def compose(
     task = _trainer(registry.get(target), kind)
     found = [store.find(adapter) for adapter in adapters]
     joined = compositions.make(kind, tuple(run.key for run in found), tuple(weights))
-    compositions.check_methods(joined, tuple(str(run.job["adapter"]["method"]) for run in found))
     plan = _plan(task, joined, found, options)
     finished = store.get(plan.job.key)
     if finished:
@@ -98,17 +97,18 @@ def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Option
                 f"{options.backbone} ({files.fingerprint[:20]}…): name that one with --backbone"
             )
     sources = [as_source(run.key, run.job["task"], run.path) for run in found]
-    spec = _adapter_spec(options, found if joined.start else ())
+    spec = _adapter_spec(options, sources if joined.start else ())
+    language = language_adapter(options.language_adapter, "en")
+    rules.check_composition(joined, [source.spec for source in sources], spec, spec_of(language))
     encoding = default_encoding(task.kind, options.encoding)
     recipe = _recipe(task, options)
     train, dev, fingerprints, origin = _training_rows(task, options, recipe)
-    language = language_adapter(options.language_adapter, "en")
     job = TrainJob(
         task=task.name,
         task_version=task.version,
         backbone=files.fingerprint,
         data=fingerprints,
-        adapter=spec.model_dump(mode="json"),
+        adapter=dict(spec.config),
         recipe=recipe,
         encoding=encoding.model_dump(mode="json"),
         composition=joined,
@@ -120,18 +120,15 @@ def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Option
     return Fit(job, task, files, spec, sources, encoding, train, dev, origin, language)
 
 
-def _adapter_spec(options: Options, starts: Sequence[Run]) -> AdapterSpec:
+def _adapter_spec(options: Options, starts: Sequence[Source]) -> AdapterSpec:
     """The target adapter's config: the sources' own where it starts from their weights."""
     if not starts:
         return adapter_config(options.config or "seq_bn", options.adapter)
-    specs = {canonical(run.job["adapter"]["config"]): run.job["adapter"] for run in starts}
-    if len(specs) > 1:
-        raise AdapterError("adapters can be averaged only if they have the same config")
-    own = AdapterSpec.model_validate(next(iter(specs.values())))
-    if (options.config or options.adapter) and (
-        adapter_config(options.config or own.name, options.adapter).config != own.config
-    ):
-        raise AdapterError(f"the target adapter starts from a '{own.name}' adapter: leave --config and --set out")
+    own = starts[0].spec
+    if options.config:
+        return adapter_config(options.config, options.adapter)
+    if options.adapter:
+        raise AdapterError(f"the target adapter starts from a '{own.name}' adapter: leave --set out")
     return own
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from adapterstilts.composition import Composition
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.model import foreign, records
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
@@ -27,11 +28,13 @@ class Source:
         key: of its run, or the digest of its folder's weight file.
         name: what it is called inside the host.
         folder: its files.
+        spec: its configuration.
     """
 
     key: str
     name: str
     folder: Path
+    spec: AdapterSpec
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,11 @@ def read_setup(folder: Path) -> tuple[Setup, HeadSpec | None]:
     if not path.is_file():
         raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
     described = json.loads(path.read_text(encoding="utf-8"))
-    setup = {name: tuple(v) if isinstance(v, list) else v for name, v in described["setup"].items()}
-    head = described["head"]
-    return Setup(**setup), HeadSpec(head["kind"], tuple(head["labels"])) if head else None
+    setup, head = described["setup"], described["head"]
+    return (
+        Setup(setup["language"], tuple(setup["below"]), tuple(setup["fused"]), setup["target"], setup["head"]),
+        HeadSpec(head["kind"], tuple(head["labels"])) if head else None,
+    )
 
 
 def restore(host: Host, folder: Path, language: Path | None = None) -> Setup:
@@ -148,4 +153,15 @@ def as_source(key: str, task: str, folder: Path) -> Source:
     if setup.target is None or setup.below:
         what = "a fusion" if setup.fused else "a stack" if setup.below else "the bare backbone"
         raise AdapterError(f"{folder.name} is {what}, not one adapter: give the runs it was made of")
-    return Source(key, f"{task}_{key[:8]}", folder / "adapters" / setup.target)
+    adapter = folder / "adapters" / setup.target
+    spec = spec_of(adapter)
+    assert spec is not None
+    return Source(key, f"{task}_{key[:8]}", adapter, spec)
+
+
+def spec_of(folder: Path | None) -> AdapterSpec | None:
+    """The configuration of a saved adapter, ours or one that the `adapters` library saved by itself."""
+    if folder is None:
+        return None
+    record = records.adapter_record(folder)
+    return record.spec if record else foreign.spec(foreign.read_config(folder), folder)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Literal
 
 import torch
 from accelerate import Accelerator
 
 from adapterstilts.errors import ConfigError
-
-Precision = Literal["fp32", "bf16"]
 
 
 @cache
@@ -31,7 +28,7 @@ def computes_bf16(device: torch.device) -> bool:
     return False
 
 
-def resolve_precision(wanted: str) -> Precision:
+def resolve_precision(wanted: str) -> str:
     """The precision that "auto" stands for here.
 
     Raises:
@@ -47,8 +44,8 @@ def resolve_precision(wanted: str) -> Precision:
     return "fp32"
 
 
-def autocast(precision: Precision) -> AbstractContextManager[object]:
-    """bf16 autocast on the current device, or nothing."""
-    if precision == "fp32":
+def autocast(precision: str) -> AbstractContextManager[object]:
+    """Autocast on the current device if `precision` is "bf16", else nothing."""
+    if precision != "bf16":
         return contextlib.nullcontext()
     return torch.autocast(accelerator().device.type, dtype=torch.bfloat16)

@@ -10,11 +10,11 @@ import torch
 
 from adapterstilts.data.rows import Row
 from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Metrics, Prediction
-from adapterstilts.kinds.retrieval import pool
+from adapterstilts.kinds.retrieval import pool, special_ids
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
 from adapterstilts.run.batches import sorted_batches
-from adapterstilts.run.device import Precision, accelerator, autocast
+from adapterstilts.run.device import accelerator, autocast
 from adapterstilts.run.progress import track
 from adapterstilts.tasks.spec import Task
 
@@ -30,7 +30,7 @@ class Model:
     kind: Kind
     task: Task
     encoding: Encoding
-    precision: Precision
+    precision: str
 
 
 def to_device(batch: Batch) -> Batch:
@@ -56,7 +56,7 @@ def outputs(model: Model, features: Sequence[Feature], title: str = "predicting"
             batch = to_device(model.kind.collate(chosen, tokenizer.pad_token_id))
             if model.setup.head is None:
                 hidden = host.hidden(batch, model.encoding.layer).float()
-                special = torch.tensor(tokenizer.all_special_ids, device=hidden.device)
+                special = special_ids(tokenizer)
                 pooled = pool(hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling)
                 values: list[Floats] = list(pooled.cpu().numpy())
             else:

@@ -17,7 +17,7 @@ from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
 from adapterstilts.run.assemble import Parts, Source, build, save
 from adapterstilts.run.device import accelerator
-from adapterstilts.run.evaluate import Model
+from adapterstilts.run.evaluate import Model, to_device
 from adapterstilts.run.progress import say
 from adapterstilts.run.train import Course, Saving, train
 from adapterstilts.store import Run, Store, Work
@@ -86,8 +86,7 @@ def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
     out = work.folder / "out"
     if recipe:
         host.activate(setup, train=True)
-        precision = "bf16" if recipe.precision == "bf16" else "fp32"
-        model = Model(host, setup, kind, plan.task, plan.encoding, precision)
+        model = Model(host, setup, kind, plan.task, plan.encoding, recipe.precision)
         features = kind.encode(plan.train, plan.task, host.tokenizer, plan.encoding)
         course = Course(features, plan.dev, recipe, job.seed, work.folder, saving)
         say(
@@ -106,7 +105,5 @@ def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
 
 def _attention(model: Model, features: Sequence[Any]) -> list[list[float]]:
     """Mean AdapterFusion attention over adapters, per layer, on up to 64 training examples."""
-    from adapterstilts.run.evaluate import to_device
-
     batch = to_device(model.kind.collate(features[:64], model.host.tokenizer.pad_token_id))
     return [[round(float(share), 6) for share in layer] for layer in model.host.fusion_attention(batch)]

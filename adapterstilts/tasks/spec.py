@@ -26,6 +26,9 @@ class HubSource(Value):
         columns: the columns that must be there.
         codes: our language code -> what replaces `{lang}`, where it is not the code itself.
         commit: pinned commit, only where a public page shows it; else resolved and recorded at load.
+        revision: the branch to resolve where it is not the main one (`refs/convert/parquet` holds the
+            Hub's own conversion of a repository that itself has only a loading script).
+        languages: the codes that it has, where those are not all of the task's.
     """
 
     repo: str
@@ -35,6 +38,8 @@ class HubSource(Value):
     config: str | None = None
     codes: Mapping[str, str] = {}
     commit: str | None = None
+    revision: str | None = None
+    languages: tuple[str, ...] = ()
 
 
 class FolderSource(Value):

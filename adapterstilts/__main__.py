@@ -1,0 +1,5 @@
+"""Makes `python -m adapterstilts` the command line."""
+
+from adapterstilts.cli.app import main
+
+main()

@@ -1,0 +1,87 @@
+"""The program `adapterstilts`: its verbs, and how it ends when something goes wrong."""
+
+from __future__ import annotations
+
+import errno
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from adapterstilts import __version__
+from adapterstilts.cli import backbones, configs, demo, doctor, evaluate, predict, runs, tasks, train
+from adapterstilts.cli.console import OUT, fail, note
+from adapterstilts.errors import StiltsError
+
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class Verbs(TyperGroup):
+    """Ends with exit code 2 and one message on a user's error, and with 130 on Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the verb."""
+        try:
+            return super().invoke(ctx)
+        except StiltsError as error:
+            fail(str(error))
+            raise typer.Exit(2) from error
+        except OSError as error:
+            if error.errno not in FORBIDDEN:
+                raise
+            fail(f"{error.filename}: {error.strerror}")
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as interrupt:
+            note(f"{interrupt}. Give the same command again to go on." if str(interrupt) else "interrupted")
+            raise typer.Exit(130) from interrupt
+
+
+app = typer.Typer(
+    cls=Verbs,
+    name="adapterstilts",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        OUT.print(f"adapterstilts {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Make a frozen multilingual encoder better at a task in languages it was never trained on.
+
+    Adapters are trained on English intermediate tasks, joined to an English target task, and evaluated
+    zero-shot in every language of the target.
+
+    Example: adapterstilts demo
+    """
+
+
+app.command("tasks")(tasks.tasks)
+app.command("backbones")(backbones.backbones)
+app.command("configs")(configs.configs)
+app.command("doctor")(doctor.doctor)
+app.command("train-adapter")(train.train_adapter)
+app.command("baseline")(train.baseline)
+app.command("sequential")(train.sequential)
+app.command("stack")(train.stack)
+app.command("fuse")(train.fuse)
+app.command("average")(train.average)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(runs.app, name="runs")
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Entry point of the program."""
+    app()

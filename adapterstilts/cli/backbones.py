@@ -1,0 +1,24 @@
+"""The verb `backbones`: the encoders that have a short name."""
+
+from __future__ import annotations
+
+import json
+
+from adapterstilts.cli.console import AsJson, note, table
+
+
+def backbones(as_json: AsJson = False) -> None:
+    """List the named backbones; any Hub id or local folder of a BERT- or XLM-R-type encoder works too.
+
+    Example: adapterstilts backbones
+    """
+    from adapterstilts.model.names import NAMES
+
+    if as_json:
+        entries = [{"name": name, **backbone.model_dump(mode="json")} for name, backbone in NAMES.items()]
+        print(json.dumps(entries, ensure_ascii=False))
+        return
+    columns = ("name", "layers", "hidden", "Hub id", "what it is")
+    rows = [(name, str(b.layers), str(b.hidden_size), b.repo, b.title) for name, b in NAMES.items()]
+    table(columns, rows, right=("layers", "hidden"))
+    note("--backbone also takes any Hub id or folder of a BERT- or XLM-R-type encoder.")

@@ -1,0 +1,36 @@
+"""The verb `configs`: the adapter configurations that `--config NAME` can name."""
+
+from __future__ import annotations
+
+import json
+
+from adapterstilts.cli.console import AsJson, note, table
+
+
+def configs(as_json: AsJson = False) -> None:
+    """List the adapter configurations; the first is the default.
+
+    Example: adapterstilts configs --json
+    """
+    from adapterstilts.model.configs import adapter_config, config_folder, config_names
+
+    specs = [adapter_config(name) for name in config_names()]
+    if as_json:
+        entries = [{"name": s.name, "method": s.method, "config": dict(s.config)} for s in specs]
+        print(json.dumps(entries, ensure_ascii=False))
+        return
+    rows = [(s.name, s.method, ", ".join(s.parts), _changed(s.name)) for s in specs]
+    table(("name", "method", "architecture", "settings"), rows)
+    note(f"Files: {config_folder()}. --config also takes a YAML file; --set KEY=VALUE overrides.")
+
+
+def _changed(name: str) -> str:
+    """What the configuration's file sets, in one line."""
+    from adapterstilts.model.configs import config_folder, read_yaml
+
+    settings = read_yaml(config_folder() / f"{name}.yaml")
+    return ", ".join(f"{key}={_short(value)}" for key, value in settings.items() if key != "architecture")
+
+
+def _short(value: object) -> str:
+    return json.dumps(value, separators=(",", ":")).replace('"', "")

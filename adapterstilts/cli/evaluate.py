@@ -1,0 +1,85 @@
+"""The verb `evaluate`: one run on a target's languages, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapterstilts.cli.options import evaluation_options
+
+if TYPE_CHECKING:
+    from adapterstilts.api import Evaluation, Options
+
+
+@evaluation_options
+def evaluate(
+    run: Annotated[str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)],
+    options: Options,
+    task: Annotated[
+        str | None, typer.Option(help="Target; by default those that the run's task trains.", show_default=False)
+    ] = None,
+    languages: Annotated[
+        str | None, typer.Option(help="Comma-separated codes; all at hand by default.", show_default=False)
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="test or dev.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Evaluate a run zero-shot in every language of a target.
+
+    Results are kept: running it again with one more language computes that one.
+
+    Example: adapterstilts evaluate single-squad_v1-1a2b --task xquad --languages de,hi,zh
+    """
+    from adapterstilts.api import evaluate as run_evaluation
+    from adapterstilts.errors import unknown
+
+    if split not in (None, "test", "dev"):
+        raise unknown("split", str(split), ("test", "dev"))
+    wanted = [code.strip() for code in languages.split(",") if code.strip()] if languages else []
+    found = run_evaluation(run, task, wanted, options, "test" if split == "test" else "dev" if split else None)
+    if as_json:
+        print(json.dumps([as_dict(each) for each in found], ensure_ascii=False))
+        return
+    for each in found:
+        print_table(each)
+
+
+def as_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation as JSON values."""
+    return {
+        "task": evaluation.task,
+        "metric": evaluation.metric,
+        "split": evaluation.split,
+        "languages": {code: {"run": run.id, **run.metrics} for code, run in evaluation.runs.items()},
+        "mean_of_others": evaluation.mean_of_others,
+        "transfer_gap": evaluation.transfer_gap,
+    }
+
+
+def print_table(evaluation: Evaluation) -> None:
+    """One row per language and the mean of the others, with every metric."""
+    from rich.table import Table
+
+    from adapterstilts.cli.console import OUT
+
+    runs = evaluation.runs
+    names = [name for name in next(iter(runs.values())).metrics if name not in ("score", "examples")]
+    table = Table(title=f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}", title_justify="left")
+    table.add_column("language")
+    for name in ("score", *names, "examples"):
+        table.add_column(name, justify="right")
+    for code, run in runs.items():
+        table.add_row(code, *_cells([run.metrics.get(name) for name in ("score", *names)]), str(run.metrics["examples"]))
+    table.add_section()
+    if evaluation.mean_of_others is not None:
+        table.add_row("mean without en", *_cells([evaluation.mean_of_others]))
+    if evaluation.transfer_gap is not None:
+        table.add_row("transfer gap", *_cells([evaluation.transfer_gap]))
+    OUT.print(table)
+
+
+def _cells(values: Sequence[float | None]) -> list[str]:
+    return ["" if value is None else f"{value:.1f}" for value in values]

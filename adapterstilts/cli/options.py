@@ -1,0 +1,126 @@
+"""The options that the training verbs share, declared once: settings, data, backbone, store."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from adapterstilts.errors import ConfigError
+from adapterstilts.recipe import Recipe
+
+if TYPE_CHECKING:
+    from adapterstilts.api import Options
+
+DATA, MODEL, TRAINING, RESULTS = "Data", "Backbone and adapter", "Training", "Results"
+
+
+def _option(kind: Any, panel: str, text: str, *names: str, env: str | None = None) -> Any:
+    return Annotated[kind, typer.Option(*names, help=text, rich_help_panel=panel, envvar=env, show_default=False)]
+
+
+SHARED: dict[str, Any] = {
+    "backbone": _option(str | None, MODEL, "Name, Hub id or folder (default: me5-small).", env="ADAPTERSTILTS_BACKBONE"),
+    "revision": _option(str | None, MODEL, "Commit or tag of the backbone."),
+    "language_adapter": _option(
+        str | None, MODEL, "MAD-X adapter below everything: folder or Hub id; {lang} is replaced."
+    ),
+    "encoding": _option(
+        list[str] | None, MODEL, "KEY=VALUE of how text is encoded: max_length=256, stride=64, layer=7 …"
+    ),
+    "eval_file": _option(
+        str | None, DATA, "A file in the release's form; may hold {lang} and end in #first-last (rows)."
+    ),
+    "data_dir": _option(Path | None, DATA, "Folder in XTREME's layout.", env="ADAPTERSTILTS_DATA"),
+    "source": _option(str | None, DATA, "auto, folder, hub or bundled (default: auto)."),
+    "data_revision": _option(str | None, DATA, "Commit or tag of a Hub dataset."),
+    "limit": _option(int | None, DATA, "A seeded subsample of that many rows."),
+    "seed": _option(int | None, TRAINING, "Seed of everything random (default: 1)."),
+    "store": _option(Path | None, RESULTS, "Folder of results (default: checkpoints).", "--store", "-C", env="ADAPTERSTILTS_STORE"),
+}
+TRAIN_ONLY: dict[str, Any] = {
+    "config": _option(str | None, MODEL, "Adapter config: a name (adapterstilts configs) or a YAML file (default: seq_bn)."),
+    "set": _option(list[str] | None, MODEL, "KEY=VALUE over the adapter config: reduction_factor=8."),
+    "train_file": _option(str | None, DATA, "English training data in the release's form; may end in #first-last."),
+    "checkpoint_minutes": _option(float | None, TRAINING, "Minutes between checkpoints (default: 5)."),
+    "checkpoint_steps": _option(int | None, TRAINING, "Optimizer steps between checkpoints."),
+}
+
+
+def _recipe_options() -> dict[str, Any]:
+    """One option per training hyperparameter, with its own text."""
+    found = {}
+    for name, field in Recipe.model_fields.items():
+        plain = next(iter(get_args(field.annotation)), field.annotation)
+        kind = plain if plain in (int, float, bool) else str
+        default = "by kind" if name in ("epochs", "batch_size") else field.default
+        shown = "" if default is None else f" (default: {default})"
+        found[name] = _option(kind | None, TRAINING, f"{field.description}{shown}")
+    return found
+
+
+def training_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb all training options; it gets them as one `options` argument."""
+    return _with(verb, {**TRAIN_ONLY, **_recipe_options(), **SHARED})
+
+
+def evaluation_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb the options of evaluation and prediction, as one `options` argument."""
+    precision = {"precision": _recipe_options()["precision"]}
+    return _with(verb, {**precision, **SHARED})
+
+
+def _with(verb: Callable[..., None], declared: dict[str, Any]) -> Callable[..., None]:
+    signature = inspect.signature(verb)
+    hints = get_type_hints(verb, localns={"Options": object}, include_extras=True)
+    own = [
+        each.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, each in signature.parameters.items()
+        if name != "options"
+    ]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in declared.items()
+    ]
+
+    @functools.wraps(verb)
+    def wrapped(**given: Any) -> None:
+        chosen = {name: given.pop(name) for name in declared}
+        verb(**given, options=_options(chosen))
+
+    wrapped.__signature__ = signature.replace(parameters=own + added, return_annotation=None)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in own + added} | {"return": None}
+    return wrapped
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """The typed options; only what was given on the command line counts as set."""
+    from adapterstilts.api import Options
+
+    recipe = {name: given.pop(name) for name in Recipe.model_fields if name in given}
+    settings = {name: value for name, value in given.items() if value not in (None, [])}
+    settings["adapter"] = pairs(settings.pop("set", ()), "--set")
+    settings["encoding"] = pairs(settings.pop("encoding", ()), "--encoding")
+    settings["recipe"] = {name: value for name, value in recipe.items() if value is not None}
+    return Options.parse(settings, "option")
+
+
+def pairs(given: Sequence[str], option: str) -> dict[str, Any]:
+    """KEY=VALUE settings; values are read as YAML scalars.
+
+    Raises:
+        ConfigError: a setting without "=".
+    """
+    import yaml
+
+    found = {}
+    for setting in given:
+        key, sign, value = setting.partition("=")
+        if not sign:
+            raise ConfigError(f"{option} wants KEY=VALUE, not '{setting}'")
+        found[key.strip()] = yaml.safe_load(value)
+    return found

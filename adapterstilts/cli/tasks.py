@@ -1,0 +1,95 @@
+"""The verb `tasks`: what there is to train on and to evaluate, and whether its data is at hand."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapterstilts.cli.console import OUT, AsJson, table
+
+if TYPE_CHECKING:
+    from adapterstilts.data.source import Where
+    from adapterstilts.tasks.spec import Split, Task
+
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+def tasks(
+    name: Annotated[str | None, typer.Argument(help="Only this task, in full.", show_default=False)] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(envvar="ADAPTERSTILTS_DATA", help="Folder in XTREME's layout.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the tasks: intermediate ones, targets, and the bundled mini tasks.
+
+    Example: adapterstilts tasks xnli
+    """
+    from adapterstilts.data.source import Where
+    from adapterstilts.tasks import registry
+
+    chosen = [registry.get(name)] if name else list(registry.all_tasks().values())
+    entries = [_entry(task, Where(data_dir=data_dir)) for task in chosen]
+    if as_json:
+        print(json.dumps(entries, ensure_ascii=False))
+    elif name:
+        _print_one(entries[0])
+    else:
+        columns = ("name", "role", "kind", "languages", "trained on", "metric", "at hand", "licence")
+        table(columns, map(_row, entries), right=("languages",))
+
+
+def _entry(task: Task, where: Where) -> dict[str, Any]:
+    """The task as JSON values, with the languages of each split whose files are at hand."""
+    return {
+        "name": task.name,
+        "role": task.role,
+        "kind": task.kind,
+        "languages": list(task.languages),
+        "title": task.title,
+        "aliases": list(task.aliases),
+        "trained_on": task.trained_on,
+        "labels": list(task.labels),
+        "metric": task.metric,
+        "licence": task.licence,
+        "citation": task.citation,
+        "obtain": task.obtain,
+        "hub": task.hub.repo if task.hub else None,
+        "at_hand": at_hand(task, where),
+    }
+
+
+def at_hand(task: Task, where: Where) -> dict[str, list[str]]:
+    """Split -> languages whose labelled files are there; splits without any are left out."""
+    from adapterstilts.data.source import available
+
+    found = {split: list(available(task, split, where)) for split in SPLITS}
+    return {split: languages for split, languages in found.items() if languages}
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    splits = ", ".join(f"{split} {len(found)}" for split, found in entry["at_hand"].items())
+    return (
+        entry["name"], entry["role"], entry["kind"], str(len(entry["languages"])), entry["trained_on"] or "-",
+        entry["metric"], splits or "-", entry["licence"],
+    )  # fmt: skip
+
+
+def _print_one(entry: dict[str, Any]) -> None:
+    for key, value in entry.items():
+        OUT.print(_line(key.replace("_", " "), _text(value)), highlight=False, markup=False)
+
+
+def _line(name: str, text: str) -> str:
+    return textwrap.fill(f"{name:12}{text}", OUT.width, subsequent_indent=" " * 12)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {', '.join(items)}" for key, items in value.items()) or "-"
+    return (", ".join(value) if isinstance(value, list) else str(value or "")) or "-"

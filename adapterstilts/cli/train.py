@@ -1,0 +1,127 @@
+"""Verbs that train: an adapter for a task, or a composition for a target."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adapterstilts.cli.options import training_options
+from adapterstilts.composition import CompositionName
+from adapterstilts.errors import ConfigError
+
+if TYPE_CHECKING:
+    from adapterstilts.api import Options
+    from adapterstilts.store import Run
+
+Target = Annotated[str, typer.Argument(help="Target task (adapterstilts tasks).", show_default=False)]
+Adapter = Annotated[
+    str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)
+]
+Adapters = Annotated[
+    list[str], typer.Argument(help="Run ids, unique prefixes, or folders.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the run as JSON on standard output.")]
+
+
+@training_options
+def train_adapter(
+    task: Annotated[str, typer.Argument(help="Task to train (adapterstilts tasks).", show_default=False)],
+    options: Options,
+    as_json: AsJson = False,
+) -> None:
+    """Train an adapter on a task's English data.
+
+    Example: adapterstilts train-adapter squad --train-file train-v1.1.json --epochs 2
+    """
+    _compose(task, "single", [], options, as_json)
+
+
+@training_options
+def baseline(target: Target, options: Options, as_json: AsJson = False) -> None:
+    """Train a target's adapter without an intermediate task, to compare with.
+
+    Example: adapterstilts baseline panx --data-dir download
+    """
+    _compose(target, "single", [], options, as_json)
+
+
+@training_options
+def sequential(target: Target, adapter: Adapter, options: Options, as_json: AsJson = False) -> None:
+    """Start the target's adapter from an intermediate one.
+
+    Example: adapterstilts sequential panx single-mnli-1a2b --data-dir download
+    """
+    _compose(target, "sequential", [adapter], options, as_json)
+
+
+@training_options
+def stack(target: Target, adapter: Adapter, options: Options, as_json: AsJson = False) -> None:
+    """Train a new adapter on top of a frozen intermediate one.
+
+    Example: adapterstilts stack panx single-mnli-1a2b --data-dir download
+    """
+    _compose(target, "stack", [adapter], options, as_json)
+
+
+@training_options
+def fuse(target: Target, adapters: Adapters, options: Options, as_json: AsJson = False) -> None:
+    """Train an AdapterFusion layer over two to nine frozen adapters.
+
+    The target's own adapter (a baseline run) may be among them.
+
+    Example: adapterstilts fuse panx single-mnli-1a2b single-squad_v1-3c4d --data-dir download
+    """
+    _compose(target, "fuse", adapters, options, as_json)
+
+
+@training_options
+def average(
+    target: Target,
+    adapters: Adapters,
+    options: Options,
+    weights: Annotated[
+        str | None, typer.Option(help="Comma-separated, summing to 1; equal by default.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Merge adapters in weight space; the target's adapter starts from the mean.
+
+    A retrieval target trains nothing: the merged adapter is evaluated as it is.
+
+    Example: adapterstilts average xnli single-mnli-1a2b single-squad_v1-3c4d --weights 0.7,0.3
+    """
+    _compose(target, "average", adapters, options, as_json, _weights(weights))
+
+
+def _weights(text: str | None) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise ConfigError(f"--weights wants numbers with commas between, such as 0.7,0.3, not '{text}'") from None
+
+
+def _compose(
+    target: str, kind: CompositionName, adapters: list[str], options: Options, as_json: bool,
+    weights: list[float] | None = None,
+) -> None:  # fmt: skip
+    from adapterstilts.api import compose
+
+    run = compose(target, kind, adapters, options, weights or [])
+    show(run, as_json)
+
+
+def show(run: Run, as_json: bool) -> None:
+    """Prints a finished run: one line and what to do next, or JSON."""
+    from adapterstilts.cli.console import OUT
+
+    if as_json:
+        print(json.dumps({"id": run.id, "key": run.key, "path": str(run.path), "metrics": run.metrics}))
+        return
+    dev = run.metrics.get("dev")
+    score = f", English development score {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
+    OUT.print(f"[bold]{run.id}[/bold]{score}", highlight=False)
+    for number, layer in enumerate(run.metrics.get("fusion_attention", ())):
+        OUT.print(f"  layer {number:2d} attention  " + "  ".join(f"{share:.3f}" for share in layer), highlight=False)
+    OUT.print(f"next: adapterstilts evaluate {run.id}", highlight=False)

@@ -1,0 +1,46 @@
+"""Identifies rows by their content, and draws subsamples that are the same everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from adapterstilts.data.rows import Row
+
+
+def fingerprint(rows: Iterable[Row]) -> str:
+    """SHA-256 (hex) over the canonical JSON of the rows, one a line, in order."""
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(_ENCODER.encode(row).encode("utf-8"))
+        total.update(b"\n")
+    return total.hexdigest()
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
+# Writes what `values.canonical` would, without first copying every string of a row.
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_fields
+)
+
+
+def subsample(size: int, limit: int | None, seed: int) -> list[int]:
+    """Positions of a seeded sample without replacement, ascending; all if there are no more than the limit.
+
+    A position's place in the draw is the hash of the seed and the position, so that a sample depends on no
+    library's random numbers, is the same in parallel files, and holds every smaller sample of its seed.
+    """
+    if limit is None or limit >= size:
+        return list(range(size))
+    return sorted(heapq.nsmallest(limit, range(size), key=lambda position: _draw(seed, position)))
+
+
+def _draw(seed: int, position: int) -> bytes:
+    return hashlib.sha256(f"{seed}:{position}".encode()).digest()

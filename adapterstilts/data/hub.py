@@ -1,0 +1,203 @@
+"""Reads datasets of the Hub that are stored as data files; no dataset's own code is ever run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from adapterstilts.data import records
+from adapterstilts.data.files import Item, aligned_texts
+from adapterstilts.data.records import MalformedError, Record
+from adapterstilts.data.rows import Row
+from adapterstilts.errors import DataError, MissingDataError
+from adapterstilts.tasks.spec import HubSource, Split, Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+RowsFunction = Callable[[Record, Task, str, str], Item | None]
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+REACH = 16  # characters that stripped white space can have moved an answer by; the longest seen is 4
+
+
+@dataclass(frozen=True)
+class HubItems:
+    """The records of one split and language, and where they came from.
+
+    Attributes:
+        origin: repo, config, split and the resolved commit.
+    """
+
+    items: Iterator[Item]
+    origin: Mapping[str, Any]
+
+
+def read_hub(task: Task, split: Split, language: str, revision: str | None = None) -> HubItems:
+    """Opens a task's Hub dataset at a resolved commit.
+
+    Args:
+        revision: commit, tag or branch instead of the entry's own.
+
+    Raises:
+        MissingDataError: the dataset cannot be had, or has not that split or language.
+        DataError: its columns or records are not what they were.
+    """
+    source = task.hub
+    if source is None or split not in source.splits:
+        raise MissingDataError(f"no Hub dataset holds labelled {split} data of {task.name}")
+    if source.languages and language not in source.languages:
+        raise MissingDataError(f"the Hub dataset {source.repo} has {task.name} not in '{language}'")
+    code = source.codes.get(language, language)
+    config = source.config and source.config.replace("{lang}", code)
+    commit = resolve(source.repo, revision or source.commit or source.revision)
+    dataset = _open(source.repo, config, source.splits[split], commit)
+    name = f"{source.repo} ({config or 'default'}, {source.splits[split]}) at {commit[:12]}"
+    _check_columns(source, dataset, name)
+    origin = {"repo": source.repo, "config": config, "split": source.splits[split], "commit": commit}
+    return HubItems(_items(dataset, task, code, name, READERS[source.reader]), origin)
+
+
+def resolve(repo: str, revision: str | None) -> str:
+    """The full commit that a branch or tag names now (the main branch for None).
+
+    Raises:
+        MissingDataError: the Hub cannot be reached, or has no such dataset or revision.
+    """
+    if revision and COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi
+
+    try:
+        sha = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
+    except (OSError, ValueError) as error:
+        raise _unreachable(repo, error) from None
+    if sha is None:
+        raise MissingDataError(f"the Hub tells no commit of {repo}")
+    return str(sha)
+
+
+def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
+
+    try:
+        return load_dataset(repo, config, split=split, revision=commit)
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        raise _unreachable(repo, error) from None
+
+
+def _unreachable(repo: str, error: Exception) -> MissingDataError:
+    lines = str(error).strip().splitlines() or [""]
+    return MissingDataError(
+        f"the Hub dataset {repo} cannot be read ({type(error).__name__}: {lines[0][:200]})"
+    )
+
+
+def _check_columns(source: HubSource, dataset: Dataset, name: str) -> None:
+    missing = [column for column in source.columns if column not in dataset.column_names]
+    if missing:
+        raise DataError(
+            f"no column {', '.join(missing)} (it has: {', '.join(dataset.column_names)}): "
+            "the dataset was changed; name an earlier commit as its revision",
+            name,
+        )
+
+
+def _items(dataset: Dataset, task: Task, code: str, name: str, rows_of: RowsFunction) -> Iterator[Item]:
+    classes = {
+        column: names for column, feature in dataset.features.items() if (names := _class_names(feature))
+    }
+    number = 0
+    for position, record in enumerate(dataset, start=1):
+        spelled = {column: _spell(value, classes.get(column)) for column, value in record.items()}
+        try:
+            rows = rows_of(spelled, task, code, str(number + 1))
+        except MalformedError as error:
+            raise DataError(f"record {position}: {error}", name) from None
+        if rows is not None:
+            number += 1
+            yield rows
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """The names of a column of class labels, or of lists of them."""
+    return getattr(getattr(feature, "feature", feature), "names", None)
+
+
+def _spell(value: Any, names: list[str] | None) -> Any:
+    """Class numbers as their names; -1 is how the Hub marks a label that is withheld."""
+    if names is None or value is None:
+        return value
+    if isinstance(value, list):
+        return [_spell(each, names) for each in value]
+    return None if value == -1 else names[value]
+
+
+def _flat(row_of: Callable[[Record, Task, str], Row | None]) -> RowsFunction:
+    """For records that become one row; those that name another language are passed over."""
+
+    def rows_of(record: Record, task: Task, code: str, number: str) -> Item | None:
+        if record.get("language", code) != code:
+            return None
+        row = row_of(record, task, number)
+        return () if row is None else (row,)
+
+    return rows_of
+
+
+def _tagged(record: Record, task: Task, code: str, number: str) -> Item:
+    tags = next(record[column] for column in ("ner_tags", "pos_tags") if column in record)
+    return (records.tagged_row(record["tokens"], tags, task, number),)
+
+
+def _question(record: Record, task: Task, code: str, number: str) -> Item:
+    answers = record["answers"]
+    return (
+        records.question_row(record, task, list(zip(answers["text"], answers["answer_start"], strict=True))),
+    )
+
+
+def _stripped_question(record: Record, task: Task, code: str, number: str) -> Item:
+    """google/xtreme has contexts and answers without outer white space, but the offsets of the originals."""
+    context, answers = records.text_of(record, "context"), record["answers"]
+    pairs = zip(answers["text"], answers["answer_start"], strict=True)
+    placed = [(text, _nearest(context, text, start)) for text, start in pairs]
+    return (records.question_row(record, task, placed),)
+
+
+def _nearest(context: str, text: str, start: int) -> int:
+    """Where the text stands nearest to `start`; `start` itself where it is nowhere near."""
+    around = sorted(range(max(0, start - REACH), start + REACH + 1), key=lambda place: abs(place - start))
+    return next((place for place in around if context.startswith(text, place)), start)
+
+
+def _tydiqa(record: Record, task: Task, code: str, number: str) -> Item | None:
+    """All languages stand in one table; an id begins with the language's English name."""
+    if not records.text_of(record, "id").startswith(f"{code}-"):
+        return None
+    return _stripped_question(record, task, code, number)
+
+
+def _translation(record: Record, task: Task, code: str, number: str) -> Item:
+    source, target = (records.text_of(record, f"{side}_sentence").strip() for side in ("source", "target"))
+    if not source or not target:
+        raise MalformedError("an empty sentence")
+    return aligned_texts(number, source, target)
+
+
+READERS: Mapping[str, RowsFunction] = {
+    "pair": _flat(records.pair_row),
+    "hellaswag": _flat(records.hellaswag_row),
+    "cosmosqa": _flat(records.cosmosqa_row),
+    "csqa": _flat(records.csqa_row),
+    "siqa": _flat(records.siqa_row),
+    "copa": _flat(records.copa_row),
+    "tagged": _tagged,
+    "question": _question,
+    "stripped_question": _stripped_question,
+    "tydiqa": _tydiqa,
+    "translation": _translation,
+}

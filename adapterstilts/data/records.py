@@ -1,0 +1,193 @@
+"""Turns one record of a release into a canonical row: the same for its files and for its copy on the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, TaggedRow
+from adapterstilts.tasks.spec import Task
+
+Record = Mapping[str, Any]
+
+# The names that releases give to the columns of a pair, the preferred one first.
+FIRST = ("sentence1", "premise", "question1", "sentence_A")
+SECOND = ("sentence2", "hypothesis", "hypo", "question2", "sentence_B")
+LABEL = ("gold_label", "label", "is_duplicate", "entailment_judgment")
+PAIR_ID = ("pairID", "pair_ID", "id")
+
+NO_GOLD = "-"  # MultiNLI: the annotators did not agree; its release says to leave such pairs out
+CAUSE_OR_EFFECT = {"cause": "What was the cause?", "effect": "What happened as a result?"}
+
+
+class MalformedError(ValueError):
+    """A record that is not what its form says; whoever reads it adds the place.
+
+    Attributes:
+        hidden: it has no label, as releases hand out their test data.
+    """
+
+    def __init__(self, message: str, hidden: bool = False):
+        super().__init__(message)
+        self.hidden = hidden
+
+
+def pick(record: Record, names: Sequence[str]) -> str | None:
+    """The first of the names that the record has."""
+    return next((name for name in names if name in record), None)
+
+
+def text_of(record: Record, *names: str) -> str:
+    """The text under the first of the names that the record has.
+
+    Raises:
+        MalformedError: there is none, or it is not text that UTF-8 can hold.
+    """
+    name = pick(record, names)
+    if name is None:
+        raise MalformedError(f"no field '{names[0]}' (it has: {', '.join(map(str, record)) or 'none'})")
+    value = record[name]
+    if not isinstance(value, str):
+        raise MalformedError(f"field '{name}' should be text, not {value!r}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedError(f"field '{name}' holds half of a surrogate pair") from None
+    return value
+
+
+def label_of(raw: object, task: Task, what: str = "label") -> str:
+    """The task's label for a release's spelling of it; spelling is exact.
+
+    Raises:
+        MalformedError: a label that the task does not have, or none.
+    """
+    if raw is None or raw == "":
+        raise MalformedError(
+            f"no {what}: data without labels can be neither trained on nor scored", hidden=True
+        )
+    spelled = str(raw) if type(raw) is int else raw
+    if isinstance(spelled, str):
+        label = task.label_names.get(spelled, spelled)
+        if label in task.labels:
+            return label
+    known = ", ".join((*task.labels, *task.label_names))
+    raise MalformedError(f"{what} {raw!r} is not one of {task.name}'s: {known}")
+
+
+def index_of(raw: object, names: Sequence[str], what: str = "label") -> int:
+    """The number (from 0) of the right choice, given as one of `names`.
+
+    Raises:
+        MalformedError: it is none of them, or missing.
+    """
+    if raw is None or raw == "":
+        raise MalformedError(
+            f"no {what}: data without labels can be neither trained on nor scored", hidden=True
+        )
+    spelled = str(raw) if type(raw) is int else raw
+    if spelled not in names:
+        raise MalformedError(f"{what} {raw!r} is not one of: {', '.join(names)}")
+    return names.index(spelled)
+
+
+def pair_row(record: Record, task: Task, number: str) -> PairRow | None:
+    """A pair of sentences; None where the release itself says that it has no gold label."""
+    name = pick(record, LABEL)
+    raw = record[name] if name else None
+    if raw == NO_GOLD and NO_GOLD not in (*task.labels, *task.label_names):
+        return None
+    key = pick(record, PAIR_ID)
+    row_id = str(record[key]) if key else number
+    return PairRow(row_id, text_of(record, *FIRST), text_of(record, *SECOND), label_of(raw, task))
+
+
+def tagged_row(tokens: Sequence[str], tags: Sequence[object], task: Task, number: str) -> TaggedRow:
+    """A sentence of tokens, each with a tag."""
+    if len(tokens) != len(tags):
+        raise MalformedError(f"{len(tokens)} tokens but {len(tags)} tags")
+    if not tokens:
+        raise MalformedError("a sentence without tokens")
+    return TaggedRow(number, tuple(tokens), tuple(label_of(tag, task, "tag") for tag in tags))
+
+
+def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]]) -> QuestionRow:
+    """A question with its gold answers, each checked against its place in the context.
+
+    Raises:
+        MalformedError: an answer that is not at its offset, none where the task always has one, or
+            blanked ones (XTREME replaces hidden answers by an empty text at 0).
+    """
+    row_id, context = text_of(record, "id"), text_of(record, "context")
+    if any(text == "" for text, _ in answers):
+        raise MalformedError(
+            f"question {row_id}: its answer is blanked, so the labels of this file are hidden "
+            "(XTREME blanks its test files): take the labelled file of the original release",
+            hidden=True,
+        )
+    if not answers and not task.unanswerable:
+        raise MalformedError(f"question {row_id} has no answer, but every question of {task.name} has one")
+    for text, start in answers:
+        if start < 0 or not context.startswith(text, start):
+            raise MalformedError(
+                f"question {row_id}: the answer {text!r} is not at character {start} of its context"
+            )
+    found = tuple(Answer(text, start) for text, start in answers)
+    return QuestionRow(row_id, text_of(record, "question"), context, found)
+
+
+def hellaswag_row(record: Record, task: Task, number: str) -> ChoiceRow:
+    """HellaSwag: which of four endings continues the context."""
+    endings = _texts(record.get("endings"), 4, "endings")
+    label = index_of(record.get("label"), ("0", "1", "2", "3"))
+    return ChoiceRow(str(record.get("ind", number)), text_of(record, "ctx"), endings, label)
+
+
+def cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+    """Cosmos QA: a context and a question, four answers."""
+    prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
+    answers = tuple(text_of(record, f"answer{n}") for n in range(4))
+    label = index_of(record.get("label"), ("0", "1", "2", "3"))
+    return ChoiceRow(str(record.get("id", number)), prompt, answers, label)
+
+
+def csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+    """CommonsenseQA: a question, five answers with letters."""
+    choices = record.get("choices")
+    if not isinstance(choices, dict):
+        raise MalformedError("field 'choices' should be an object with 'label' and 'text'")
+    letters = _texts(choices.get("label"), 5, "choices.label")
+    answers = _texts(choices.get("text"), 5, "choices.text")
+    label = index_of(record.get("answerKey"), letters, "answerKey")
+    return ChoiceRow(str(record.get("id", number)), text_of(record, "question"), answers, label)
+
+
+def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+    """Social IQa: a context and a question, three answers; `correct` is a letter, `label` a number from 1."""
+    prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
+    answers = tuple(text_of(record, f"answer{letter}") for letter in "ABC")
+    if "correct" in record:
+        label = index_of(record["correct"], ("A", "B", "C"), "correct")
+    else:
+        label = index_of(record.get("label"), ("1", "2", "3"))
+    return ChoiceRow(number, prompt, answers, label)
+
+
+def copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+    """COPA and XCOPA: which of two sentences is the cause, or the effect, of the premise.
+
+    The question is put in English for every language, as XCOPA itself distributes it only as the English
+    words "cause" and "effect".
+    """
+    asked = CAUSE_OR_EFFECT.get(text_of(record, "question"))
+    if asked is None:
+        raise MalformedError(f"question {record['question']!r} is not one of: {', '.join(CAUSE_OR_EFFECT)}")
+    choices = (text_of(record, "choice1"), text_of(record, "choice2"))
+    label = index_of(record.get("label"), ("0", "1"))
+    return ChoiceRow(str(record.get("idx", number)), f"{text_of(record, 'premise')} {asked}", choices, label)
+
+
+def _texts(value: object, count: int, what: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) != count or not all(isinstance(each, str) for each in value):
+        raise MalformedError(f"field '{what}' should be a list of {count} texts")
+    return tuple(text_of({what: each}, what) for each in value)

@@ -1,0 +1,100 @@
+"""Canonical rows: what every source is turned into and all that a kind ever sees."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """One sentence, or a pair; `label` is one of the task's labels, None only for prediction."""
+
+    id: str
+    first: str
+    second: str | None
+    label: str | None
+
+    @property
+    def group(self) -> str:
+        """Rows of one group stay on one side of a hold-out: pairs with the same first text."""
+        return self.first
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedRow:
+    """A tokenised sentence with one tag a token (None only for prediction)."""
+
+    id: str
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...] | None
+
+    @property
+    def group(self) -> str:
+        """Rows of one group stay on one side of a hold-out: each sentence is its own."""
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A gold answer: its text and its character offset in the context."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow:
+    """An extractive question; no answers means unanswerable (SQuAD v2), None only for prediction."""
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[Answer, ...] | None
+
+    @property
+    def group(self) -> str:
+        """Rows of one group stay on one side of a hold-out: questions about one context."""
+        return self.context
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    """Pick one of several continuations: choice i is encoded as the pair (prompt, choices[i]).
+
+    A task that also has a question puts it into the prompt (context + " " + question).
+    """
+
+    id: str
+    prompt: str
+    choices: tuple[str, ...]
+    label: int | None
+
+    @property
+    def group(self) -> str:
+        """Rows of one group stay on one side of a hold-out: choices for one prompt."""
+        return self.prompt
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalRow:
+    """A text on one side of a retrieval task; a query names the ids of its gold candidates."""
+
+    id: str
+    text: str
+    side: str  # "query" or "candidate"
+    gold: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """Rows of one group stay on one side of a hold-out: each text is its own."""
+        return self.id
+
+
+Row = PairRow | TaggedRow | QuestionRow | ChoiceRow | RetrievalRow
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """The row as plain JSON values, for fingerprints and for showing."""
+    return dataclasses.asdict(row)

@@ -1,0 +1,130 @@
+"""Multiple choice: the likeliest continuation of a prompt, or answer to a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from transformers import PreTrainedTokenizerFast
+
+from adapterstilts.data.rows import ChoiceRow
+from adapterstilts.errors import DataError
+from adapterstilts.kinds.base import (
+    Batch,
+    Encoding,
+    Feature,
+    Floats,
+    HeadSpec,
+    Ints,
+    Metrics,
+    Prediction,
+    attach,
+    gold_of,
+    headline,
+    pad_batch,
+)
+from adapterstilts.kinds.subwords import Template, Tokens, limit, pieces
+from adapterstilts.tasks.spec import Task
+
+
+class ChoiceKind:
+    """One of several choices, each scored as the pair (prompt, choice).
+
+    A feature is a row with one sequence per choice; its target [2] is (number of choices, gold index),
+    which also tells how the scores of a batch group, so rows with different numbers of choices mix.
+    """
+
+    name = "choice"
+
+    def head(self, task: Task) -> HeadSpec:
+        """One score per sequence."""
+        return HeadSpec("choice")
+
+    def encode(
+        self, rows: Sequence[ChoiceRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
+    ) -> list[Feature]:
+        """One feature per row. What is too long loses the *start* of its prompt.
+
+        The choice is kept whole, and of the prompt its end, which is where the question stands.
+
+        Raises:
+            DataError: a row without choices, or a gold index that is none of them.
+        """
+        template, length = Template.of(tokenizer, pair=True), limit(tokenizer, encoding)
+        texts = [row.prompt for row in rows] + [choice for row in rows for choice in row.choices]
+        found = pieces(tokenizer, texts)
+        features = []
+        for number, row in enumerate(rows):
+            target = _target(row)
+            prompt = found[row.prompt].ids
+            pairs = [_pair(prompt, found[choice].ids, template, length) for choice in row.choices]
+            ids, types = zip(*pairs, strict=True)
+            features.append(Feature(number, ids, types, target))
+        return features
+
+    def collate(self, features: Sequence[Feature], pad: int) -> Batch:
+        """Inputs are [N, L] with N all choices of all features; labels [F, 2] (choices, gold index)."""
+        return attach(pad_batch(features, pad), [feature.target for feature in features])
+
+    def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Cross-entropy over the choices of each row; `logits` [N] flat."""
+        counts, gold = batch["labels"].unbind(1)
+        groups = torch.split(logits.float(), counts.tolist())
+        padded = torch.nn.utils.rnn.pad_sequence(list(groups), batch_first=True, padding_value=-torch.inf)
+        return torch.nn.functional.cross_entropy(padded, gold)
+
+    def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
+        """One array [choices] per feature."""
+        counts = [len(feature.ids) for feature in features]
+        return [part.numpy().copy() for part in torch.split(logits.detach().float().cpu(), counts)]
+
+    def decode(
+        self,
+        outputs: Sequence[Floats],
+        features: Sequence[Feature],
+        rows: Sequence[ChoiceRow],
+        task: Task,
+        encoding: Encoding,
+    ) -> list[Prediction]:
+        """`{"id", "choice": index, "probabilities": [p per choice]}` per row."""
+        predictions = []
+        for row, scores in zip(rows, outputs, strict=True):
+            chances = softmax(np.asarray(scores, np.float64))
+            predictions.append(
+                {
+                    "id": row.id,
+                    "choice": int(chances.argmax()),
+                    "probabilities": [round(float(p), 6) for p in chances],
+                }
+            )
+        return predictions
+
+    def score(
+        self, predictions: Sequence[Prediction], rows: Sequence[ChoiceRow], task: Task, language: str
+    ) -> Metrics:
+        """Accuracy."""
+        gold = gold_of([row.label for row in rows], rows)
+        hits = [mine["choice"] == label for mine, label in zip(predictions, gold, strict=True)]
+        return headline({"accuracy": 100 * sum(hits) / len(hits)}, task)
+
+
+def _pair(prompt: Ints, choice: Ints, template: Template, length: int) -> Tokens:
+    budget = length - template.size
+    choice = choice[:budget]  # only a choice that is longer than the model loses anything
+    room = budget - len(choice)
+    return template.build(prompt[max(len(prompt) - room, 0) :], choice)
+
+
+def _target(row: ChoiceRow) -> Ints:
+    if not row.choices:
+        raise DataError(f"row {row.id} has no choices")
+    if row.label is None:
+        return np.empty(0, np.int32)
+    if not 0 <= row.label < len(row.choices):
+        raise DataError(f"row {row.id}: gold choice {row.label}, but there are {len(row.choices)} choices")
+    return np.array([len(row.choices), row.label], np.int32)
+
+
+KIND = ChoiceKind()

@@ -1,0 +1,116 @@
+"""Classification of a sentence or a pair of sentences (NLI, paraphrase)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, f1_score
+from transformers import PreTrainedTokenizerFast
+
+from adapterstilts.data.rows import PairRow
+from adapterstilts.errors import unknown
+from adapterstilts.kinds.base import (
+    Batch,
+    Encoding,
+    Feature,
+    Floats,
+    HeadSpec,
+    Ints,
+    Metrics,
+    Prediction,
+    attach,
+    gold_of,
+    headline,
+    pad_batch,
+)
+from adapterstilts.kinds.subwords import limit, sequences
+from adapterstilts.tasks.spec import Task
+
+
+class SequenceKind:
+    """One label for one sequence; a feature is a row, its target [1] the label's index."""
+
+    name = "sequence"
+
+    def head(self, task: Task) -> HeadSpec:
+        """A classifier over the task's labels."""
+        return HeadSpec("classification", task.labels)
+
+    def encode(
+        self, rows: Sequence[PairRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
+    ) -> list[Feature]:
+        """One feature per row; a pair that is too long loses subwords of its longer side first.
+
+        Raises:
+            ConfigError: a label that the task does not have.
+        """
+        length = limit(tokenizer, encoding)
+        features: dict[int, Feature] = {}
+        for pair in (True, False):  # one tokenizer call takes either pairs or single texts
+            chosen = [n for n, row in enumerate(rows) if (row.second is not None) == pair]
+            first = [rows[n].first for n in chosen]
+            second = [rows[n].second or "" for n in chosen] if pair else None
+            for n, (ids, types) in zip(chosen, sequences(tokenizer, first, second, length), strict=True):
+                features[n] = Feature(n, (ids,), (types,), _target(rows[n], task))
+        return [features[n] for n in range(len(rows))]
+
+    def collate(self, features: Sequence[Feature], pad: int) -> Batch:
+        """Labels are [F, 1]."""
+        return attach(pad_batch(features, pad), [feature.target for feature in features])
+
+    def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Cross-entropy; `logits` [F, classes]."""
+        return torch.nn.functional.cross_entropy(logits.float(), batch["labels"].squeeze(1))
+
+    def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
+        """One array [classes] per feature."""
+        return list(logits.detach().float().cpu().numpy())
+
+    def decode(
+        self,
+        outputs: Sequence[Floats],
+        features: Sequence[Feature],
+        rows: Sequence[PairRow],
+        task: Task,
+        encoding: Encoding,
+    ) -> list[Prediction]:
+        """`{"id", "label", "probabilities": {label: p}}` per row."""
+        predictions = []
+        for row, logits in zip(rows, outputs, strict=True):
+            chances = softmax(np.asarray(logits, np.float64))
+            predictions.append(
+                {
+                    "id": row.id,
+                    "label": task.labels[int(chances.argmax())],
+                    "probabilities": {
+                        label: round(float(p), 6) for label, p in zip(task.labels, chances, strict=True)
+                    },
+                }
+            )
+        return predictions
+
+    def score(
+        self, predictions: Sequence[Prediction], rows: Sequence[PairRow], task: Task, language: str
+    ) -> Metrics:
+        """Accuracy, and beside it F1 averaged over the labels that occur ("macro_f1")."""
+        gold = gold_of([row.label for row in rows], rows)
+        found = [prediction["label"] for prediction in predictions]
+        metrics = {
+            "accuracy": 100 * accuracy_score(gold, found),
+            "macro_f1": 100 * f1_score(gold, found, average="macro", zero_division=0.0),
+        }
+        return headline(metrics, task)
+
+
+def _target(row: PairRow, task: Task) -> Ints:
+    if row.label is None:
+        return np.empty(0, np.int32)
+    if row.label not in task.labels:
+        raise unknown(f"label of row {row.id} in {task.name}", row.label, task.labels)
+    return np.array([task.labels.index(row.label)], np.int32)
+
+
+KIND = SequenceKind()

@@ -1,0 +1,139 @@
+"""From text to subwords: the few tokenizer calls that kinds share, batched."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from adapterstilts.errors import ConfigError
+from adapterstilts.kinds.base import Encoding, Ints
+
+CHUNK = 8192  # texts per tokenizer call: bounds the Python lists alive at once
+
+Tokens = tuple[Ints, Ints]  # token ids and token type ids, both [length]
+
+
+def limit(tokenizer: PreTrainedTokenizerFast, encoding: Encoding) -> int:
+    """Subwords that one sequence may have: the setting, or less where the model takes less.
+
+    Tokenizers that know no limit give an astronomically large one.
+    """
+    return min(encoding.max_length, int(tokenizer.model_max_length))
+
+
+def sequences(
+    tokenizer: PreTrainedTokenizerFast, first: Sequence[str], second: Sequence[str] | None, length: int
+) -> list[Tokens]:
+    """Texts, or pairs of texts, with the tokenizer's own special tokens, cut to `length` (longest first)."""
+    found: list[Tokens] = []
+    for span in _chunks(len(first)):
+        encoded = tokenizer(
+            list(first[span]),
+            None if second is None else list(second[span]),
+            truncation="longest_first",
+            max_length=length,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        found.extend(_tokens(encoded))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A text's subwords without special tokens.
+
+    Attributes:
+        ids: token ids [n].
+        offsets: first and one past the last character of each [n, 2]; may take in a leading space.
+    """
+
+    ids: Ints
+    offsets: Ints
+
+
+def pieces(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict[str, Pieces]:
+    """The subwords of each distinct text, uncut."""
+    found: dict[str, Pieces] = {}
+    distinct = list(dict.fromkeys(texts))
+    for span in _chunks(len(distinct)):
+        encoded = tokenizer(
+            distinct[span],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        for text, ids, offsets in zip(
+            distinct[span], encoded["input_ids"], encoded["offset_mapping"], strict=True
+        ):
+            found[text] = Pieces(np.asarray(ids, np.int32), np.asarray(offsets, np.int32).reshape(-1, 2))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The special tokens that a tokenizer puts around one sequence, or around and between two.
+
+    Attributes:
+        specials: special tokens before, between and after the k sequences: k + 1 entries.
+        types: the token type of each sequence.
+    """
+
+    specials: tuple[Tokens, ...]
+    types: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> Template:
+        """Reads the template off an encoded example, whatever the tokenizer's type.
+
+        Raises:
+            ConfigError: the tokenizer turns a plain letter into nothing.
+        """
+        encoded = tokenizer(["a"], ["a"] if pair else None, verbose=False)
+        ((ids, types),) = _tokens(encoded)
+        owners = encoded.sequence_ids(0)
+        bounds = [0]
+        for number in range(2 if pair else 1):
+            at = [n for n, owner in enumerate(owners) if owner == number]
+            if not at:
+                raise ConfigError("the tokenizer turns the text 'a' into no subword: is it complete?")
+            bounds += [at[0], at[-1] + 1]
+        bounds.append(len(ids))
+        parts = [(ids[a:b], types[a:b]) for a, b in itertools.pairwise(bounds)]
+        return cls(tuple(parts[::2]), tuple(int(part[1][0]) for part in parts[1::2]))
+
+    @property
+    def size(self) -> int:
+        """How many special tokens there are."""
+        return sum(len(ids) for ids, _ in self.specials)
+
+    def start(self, *before: Ints) -> int:
+        """Position at which the sequence after those in `before` begins."""
+        return sum(map(len, before)) + sum(len(ids) for ids, _ in self.specials[: len(before) + 1])
+
+    def build(self, *parts: Ints) -> Tokens:
+        """The sequences with their special tokens; one part for each sequence of the template."""
+        ids, types = [self.specials[0][0]], [self.specials[0][1]]
+        for part, kind, special in zip(parts, self.types, self.specials[1:], strict=True):
+            ids += [part, special[0]]
+            types += [np.full(len(part), kind, np.int32), special[1]]
+        return np.concatenate(ids), np.concatenate(types)
+
+
+def _tokens(encoded: Any) -> Iterator[Tokens]:
+    """Ids and types of each sequence; a tokenizer that gives no types means zeros."""
+    types = encoded.get("token_type_ids")
+    for n, ids in enumerate(encoded["input_ids"]):
+        array = np.asarray(ids, np.int32)
+        yield array, np.zeros_like(array) if types is None else np.asarray(types[n], np.int32)
+
+
+def _chunks(total: int) -> Iterator[slice]:
+    return (slice(at, at + CHUNK) for at in range(0, total, CHUNK))

@@ -1,0 +1,166 @@
+"""Adapters, heads and AdapterFusion layers in folders: written in the library's form, checked when read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapterstilts.errors import AdapterError
+from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.model import foreign, records, tensors
+from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.model.configs import AdapterSpec
+from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
+
+State = Mapping[str, torch.Tensor]
+# The library's names of its weight files and of their configurations.
+ADAPTER = ("adapter.safetensors", foreign.CONFIG)
+HEAD = ("model_head.safetensors", "head_config.json")
+CLASSES = {"bert": "BertAdapterModel", "xlm-roberta": "XLMRobertaAdapterModel", "roberta": "RobertaAdapterModel"}
+FUSION = ("model_adapter_fusion.safetensors", "adapter_fusion_config.json")
+
+
+def write_adapter(folder: Path, state: State, spec: AdapterSpec, config: Any, files: BackboneFiles) -> None:
+    """Writes an adapter with our record of it.
+
+    Args:
+        config: the library's configuration file for it.
+    """
+    sha256 = _write(folder, ADAPTER, state, config)
+    records.write(folder / records.ADAPTER, AdapterRecord(sha256=sha256, spec=spec, **_backbone(files)))
+
+
+def check_adapter(folder: Path, files: BackboneFiles) -> AdapterRecord | None:
+    """Checks all that can be checked of a saved adapter without building it.
+
+    Returns:
+        Its record; None if another program saved it, and then there is no checksum either.
+
+    Raises:
+        AdapterError: of another backbone, damaged, changed, or only there as a pickle.
+    """
+    record = records.adapter_record(folder)
+    config = foreign.read_config(folder)
+    if record:
+        _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
+        if foreign.spec(config["config"], folder).config != record.spec.config:
+            raise AdapterError(f"{folder / foreign.CONFIG} was changed after it was written")
+    mine = {"model_type": files.model_type, "hidden_size": files.hidden_size}
+    _same_backbone(folder, mine, config, files.name)
+    tensors.load(folder / ADAPTER[0], record.sha256 if record else None)
+    return record
+
+
+def check_complete(folder: Path, loading_info: Mapping[str, list[str]]) -> None:
+    """Checks that every tensor found its place; the library loads what fits and says nothing of the rest.
+
+    Raises:
+        AdapterError: some are missing or have no place (another depth or type of backbone).
+    """
+    missing = [key for key in loading_info.get("missing_keys", []) if not tensors.repeated(key)]
+    unexpected = loading_info.get("unexpected_keys", [])
+    if missing or unexpected:
+        raise AdapterError(
+            f"the adapter in {folder} does not fit this backbone (another depth or type?): {len(missing)} tensors "
+            f"are missing from it and {len(unexpected)} have no place, such as {(missing or unexpected)[0]}"
+        )
+
+
+def write_head(folder: Path, state: State, spec: HeadSpec, config: Any, files: BackboneFiles) -> None:
+    """Writes a prediction head with our record of it."""
+    sha256 = _write(folder, HEAD, state, config)
+    record = HeadRecord(sha256=sha256, hidden_size=files.hidden_size, kind=spec.kind, labels=spec.labels)
+    records.write(folder / records.HEAD, record)
+
+
+def read_head(folder: Path, expected: HeadSpec, files: BackboneFiles) -> tensors.Tensors:
+    """The weights of a saved head, by their names inside it.
+
+    Raises:
+        AdapterError: damaged, of another width, or it predicts something else than `expected`.
+    """
+    record = records.read(folder / records.HEAD, HeadRecord)
+    if (record.kind, record.labels) != (expected.kind, expected.labels):
+        raise AdapterError(
+            f"the head in {folder} predicts {record.kind} over {list(record.labels)}, "
+            f"not {expected.kind} over {list(expected.labels)}"
+        )
+    _same_backbone(folder, {"hidden_size": files.hidden_size}, record.model_dump(), files.name)
+    state = tensors.load(folder / HEAD[0], record.sha256)
+    return {re.sub(r"^heads\.[^.]+\.", "", key): value for key, value in state.items()}
+
+
+def write_fusion(
+    folder: Path, state: State, sources: tuple[str, ...], config: Any, files: BackboneFiles
+) -> None:
+    """Writes an AdapterFusion layer with our record of it.
+
+    Args:
+        sources: digests of the weights of the adapters that it mixes, in its order.
+    """
+    sha256 = _write(folder, FUSION, state, config)
+    records.write(folder / records.FUSION, FusionRecord(sha256=sha256, sources=sources, **_backbone(files)))
+
+
+def read_fusion(folder: Path, sources: tuple[str, ...], files: BackboneFiles) -> tensors.Tensors:
+    """The weights of a saved AdapterFusion layer, with `*` for its name.
+
+    Args:
+        sources: digests of the adapters it is to mix, in order.
+
+    Raises:
+        AdapterError: damaged, of another backbone, or trained over other adapters.
+    """
+    record = records.read(folder / records.FUSION, FusionRecord)
+    _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
+    if sources != record.sources:
+        raise AdapterError(
+            f"the AdapterFusion in {folder} was trained over {len(record.sources)} other adapters, "
+            "or over these in another order"
+        )
+    state = tensors.load(folder / FUSION[0], record.sha256)
+    return {re.sub(r"(adapter_fusion_layer)\.[^.]+\.", r"\1.*.", key): value for key, value in state.items()}
+
+
+def library_file(name: str, config: Mapping[str, Any], files: BackboneFiles) -> dict[str, Any]:
+    """What the library writes beside weights, so that it can read them too; no path of this machine."""
+    local = Path(files.name).expanduser().is_dir()
+    return {
+        "name": name,
+        "config": dict(config),
+        "model_name": files.folder.name if local else files.name,
+        "model_type": files.model_type,
+        "hidden_size": files.hidden_size,
+        "model_class": CLASSES[files.model_type],
+        "version": f"adapters.{version('adapters')}",
+    }
+
+
+def _write(folder: Path, names: tuple[str, str], state: State, config: Any) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / names[1]).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    return tensors.save(folder / names[0], state)
+
+
+def _backbone(files: BackboneFiles) -> dict[str, Any]:
+    return {
+        "model_type": files.model_type,
+        "hidden_size": files.hidden_size,
+        "layers": files.layers,
+        "backbone": files.fingerprint,
+    }
+
+
+def _same_backbone(folder: Path, mine: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> None:
+    for key, value in mine.items():
+        if theirs.get(key) not in (None, value):
+            raise AdapterError(
+                f"{folder} was trained on another backbone: its {key.replace('_', ' ')} is {theirs[key]}, "
+                f"that of {name} is {value}"
+            )

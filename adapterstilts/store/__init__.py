@@ -1,0 +1,10 @@
+"""The store of results: content-addressed folders, made complete and then renamed into place."""
+
+from __future__ import annotations
+
+from adapterstilts.store.files import link
+from adapterstilts.store.predictions import read_predictions, write_predictions
+from adapterstilts.store.runs import Damaged, Run
+from adapterstilts.store.store import Store, Work
+
+__all__ = ["Damaged", "Run", "Store", "Work", "link", "read_predictions", "write_predictions"]

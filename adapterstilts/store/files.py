@@ -1,0 +1,124 @@
+"""Files that survive a kill or a power cut: written whole under another name, synced, renamed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.errors import StoreError
+
+JOB, METRICS, MANIFEST = "job.json", "metrics.json", "manifest.json"
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL_TEXTS = ("StorageFull", "No space left on device")  # safetensors reports the disk only in its text
+
+
+def link(src: Path, dst: Path) -> None:
+    """Puts the file `src` at `dst`, sharing its bytes where both are finished runs' on one disk.
+
+    A file of a published run never changes, so a hard link is safe; any other file is copied.
+
+    Raises:
+        StoreError: the disk is full, or `src` cannot be read.
+    """
+    src = src.resolve()
+    with disk_errors(dst.parent):
+        dst.parent.mkdir(parents=True, exist_ok=True)
+        if dst.exists() and dst.samefile(src):
+            return
+        dst.unlink(missing_ok=True)
+        if any((folder / MANIFEST).is_file() for folder in src.parents):
+            try:
+                os.link(src, dst)
+            except OSError:  # another disk, or a file system without hard links
+                shutil.copyfile(src, dst)
+        else:
+            shutil.copyfile(src, dst)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk (or a quota, or a size limit) is full."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return True
+    return any(text in str(error) for text in FULL_TEXTS)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turns a full disk into a StoreError that names the folder; other errors pass."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        if not is_full(error):
+            raise
+        raise StoreError(
+            f"the disk that holds {folder} is full: nothing was added to the results. Free some space, or "
+            "choose another place with --store, and give the same command again; it goes on from the last "
+            "checkpoint."
+        ) from error
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Writes readable JSON, sorted by key; the file is there whole and synced, or not at all.
+
+    Raises:
+        StoreError: a value that JSON has no form for, such as NaN.
+    """
+    try:
+        text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{path.name} cannot hold this: {error}") from error
+    write_whole(path, (text + "\n").encode("utf-8"))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replaces `path` by `data` in one step; a failure leaves what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.fchmod(file.fileno(), 0o644)  # mkstemp makes files that only their owner reads
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's bytes, or a folder's names, are on the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """All files below a folder, sorted by path.
+
+    Raises:
+        StoreError: a symbolic link or anything else that is neither a file nor a folder.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise StoreError(f"{path}: a result holds plain files only, not links or devices")
+        if path.is_file():
+            yield path

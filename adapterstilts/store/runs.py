@@ -1,0 +1,185 @@
+"""A finished run as read back from its folder, and the checks that it passes first."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.errors import ConfigError, StoreError
+from adapterstilts.job import SCHEMA
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, files_in, sha256
+from adapterstilts.values import Value, digest
+
+SHORT = 12  # hex digits of the key in a folder's name
+RUN_NAME = re.compile(rf".+-[0-9a-f]{{{SHORT}}}")
+
+
+class Entry(Value):
+    """One file of a manifest: its SHA-256 (hex) and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(Value):
+    """All files of a run but the manifest itself, by path relative to the run's folder."""
+
+    files: dict[str, Entry]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished job that passed its checks.
+
+    Attributes:
+        id: name of its folder.
+        key: SHA-256 of the job.
+        path: its folder.
+        job: all that determined the result, as in `job.json`.
+        metrics: as in `metrics.json`.
+        created: when it was published, ISO 8601, UTC.
+        size: of all files, bytes.
+    """
+
+    id: str
+    key: str
+    path: Path
+    job: dict[str, Any]
+    metrics: dict[str, Any]
+    created: str
+    size: int
+
+    def file(self, name: str) -> Path:
+        """The path of one of the run's files.
+
+        Raises:
+            StoreError: the run has no such file.
+        """
+        path = self.path / name
+        if not path.is_file() or self.path.resolve() not in path.resolve().parents:
+            raise StoreError(f"run {self.id} has no file {name}")
+        return path
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A run's folder that failed a check.
+
+    Attributes:
+        path: the folder.
+        reason: which file, and what is wrong with it.
+    """
+
+    path: Path
+    reason: str
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder's files as they are now, each hashed."""
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "size": path.stat().st_size}
+        for path in files_in(folder)
+        if path != folder / MANIFEST
+    }
+    return {"files": files}
+
+
+def read_run(folder: Path, *, quick: bool = False) -> Run:
+    """Reads a run's folder after checking it.
+
+    Args:
+        quick: check the sizes of all files, but the checksums of `job.json` and `metrics.json` only.
+
+    Raises:
+        StoreError: a file is missing, changed, superfluous or not a plain file; or the run is of
+            another version's form. The message names the file and says what to do.
+    """
+    try:
+        return _checked(folder, quick)
+    except (StoreError, OSError) as error:
+        raise StoreError(
+            f"run {folder.name} cannot be used: {error}. "
+            f"To make it again, remove it (adapterstilts runs rm {folder.name}) and repeat its command."
+        ) from error
+
+
+def check(folder: Path, *, quick: bool = False) -> Run | Damaged:
+    """Like `read_run`, with what is wrong as a value."""
+    try:
+        return _checked(folder, quick)
+    except (StoreError, OSError) as error:
+        return Damaged(folder, str(error))
+
+
+def _checked(folder: Path, quick: bool) -> Run:
+    job = _json(folder, JOB)
+    _check_schema(job.get("schema_version"))  # first: the rest may have another form
+    manifest = _manifest(folder)
+    present = {path.relative_to(folder).as_posix(): path for path in files_in(folder)}
+    present.pop(MANIFEST)
+    strange = sorted(present.keys() - manifest.files.keys())
+    if strange:
+        raise StoreError(f"{strange[0]} is not in its manifest")
+    for name, entry in manifest.files.items():
+        if name not in present:
+            raise StoreError(f"{name} is missing")
+        _check_file(present[name], name, entry, hashed=not quick or name in (JOB, METRICS))
+    created = datetime.fromtimestamp((folder / MANIFEST).stat().st_mtime, UTC)
+    return Run(
+        id=folder.name,
+        key=_key(folder, job),
+        path=folder,
+        job=job,
+        metrics=_json(folder, METRICS),
+        created=created.isoformat(timespec="seconds"),
+        size=sum(entry.size for entry in manifest.files.values()),
+    )
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return Manifest.parse(_json(folder, MANIFEST), MANIFEST)
+    except ConfigError as error:
+        raise StoreError(str(error)) from error
+
+
+def _check_file(path: Path, name: str, entry: Entry, *, hashed: bool) -> None:
+    size = path.stat().st_size
+    if size != entry.size:
+        raise StoreError(f"{name} has {size} bytes, not {entry.size}")
+    if hashed and sha256(path) != entry.sha256:
+        raise StoreError(f"{name} has another SHA-256 than its manifest says")
+
+
+def _check_schema(schema: object) -> None:
+    if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
+        hint = "a newer version of adapterstilts made it: upgrade to use it" if newer else "it is too old"
+        raise StoreError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
+
+
+def _key(folder: Path, job: dict[str, Any]) -> str:
+    """The run's key, after checking that it is the key of this job and stands in the folder's name."""
+    key = digest({name: value for name, value in job.items() if name != "key"})
+    if job.get("key") != key:
+        raise StoreError(f"{JOB} does not belong to its key")
+    if RUN_NAME.fullmatch(folder.name) and not key.startswith(folder.name[-SHORT:]):
+        raise StoreError(f"its folder was renamed: the name of this run ends in {key[:SHORT]}")
+    return key
+
+
+def _json(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    if path.is_symlink() or not path.is_file():
+        raise StoreError(f"{name} is missing")
+    try:
+        data = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise StoreError(f"{name} is not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise StoreError(f"{name} is not a JSON object")
+    return data

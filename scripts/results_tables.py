@@ -1,0 +1,72 @@
+"""Prints the store's evaluations as Markdown: languages by composition, mean over seeds and their spread.
+
+Usage: python scripts/results_tables.py STORE [TARGET ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+
+from adapterstilts.store import Run, Store
+
+Cells = dict[tuple[str, str], list[float]]  # (column, language) -> one score per seed
+
+
+def describe(run: Run, names: dict[str, str]) -> str:
+    """A run's column: its composition, and the tasks of its sources or its own."""
+    composition = run.job["composition"]
+    sources = [names.get(key, key[:8]) for key in composition["sources"]]
+    if not sources:
+        return f"{run.job['task']} adapter" if run.job["recipe"] else "backbone"
+    return f"{composition['kind']}({', '.join(sources)})"
+
+
+def collect(store: Store) -> dict[tuple[str, str], Cells]:
+    """Scores by (target, metric name), for every metric."""
+    runs = [run for run in store.scan(quick=True) if isinstance(run, Run)]
+    trained = {run.key: run for run in runs if run.job["type"] == "train"}
+    names = {key: str(run.job["task"]) for key, run in trained.items()}
+    tables: dict[tuple[str, str], Cells] = defaultdict(lambda: defaultdict(list))
+    for run in sorted(runs, key=lambda each: each.id):
+        if run.job["type"] == "eval" and run.job["run"] in trained:
+            column = describe(trained[run.job["run"]], names)
+            for metric, value in run.metrics.items():
+                if metric not in ("examples", "score"):
+                    tables[run.job["task"], metric][column, run.job["language"]].append(value)
+    return tables
+
+
+def cell(scores: list[float]) -> str:
+    """Mean over seeds, and the range where there is more than one."""
+    if not scores:
+        return ""
+    spread = f" ({min(scores):.1f}–{max(scores):.1f})" if len(scores) > 1 else ""
+    return f"{mean(scores):.1f}{spread}"
+
+
+def markdown(cells: Cells) -> list[str]:
+    """One row a language, English first, then the mean without English."""
+    columns = sorted({column for column, _ in cells}, key=lambda name: ("(" in name, name))
+    languages = sorted({code for _, code in cells}, key=lambda code: (code != "en", code))
+    lines = ["| language | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for code in languages:
+        lines.append(f"| {code} | " + " | ".join(cell(cells.get((name, code), [])) for name in columns) + " |")
+    means = [[mean(cells[name, code]) for code in languages if code != "en" and (name, code) in cells] for name in columns]
+    lines.append("| mean without en | " + " | ".join(f"{mean(each):.1f}" if each else "" for each in means) + " |")
+    return lines
+
+
+def main() -> None:
+    """Prints a table for each target and metric."""
+    wanted = sys.argv[2:]
+    for (target, metric), cells in sorted(collect(Store(Path(sys.argv[1]))).items()):
+        if not wanted or target in wanted:
+            print(f"\n### {target}, {metric}\n")
+            print("\n".join(markdown(cells)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Every verb explains itself with an example, and a failure ends with one message and the right code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from rich.text import Text
+
+from adapterstilts.errors import StoreError
+
+from .conftest import Call
+
+ROOT = Path(__file__).parents[2]
+VERBS = [
+    "tasks", "backbones", "configs", "doctor", "train-adapter", "baseline", "sequential", "stack", "fuse",
+    "average", "evaluate", "predict", "runs", "demo",
+]  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Without colours and with single spaces."""
+    return " ".join(Text.from_ansi(text).plain.split())
+
+
+def test_the_program_lists_its_verbs(call: Call) -> None:
+    shown = plain(call("--help").stdout)
+    assert all(f"│ {verb} " in shown for verb in VERBS)
+    assert "--install-completion" in shown
+    assert call("--version").stdout == "adapterstilts 0.1.0\n"
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "runs show", "runs rm"])
+def test_help_shows_an_example(call: Call, verb: str) -> None:
+    assert f"Example: adapterstilts {verb.split()[0]}" in plain(call(*verb.split(), "--help").stdout)
+
+
+def test_an_unknown_verb_names_the_nearest(call: Call) -> None:
+    assert "Did you mean 'tasks'" in plain(call("task", code=2).stderr)
+
+
+def test_an_unknown_option_is_an_error(call: Call) -> None:
+    assert "--jso" in plain(call("tasks", "--jso", code=2).stderr)
+
+
+@pytest.fixture
+def failing(call: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """`configs`, whose body raises the exception that was set."""
+
+    def run(*errors: BaseException, code: int = 0) -> object:
+        def fail(*_: object) -> None:
+            raise errors[0]
+
+        monkeypatch.setattr("adapterstilts.model.configs.config_names", fail)
+        return call("configs", code=code)
+
+    return run
+
+
+def test_a_users_error_is_one_message_and_code_2(failing: Call) -> None:
+    found = failing(StoreError("run x cannot be used: [red]y[/red]"), code=2)
+    assert found.stderr == "error: run x cannot be used: [red]y[/red]\n"
+    assert found.stdout == ""
+
+
+def test_what_the_system_forbids_is_one_message_too(failing: Call) -> None:
+    found = failing(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/root/x"), code=2)
+    assert found.stderr == "error: /root/x: Permission denied\n"
+
+
+def test_other_errors_keep_their_traceback(failing: Call) -> None:
+    error = OSError(errno.EIO, "broken")
+    with pytest.raises(AssertionError) as caught:
+        failing(error, code=2)
+    assert "OSError" in str(caught.value)
+
+
+def test_an_interrupt_says_how_to_go_on(failing: Call) -> None:
+    assert failing(KeyboardInterrupt("stopped at step 5 of 10"), code=130).stderr == (
+        "stopped at step 5 of 10. Give the same command again to go on.\n"
+    )
+    assert failing(KeyboardInterrupt(), code=130).stderr == "interrupted\n"
+
+
+def test_the_program_itself_ends_so(tmp_path: Path) -> None:
+    """The same through `main`, in a process of its own."""
+    command = [sys.executable, "-m", "adapterstilts"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [*command, "runs", "show", "x"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("error: no run 'x' in checkpoints.")
+    asking = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE], cwd=tmp_path, env=environment, stdout=subprocess.PIPE
+    )
+    assert asking.stdout is not None
+    assert asking.stdout.readline() == b"ready\n"
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(30) == 130
+    asking.stdout.close()
+
+
+INTERRUPTIBLE = """
+import sys, time
+import adapterstilts.cli.app as program
+def slow():
+    print("ready", flush=True)
+    time.sleep(20)
+program.app.command("slow")(slow)
+sys.argv = ["adapterstilts", "slow"]
+program.main()
+"""
+
+
+def test_completion_is_offered(call: Call) -> None:
+    assert isinstance(call("--help").exit_code, int)
+    from adapterstilts.cli.app import app
+
+    assert typer.main.get_command(app).params[0].name is not None
+    script = subprocess.run(
+        [sys.executable, "-m", "adapterstilts", "--show-completion", "bash"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "complete" in script.stdout

@@ -1,0 +1,87 @@
+"""`runs`: lists, shows and removes; damaged runs are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adapterstilts.store import Store
+from tests.store.conftest import eval_job, publish, train_job
+
+from .conftest import Call
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """The store that the program uses by default, since it runs in `tmp_path`."""
+    return Store(tmp_path / "checkpoints")
+
+
+def test_an_empty_store_says_what_to_do(call: Call) -> None:
+    found = call("runs")
+    assert "no runs in checkpoints" in found.stderr
+    assert json.loads(call("runs", "--json").stdout) == []
+
+
+def test_the_list_has_runs_and_evaluations(call: Call, store: Store) -> None:
+    trained = publish(store, train_job(seed=3), score=71.5)
+    evaluated = publish(store, eval_job(trained.key, "sw"), score=43.21)
+    found = {each["id"]: each for each in json.loads(call("runs", "--json").stdout)}
+    assert found.keys() == {trained.id, evaluated.id}
+    sw = found[evaluated.id]
+    assert (sw["task"], sw["language"], sw["composition"], sw["seed"]) == ("xnli", "sw", "single", 3)
+    assert (sw["score"], sw["sources"], sw["damaged"]) == (43.21, [trained.key], None)
+    assert found[trained.id]["size"] == trained.size
+    shown = call("runs").stdout
+    (line,) = (line for line in shown.splitlines() if line.startswith(evaluated.id))
+    assert line.split()[1:6] == ["xnli", "single", "sw", "3", "43.2"]
+
+
+def test_damaged_runs_are_listed_apart(call: Call, store: Store) -> None:
+    run = publish(store, train_job())
+    (run.path / "log.jsonl").write_text("", encoding="utf-8")
+    found = call("runs")
+    assert f"damaged, never used: {run.id}: log.jsonl has 0 bytes" in found.stderr
+    (entry,) = json.loads(call("runs", "--json").stdout)
+    assert entry["damaged"].startswith("log.jsonl has 0 bytes")
+
+
+def test_show_checks_and_shows(call: Call, store: Store) -> None:
+    run = publish(store, train_job())
+    shown = call("runs", "show", run.id[:14]).stdout
+    assert run.id in shown
+    assert "adapters/a/weights.bin" in shown
+    assert json.loads(call("runs", "show", run.key[:6], "--json").stdout)["job"]["task"] == "mnli"
+    weights = run.file("adapters/a/weights.bin")
+    weights.write_bytes(bytes(1024))
+    found = call("runs", "show", run.id, code=2)
+    assert "adapters/a/weights.bin has another SHA-256" in found.stderr
+
+
+def test_remove_asks(call: Call, store: Store) -> None:
+    run = publish(store, train_job())
+    publish(store, eval_job(run.key, "sw"))
+    asked = call("runs", "rm", run.id, code=1, given="n\n")
+    assert f"Remove {run.id}? 1 other runs were made from it." in asked.stderr
+    assert store.get(run.key) == run
+    call("runs", "rm", run.id, given="y\n")
+    assert store.get(run.key) is None
+
+
+def test_remove_takes_damaged_runs_without_asking_if_told(call: Call, store: Store) -> None:
+    run = publish(store, train_job())
+    (run.path / "job.json").unlink()
+    assert f"removed {run.id}" in call("runs", "rm", run.id, "--yes").stderr
+    assert not run.path.exists()
+    assert "no run" in call("runs", "rm", run.id, "--yes", code=2).stderr
+
+
+def test_the_store_can_be_named(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = publish(Store(tmp_path / "other"), train_job())
+    for place in (("runs", "-C", "other", "show", run.id), ("runs", "show", run.id, "--store", "other")):
+        assert run.id in call(*place).stdout
+    monkeypatch.setenv("ADAPTERSTILTS_STORE", str(tmp_path / "other"))
+    assert run.id in call("runs").stdout
+    assert run.id in call("runs", "show", run.id).stdout

@@ -1,0 +1,45 @@
+"""Which kind a task has, and its default encoding."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+
+from adapterstilts.errors import ConfigError
+from adapterstilts.kinds import KINDS, default_encoding, kind_of
+from adapterstilts.kinds.base import Encoding, headline
+from adapterstilts.tasks.spec import KindName
+
+
+def test_every_kind_name_has_its_kind(task_of):
+    assert set(KINDS) == set(typing.get_args(KindName))
+    assert all(kind.name == name for name, kind in KINDS.items())
+    assert kind_of(task_of("span")).name == "span"
+
+
+def test_defaults_follow_the_reference_protocol():
+    assert (default_encoding("span", {}).max_length, default_encoding("span", {}).stride) == (384, 128)
+    assert default_encoding("tagging", {}).max_length == 128
+    assert default_encoding("span", {"max_length": 256}).max_length == 256
+
+
+def test_an_unknown_key_names_the_nearest_and_a_bad_value_is_refused():
+    with pytest.raises(ConfigError, match="max_length"):
+        default_encoding("span", {"max_lenght": 128})
+    with pytest.raises(ConfigError, match="pooling"):
+        default_encoding("retrieval", {"pooling": "max"})
+    with pytest.raises(ConfigError, match="max_length"):
+        default_encoding("sequence", {"max_length": 0})
+
+
+def test_the_headline_is_the_tasks_metric_or_an_error(task_of):
+    assert headline({"f1": 50, "accuracy": 70.00000049}, task_of("tagging", ("O",))) == {
+        "f1": 50.0, "accuracy": 70.0, "score": 50.0,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="em_f1"):
+        headline({"accuracy": 70.0}, task_of("span"))
+
+
+def test_encoding_is_plain_json():
+    assert Encoding.parse(Encoding().model_dump(mode="json")) == Encoding()

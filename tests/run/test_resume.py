@@ -1,0 +1,91 @@
+"""A killed training goes on and ends with the same bytes: bottleneck, LoRA, stack and fusion."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from adapterstilts.store import Store
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["adapterstilts.api", "adapters", "pyarrow"])
+RECIPE = {"max_steps": 40, "batch_size": 8, "eval_every": 15, "dev_rows": 24}
+
+
+def options(store: Path, backbone: Path, **changes):
+    from adapterstilts.api import Options
+
+    settings = {"backbone": str(backbone), "store": store, "source": "bundled", "limit": 120, "checkpoint_steps": 3}
+    return Options(**{**settings, "recipe": RECIPE, **changes})
+
+
+def work(target, kind, sources, given):
+    """What a child process does: one compose call."""
+    from adapterstilts.api import compose
+
+    compose(target, kind, sources, given)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Everything that is a result; the log and the manifest (which covers it) hold times."""
+    names = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    kept = [path for path in names if path.name not in ("log.jsonl", "manifest.json")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+
+
+def stamp(store: Path) -> float:
+    """When the newest checkpoint was written, 0 if there is none."""
+    found = [path.stat().st_mtime_ns for path in store.glob(".work/*/checkpoint.safetensors")]
+    return max(found, default=0)
+
+
+def kill_after(checkpoints: int, delay: float, store: Path, *call) -> bool:
+    """Starts a call and kills it after so many checkpoints; whether it was still running."""
+    child = SERVER.Process(target=work, args=call)
+    child.start()
+    seen, count = stamp(store), 0
+    while child.is_alive() and count < checkpoints:
+        time.sleep(0.001)
+        now = stamp(store)
+        count, seen = count + (now != seen), now
+    time.sleep(delay)
+    alive = child.is_alive()
+    if alive:
+        os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    return alive
+
+
+CASES = [
+    ("bottleneck", "mini_nli", "single", [], "seq_bn"),
+    ("lora", "mini_nli", "single", [], "lora"),
+    ("stack", "mini_paraphrase", "stack", ["mini_nli"], "seq_bn"),
+    ("fusion", "mini_paraphrase", "fuse", ["mini_nli", "mini_ner"], "seq_bn"),
+]
+
+
+@pytest.mark.parametrize(("name", "target", "kind", "sources", "config"), CASES, ids=[case[0] for case in CASES])
+def test_killed_training_ends_with_the_same_bytes(name, target, kind, sources, config, tiny_backbone, tmp_path):
+    from adapterstilts.api import compose, train_adapter
+
+    quick = {**RECIPE, "max_steps": 3}
+    stores = [tmp_path / "undisturbed", tmp_path / "killed"]
+    ids = []
+    for store in stores:
+        ids = [train_adapter(source, options(store, tiny_backbone, recipe=quick)).id for source in sources]
+    given = [options(store, tiny_backbone, config=config) for store in stores]
+    whole = compose(target, kind, ids, given[0])
+
+    chance = random.Random(name)
+    killed = [kill_after(n, chance.random() * 0.03, stores[1], target, kind, ids, given[1]) for n in (1, 3, 2)]
+    assert any(killed), "no kill hit a running training"
+    assert not [run for run in Store(stores[1]).scan() if run.id == whole.id], "a killed run must not count"
+    again = compose(target, kind, ids, given[1])
+
+    assert again.id == whole.id
+    assert bytes_of(again.path) == bytes_of(whole.path)
+    assert whole.metrics["steps"] == 40
