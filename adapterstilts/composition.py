@@ -137,8 +137,8 @@ def check_methods(composition: Composition, methods: tuple[str, ...]) -> None:
                 raise AdapterError(f"only adapters of one method can be averaged, not {', '.join(methods)}")
             if set(methods) & UNMERGEABLE:
                 raise AdapterError(
-                    f"{methods[0]} adapters have no mean in weight space; use stack or sequential, or average "
-                    "adapters of --config seq_bn, double_seq_bn, par_bn, lora or ia3."
+                    f"{methods[0]} adapters have no mean in weight space; use stack or sequential, or "
+                    "average adapters of --config seq_bn, double_seq_bn, par_bn, lora or ia3."
                 )
         case _:
             pass

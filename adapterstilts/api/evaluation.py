@@ -36,7 +36,7 @@ class Evaluation:
     Attributes:
         task: the target's name.
         metric: name of its headline metric.
-        split: which split was scored.
+        split: which split was scored, or "file" for an explicit one.
         runs: language -> stored result; its `metrics["score"]` is the headline metric in percent.
     """
 
@@ -119,6 +119,7 @@ def _evaluate_target(
     _check_fit(run, target)
     where = options.where(options.eval_file)
     chosen, wanted = _split_and_languages(target, where, languages, split)
+    shown = "file" if options.eval_file else chosen
     files = locate(_backbone_of(run, options), options.revision)
     if files.fingerprint != run.job["backbone"]:
         raise AdapterError(f"{run.id} was trained on another backbone than {files.name}: name it with --backbone")
@@ -133,7 +134,7 @@ def _evaluate_target(
             run=run.key,
             task=target.name,
             task_version=target.version,
-            split=chosen,
+            split=shown,
             language=language,
             backbone=files.fingerprint,
             data=loaded.fingerprint,
@@ -144,7 +145,7 @@ def _evaluate_target(
         runs[language] = store.get(job.key) or _evaluate_one(
             store, job, run, _Scene(target, files, encoding, adapter, loaded)
         )
-    return Evaluation(target.name, target.metric, chosen, runs)
+    return Evaluation(target.name, target.metric, shown, runs)
 
 
 @dataclass(frozen=True)

@@ -84,4 +84,4 @@ app.command("demo")(demo.demo)
 
 def main() -> None:
     """Entry point of the program."""
-    app()
+    app(prog_name="adapterstilts")

@@ -90,10 +90,11 @@ def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:
 
 
 def _unreachable(repo: str, error: Exception) -> MissingDataError:
-    lines = str(error).strip().splitlines() or [""]
-    return MissingDataError(
-        f"the Hub dataset {repo} cannot be read ({type(error).__name__}: {lines[0][:200]})"
-    )
+    name = type(error).__name__
+    if "Connection" in name or "Timeout" in name:  # of several libraries; what they say is long and of no use
+        return MissingDataError(f"the Hub, which has {repo}, cannot be reached ({name})")
+    said = (str(error).strip().splitlines() or [""])[0][:200]
+    return MissingDataError(f"the Hub dataset {repo} cannot be read ({name}: {said})")
 
 
 def _check_columns(source: HubSource, dataset: Dataset, name: str) -> None:

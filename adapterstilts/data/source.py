@@ -103,18 +103,31 @@ def load(
 
 
 def available(task: Task, split: Split, where: Where) -> tuple[str, ...]:
-    """The task's languages whose labelled data is at hand as files, in the task's order.
+    """The task's languages whose labelled data is at hand, in the task's order.
 
     Files of a data folder that come without labels (XTREME's test files) do not count. Of an explicit file
-    whose name holds no `{lang}`, the language is the one whose code stands in its name.
+    whose name holds no `{lang}`, the language is the one whose code stands in its name. The Hub counts where
+    nothing else was given to look in; it is not asked, so that its entry is taken at its word.
 
     Raises:
         MissingDataError: an explicit file, or the data folder, is not there.
     """
+    if where.file is None and (where.source == "hub" or _only_hub(task, where)):
+        return _on_hub(task, split)
     found = tuple(language for language in _candidates(task, where) if _at_hand(task, split, language, where))
     if where.file is not None and not found:
         _open(task, split, task.languages[0], where)  # says so if there is no such file
     return found
+
+
+def _only_hub(task: Task, where: Where) -> bool:
+    return where.source == "auto" and not task.bundled and not _roots(where)
+
+
+def _on_hub(task: Task, split: Split) -> tuple[str, ...]:
+    if task.hub is None or split not in task.hub.splits or _offline():
+        return ()
+    return tuple(each for each in task.languages if each in (task.hub.languages or task.languages))
 
 
 def _candidates(task: Task, where: Where) -> tuple[str, ...]:
@@ -152,7 +165,8 @@ def _open(task: Task, split: Split, language: str, where: Where) -> tuple[Iterat
         raise MissingDataError(tried[0])
     if where.source in ("auto", "hub"):
         try:
-            _check_online()
+            if _offline():
+                raise MissingDataError("the Hub was not asked, since HF_HUB_OFFLINE is set")
             found = read_hub(task, split, language, where.revision)
             return _unique(found.items), {"kind": "hub", **found.origin}
         except MissingDataError as error:
@@ -173,9 +187,8 @@ def _missing(task: Task, split: Split, language: str, tried: list[str]) -> Missi
     )
 
 
-def _check_online() -> None:
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise MissingDataError("the Hub was not asked, since HF_HUB_OFFLINE is set")
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _find(task: Task, split: Split, language: str, where: Where, tried: list[str]) -> _Place | None:
@@ -241,10 +254,11 @@ def _in_folder(
     task: Task, source: FolderSource, split: Split, language: str, roots: Iterable[Path], tried: list[str]
 ) -> _Place | None:
     """The first file that is there; one without `{lang}` may hold all languages, if its name names none."""
-    names = []
-    for template in source.files.get(split, ()):
-        if "{lang}" in template or language in (_named(template, task.languages, {}) or task.languages):
-            names.append(template.replace("{lang}", source.codes.get(language, language)))
+    names = [
+        template.replace("{lang}", source.codes.get(language, language))
+        for template in source.files.get(split, ())
+        if "{lang}" in template or language in (_named(template, task.languages, {}) or task.languages)
+    ]
     for root in roots:
         for name in names:
             if (root / name).is_file():

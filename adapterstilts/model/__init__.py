@@ -1,1 +1,1 @@
-"""The frozen encoder and what is added to it: backbones, adapter configurations, adapters, fusion and heads."""
+"""The frozen encoder and what is added to it: adapters of every configuration, AdapterFusion and heads."""

@@ -93,8 +93,8 @@ def _download(name: str, repo: str, revision: str | None) -> Path:
     except (HFValidationError, GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
         at = f" at revision '{revision}'" if revision else ""
         raise BackboneError(
-            f"the Hub has no open repository '{repo}'{at} for backbone '{name}' ({type(error).__name__}): named ones "
-            f"are {', '.join(NAMES)}; a folder works too"
+            f"the Hub has no open repository '{repo}'{at} for backbone '{name}' ({type(error).__name__}): "
+            f"named ones are {', '.join(NAMES)}; a folder works too"
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise BackboneError(
@@ -109,7 +109,8 @@ def _describe(name: str, folder: Path, commit: str | None, fingerprint: str | No
     model_type = config.get("model_type")
     if model_type not in MODEL_TYPES:
         raise BackboneError(
-            f"backbone '{name}' is of type '{model_type}': only encoders of type {', '.join(MODEL_TYPES)} are supported"
+            f"backbone '{name}' is of type '{model_type}': only encoders of type "
+            f"{', '.join(MODEL_TYPES)} are supported"
         )
     for file in ("config.json", "tokenizer_config.json"):
         if (folder / file).is_file() and "auto_map" in _read_json(folder / file):

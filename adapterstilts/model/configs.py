@@ -1,4 +1,4 @@
-"""Adapter configurations: the named YAML files, a user's own, and overrides of single keys, checked in full."""
+"""Adapter configurations: the named YAML files, a user's own, and overrides of single keys; all checked."""
 
 from __future__ import annotations
 

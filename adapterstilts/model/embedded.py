@@ -100,7 +100,8 @@ def prepare() -> tuple[Path, str]:
     except OSError as error:
         what = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         raise BackboneError(
-            f"me5-small cannot be unpacked into {cache} (500 MB): {what}; set ADAPTERSTILTS_CACHE to another folder"
+            f"me5-small cannot be unpacked into {cache} (500 MB): {what}; "
+            "set ADAPTERSTILTS_CACHE to another folder"
         ) from error
     sums = json.loads((folder / "checksums.json").read_text("utf-8"))
     return folder, str(sums["model.safetensors"]["sha256"])

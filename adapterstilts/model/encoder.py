@@ -1,4 +1,4 @@
-"""The encoder itself, with or without adapters: its tokenizer, dropout, attention kernel and hidden layers."""
+"""The encoder itself, with or without adapters: tokenizer, dropout, attention kernel, hidden layers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def load_encoder(files: BackboneFiles, loader: Any) -> Any:
 
     Raises:
         BackboneError: weights of the encoder are missing from the file (transformers would draw them at
-            random and only warn).
+            random and only warn), or its vocabulary is smaller than the tokenizer's.
     """
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # it warns of the pooler, which no head here reads
@@ -62,6 +62,12 @@ def load_encoder(files: BackboneFiles, loader: Any) -> Any:
     if missing or info["mismatched_keys"]:
         named = (missing or [str(key[0]) for key in info["mismatched_keys"]])[0]
         raise BackboneError(f"{files.folder}/model.safetensors lacks weights of the encoder, such as {named}")
+    pieces = len(load_tokenizer(files))
+    if pieces > model.config.vocab_size:
+        raise BackboneError(
+            f"the tokenizer in {files.folder} has {pieces} pieces but the encoder only "
+            f"{model.config.vocab_size}: they do not belong together"
+        )
     return model.requires_grad_(False).eval()
 
 

@@ -26,7 +26,8 @@ WITHOUT_EFFECT: dict[str, Any] = {
 }
 # Only about decoders, or about how fresh weights are drawn.
 WITHOUT_MEANING = {
-    "cross_adapter", "cross_prefix", "init_weights_seed", "phm_c_init", "hypercomplex_nonlinearity", "learn_phm",
+    "cross_adapter", "cross_prefix", "init_weights_seed", "phm_c_init", "hypercomplex_nonlinearity",
+    "learn_phm",
 }  # fmt: skip
 ARCHITECTURES = {
     None: "bottleneck",
@@ -82,9 +83,10 @@ def _part(config: Mapping[str, Any]) -> dict[str, Any]:
     kind = ARCHITECTURES[architecture]
     part: dict[str, Any] = {"architecture": kind}
     for key, value in config.items():
-        if key in PARTS[kind].model_fields and key != "architecture":
+        if key == "architecture" or key in WITHOUT_MEANING:
+            continue
+        if key in PARTS[kind].model_fields:
             part[key] = value
-        elif key not in WITHOUT_MEANING and key != "architecture":
-            if key not in WITHOUT_EFFECT or value != WITHOUT_EFFECT[key]:
-                raise ConfigError(f"its setting {key}: {value} is not supported")
+        elif key not in WITHOUT_EFFECT or value != WITHOUT_EFFECT[key]:
+            raise ConfigError(f"its setting {key}: {value} is not supported")
     return part

@@ -7,25 +7,15 @@ that works around one of those says which.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import adapters
 import torch
-from adapters import (
-    AdapterConfig,
-    AutoAdapterModel,
-    BnConfig,
-    ConfigUnion,
-    Fuse,
-    LoRAConfig,
-    PrefixTuningConfig,
-)
-from adapters import Stack as LibraryStack
 from torch import nn
 
-from adapterstilts.errors import AdapterError, BackboneError, ConfigError
+from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model import encoder, foreign, merge, rules, saved, tensors
 from adapterstilts.model.backbone import BackboneFiles
@@ -34,11 +24,10 @@ from adapterstilts.model.setup import Setup
 
 logging.getLogger("adapters").setLevel(logging.ERROR)  # it warns at every forward pass without adapters
 
-NAME = re.compile(r"[A-Za-z0-9_-]+")  # the library's own files break with a dot in a name
-CLASSES: dict[str, type[AdapterConfig]] = {
-    "prefix_tuning": PrefixTuningConfig,
-    "bottleneck": BnConfig,
-    "lora": LoRAConfig,
+CLASSES: dict[str, type[adapters.AdapterConfig]] = {
+    "prefix_tuning": adapters.PrefixTuningConfig,
+    "bottleneck": adapters.BnConfig,
+    "lora": adapters.LoRAConfig,
 }
 
 
@@ -62,12 +51,7 @@ class Host:
         """
         self.files = files
         self.tokenizer = encoder.load_tokenizer(files)
-        self.model: Any = encoder.load_encoder(files, AutoAdapterModel)
-        if len(self.tokenizer) > self.model.config.vocab_size:
-            raise BackboneError(
-                f"the tokenizer in {files.folder} has {len(self.tokenizer)} pieces but the encoder only "
-                f"{self.model.config.vocab_size}: they do not belong together"
-            )
+        self.model: Any = encoder.load_encoder(files, adapters.AutoAdapterModel)
         if not dropout:
             encoder.remove_dropout(self.model)
         self._specs: dict[str, AdapterSpec] = {}
@@ -84,7 +68,7 @@ class Host:
             AdapterError: the name is taken or malformed.
             ConfigError: the configuration does not fit this backbone.
         """
-        self._free_name(name, self._specs)
+        rules.check_name(name, self._specs)
         rules.check_layers(spec, self.files.layers)
         try:
             with encoder.seeded(seed):
@@ -109,7 +93,7 @@ class Host:
         Raises:
             AdapterError: of another backbone, damaged, a pickle, or of an unsupported method.
         """
-        self._free_name(name, self._specs)
+        rules.check_name(name, self._specs)
         record = saved.check_adapter(folder, self.files)
         info: dict[str, list[str]] = {}
         try:
@@ -127,7 +111,7 @@ class Host:
         except Exception as error:
             self._delete_adapter(name)
             raise AdapterError(
-                f"the adapter in {folder} does not fit {self.files.name}: {str(error).strip() or type(error).__name__}"
+                f"the adapter in {folder} does not fit {self.files.name}: {error or type(error).__name__}"
             ) from error
         self._settle()
 
@@ -136,8 +120,9 @@ class Host:
 
         Prefix tuning shares tensors between modules, which safetensors refuses: each is written once.
         """
+        spec = self.spec(name)
         config = saved.library_file(name, self.model.adapters_config.get(name).to_dict(), self.files)
-        saved.write_adapter(folder, self._adapter_state(name), self.spec(name), config, self.files)
+        saved.write_adapter(folder, self._adapter_state(name), spec, config, self.files)
 
     def average(self, name: str, sources: Sequence[str], weights: Sequence[float]) -> AdapterSpec:
         """Adds the weighted mean of adapters in weight space; of one with weight 1, its copy.
@@ -179,7 +164,7 @@ class Host:
         Raises:
             AdapterError: the name is taken or malformed.
         """
-        self._free_name(name, self._heads)
+        rules.check_name(name, self._heads)
         names = dict(enumerate(spec.labels))
         with encoder.seeded(seed):
             match spec.kind:
@@ -228,14 +213,15 @@ class Host:
         if names in self._fusions:
             raise AdapterError(f"there is an AdapterFusion over {', '.join(names)} already")
         with encoder.seeded(seed):
-            self.model.add_adapter_fusion(Fuse(*names))
+            self.model.add_adapter_fusion(adapters.Fuse(*names))
         self._fusions.add(names)
         self._settle()
 
     def save_fusion(self, sources: Sequence[str], folder: Path) -> None:
         """Writes an AdapterFusion layer, with digests of the adapters that it mixes."""
-        name = Fuse(*sources).name
-        config = saved.library_file(name, self.model.adapters_config.get_fusion(name)[0].to_dict(), self.files)
+        name = adapters.Fuse(*sources).name
+        held, _ = self.model.adapters_config.get_fusion(name)
+        config = saved.library_file(name, held.to_dict(), self.files)
         config["adapter_names"] = list(sources)
         saved.write_fusion(folder, self._fusion_state(name), self._digests(sources), config, self.files)
 
@@ -247,7 +233,7 @@ class Host:
         """
         state = saved.read_fusion(folder, self._digests(sources), self.files)
         self.add_fusion(sources, seed=0)
-        name = Fuse(*sources).name
+        name = adapters.Fuse(*sources).name
         mine = tensors.neutral(self._fusion_state(name), name, tensors.FUSION_PLACE)
         tensors.copy(mine, state, f"the AdapterFusion in {folder}")
 
@@ -264,9 +250,11 @@ class Host:
         """
         self._check_setup(setup)
         bottom = [name for name in (setup.language, *setup.below) if name]
-        top: list[Any] = [Fuse(*setup.fused)] if setup.fused else [setup.target] if setup.target else []
+        top: list[Any] = (
+            [adapters.Fuse(*setup.fused)] if setup.fused else [setup.target] if setup.target else []
+        )
         stack = [*bottom, *top]
-        self.model.set_active_adapters(LibraryStack(*stack) if stack else None)
+        self.model.set_active_adapters(adapters.Stack(*stack) if stack else None)
         self.model.active_head = setup.head  # after the adapters: setting those changes the head too
         self.model.requires_grad_(False)
         if train:
@@ -297,14 +285,10 @@ class Host:
         if head not in self._heads:
             raise AdapterError(f"no head '{head}' is loaded; there are: {', '.join(self._heads) or 'none'}")
         output = self.model(**encoder.inputs(self.model, batch), head=head)
-        match self._heads[head].kind:
-            case "span":
-                return torch.stack([output.start_logits, output.end_logits], dim=-1)
-            case "choice":
-                logits: torch.Tensor = output.logits.reshape(-1)
-            case _:
-                logits = output.logits
-        return logits
+        if self._heads[head].kind == "span":
+            return torch.stack([output.start_logits, output.end_logits], dim=-1)
+        logits: torch.Tensor = output.logits
+        return logits.reshape(-1) if self._heads[head].kind == "choice" else logits
 
     def hidden(self, batch: Batch, layer: int) -> torch.Tensor:
         """Hidden states [N, L, H] through the active adapters; layer 0 is the embeddings, -1 the last.
@@ -313,7 +297,6 @@ class Host:
         """
         return encoder.hidden(self.model, batch, layer)
 
-    @torch.no_grad()
     def fusion_attention(self, batch: Batch) -> list[list[float]]:
         """Share of the attention of the active AdapterFusion that each adapter gets.
 
@@ -322,15 +305,16 @@ class Host:
             that are not padding, and over both places where a layer has two.
         """
         wanted = {"output_adapter_fusion_attentions": True}
-        with torch.autocast(batch["input_ids"].device.type, enabled=False):  # it takes them as numpy arrays
+        with torch.no_grad(), torch.autocast(batch["input_ids"].device.type, enabled=False):
             output = self.model.base_model(**encoder.inputs(self.model, batch), **wanted)
-        (layers,) = output["adapter_fusion_attentions"].values()
-        return encoder.attention_shares(layers, batch["attention_mask"])
+        for layers in output["adapter_fusion_attentions"].values():
+            return encoder.attention_shares(layers, batch["attention_mask"])
+        raise AdapterError("no AdapterFusion is active")
 
     def fusion_regularisation(self) -> torch.Tensor | None:
-        """0.01 times the squared distance of the fusion's value matrices from the identity (Pfeiffer et al. 2021).
+        """0.01 times the squared distance of the fusion's value matrices from the identity.
 
-        To be added to the loss; the library's own trainer adds its gradient one step late.
+        Of Pfeiffer et al. 2021; to be added to the loss. The library's own trainer applies it a step late.
 
         Returns:
             A scalar; None unless an AdapterFusion is being trained.
@@ -339,14 +323,14 @@ class Host:
         return penalty
 
     def training_attention(self, on: bool) -> None:
-        """Switches to the attention that trains fastest (a CPU's backward pass), or back; results are equal."""
+        """Switches to the attention whose backward pass is fast on a CPU, or back; results are equal."""
         encoder.set_attention(self.model.base_model, eager=on and self.model.device.type == "cpu")
 
     def remove(self, name: str) -> None:
         """Takes away an adapter, and every fusion over it, and the head of that name."""
         self.model.set_active_adapters(None)
         for sources in [s for s in self._fusions if name in s]:
-            self.model.delete_adapter_fusion(Fuse(*sources).name)
+            self.model.delete_adapter_fusion(adapters.Fuse(*sources).name)
             self._fusions.discard(sources)
         self._delete_adapter(name)
         self.model.delete_head(name)
@@ -370,7 +354,7 @@ class Host:
     def _own_part(self, setup: Setup) -> set[str]:
         own: set[str] = set()
         if setup.fused:
-            own |= set(self._fusion_state(Fuse(*setup.fused).name))
+            own |= set(self._fusion_state(adapters.Fuse(*setup.fused).name))
         elif setup.target:
             own |= set(self._adapter_state(setup.target))
         if setup.head:
@@ -378,10 +362,10 @@ class Host:
         return own
 
     def _adapter_state(self, name: str) -> tensors.Tensors:
-        self.spec(name)
         return tensors.part_of(self.model.state_dict(), name)
 
     def _neutral(self, name: str) -> tensors.Tensors:
+        self.spec(name)
         return tensors.neutral(self._adapter_state(name), name)
 
     def _digests(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -389,12 +373,6 @@ class Host:
 
     def _fusion_state(self, name: str) -> tensors.Tensors:
         return tensors.part_of(self.model.state_dict(), name, tensors.FUSION_PLACE)
-
-    def _free_name(self, name: str, taken: Any) -> None:
-        if not NAME.fullmatch(name):
-            raise AdapterError(f"'{name}' cannot name an adapter or a head: letters, digits, - and _ only")
-        if name in taken:
-            raise AdapterError(f"'{name}' is loaded already")
 
     def _delete_adapter(self, name: str) -> None:
         self.model.delete_adapter(name)
@@ -413,14 +391,13 @@ class Host:
         held.adapters[name] = f"of {name}"
 
     def _settle(self) -> None:
-        self.model.to(self.model.device).requires_grad_(
-            False
-        )  # the library makes modules on the CPU, trainable
+        # The library makes modules on the CPU, and trainable.
+        self.model.to(self.model.device).requires_grad_(False)
 
 
-def _library_config(spec: AdapterSpec) -> AdapterConfig:
+def _library_config(spec: AdapterSpec) -> adapters.AdapterConfig:
     parts = []
     for kind, part in spec.parts.items():
         keys = part.model_dump(mode="json", exclude={"architecture"} if kind == "bottleneck" else None)
         parts.append(CLASSES[kind](**keys))
-    return parts[0] if len(parts) == 1 else ConfigUnion(*parts)
+    return parts[0] if len(parts) == 1 else adapters.ConfigUnion(*parts)

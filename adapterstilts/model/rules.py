@@ -6,12 +6,15 @@ or, worse, gives numbers in which one of the adapters has no effect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from adapterstilts.composition import UNMERGEABLE, Composition, check_methods
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.model.configs import AdapterSpec, Bottleneck, Lora
 from adapterstilts.model.setup import Setup
+
+NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def check_composition(
@@ -70,8 +73,8 @@ def check_mean(spec: AdapterSpec) -> None:
     gated = any(isinstance(part, Lora) and part.use_gating for part in spec.parts.values())
     if spec.method in UNMERGEABLE or gated:
         raise AdapterError(
-            f"'{spec.name}' is a {spec.method} adapter, whose weights are products or positions that have no mean: "
-            "use sequential, or average adapters of --config seq_bn, double_seq_bn, par_bn, lora or ia3"
+            f"'{spec.name}' is a {spec.method} adapter, whose weights are products or positions that have no "
+            "mean: use sequential, or average adapters of --config seq_bn, double_seq_bn, par_bn, lora or ia3"
         )
 
 
@@ -97,8 +100,8 @@ def _check_pair(lower: AdapterSpec, upper: AdapterSpec) -> None:
     bottlenecks = [p["bottleneck"] for p in (below, above) if "bottleneck" in p]
     if len(bottlenecks) == 2 and any(p.is_parallel for p in bottlenecks if isinstance(p, Bottleneck)):
         raise AdapterError(
-            f"'{upper.name}' over '{lower.name}': a parallel adapter discards what a bottleneck below it did; "
-            "use sequential or average, or --config seq_bn for both"
+            f"'{upper.name}' over '{lower.name}': a parallel adapter discards what a bottleneck below it "
+            "did; use sequential or average, or --config seq_bn for both"
         )
     updates = [p["lora"] for p in (below, above) if "lora" in p]
     if len(updates) == 2 and any(p.composition_mode == "add" for p in updates if isinstance(p, Lora)):
@@ -106,6 +109,18 @@ def _check_pair(lower: AdapterSpec, upper: AdapterSpec) -> None:
             f"'{upper.name}' over '{lower.name}': a LoRA over another takes that one's output for its input, "
             "and the lower update is lost; use sequential or average, or --config seq_bn for one of them"
         )
+
+
+def check_name(name: str, taken: Collection[str]) -> None:
+    """Refuses a name that is taken, or that the library's files would not survive (a dot in it).
+
+    Raises:
+        AdapterError: see above.
+    """
+    if not NAME.fullmatch(name):
+        raise AdapterError(f"'{name}' cannot name an adapter or a head: letters, digits, - and _ only")
+    if name in taken:
+        raise AdapterError(f"'{name}' is loaded already")
 
 
 def check_setup(setup: Setup, specs: Mapping[str, AdapterSpec]) -> None:
@@ -141,7 +156,8 @@ def check_layers(spec: AdapterSpec, layers: int) -> None:
         for layer in (*part.leave_out, *numbers):
             if layer >= layers:
                 raise ConfigError(
-                    f"{kind} of '{spec.name}' names layer {layer}, but the encoder has layers 0 to {layers - 1}"
+                    f"{kind} of '{spec.name}' names layer {layer}, but the encoder has layers "
+                    f"0 to {layers - 1}"
                 )
 
 
@@ -156,14 +172,15 @@ def check_fuse(sources: Sequence[AdapterSpec], language: AdapterSpec | None = No
         part = source.parts.get("bottleneck")
         if not isinstance(part, Bottleneck) or source.method not in ("bottleneck", "compacter"):
             raise AdapterError(
-                f"'{source.name}' is a {source.method} adapter; AdapterFusion mixes sequential bottlenecks only: "
-                "train it with --config seq_bn, or use stack, sequential or average"
+                f"'{source.name}' is a {source.method} adapter; AdapterFusion mixes sequential bottlenecks "
+                "only: train it with --config seq_bn, or use stack, sequential or average"
             )
         places[(part.mh_adapter, part.output_adapter, part.leave_out)] = source.name
     if len(places) > 1:
         raise AdapterError(
-            f"AdapterFusion needs all adapters in the same places, but {' and '.join(sorted(places.values()))} "
-            "differ in mh_adapter, output_adapter or leave_out: train them with one --config"
+            "AdapterFusion needs all adapters in the same places, but "
+            f"{' and '.join(sorted(places.values()))} differ in mh_adapter, "
+            "output_adapter or leave_out: train them with one --config"
         )
     if language and next(iter(places))[2]:
         raise AdapterError("adapters that leave out layers cannot be fused over a language adapter")

@@ -22,7 +22,11 @@ State = Mapping[str, torch.Tensor]
 # The library's names of its weight files and of their configurations.
 ADAPTER = ("adapter.safetensors", foreign.CONFIG)
 HEAD = ("model_head.safetensors", "head_config.json")
-CLASSES = {"bert": "BertAdapterModel", "xlm-roberta": "XLMRobertaAdapterModel", "roberta": "RobertaAdapterModel"}
+CLASSES = {
+    "bert": "BertAdapterModel",
+    "xlm-roberta": "XLMRobertaAdapterModel",
+    "roberta": "RobertaAdapterModel",
+}
 FUSION = ("model_adapter_fusion.safetensors", "adapter_fusion_config.json")
 
 
@@ -67,8 +71,9 @@ def check_complete(folder: Path, loading_info: Mapping[str, list[str]]) -> None:
     unexpected = loading_info.get("unexpected_keys", [])
     if missing or unexpected:
         raise AdapterError(
-            f"the adapter in {folder} does not fit this backbone (another depth or type?): {len(missing)} tensors "
-            f"are missing from it and {len(unexpected)} have no place, such as {(missing or unexpected)[0]}"
+            f"the adapter in {folder} does not fit this backbone (another depth or type?): {len(missing)} "
+            f"tensors are missing from it and {len(unexpected)} have no place, such as "
+            f"{(missing or unexpected)[0]}"
         )
 
 

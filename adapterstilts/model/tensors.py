@@ -46,8 +46,8 @@ def load(path: Path, expected: str | None) -> Tensors:
     if not path.is_file():
         pickles = sorted(p.name for p in path.parent.glob("*") if p.suffix in PICKLE)
         hint = (
-            f", only {pickles[0]}, a pickle, which is never loaded: save it again with the adapters library's "
-            "save_adapter(..., use_safetensors=True)"
+            f", only {pickles[0]}, a pickle, which is never loaded: save it again with the adapters "
+            "library's save_adapter(..., use_safetensors=True)"
         )
         raise AdapterError(f"{path.parent} holds no {path.name}{hint if pickles else ''}")
     if expected is not None and sha256(path) != expected:
@@ -118,4 +118,3 @@ def copy(into: Mapping[str, torch.Tensor], values: Mapping[str, torch.Tensor], w
     with torch.no_grad():
         for name, tensor in into.items():
             tensor.copy_(values[name])
-

@@ -48,4 +48,5 @@ def autocast(precision: str) -> AbstractContextManager[object]:
     """Autocast on the current device if `precision` is "bf16", else nothing."""
     if precision != "bf16":
         return contextlib.nullcontext()
-    return torch.autocast(accelerator().device.type, dtype=torch.bfloat16)
+    found: AbstractContextManager[object] = torch.autocast(accelerator().device.type, dtype=torch.bfloat16)
+    return found

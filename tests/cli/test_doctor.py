@@ -6,9 +6,9 @@ import http.server
 import json
 import shutil
 import threading
-from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,9 +50,8 @@ def test_damaged_and_unfinished_runs_are_told_of(tmp_path: Path) -> None:
 
 
 def test_little_disk_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = namedtuple("usage", ["total", "used", "free"])
     for free, told in ((5_000_000, True), (5_000_000_000, False)):
-        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage(10**12, 0, free))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         (disk,) = (each for each in doctor.results(tmp_path / "not" / "yet") if each.name == "disk")
         assert (disk.advice is not None) == told
     assert list(tmp_path.iterdir()) == []
@@ -65,7 +64,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(int(self.path.strip("/")))
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Keeps quiet."""
 
 

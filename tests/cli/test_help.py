@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from rich.text import Text
 
 from adapterstilts.errors import StoreError
@@ -38,7 +37,9 @@ def test_the_program_lists_its_verbs(call: Call) -> None:
 
 @pytest.mark.parametrize("verb", [*VERBS, "runs show", "runs rm"])
 def test_help_shows_an_example(call: Call, verb: str) -> None:
-    assert f"Example: adapterstilts {verb.split()[0]}" in plain(call(*verb.split(), "--help").stdout)
+    assert f"Example: adapterstilts {verb.split(maxsplit=1)[0]}" in plain(
+        call(*verb.split(), "--help").stdout
+    )
 
 
 def test_an_unknown_verb_names_the_nearest(call: Call) -> None:
@@ -124,13 +125,10 @@ program.main()
 """
 
 
-def test_completion_is_offered(call: Call) -> None:
-    assert isinstance(call("--help").exit_code, int)
-    from adapterstilts.cli.app import app
-
-    assert typer.main.get_command(app).params[0].name is not None
+def test_completion_is_offered() -> None:
     script = subprocess.run(
-        [sys.executable, "-m", "adapterstilts", "--show-completion", "bash"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", "from adapterstilts.cli.app import main; main()"],
+        cwd=ROOT, env={**os.environ, "_ADAPTERSTILTS_COMPLETE": "source_bash"},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert "complete" in script.stdout
+    assert "complete" in script.stdout, script

@@ -31,9 +31,8 @@ import json
 print("\\n" + json.dumps(sorted(name.partition(".")[0] for name in sys.modules)))
 """
 QUICK = [
-    ["--help"], ["--version"], ["tasks"], ["tasks", "--json"], ["tasks", "xnli"], ["backbones"], ["configs"],
-    ["runs"], ["runs", "--help"], ["doctor", "--help"], ["train-adapter", "--help"], ["fuse", "--help"],
-    ["evaluate", "--help"], ["predict", "--help"], ["demo", "--help"],
+    ["--help"], ["tasks"], ["tasks", "xnli", "--json"], ["backbones"], ["configs"], ["runs"],
+    ["doctor", "--help"], ["train-adapter", "--help"], ["evaluate", "--help"], ["demo", "--help"],
 ]  # fmt: skip
 
 
@@ -58,7 +57,7 @@ def test_the_check_sees_a_large_library(tmp_path: Path) -> None:
 
 
 def test_the_package_itself_loads_nothing(tmp_path: Path) -> None:
-    code = "import sys, adapterstilts; print(adapterstilts.__version__, 'torch' in sys.modules, 'pydantic' in sys.modules)"
+    code = "import sys, adapterstilts as a; print(a.__version__, *{'torch', 'pydantic'} & set(sys.modules))"
     root = str(Path(__file__).parents[2])
     shown = subprocess.run(
         [sys.executable, "-c", code],
@@ -68,7 +67,7 @@ def test_the_package_itself_loads_nothing(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert shown.stdout == "0.1.0 False False\n"
+    assert shown.stdout == "0.1.0\n"
 
 
 def test_the_package_offers_the_python_api() -> None:

@@ -257,17 +257,27 @@ def test_languages_that_the_hub_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
         load(registry.get("tatoeba"), "test", "yi", HUB)
 
 
-def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            ConnectionError("pool(host=...)\nmore"),
+            "the Hub, which has google/xtreme, cannot be reached (ConnectionError)",
+        ),
+        (OSError("401: no\nmore"), "the Hub dataset google/xtreme cannot be read (OSError: 401: no)"),
+    ],
+)
+def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, error: OSError, message: str) -> None:
     import huggingface_hub
 
     def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("Name or service not known\nmore")
+        raise error
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
     with pytest.raises(MissingDataError) as caught:
         load(registry.get("pawsx"), "dev", "de", HUB)
-    assert "google/xtreme cannot be read (ConnectionError: Name or service not known)" in str(caught.value)
+    assert message in str(caught.value)
     assert "more" not in str(caught.value)
 
 

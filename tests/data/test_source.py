@@ -104,6 +104,17 @@ def test_available_names_the_languages_at_hand(folder: Path) -> None:
     assert available(XNLI, "dev", Where(data_dir=folder, source="hub")) == ()
 
 
+def test_the_hub_counts_where_nothing_else_is_given(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    xquad = registry.get("xquad")
+    assert available(xquad, "test", Where()) == ()  # offline
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert available(xquad, "test", Where()) == tuple(code for code in xquad.languages if code != "ro")
+    assert available(xquad, "train", Where()) == ()
+    assert available(XNLI, "test", Where(source="folder")) == ()
+    assert available(XNLI, "test", Where(data_dir=folder)) == ()
+    assert available(XNLI, "test", Where(data_dir=folder, source="hub")) == XNLI.languages
+
+
 def test_files_without_labels_are_not_at_hand(folder: Path) -> None:
     (folder / "xnli/test-de.tsv").write_text("a\tb\n")
     (folder / "xnli/dev-fr.tsv").write_text("a\tb\tNONE\n")

@@ -35,7 +35,8 @@ PRELUDE = """
 def start(store: Store, body: str) -> subprocess.Popen[str]:
     code = textwrap.dedent(PRELUDE) + textwrap.dedent(body)
     command = [sys.executable, "-c", code, str(store.root), str(ROOT)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 KILLS = {
@@ -78,7 +79,7 @@ def test_a_kill_while_removing_leaves_no_half_run(store: Store) -> None:
 HOLD = """
     with store.work(train_job()) as work:
         print("locked", flush=True)
-        time.sleep(0.5)
+        sys.stdin.readline()
         (work.folder / "out").mkdir()
         print(work.publish({"score": 1.0}).id, flush=True)
 """
@@ -86,22 +87,26 @@ HOLD = """
 
 @pytest.fixture
 def holder(store: Store) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has the lock, and publishes half a second later."""
+    """Another process that has the lock, and publishes when it is sent a line."""
     process = start(store, HOLD)
     assert process.stdout is not None
     assert process.stdout.readline() == "locked\n"
     yield process
-    process.wait(30)
-    process.stdout.close()
-    assert process.stderr is not None
-    process.stderr.close()
+    process.communicate("\n", 30)
 
 
 def test_a_second_process_waits_and_takes_the_first_ones_result(
     store: Store, holder: subprocess.Popen[str]
 ) -> None:
     told: list[str] = []
-    with store.work(train_job(), tell=told.append) as work:
+
+    def tell(message: str) -> None:
+        told.append(message)
+        assert holder.stdin is not None
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+
+    with store.work(train_job(), tell=tell) as work:
         assert work.finished is not None
         assert work.finished.metrics == {"score": 1.0}
     assert told == [
