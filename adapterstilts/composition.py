@@ -24,6 +24,7 @@ class Joined(Value):
 
     @property
     def start(self) -> tuple[float, ...]:
+        """Weights of the sources; see the class."""
         return ()
 
 
@@ -46,6 +47,7 @@ class Sequential(Joined):
 
     @property
     def start(self) -> tuple[float, ...]:
+        """The one source in full."""
         return (1.0,)
 
 
@@ -80,6 +82,7 @@ class Average(Joined):
 
     @property
     def start(self) -> tuple[float, ...]:
+        """The weights given."""
         return self.weights
 
     @model_validator(mode="after")

@@ -12,8 +12,7 @@ from adapterstilts.values import Value
 
 
 class Recipe(Value):
-    """How an adapter is trained; every field is part of the result's key.
-    """
+    """How an adapter is trained; every field is part of the result's key."""
 
     epochs: float = Field(3.0, gt=0, description="Passes over the training data.")
     max_steps: int | None = Field(None, gt=0, description="End after this many optimizer steps.")
@@ -22,11 +21,16 @@ class Recipe(Value):
     learning_rate: float = Field(1e-3, gt=0, description="Of AdamW, at its peak.")
     weight_decay: float = Field(0.0, ge=0, description="Of AdamW.")
     warmup: float = Field(
-        0.06, ge=0, lt=1, description="Share of the steps in which the rate rises linearly; then it falls to 0."
+        0.06,
+        ge=0,
+        lt=1,
+        description="Share of the steps in which the rate rises linearly; then it falls to 0.",
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     eval_every: int | None = Field(
-        None, gt=0, description="Optimizer steps between evaluations on English development data (default: an epoch)."
+        None,
+        gt=0,
+        description="Optimizer steps between evaluations on English development data (default: an epoch).",
     )
     patience: int | None = Field(
         None, gt=0, description="Stop after this many evaluations without a better score (default: never)."

@@ -53,9 +53,16 @@ def markdown(cells: Cells) -> list[str]:
     languages = sorted({code for _, code in cells}, key=lambda code: (code != "en", code))
     lines = ["| language | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for code in languages:
-        lines.append(f"| {code} | " + " | ".join(cell(cells.get((name, code), [])) for name in columns) + " |")
-    means = [[mean(cells[name, code]) for code in languages if code != "en" and (name, code) in cells] for name in columns]
-    lines.append("| mean without en | " + " | ".join(f"{mean(each):.1f}" if each else "" for each in means) + " |")
+        lines.append(
+            f"| {code} | " + " | ".join(cell(cells.get((name, code), [])) for name in columns) + " |"
+        )
+    means = [
+        [mean(cells[name, code]) for code in languages if code != "en" and (name, code) in cells]
+        for name in columns
+    ]
+    lines.append(
+        "| mean without en | " + " | ".join(f"{mean(each):.1f}" if each else "" for each in means) + " |"
+    )
     return lines
 
 

@@ -4,7 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -16,7 +15,11 @@ BLOCK = re.compile(r"^```(\w+)( run)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def commands(page: Path, only_run: bool = False) -> list[str]:
     """The `adapterstilts` lines of a page's shell blocks."""
-    blocks = [(found[2], found[3].replace("\\\n", " ")) for found in BLOCK.finditer(page.read_text()) if found[1] == "sh"]
+    blocks = [
+        (found[2], found[3].replace("\\\n", " "))
+        for found in BLOCK.finditer(page.read_text())
+        if found[1] == "sh"
+    ]
     lines = [line for run, block in blocks if run or not only_run for line in block.splitlines()]
     return [line for line in lines if line.startswith("adapterstilts ")]
 
@@ -38,9 +41,9 @@ def test_every_command_parses(page, app):
     command = typer.main.get_command(app)
     for line in commands(page):
         words = arguments(line)
-        context = click.Context(command)
+        context = command.context_class(command)
         _, verb, rest = command.resolve_command(context, words)
-        while isinstance(verb, click.Group) and rest and not rest[0].startswith("-"):
+        while hasattr(verb, "resolve_command") and rest and not rest[0].startswith("-"):
             _, verb, rest = verb.resolve_command(context, rest)
         assert verb is not None, line
         verb.make_context("test", rest, parent=context)

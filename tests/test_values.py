@@ -32,14 +32,14 @@ def test_unknown_error_without_a_near_name_lists_all():
 def test_canonical_json_is_independent_of_order():
     assert canonical({"b": 1, "a": [1.5, None]}) == '{"a":[1.5,null],"b":1}'
     assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         canonical(float("nan"))
 
 
 def job(**changes):
     values = {
         "task": "mnli", "task_version": 1, "backbone": "sha256:00", "data": {"train": "1", "dev": ""},
-        "adapter": {"name": "seq_bn"}, "recipe": Recipe(), "encoding": {}, "composition": composition.Single(),
+        "encoding": {}, "adapter": {"name": "seq_bn"}, "recipe": Recipe(), "composition": composition.Single(),
     }  # fmt: skip
     return TrainJob(**{**values, **changes})
 
@@ -68,7 +68,10 @@ def test_evaluation_key_depends_on_language_and_run():
         "data": "c", "encoding": {}, "precision": "fp32",
     }  # fmt: skip
     first = EvalJob(**values)
-    assert len({first.key, EvalJob(**{**values, "language": "fr"}).key, EvalJob(**{**values, "run": "b"}).key}) == 3
+    assert (
+        len({first.key, EvalJob(**{**values, "language": "fr"}).key, EvalJob(**{**values, "run": "b"}).key})
+        == 3
+    )
 
 
 def test_composition_sizes():

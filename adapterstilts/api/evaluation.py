@@ -96,7 +96,9 @@ def evaluate(
 def _targets_of(run: Run) -> list[Task]:
     trained = run.job["task"]
     tasks = registry.all_tasks().values()
-    targets = [each for each in tasks if each.role != "intermediate" and trained in (each.trained_on, each.name)]
+    targets = [
+        each for each in tasks if each.role != "intermediate" and trained in (each.trained_on, each.name)
+    ]
     if not targets:
         raise ConfigError(f"{run.id} is of '{trained}', which trains no target: name one with --task")
     return targets
@@ -122,7 +124,9 @@ def _evaluate_target(
     shown = "file" if options.eval_file else chosen
     files = locate(_backbone_of(run, options), options.revision)
     if files.fingerprint != run.job["backbone"]:
-        raise AdapterError(f"{run.id} was trained on another backbone than {files.name}: name it with --backbone")
+        raise AdapterError(
+            f"{run.id} was trained on another backbone than {files.name}: name it with --backbone"
+        )
     settings = {**_own_encoding(run, target), **options.encoding}
     encoding = default_encoding(target.kind, settings)
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
@@ -195,13 +199,16 @@ def _split_and_languages(
     at_hand = {each: available(target, each, where) for each in splits}
     if not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
         at_hand = {each: target.languages for each in splits if each in target.hub.splits}
-    fitting = {each: [code for code in found if not languages or code in languages] for each, found in at_hand.items()}
+    fitting = {
+        each: [code for code in found if not languages or code in languages]
+        for each, found in at_hand.items()
+    }
     chosen = max(fitting, key=lambda each: len(fitting[each]), default=splits[0])
     wanted = languages or tuple(sorted(fitting.get(chosen, ()), key=lambda code: (code != "en", code)))
     if not wanted:
         raise MissingDataError(
-            f"no evaluation data of {target.name} is at hand. Wanted is {target.obtain} Provide it with --data-dir "
-            "FOLDER or --eval-file PATH ({lang} in it is replaced; else say --languages)."
+            f"no evaluation data of {target.name} is at hand. Wanted is {target.obtain} Provide it with "
+            "--data-dir FOLDER or --eval-file PATH ({lang} in it is replaced; else say --languages)."
         )
     return chosen, wanted
 

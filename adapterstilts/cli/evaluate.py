@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 @evaluation_options
 def evaluate(
-    run: Annotated[str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)],
+    run: Annotated[
+        str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)
+    ],
     options: Options,
     task: Annotated[
-        str | None, typer.Option(help="Target; by default those that the run's task trains.", show_default=False)
+        str | None,
+        typer.Option(help="Target; by default those that the run's task trains.", show_default=False),
     ] = None,
     languages: Annotated[
         str | None, typer.Option(help="Comma-separated codes; all at hand by default.", show_default=False)
@@ -39,7 +42,9 @@ def evaluate(
     if split not in (None, "test", "dev"):
         raise unknown("split", str(split), ("test", "dev"))
     wanted = [code.strip() for code in languages.split(",") if code.strip()] if languages else []
-    found = run_evaluation(run, task, wanted, options, "test" if split == "test" else "dev" if split else None)
+    found = run_evaluation(
+        run, task, wanted, options, "test" if split == "test" else "dev" if split else None
+    )
     if as_json:
         print(json.dumps([as_dict(each) for each in found], ensure_ascii=False))
         return
@@ -67,12 +72,16 @@ def print_table(evaluation: Evaluation) -> None:
 
     runs = evaluation.runs
     names = [name for name in next(iter(runs.values())).metrics if name not in ("score", "examples")]
-    table = Table(title=f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}", title_justify="left")
+    table = Table(
+        title=f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}", title_justify="left"
+    )
     table.add_column("language")
     for name in ("score", *names, "examples"):
         table.add_column(name, justify="right")
     for code, run in runs.items():
-        table.add_row(code, *_cells([run.metrics.get(name) for name in ("score", *names)]), str(run.metrics["examples"]))
+        table.add_row(
+            code, *_cells([run.metrics.get(name) for name in ("score", *names)]), str(run.metrics["examples"])
+        )
     table.add_section()
     if evaluation.mean_of_others is not None:
         table.add_row("mean without en", *_cells([evaluation.mean_of_others]))

@@ -20,11 +20,15 @@ DATA, MODEL, TRAINING, RESULTS = "Data", "Backbone and adapter", "Training", "Re
 
 
 def _option(kind: Any, panel: str, text: str, *names: str, env: str | None = None) -> Any:
-    return Annotated[kind, typer.Option(*names, help=text, rich_help_panel=panel, envvar=env, show_default=False)]
+    return Annotated[
+        kind, typer.Option(*names, help=text, rich_help_panel=panel, envvar=env, show_default=False)
+    ]
 
 
 SHARED: dict[str, Any] = {
-    "backbone": _option(str | None, MODEL, "Name, Hub id or folder (default: me5-small).", env="ADAPTERSTILTS_BACKBONE"),
+    "backbone": _option(
+        str | None, MODEL, "Name, Hub id or folder (default: me5-small).", env="ADAPTERSTILTS_BACKBONE"
+    ),
     "revision": _option(str | None, MODEL, "Commit or tag of the backbone."),
     "language_adapter": _option(
         str | None, MODEL, "MAD-X adapter below everything: folder or Hub id; {lang} is replaced."
@@ -40,12 +44,23 @@ SHARED: dict[str, Any] = {
     "data_revision": _option(str | None, DATA, "Commit or tag of a Hub dataset."),
     "limit": _option(int | None, DATA, "A seeded subsample of that many rows."),
     "seed": _option(int | None, TRAINING, "Seed of everything random (default: 1)."),
-    "store": _option(Path | None, RESULTS, "Folder of results (default: checkpoints).", "--store", "-C", env="ADAPTERSTILTS_STORE"),
+    "store": _option(
+        Path | None,
+        RESULTS,
+        "Folder of results (default: checkpoints).",
+        "--store",
+        "-C",
+        env="ADAPTERSTILTS_STORE",
+    ),
 }
 TRAIN_ONLY: dict[str, Any] = {
-    "config": _option(str | None, MODEL, "Adapter config: a name (adapterstilts configs) or a YAML file (default: seq_bn)."),
+    "config": _option(
+        str | None, MODEL, "Adapter config: a name (adapterstilts configs) or a YAML file (default: seq_bn)."
+    ),
     "set": _option(list[str] | None, MODEL, "KEY=VALUE over the adapter config: reduction_factor=8."),
-    "train_file": _option(str | None, DATA, "English training data in the release's form; may end in #first-last."),
+    "train_file": _option(
+        str | None, DATA, "English training data in the release's form; may end in #first-last."
+    ),
     "checkpoint_minutes": _option(float | None, TRAINING, "Minutes between checkpoints (default: 5)."),
     "checkpoint_steps": _option(int | None, TRAINING, "Optimizer steps between checkpoints."),
 }

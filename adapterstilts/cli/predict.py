@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @evaluation_options
 def predict(
-    run: Annotated[str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)],
+    run: Annotated[
+        str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)
+    ],
     options: Options,
-    text: Annotated[list[str] | None, typer.Argument(help="Text; parts of a pair with a tab between.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Argument(help="Text; parts of a pair with a tab between.")
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="One input a line (text or JSON); - is standard input.")
+        Path | None,
+        typer.Option("--file", "-f", help="One input a line (text or JSON); - is standard input."),
     ] = None,
     candidates: Annotated[
         Path | None, typer.Option(help="Retrieval: the texts to search, one a line.", show_default=False)

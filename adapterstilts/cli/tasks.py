@@ -65,9 +65,10 @@ def _entry(task: Task, where: Where) -> dict[str, Any]:
 
 
 def at_hand(task: Task, where: Where) -> dict[str, list[str]]:
-    """Split -> languages whose labelled files are there; splits without any are left out."""
+    """Split -> languages whose labelled files are on this machine; splits without any are left out."""
     from adapterstilts.data.source import available
 
+    where = where.model_copy(update={"source": "bundled" if task.bundled else "folder"})
     found = {split: list(available(task, split, where)) for split in SPLITS}
     return {split: languages for split, languages in found.items() if languages}
 

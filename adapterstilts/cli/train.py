@@ -99,7 +99,9 @@ def _weights(text: str | None) -> list[float]:
     try:
         return [float(part) for part in text.split(",")] if text else []
     except ValueError:
-        raise ConfigError(f"--weights wants numbers with commas between, such as 0.7,0.3, not '{text}'") from None
+        raise ConfigError(
+            f"--weights wants numbers with commas between, such as 0.7,0.3, not '{text}'"
+        ) from None
 
 
 def _compose(
@@ -120,8 +122,12 @@ def show(run: Run, as_json: bool) -> None:
         print(json.dumps({"id": run.id, "key": run.key, "path": str(run.path), "metrics": run.metrics}))
         return
     dev = run.metrics.get("dev")
-    score = f", English development score {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
+    score = (
+        f", English development score {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
+    )
     OUT.print(f"[bold]{run.id}[/bold]{score}", highlight=False)
     for number, layer in enumerate(run.metrics.get("fusion_attention", ())):
-        OUT.print(f"  layer {number:2d} attention  " + "  ".join(f"{share:.3f}" for share in layer), highlight=False)
+        OUT.print(
+            f"  layer {number:2d} attention  " + "  ".join(f"{share:.3f}" for share in layer), highlight=False
+        )
     OUT.print(f"next: adapterstilts evaluate {run.id}", highlight=False)

@@ -9,7 +9,9 @@ import numpy as np
 from adapterstilts.data.rows import Row
 
 
-def hold_out(rows: Sequence[Row], share: float, most: int, seed: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def hold_out(
+    rows: Sequence[Row], share: float, most: int, seed: int
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Splits rows into (training, development); rows of one group stay together.
 
     Args:

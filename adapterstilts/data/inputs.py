@@ -90,7 +90,9 @@ def _fields(line: str, parts: Sequence[str]) -> Mapping[str, Any]:
 
 def _pair(number: str, given: Mapping[str, Any]) -> Input:
     second = given.get("second")
-    row = PairRow(str(given.get("id", number)), _text(given["first"]), None if second is None else _text(second), None)
+    row = PairRow(
+        str(given.get("id", number)), _text(given["first"]), None if second is None else _text(second), None
+    )
     return Input(row)
 
 

@@ -22,12 +22,11 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "vera_b": None,
     "dtype": None,
     "encoder_prefix": True,
-    "invertible_adapter": None,
 }
-# Only about decoders, or about how fresh weights are drawn.
+# Only about decoders, or about how fresh weights are drawn; or an old form that the library translates.
 WITHOUT_MEANING = {
     "cross_adapter", "cross_prefix", "init_weights_seed", "phm_c_init", "hypercomplex_nonlinearity",
-    "learn_phm",
+    "learn_phm", "invertible_adapter",
 }  # fmt: skip
 ARCHITECTURES = {
     None: "bottleneck",
@@ -53,6 +52,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or not isinstance(data.get("config"), dict) or "name" not in data:
         raise AdapterError(f"{path} is not the configuration of an adapter: it has no 'config' and 'name'")
     return data
+
+
+def check_settings(config: Mapping[str, Any], folder: Path) -> None:
+    """Refuses what the library would build but this toolkit cannot use, or would silently ignore.
+
+    Raises:
+        AdapterError: a method or a setting that is not supported here.
+    """
+    try:
+        for part in config["configs"] if config.get("architecture") == "union" else [config]:
+            _part(part)
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise AdapterError(f"the adapter in {folder} cannot be used here: {error}") from None
 
 
 def spec(config: Mapping[str, Any], folder: Path) -> AdapterSpec:

@@ -57,6 +57,7 @@ class Host:
         self._specs: dict[str, AdapterSpec] = {}
         self._fusions: set[tuple[str, ...]] = set()
         self._heads: dict[str, HeadSpec] = {}
+        self._fused = False  # whether an AdapterFusion is active
         self.reset()
 
     # Adapters
@@ -249,20 +250,15 @@ class Host:
             AdapterError: something is not loaded, or the arrangement would leave an adapter without effect.
         """
         self._check_setup(setup)
-        bottom = [name for name in (setup.language, *setup.below) if name]
-        top: list[Any] = (
-            [adapters.Fuse(*setup.fused)] if setup.fused else [setup.target] if setup.target else []
-        )
-        stack = [*bottom, *top]
+        stack: list[Any] = [*setup.stack, *([adapters.Fuse(*setup.fused)] if setup.fused else [])]
         self.model.set_active_adapters(adapters.Stack(*stack) if stack else None)
         self.model.active_head = setup.head  # after the adapters: setting those changes the head too
+        self._fused = bool(setup.fused)
         self.model.requires_grad_(False)
         if train:
             wanted = self._own_part(setup)
             if not wanted:
-                raise AdapterError(
-                    "nothing would train: the setup has neither a target adapter, a fusion nor a head"
-                )
+                raise AdapterError("nothing would train: there is no target adapter, no fusion and no head")
             for name, parameter in self.model.named_parameters(remove_duplicate=False):
                 if name in wanted:
                     parameter.requires_grad = True
@@ -304,12 +300,13 @@ class Host:
             For each layer that has one, a share per adapter, in their order; the mean over all tokens
             that are not padding, and over both places where a layer has two.
         """
+        if not self._fused:
+            raise AdapterError("no AdapterFusion is active")
         wanted = {"output_adapter_fusion_attentions": True}
         with torch.no_grad(), torch.autocast(batch["input_ids"].device.type, enabled=False):
             output = self.model.base_model(**encoder.inputs(self.model, batch), **wanted)
-        for layers in output["adapter_fusion_attentions"].values():
-            return encoder.attention_shares(layers, batch["attention_mask"])
-        raise AdapterError("no AdapterFusion is active")
+        (layers,) = output["adapter_fusion_attentions"].values()
+        return encoder.attention_shares(layers, batch["attention_mask"])
 
     def fusion_regularisation(self) -> torch.Tensor | None:
         """0.01 times the squared distance of the fusion's value matrices from the identity.
@@ -329,6 +326,7 @@ class Host:
     def remove(self, name: str) -> None:
         """Takes away an adapter, and every fusion over it, and the head of that name."""
         self.model.set_active_adapters(None)
+        self._fused = False
         for sources in [s for s in self._fusions if name in s]:
             self.model.delete_adapter_fusion(adapters.Fuse(*sources).name)
             self._fusions.discard(sources)

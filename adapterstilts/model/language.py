@@ -39,7 +39,8 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(repo, revision=revision or None, allow_patterns=["*.json", WEIGHTS]))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise AdapterError(
-            f"language adapter '{name}' is neither a folder nor an adapter that the Hub gives ({type(error).__name__})"
+            f"language adapter '{name}' is neither a folder nor an adapter that the Hub gives "
+            f"({type(error).__name__})"
         ) from error
 
 

@@ -55,6 +55,8 @@ def check_adapter(folder: Path, files: BackboneFiles) -> AdapterRecord | None:
         _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
         if foreign.spec(config["config"], folder).config != record.spec.config:
             raise AdapterError(f"{folder / foreign.CONFIG} was changed after it was written")
+    else:
+        foreign.check_settings(config["config"], folder)
     mine = {"model_type": files.model_type, "hidden_size": files.hidden_size}
     _same_backbone(folder, mine, config, files.name)
     tensors.load(folder / ADAPTER[0], record.sha256 if record else None)

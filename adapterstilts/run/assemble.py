@@ -88,7 +88,9 @@ def save(host: Host, setup: Setup, parts: Parts, folder: Path) -> None:
     own = [] if setup.target is None else [setup.target]
     for name in own:
         host.save_adapter(name, folder / "adapters" / name)
-    frozen = {source.name: source.folder for source in parts.sources if source.name in setup.below + setup.fused}
+    frozen = {
+        source.name: source.folder for source in parts.sources if source.name in setup.below + setup.fused
+    }
     if parts.language:
         frozen[LANGUAGE] = parts.language
     for name, source in frozen.items():
@@ -115,7 +117,9 @@ def read_setup(folder: Path) -> tuple[Setup, HeadSpec | None]:
     described = json.loads(path.read_text(encoding="utf-8"))
     setup, head = described["setup"], described["head"]
     return (
-        Setup(setup["language"], tuple(setup["below"]), tuple(setup["fused"]), setup["target"], setup["head"]),
+        Setup(
+            setup["language"], tuple(setup["below"]), tuple(setup["fused"]), setup["target"], setup["head"]
+        ),
         HeadSpec(head["kind"], tuple(head["labels"])) if head else None,
     )
 

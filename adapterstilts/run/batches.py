@@ -28,7 +28,9 @@ def epoch_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> l
     return [batches[n] for n in random.permutation(len(batches))]
 
 
-def sorted_batches(lengths: Sequence[int], tokens: int, widths: Sequence[int] | None = None) -> list[list[int]]:
+def sorted_batches(
+    lengths: Sequence[int], tokens: int, widths: Sequence[int] | None = None
+) -> list[list[int]]:
     """Longest first, each batch with at most `tokens` padded subwords (one feature at least).
 
     Args:

@@ -57,7 +57,9 @@ def outputs(model: Model, features: Sequence[Feature], title: str = "predicting"
             if model.setup.head is None:
                 hidden = host.hidden(batch, model.encoding.layer).float()
                 special = special_ids(tokenizer)
-                pooled = pool(hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling)
+                pooled = pool(
+                    hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling
+                )
                 values: list[Floats] = list(pooled.cpu().numpy())
             else:
                 logits = host.forward(batch, model.setup.head).float()

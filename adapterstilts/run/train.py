@@ -158,7 +158,9 @@ def _step(
     if regularisation is not None:
         accelerator().backward(regularisation)
     if not math.isfinite(total):
-        raise StiltsError(f"the loss is {total} at step {step + 1}: lower --learning-rate or use --precision fp32")
+        raise StiltsError(
+            f"the loss is {total} at step {step + 1}: lower --learning-rate or use --precision fp32"
+        )
     nn.utils.clip_grad_norm_(parameters.values(), recipe.max_grad_norm)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, course.total, recipe)

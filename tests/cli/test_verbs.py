@@ -17,10 +17,10 @@ def call(tiny_backbone, tmp_path_factory):
     """Runs a verb against one store; returns (exit code, standard output, standard error)."""
     store = tmp_path_factory.mktemp("runs")
 
-    def run(*words: object, input: str | None = None) -> tuple[int, str, str]:
+    def run(*words: object, given: str | None = None) -> tuple[int, str, str]:
         environment = {"ADAPTERSTILTS_STORE": str(store), "ADAPTERSTILTS_BACKBONE": str(tiny_backbone)}
         environment |= {"ADAPTERSTILTS_DATA": "", "COLUMNS": "200"}
-        result = CliRunner().invoke(app, [str(word) for word in words], env=environment, input=input)
+        result = CliRunner().invoke(app, [str(word) for word in words], env=environment, input=given)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.exit_code, result.stdout, result.stderr
@@ -80,7 +80,7 @@ def test_the_table_has_languages_means_and_metrics(call, trained):
 
 
 def test_predictions_are_kept_as_parquet(call, trained):
-    code, out, _ = call("evaluate", trained["mini_qa"], "--languages", "ar", "--json")
+    _, out, _ = call("evaluate", trained["mini_qa"], "--languages", "ar", "--json")
     run = json.loads(out)[0]["languages"]["ar"]["run"]
     _, out, _ = call("runs", "show", run, "--json")
     table = pyarrow.parquet.read_table(Path(json.loads(out)["path"]) / "predictions.parquet")
@@ -105,7 +105,7 @@ def test_predict_text_and_file_agree(call, trained, tmp_path, task, line, keys):
     code, out, err = call("predict", trained[task], "--file", file)
     assert code == 0, err
     assert len(out.splitlines()) == 2
-    code, out, err = call("predict", trained[task], "--file", "-", input=line)
+    code, out, err = call("predict", trained[task], "--file", "-", given=line)
     assert code == 0 and len(out.splitlines()) == 1
 
 

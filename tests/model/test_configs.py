@@ -40,11 +40,16 @@ def test_files_begin_with_what_they_are_and_their_paper() -> None:
 def test_a_setting_equal_to_the_default_changes_nothing() -> None:
     plain = configs.adapter_config("seq_bn")
     assert canonical(configs.adapter_config("seq_bn", {"reduction_factor": "16"})) == canonical(plain)
-    assert configs.adapter_config("lora", {"attn_matrices": "[v, q]"}).config == configs.adapter_config("lora").config
+    assert (
+        configs.adapter_config("lora", {"attn_matrices": "[v, q]"}).config
+        == configs.adapter_config("lora").config
+    )
 
 
 def test_overrides_are_read_as_yaml_and_typed() -> None:
-    config = configs.adapter_config("seq_bn", {"reduction_factor": "{1: 8, default: 2}", "dropout": "0.1"}).config
+    config = configs.adapter_config(
+        "seq_bn", {"reduction_factor": "{1: 8, default: 2}", "dropout": "0.1"}
+    ).config
     assert config["reduction_factor"] == {"1": 8.0, "default": 2.0}
     assert config["dropout"] == 0.1
     assert configs.adapter_config("unipelt", {"lora.r": "4"}).config["lora"]["r"] == 4
@@ -83,7 +88,10 @@ def test_a_file_of_the_users(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("# mine\nreduction_factor: 4\noriginal_ln_before: true\n", "utf-8")
     spec = configs.adapter_config(str(path))
-    assert spec.name == "mine" and spec.config == configs.adapter_config("seq_bn", {"reduction_factor": 4}).config
+    assert (
+        spec.name == "mine"
+        and spec.config == configs.adapter_config("seq_bn", {"reduction_factor": 4}).config
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,13 @@ RECIPE = {"max_steps": 40, "batch_size": 8, "eval_every": 15, "dev_rows": 24}
 def options(store: Path, backbone: Path, **changes):
     from adapterstilts.api import Options
 
-    settings = {"backbone": str(backbone), "store": store, "source": "bundled", "limit": 120, "checkpoint_steps": 3}
+    settings = {
+        "backbone": str(backbone),
+        "store": store,
+        "source": "bundled",
+        "limit": 120,
+        "checkpoint_steps": 3,
+    }
     return Options(**{**settings, "recipe": RECIPE, **changes})
 
 
@@ -68,8 +74,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "target", "kind", "sources", "config"), CASES, ids=[case[0] for case in CASES])
-def test_killed_training_ends_with_the_same_bytes(name, target, kind, sources, config, tiny_backbone, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "target", "kind", "sources", "config"), CASES, ids=[case[0] for case in CASES]
+)
+def test_killed_training_ends_with_the_same_bytes(
+    name, target, kind, sources, config, tiny_backbone, tmp_path
+):
     from adapterstilts.api import compose, train_adapter
 
     quick = {**RECIPE, "max_steps": 3}
@@ -81,7 +91,9 @@ def test_killed_training_ends_with_the_same_bytes(name, target, kind, sources, c
     whole = compose(target, kind, ids, given[0])
 
     chance = random.Random(name)
-    killed = [kill_after(n, chance.random() * 0.03, stores[1], target, kind, ids, given[1]) for n in (1, 3, 2)]
+    killed = [
+        kill_after(n, chance.random() * 0.03, stores[1], target, kind, ids, given[1]) for n in (1, 3, 2)
+    ]
     assert any(killed), "no kill hit a running training"
     assert not [run for run in Store(stores[1]).scan() if run.id == whole.id], "a killed run must not count"
     again = compose(target, kind, ids, given[1])

@@ -20,7 +20,9 @@ QUICK = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
 
 @pytest.fixture
 def options(tiny_backbone, tmp_path):
-    return Options(backbone=str(tiny_backbone), store=tmp_path / "runs", source="bundled", limit=96, recipe=QUICK)
+    return Options(
+        backbone=str(tiny_backbone), store=tmp_path / "runs", source="bundled", limit=96, recipe=QUICK
+    )
 
 
 def weights(run):
@@ -37,7 +39,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(options, tmp_path):
     first = train_adapter("mini_nli", options)
     again = train_adapter("mini_nli", options.model_copy(update={"store": tmp_path / "again"}))
     other = train_adapter("mini_nli", options.model_copy(update={"seed": 2}))
-    files = [path for path in first.path.rglob("*.safetensors")]
+    files = list(first.path.rglob("*.safetensors"))
     assert files and first.key == again.key != other.key
     for path in files:
         same = again.path / path.relative_to(first.path)
@@ -67,7 +69,9 @@ def test_best_step_is_kept(options):
     scores = {line["step"]: line["dev"]["score"] for line in log if "dev" in line}
     assert list(scores) == [4, 8, 12, 16, 20]
     assert run.metrics["dev"]["score"] == max(scores.values())
-    assert run.metrics["best_step"] == min(step for step, score in scores.items() if score == max(scores.values()))
+    assert run.metrics["best_step"] == min(
+        step for step, score in scores.items() if score == max(scores.values())
+    )
 
 
 def test_patience_stops_early(options):
@@ -111,7 +115,11 @@ def test_stack_and_fuse_leave_their_sources_as_they_were(options):
         run = compose("mini_paraphrase", kind, sources, options)
         for source in sources:
             original = next((options.store / source / "adapters").iterdir())
-            (copy,) = [path for path in (run.path / "adapters").iterdir() if path.name.startswith(original.name + "_")]
+            (copy,) = [
+                path
+                for path in (run.path / "adapters").iterdir()
+                if path.name.startswith(original.name + "_")
+            ]
             for file in original.iterdir():
                 assert file.read_bytes() == (copy / file.name).read_bytes()
 
@@ -187,4 +195,6 @@ def test_bf16_runs_where_it_is_asked_for(options):
     recipe = {**QUICK, "max_steps": 2, "precision": "bf16"}
     run = train_adapter("mini_nli", options.model_copy(update={"recipe": recipe}))
     assert run.job["recipe"]["precision"] == "bf16"
-    assert all(torch.isfinite(torch.from_numpy(v)).all() for each in weights(run).values() for v in each.values())
+    assert all(
+        torch.isfinite(torch.from_numpy(v)).all() for each in weights(run).values() for v in each.values()
+    )
