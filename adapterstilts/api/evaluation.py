@@ -122,11 +122,7 @@ def _evaluate_target(
     where = options.where(options.eval_file)
     chosen, wanted = _split_and_languages(target, where, languages, split)
     shown = "file" if options.eval_file else chosen
-    files = locate(_backbone_of(run, options), options.revision)
-    if files.fingerprint != run.job["backbone"]:
-        raise AdapterError(
-            f"{run.id} was trained on another backbone than {files.name}: name it with --backbone"
-        )
+    files = _backbone_of(run, options)
     settings = {**_own_encoding(run, target), **options.encoding}
     encoding = default_encoding(target.kind, settings)
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
@@ -213,12 +209,22 @@ def _split_and_languages(
     return chosen, wanted
 
 
-def _backbone_of(run: Run, options: Options) -> str:
-    """The backbone that was asked for, else the one the run was trained on."""
+def _backbone_of(run: Run, options: Options) -> BackboneFiles:
+    """The backbone that was asked for, else the one the run was trained on.
+
+    Raises:
+        AdapterError: it is not the one the run was trained on.
+    """
     if "backbone" in options.model_fields_set:
-        return options.backbone
-    origin = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))
-    return str(origin["backbone"]["name"])
+        files = locate(options.backbone, options.revision)
+    else:
+        origin = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))["backbone"]
+        files = locate(str(origin["name"]), options.revision or origin["commit"])
+    if files.fingerprint != run.job["backbone"]:
+        raise AdapterError(
+            f"{run.id} was trained on another backbone than {files.name}: name that one with --backbone"
+        )
+    return files
 
 
 def _own_encoding(run: Run, target: Task) -> dict[str, Any]:
@@ -249,7 +255,7 @@ def predict(
     task = registry.get(str(found.job["task"]))
     if isinstance(rows[0], RetrievalRow):
         task = registry.get("tatoeba")
-    files = locate(_backbone_of(found, options), options.revision)
+    files = _backbone_of(found, options)
     encoding = default_encoding(task.kind, {**_own_encoding(found, task), **options.encoding})
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
     adapter = language_adapter(options.language_adapter, language)

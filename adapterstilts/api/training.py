@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from adapterstilts import composition as compositions
@@ -115,7 +116,8 @@ def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Option
         language_adapter=digest_of(language),
         seed=options.seed,
     )
-    backbone = {"name": files.name, "commit": files.commit, "fingerprint": files.fingerprint}
+    name = str(files.folder.resolve()) if Path(files.name).is_dir() else files.name
+    backbone = {"name": name, "commit": files.commit, "fingerprint": files.fingerprint}
     origin |= {"backbone": backbone, "language_adapter": options.language_adapter}
     return Fit(job, task, files, spec, sources, encoding, train, dev, origin, language)
 

@@ -37,15 +37,16 @@ def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def load_encoder(files: BackboneFiles, loader: Any) -> Any:
+def load_encoder(files: BackboneFiles, loader: Any, pieces: int) -> Any:
     """The encoder in float32 with its pretrained weights, frozen, in evaluation mode.
 
     Args:
         loader: the auto class that makes a model with room for adapters.
+        pieces: of the tokenizer; there must be an embedding for each.
 
     Raises:
         BackboneError: weights of the encoder are missing from the file (transformers would draw them at
-            random and only warn), or its vocabulary is smaller than the tokenizer's.
+            random and only warn), or there are fewer embeddings than pieces.
     """
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # it warns of the pooler, which no head here reads
@@ -62,7 +63,6 @@ def load_encoder(files: BackboneFiles, loader: Any) -> Any:
     if missing or info["mismatched_keys"]:
         named = (missing or [str(key[0]) for key in info["mismatched_keys"]])[0]
         raise BackboneError(f"{files.folder}/model.safetensors lacks weights of the encoder, such as {named}")
-    pieces = len(load_tokenizer(files))
     if pieces > model.config.vocab_size:
         raise BackboneError(
             f"the tokenizer in {files.folder} has {pieces} pieces but the encoder only "

@@ -1,7 +1,6 @@
 """The frozen encoder with adapters, AdapterFusion and heads: the only file that imports `adapters`.
 
-Version 1.3 of that library loads a wrong adapter, or trains a wrong part, without a word; each method here
-that works around one of those says which.
+Version 1.3 loads a wrong adapter, or trains a wrong part, without a word; what works around that says so.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Host:
         """
         self.files = files
         self.tokenizer = encoder.load_tokenizer(files)
-        self.model: Any = encoder.load_encoder(files, adapters.AutoAdapterModel)
+        self.model: Any = encoder.load_encoder(files, adapters.AutoAdapterModel, len(self.tokenizer))
         if not dropout:
             encoder.remove_dropout(self.model)
         self._specs: dict[str, AdapterSpec] = {}

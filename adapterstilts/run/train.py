@@ -28,6 +28,7 @@ from adapterstilts.run.evaluate import Model, evaluate, to_device
 from adapterstilts.run.progress import Bar, bar, say
 
 LOG_EVERY = 10  # optimizer steps
+ESTIMATE_AFTER = 8  # steps that are timed for the estimate
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def train(model: Model, course: Course) -> dict[str, Any]:
     if state.step:
         say(f"going on from step {state.step} of {course.total}")
     with bar(f"training {model.task.name}", course.total, state.step) as shown, _until_signal() as stop:
-        saved = time.monotonic()
+        began_all = saved = time.monotonic()
+        first = state.step
         for step, indices in _steps(course, state.step):
             if _patience_is_over(state, course.recipe):
                 break
@@ -109,6 +111,8 @@ def train(model: Model, course: Course) -> dict[str, Any]:
             loss, examples = _step(model, course, (step, indices), parameters, optimizer)
             state.step = step + 1
             log.step(state.step, loss, examples / (time.monotonic() - began), course, shown)
+            if state.step - first == ESTIMATE_AFTER:
+                _say_estimate(time.monotonic() - began_all, course.total - state.step)
             if _dev_is_due(state.step, course):
                 _measure(model, course, state, parameters, log)
             due = course.saving.steps and state.step % course.saving.steps == 0
@@ -185,6 +189,13 @@ def _parts(indices: list[int], count: int) -> Iterator[list[int]]:
     size = math.ceil(len(indices) / count)
     for start in range(0, len(indices), size):
         yield indices[start : start + size]
+
+
+def _say_estimate(seconds: float, left: int) -> None:
+    """Says how long the remaining steps will take, evaluations not counted, unless that is soon."""
+    minutes = seconds / ESTIMATE_AFTER * left / 60
+    if minutes >= 1:
+        say(f"about {minutes:.0f} min for the {left} steps that are left")
 
 
 def _dev_is_due(step: int, course: Course) -> bool:

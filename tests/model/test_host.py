@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from adapterstilts.errors import AdapterError, BackboneError, ConfigError
 from adapterstilts.kinds.base import Batch, HeadSpec
@@ -330,6 +333,22 @@ def test_the_library_does_lose_them(host: Host, batch: Batch, monkeypatch: pytes
     monkeypatch.setattr("adapterstilts.model.rules.check_stack", lambda stack: None)
     assert torch.equal(states(host, batch, below=("p",), target="q"), q)
     assert torch.allclose(states(host, batch, below=("l",), target="m"), bare, atol=1e-6)
+
+
+def test_token_types_that_the_encoder_does_not_tell_apart(
+    tiny_xlmr: Path, batch: Batch, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_xlmr, tmp_path / "one-type"))  # as XLM-R is published
+    weights = load_file(folder / "model.safetensors")
+    key = "embeddings.token_type_embeddings.weight"
+    save_file(
+        {**weights, key: weights[key][:1].clone()}, folder / "model.safetensors", metadata={"format": "pt"}
+    )
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "type_vocab_size": 1}), "utf-8")
+    host = Host(backbone.locate(str(folder)))
+    second = {**batch, "token_type_ids": torch.ones_like(batch["token_type_ids"])}
+    assert torch.equal(host.hidden(second, -1), host.hidden(batch, -1))
 
 
 def test_an_xlmr_encoder_works_too(tiny_xlmr: Path, batch: Batch, tmp_path: Path) -> None:
