@@ -52,10 +52,10 @@ def markdown(cells: Cells) -> list[str]:
     columns = sorted({column for column, _ in cells}, key=lambda name: ("(" in name, name))
     languages = sorted({code for _, code in cells}, key=lambda code: (code != "en", code))
     lines = ["| language | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for code in languages:
-        lines.append(
-            f"| {code} | " + " | ".join(cell(cells.get((name, code), [])) for name in columns) + " |"
-        )
+    lines += [
+        f"| {code} | " + " | ".join(cell(cells.get((name, code), [])) for name in columns) + " |"
+        for code in languages
+    ]
     means = [
         [mean(cells[name, code]) for code in languages if code != "en" and (name, code) in cells]
         for name in columns

@@ -52,7 +52,8 @@ def build_backbone(folder: Path, *, layers: int = 2, hidden: int = 32, model_typ
     torch.manual_seed(0)
     sizes = {
         "vocab_size": len(vocab), "hidden_size": hidden, "num_hidden_layers": layers,
-        "num_attention_heads": 4, "intermediate_size": 2 * hidden, "max_position_embeddings": 136, "type_vocab_size": 2,
+        "num_attention_heads": 4, "intermediate_size": 2 * hidden, "max_position_embeddings": 136,
+        "type_vocab_size": 2,
         "pad_token_id": vocab["<pad>"],
     }  # fmt: skip
     config = AutoConfig.for_model(model_type, **sizes)

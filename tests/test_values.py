@@ -39,7 +39,7 @@ def test_canonical_json_is_independent_of_order():
 def job(**changes):
     values = {
         "task": "mnli", "task_version": 1, "backbone": "sha256:00", "data": {"train": "1", "dev": ""},
-        "encoding": {}, "adapter": {"name": "seq_bn"}, "recipe": Recipe(), "composition": composition.Single(),
+        "encoding": {}, "adapter": {}, "recipe": Recipe(), "composition": composition.Single(),
     }  # fmt: skip
     return TrainJob(**{**values, **changes})
 

@@ -1,4 +1,4 @@
-"""The verb `tasks`: what there is to train on and to evaluate, and whether its data is at hand."""
+"""The verb `tasks`: what there is to train on and to evaluate; of one task, what data is at hand."""
 
 from __future__ import annotations
 
@@ -26,26 +26,31 @@ def tasks(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tasks: intermediate ones, targets, and the bundled mini tasks.
+    """List the tasks: intermediate ones, targets, and the bundled mini tasks; or show one.
+
+    Of one task, the languages whose data is on this machine are shown too.
 
     Example: adapterstilts tasks xnli
     """
-    from adapterstilts.data.source import Where
     from adapterstilts.tasks import registry
 
     chosen = [registry.get(name)] if name else list(registry.all_tasks().values())
-    entries = [_entry(task, Where(data_dir=data_dir)) for task in chosen]
+    entries = [_entry(task) for task in chosen]
+    if name:
+        from adapterstilts.data.source import Where
+
+        entries[0]["at_hand"] = at_hand(chosen[0], Where(data_dir=data_dir))
     if as_json:
         print(json.dumps(entries, ensure_ascii=False))
     elif name:
         _print_one(entries[0])
     else:
-        columns = ("name", "role", "kind", "languages", "trained on", "metric", "at hand", "licence")
+        columns = ("name", "role", "kind", "languages", "trained on", "metric", "licence")
         table(columns, map(_row, entries), right=("languages",))
 
 
-def _entry(task: Task, where: Where) -> dict[str, Any]:
-    """The task as JSON values, with the languages of each split whose files are at hand."""
+def _entry(task: Task) -> dict[str, Any]:
+    """The task as JSON values."""
     return {
         "name": task.name,
         "role": task.role,
@@ -60,7 +65,6 @@ def _entry(task: Task, where: Where) -> dict[str, Any]:
         "citation": task.citation,
         "obtain": task.obtain,
         "hub": task.hub.repo if task.hub else None,
-        "at_hand": at_hand(task, where),
     }
 
 
@@ -74,10 +78,9 @@ def at_hand(task: Task, where: Where) -> dict[str, list[str]]:
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    splits = ", ".join(f"{split} {len(found)}" for split, found in entry["at_hand"].items())
     return (
         entry["name"], entry["role"], entry["kind"], str(len(entry["languages"])), entry["trained_on"] or "-",
-        entry["metric"], splits or "-", entry["licence"],
+        entry["metric"], entry["licence"],
     )  # fmt: skip
 
 

@@ -104,8 +104,9 @@ class Kind(Protocol):
         """Features to one padded batch on the CPU; `labels` only if all features have a target."""
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean loss of the batch, a scalar. `logits` as the host gives them:
+        """Mean loss of the batch, a scalar.
 
+        `logits` as the host gives them:
         sequence [N, classes]; tagging [N, L, classes]; span [N, L, 2] (start, end); choice [N] flat,
         one score per sequence, `batch["labels"]` [F, 2] telling how they group (choices, gold index).
         """

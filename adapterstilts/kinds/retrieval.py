@@ -35,7 +35,6 @@ class RetrievalKind:
 
     def head(self, task: Task) -> None:
         """No head: embeddings are read from a hidden layer."""
-        return None
 
     def encode(
         self, rows: Sequence[RetrievalRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding

@@ -60,7 +60,7 @@ def test_data_at_hand_is_found(call: Call, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_data_folder_that_is_not_there_is_an_error(call: Call) -> None:
-    assert "nowhere" in call("tasks", "--data-dir", "nowhere", code=2).stderr
+    assert "nowhere" in call("tasks", "panx", "--data-dir", "nowhere", code=2).stderr
 
 
 def test_backbones_as_json_and_as_a_table(call: Call) -> None:
