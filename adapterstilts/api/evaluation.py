@@ -126,10 +126,11 @@ def _evaluate_target(
     settings = {**_own_encoding(run, target), **options.encoding}
     encoding = default_encoding(target.kind, settings)
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
+    reference = _language_reference(run, options)
     runs = {}
     for language in wanted:
         loaded = load(target, chosen, language, where, options.limit, options.seed)
-        adapter = language_adapter(options.language_adapter, language)
+        adapter = language_adapter(reference, language)
         job = EvalJob(
             run=run.key,
             task=target.name,
@@ -193,7 +194,12 @@ def _split_and_languages(
         registry.check_language(target, language)
     splits: tuple[Split, ...] = ("test", "dev") if split is None else (split,)
     at_hand = {each: available(target, each, where) for each in splits}
-    if not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
+    if where.file and not languages and not any(at_hand.values()):
+        raise ConfigError(
+            f"which language {where.file} is in does not stand in its name: say --languages CODE, or put "
+            "{lang} where the code stands"
+        )
+    if not where.file and not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
         at_hand = {each: target.languages for each in splits if each in target.hub.splits}
     fitting = {
         each: [code for code in found if not languages or code in languages]
@@ -227,6 +233,17 @@ def _backbone_of(run: Run, options: Options) -> BackboneFiles:
     return files
 
 
+def _language_reference(run: Run, options: Options) -> str | None:
+    """The language adapter that was asked for, else the run's own where it names one per language.
+
+    None leaves what the run was trained with, in every language.
+    """
+    if options.language_adapter is not None or run.job["language_adapter"] is None:
+        return options.language_adapter
+    own = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))["language_adapter"]
+    return str(own) if "{lang}" in own else None
+
+
 def _own_encoding(run: Run, target: Task) -> dict[str, Any]:
     """The encoding that the run was trained with, for targets of the same kind."""
     trained = registry.get(str(run.job["task"]))
@@ -252,11 +269,13 @@ def predict(
     """
     options = options or Options()
     found = Store(options.store).find(run)
+    if not rows:
+        return []
     task = registry.get(str(found.job["task"]))
     if isinstance(rows[0], RetrievalRow):
         task = registry.get("tatoeba")
     files = _backbone_of(found, options)
     encoding = default_encoding(task.kind, {**_own_encoding(found, task), **options.encoding})
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
-    adapter = language_adapter(options.language_adapter, language)
+    adapter = language_adapter(_language_reference(found, options), language)
     return predict_rows(_model(found, task, files, encoding, precision, adapter), rows)

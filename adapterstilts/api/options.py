@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from adapterstilts.data.source import Where
 from adapterstilts.values import Value
 
@@ -43,7 +45,7 @@ class Options(Value):
     source: Literal["auto", "folder", "hub", "bundled"] = "auto"
     data_revision: str | None = None
     limit: int | None = None
-    seed: int = 1
+    seed: int = Field(1, ge=0, lt=2**32)
     language_adapter: str | None = None
     store: Path = Path("checkpoints")
     checkpoint_minutes: float = 5.0

@@ -9,6 +9,7 @@ from typing import Any
 from adapterstilts import composition as compositions
 from adapterstilts.api.options import Options
 from adapterstilts.composition import Composition, CompositionName
+from adapterstilts.data.files import HiddenLabelsError
 from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.rows import Row
 from adapterstilts.data.source import Loaded, load
@@ -98,6 +99,8 @@ def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Option
                 f"{options.backbone} ({files.fingerprint[:20]}…): name that one with --backbone"
             )
     sources = [as_source(run.key, run.job["task"], run.path) for run in found]
+    if joined.fuses and (options.config or options.adapter):
+        raise ConfigError("'fuse' trains no adapter of the target, only the fusion: leave --config and --set out")
     spec = _adapter_spec(options, sources if joined.start else ())
     language = language_adapter(options.language_adapter, "en")
     rules.check_composition(joined, [source.spec for source in sources], spec, spec_of(language))
@@ -161,13 +164,13 @@ def _training_rows(
 
 
 def _dev_rows(task: Task, options: Options, recipe: Recipe) -> Loaded | None:
-    """The task's own English development data; None where it is not at hand."""
+    """The task's own English development data; None where it is not at hand with labels."""
     where = options.where(options.eval_file)
     if options.eval_file is None and options.train_file is not None:
         return None  # data of the user's own: other development data would not belong to it
     try:
         return load(task, "dev", "en", where, recipe.dev_rows, options.seed)
-    except MissingDataError:
+    except (MissingDataError, HiddenLabelsError):  # XTREME hands TyDiQA's out without answers
         if options.eval_file:
             raise
         return None

@@ -13,7 +13,7 @@ from adapterstilts.cli import backbones, configs, demo, doctor, evaluate, predic
 from adapterstilts.cli.console import OUT, fail, note
 from adapterstilts.errors import StiltsError
 
-FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 class Verbs(TyperGroup):
@@ -27,7 +27,7 @@ class Verbs(TyperGroup):
             fail(str(error))
             raise typer.Exit(2) from error
         except OSError as error:
-            if error.errno not in FORBIDDEN:
+            if error.errno not in UNUSABLE:
                 raise
             fail(f"{error.filename}: {error.strerror}")
             raise typer.Exit(2) from error

@@ -84,9 +84,15 @@ def training_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def evaluation_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb the options of evaluation and prediction, as one `options` argument."""
-    precision = {"precision": _recipe_options()["precision"]}
-    return _with(verb, {**precision, **SHARED})
+    """Gives a verb the options of evaluation, as one `options` argument."""
+    return _with(verb, {"precision": _recipe_options()["precision"], **SHARED})
+
+
+def prediction_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb those options of evaluation that are not about data, as one `options` argument."""
+    about_model = ("backbone", "revision", "language_adapter", "encoding", "store")
+    shared = {name: SHARED[name] for name in about_model}
+    return _with(verb, {"precision": _recipe_options()["precision"], **shared})
 
 
 def _with(verb: Callable[..., None], declared: dict[str, Any]) -> Callable[..., None]:
@@ -128,7 +134,7 @@ def pairs(given: Sequence[str], option: str) -> dict[str, Any]:
     """KEY=VALUE settings; values are read as YAML scalars.
 
     Raises:
-        ConfigError: a setting without "=".
+        ConfigError: a setting without "=", or a value that is not YAML.
     """
     import yaml
 
@@ -137,5 +143,8 @@ def pairs(given: Sequence[str], option: str) -> dict[str, Any]:
         key, sign, value = setting.partition("=")
         if not sign:
             raise ConfigError(f"{option} wants KEY=VALUE, not '{setting}'")
-        found[key.strip()] = yaml.safe_load(value)
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"{option} {key.strip()}: '{value}' is not a value in YAML") from None
     return found

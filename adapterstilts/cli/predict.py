@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterstilts.cli.options import evaluation_options
+from adapterstilts.cli.options import prediction_options
 from adapterstilts.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from adapterstilts.api import Options
 
 
-@evaluation_options
+@prediction_options
 def predict(
     run: Annotated[
         str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)
@@ -69,7 +69,7 @@ def _lines(text: list[str] | None, file: Path | None) -> tuple[list[str], str]:
 
 def _read(file: Path) -> list[str]:
     try:
-        content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
+        content = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read as UTF-8 text ({error})", file) from None
     return content.split("\n")

@@ -13,8 +13,13 @@ from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import KindName
 
 # One token: a character of a script written without spaces, a run of letters, digits and marks, or a sign.
+# Marks are those of Latin, Hebrew, Arabic and the scripts of India, and the joiners inside words.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_TOKEN = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w\u0300-\u036f\u0900-\u0dff])+|[^\w\s]")
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+    "\u0900-\u0963\u0966-\u0dff\u200c\u200d"
+)
+_TOKEN = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w{_MARKS}])+|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def _pair(number: str, given: Mapping[str, Any]) -> Input:
 
 def _tagged(number: str, given: Mapping[str, Any]) -> Input:
     if "tokens" in given:
-        tokens = tuple(_text(token) for token in given["tokens"])
+        tokens = _texts(given["tokens"])
         text = " ".join(tokens)
         starts = [sum(len(token) + 1 for token in tokens[:n]) for n in range(len(tokens))]
         offsets = tuple((start, start + len(token)) for start, token in zip(starts, tokens, strict=True))
@@ -117,7 +122,7 @@ def _question(number: str, given: Mapping[str, Any]) -> Input:
 
 
 def _choice(number: str, given: Mapping[str, Any]) -> Input:
-    choices = tuple(_text(choice) for choice in given["choices"])
+    choices = _texts(given["choices"])
     if len(choices) < 2:
         raise ValueError("fewer than two choices")
     return Input(ChoiceRow(str(given.get("id", number)), _text(given["prompt"]), choices, None))
@@ -131,6 +136,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("a text that is empty or not a string")
     return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError("not a list of texts")
+    return tuple(_text(each) for each in value)
 
 
 _READERS: dict[KindName, Callable[[str, Mapping[str, Any]], Input]] = {

@@ -57,21 +57,19 @@ class BackboneFiles:
     layers: int
 
 
-def locate(name: str, revision: str | None = None, full_precision: bool = False) -> BackboneFiles:
+def locate(name: str, revision: str | None = None) -> BackboneFiles:
     """Finds a backbone, downloading or unpacking it where that is needed.
 
     Args:
         name: a name of `NAMES`, a local folder, or a Hub id.
-        revision: branch, tag or commit on the Hub.
-        full_precision: the Hub's weights of an embedded backbone instead of the 4-bit ones.
+        revision: branch, tag or commit on the Hub; with it an embedded backbone is taken from there, in
+            full precision, instead of from the package files in 4 bits.
 
     Raises:
         BackboneError: it cannot be had, or is not a BERT- or XLM-R-type encoder in safetensors.
     """
     known = NAMES.get(name)
-    if known and known.embedded and not full_precision:
-        if revision:
-            raise BackboneError(f"the embedded {name} has no revisions: ask for full precision to pin one")
+    if known and known.embedded and revision is None:
         folder, sha256 = embedded.prepare()
         return _describe(name, folder, None, f"sha256:{sha256}")
     folder = Path(name).expanduser()

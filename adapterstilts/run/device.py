@@ -9,7 +9,7 @@ from functools import cache
 import torch
 from accelerate import Accelerator
 
-from adapterstilts.errors import ConfigError
+from adapterstilts.errors import ConfigError, unknown
 
 
 @cache
@@ -32,8 +32,10 @@ def resolve_precision(wanted: str) -> str:
     """The precision that "auto" stands for here.
 
     Raises:
-        ConfigError: bf16 is asked for on a device that cannot run it.
+        ConfigError: no such precision, or bf16 on a device that cannot run it.
     """
+    if wanted not in ("auto", "bf16", "fp32"):
+        raise unknown("precision", wanted, ("auto", "bf16", "fp32"))
     device = accelerator().device
     if wanted == "auto":
         return "bf16" if computes_bf16(device) else "fp32"

@@ -57,7 +57,7 @@ def test_a_hub_id_is_pinned_by_what_the_hub_resolved(
     files = backbone.locate("mbert", revision="main")
     assert (files.name, files.commit, files.fingerprint) == ("mbert", COMMIT, f"hub:{COMMIT}")
     assert backbone.locate("someone/encoder").commit == COMMIT
-    assert backbone.locate("me5-small", full_precision=True).fingerprint == f"hub:{COMMIT}"
+    assert backbone.locate("me5-small", revision="main").fingerprint == f"hub:{COMMIT}"
     assert [repo for repo, _, _ in asked] == [NAMES["mbert"].repo, "someone/encoder", NAMES["me5-small"].repo]
     assert asked[0][1] == "main"
     assert not [name for name in asked[0][2] if name.endswith((".bin", ".pt", ".py", "*"))]
@@ -90,8 +90,6 @@ def test_names_and_revisions_that_cannot_be(folder: Path, tmp_path: Path) -> Non
         backbone.locate("./xlmr-bas")
     with pytest.raises(BackboneError, match="has no revisions"):
         backbone.locate(str(folder), revision="main")
-    with pytest.raises(BackboneError, match="ask for full precision"):
-        backbone.locate("me5-small", revision="main")
     with pytest.raises(BackboneError, match=r"not a backbone: it has no config\.json"):
         backbone.locate(str(tmp_path))
 

@@ -91,7 +91,7 @@ def trained(host: Host, setup: Setup) -> set[str]:
     """Which modules, of those called a, b, l and heads h, k, have trainable parameters."""
     host.activate(setup, train=True)
     names = host.trainable()
-    assert list(names) == sorted(names)
+    assert list(names) == sorted(names) and host.model.active_head == setup.head
     marks = {"a": "adapters.a.", "b": "adapters.b.", "l": "adapters.l.", "h": "heads.h.", "k": "heads.k."}
     marks["fusion"] = "adapter_fusion_layer"
     found = {short for short, mark in marks.items() if any(mark in name for name in names)}
@@ -112,6 +112,8 @@ def test_exactly_the_setups_own_part_trains(host: Host) -> None:
     assert trained(host, Setup(language="l", below=("a",), target="b", head="k")) == {"b", "k"}
     assert trained(host, Setup(fused=("a", "b"), head="h")) == {"fusion", "h"}
     assert trained(host, Setup(below=("a",), head="h")) == {"h"}
+    host.add_head("b", PAIR, seed=1)  # the library would take the head of the target's name
+    assert trained(host, Setup(target="b", head="h")) == {"b", "h"}
     host.activate(Setup(target="b", head="h"), train=False)
     assert not host.trainable() and not host.model.training
     with pytest.raises(AdapterError, match="nothing would train"):
