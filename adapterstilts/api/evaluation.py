@@ -196,8 +196,8 @@ def _split_and_languages(
     at_hand = {each: available(target, each, where) for each in splits}
     if where.file and not languages and not any(at_hand.values()):
         raise ConfigError(
-            f"which language {where.file} is in does not stand in its name: say --languages CODE, or put "
-            "{lang} where the code stands"
+            f"{where.file}: its labels are hidden, or its name does not tell its language: say --languages "
+            "CODE, or put {lang} where the code stands"
         )
     if not where.file and not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
         at_hand = {each: target.languages for each in splits if each in target.hub.splits}

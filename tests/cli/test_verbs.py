@@ -17,7 +17,7 @@ def call(tiny_backbone, tmp_path_factory):
     """Runs a verb against one store; returns (exit code, standard output, standard error)."""
     store = tmp_path_factory.mktemp("runs")
 
-    def run(*words: object, given: str | None = None) -> tuple[int, str, str]:
+    def run(*words: object, given: str | bytes | None = None) -> tuple[int, str, str]:
         environment = {"ADAPTERSTILTS_STORE": str(store), "ADAPTERSTILTS_BACKBONE": str(tiny_backbone)}
         environment |= {"ADAPTERSTILTS_DATA": "", "COLUMNS": "200"}
         result = CliRunner().invoke(app, [str(word) for word in words], env=environment, input=given)
@@ -109,6 +109,47 @@ def test_predict_text_and_file_agree(call, trained, tmp_path, task, line, keys):
     assert code == 0 and len(out.splitlines()) == 1
 
 
+def test_predict_reads_utf8_with_a_mark_from_standard_input(call, trained):
+    line = json.dumps({"id": "own", "first": "Anna sees Tom."})
+    code, out, err = call("predict", trained["mini_nli"], "--file", "-", given="\ufeff" + line + "\r\n")
+    assert code == 0 and json.loads(out)["id"] == "own", err
+    code, _, err = call("predict", trained["mini_nli"], "--file", "-", given=b"caf\xe9")
+    assert code == 2 and "UTF-8" in err
+
+
+def test_a_file_that_does_not_tell_its_language_is_not_taken_for_all(call, tmp_path):
+    (tmp_path / "own.tsv").write_text("a\tb\tentailment\nc\td\tneutral\n")
+    code, out, err = call("train-adapter", "mnli", "--train-file", tmp_path / "own.tsv", *QUICK, "--json")
+    assert code == 0, err
+    run = json.loads(out)["id"]
+    code, _, err = call("evaluate", run, "--eval-file", tmp_path / "own.tsv")
+    assert code == 2 and "say --languages CODE" in err.replace("\n", " ")
+    code, out, err = call("evaluate", run, "--eval-file", tmp_path / "own.tsv", "--languages", "de", "--json")
+    assert code == 0 and list(json.loads(out)[0]["languages"]) == ["de"], err
+
+
+def test_blanked_development_answers_are_replaced_by_held_out_rows(call, tmp_path):
+    for split, answer, start in (("train", "Paris", 13), ("dev", "", 0)):
+        folder = tmp_path / "tydiqa" / f"tydiqa-goldp-v1.1-{split}"
+        folder.mkdir(parents=True)
+        paragraphs = [
+            {
+                "context": f"Anna went to Paris {number}.",
+                "qas": [
+                    {"id": str(number), "question": "Where?", "answers": [{"text": answer, "answer_start": start}]}
+                ],
+            }
+            for number in range(20)
+        ]
+        file = folder / f"tydiqa.goldp.en.{split}.json"
+        file.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    code, _, err = call("baseline", "tydiqa", "--data-dir", tmp_path, *QUICK)
+    assert code == 0 and "1 training rows are held out" in err.replace("\n", " "), err
+    given = ["--eval-file", tmp_path / "tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.en.dev.json"]
+    code, _, err = call("baseline", "tydiqa", "--data-dir", tmp_path, *QUICK, *given)
+    assert code == 2 and "blanked" in err
+
+
 def test_predicted_spans_point_into_the_text(call, trained):
     context = "Anna went to Paris. Tom saw the green house in Berlin."
     _, out, _ = call("predict", trained["mini_qa"], f"Where is the house?\t{context}")
@@ -135,6 +176,9 @@ BAD = [
     (["train-adapter", "mini_nli", "--train-file", "absent.tsv"], "absent.tsv"),
     (["train-adapter", "mini_nli", "--source", "nowhere"], "source"),
     (["train-adapter", "mini_nli", "--backbone", "./no/such/folder"], "no/such/folder"),
+    (["train-adapter", "mini_nli", "--set", "reduction_factor=[1"], "not a value in YAML"),
+    (["train-adapter", "mini_nli", "--seed", "-1"], "seed"),
+    (["train-adapter", "mini_nli", "--store", "/etc/passwd"], "/etc/passwd"),
     (["train-adapter", "squad"], "SQuAD"),
     (["evaluate", "no-such-run"], "no run 'no-such-run'"),
     (["predict", "no-such-run", "text"], "no run"),
@@ -156,6 +200,8 @@ def test_bad_input_that_needs_a_run(call, trained, tmp_path):
         (["evaluate", nli, "--languages", "xx"], "language of mini_nli"),
         (["evaluate", nli, "--task", "mini_ner"], "has no head for mini_ner"),
         (["evaluate", nli, "--split", "tets"], "did you mean 'test'"),
+        (["evaluate", nli, "--precision", "fp16"], "unknown precision 'fp16'"),
+        (["fuse", "mini_ner", nli, qa, "--config", "lora"], "leave --config and --set out"),
         (["fuse", "mini_ner", nli], "at least 2"),
         (["fuse", "mini_ner", nli, nli], "twice"),
         (["fuse", "mini_retrieval", nli, qa], "has no training data"),
@@ -202,6 +248,9 @@ def test_a_language_adapter_is_exchanged_per_language(call, trained, tmp_path):
         assert code == 0, err
         scored[option[1]] = json.loads(out)[0]["languages"]["tr"]["run"]
     assert len(set(scored.values())) == 2
+    code, out, err = call("evaluate", run, "--languages", "tr", "--json")
+    assert code == 0, err
+    assert json.loads(out)[0]["languages"]["tr"]["run"] == scored[given[1]]  # the one it names for "tr"
     code, _, err = call("evaluate", run, "--languages", "sw", *given)
     assert code == 2 and "language adapter" in err
     code, _, err = call("evaluate", trained["mini_ner"], "--languages", "tr", *given)

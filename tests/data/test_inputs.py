@@ -22,7 +22,8 @@ def test_question():
     [
         ("Anna, bitte!", ("Anna", ",", "bitte", "!")),
         ("我在北京。", ("我", "在", "北", "京", "。")),
-        ("हिन्दी भाषा", ("हिन्दी", "भाषा")),
+        ("हिन्दी भाषा।", ("हिन्दी", "भाषा", "।")),
+        ("مُحَمَّد می‌رود", ("مُحَمَّد", "می‌رود")),
         ("don't 3.5", ("don", "'", "t", "3", ".", "5")),
     ],
 )
@@ -53,7 +54,7 @@ def test_parts_of_speech_give_one_span_a_token():
 @pytest.mark.parametrize(
     ("kind", "line"),
     [("span", "no context"), ("choice", "text"), ("choice", '{"prompt": "p", "choices": ["one"]}'),
-     ("sequence", "{bad"), ("tagging", '{"tokens": []}'), ("sequence", "a\tb\tc"), ("span", "  \tc")],
+     ("tagging", '{"tokens": "abc"}'), ("choice", '{"prompt": "p", "choices": "abc"}'), ("sequence", "{bad"), ("tagging", '{"tokens": []}'), ("sequence", "a\tb\tc"), ("span", "  \tc")],
 )  # fmt: skip
 def test_a_wrong_line_is_named(kind, line):
     good = {
