@@ -100,7 +100,9 @@ def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Option
             )
     sources = [as_source(run.key, run.job["task"], run.path) for run in found]
     if joined.fuses and (options.config or options.adapter):
-        raise ConfigError("'fuse' trains no adapter of the target, only the fusion: leave --config and --set out")
+        raise ConfigError(
+            "'fuse' trains no adapter of the target, only the fusion: leave --config and --set out"
+        )
     spec = _adapter_spec(options, sources if joined.start else ())
     language = language_adapter(options.language_adapter, "en")
     rules.check_composition(joined, [source.spec for source in sources], spec, spec_of(language))

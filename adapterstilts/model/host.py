@@ -266,7 +266,7 @@ class Host:
     def trainable(self) -> dict[str, nn.Parameter]:
         """What trains, by name, in the order of the names."""
         named = self.model.named_parameters(remove_duplicate=False)
-        return dict(sorted((n, p) for n, p in named if p.requires_grad and ".pool." not in n))
+        return dict(sorted((n, p) for n, p in named if p.requires_grad and not tensors.repeated(n)))
 
     def forward(self, batch: Batch, head: str) -> torch.Tensor:
         """Logits through the active adapters and a head.

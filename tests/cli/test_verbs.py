@@ -136,7 +136,11 @@ def test_blanked_development_answers_are_replaced_by_held_out_rows(call, tmp_pat
             {
                 "context": f"Anna went to Paris {number}.",
                 "qas": [
-                    {"id": str(number), "question": "Where?", "answers": [{"text": answer, "answer_start": start}]}
+                    {
+                        "id": str(number),
+                        "question": "Where?",
+                        "answers": [{"text": answer, "answer_start": start}],
+                    }
                 ],
             }
             for number in range(20)

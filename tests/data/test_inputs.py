@@ -54,7 +54,8 @@ def test_parts_of_speech_give_one_span_a_token():
 @pytest.mark.parametrize(
     ("kind", "line"),
     [("span", "no context"), ("choice", "text"), ("choice", '{"prompt": "p", "choices": ["one"]}'),
-     ("tagging", '{"tokens": "abc"}'), ("choice", '{"prompt": "p", "choices": "abc"}'), ("sequence", "{bad"), ("tagging", '{"tokens": []}'), ("sequence", "a\tb\tc"), ("span", "  \tc")],
+     ("tagging", '{"tokens": "abc"}'), ("choice", '{"prompt": "p", "choices": "abc"}'),
+     ("sequence", "{bad"), ("tagging", '{"tokens": []}'), ("sequence", "a\tb\tc"), ("span", "  \tc")],
 )  # fmt: skip
 def test_a_wrong_line_is_named(kind, line):
     good = {

@@ -59,6 +59,10 @@ def test_saving_twice_gives_the_same_bytes_and_no_path_of_this_machine(host: Hos
     add(host, "a", "unipelt")
     for folder in ("x", "y"):
         host.save_adapter("a", tmp_path / folder)
+    written = load_file(tmp_path / "x" / "adapter.safetensors")
+    host.activate(Setup(target="a"), train=True)
+    parameters = host.trainable()  # the model also names every prefix once for each layer
+    assert len(written) == len(parameters) == len({id(parameter) for parameter in parameters.values()})
     files = sorted(path.name for path in (tmp_path / "x").iterdir())
     assert files == ["adapter.json", "adapter.safetensors", "adapter_config.json"]
     for name in files:
