@@ -105,6 +105,8 @@ def make(kind: CompositionName, sources: tuple[str, ...], weights: tuple[float, 
         ConfigError: too few or too many sources, or weights that do not fit.
     """
     if kind == "average":
+        if len(sources) < 2:
+            raise ConfigError("'average' wants two or more adapters")
         even = tuple(1 / len(sources) for _ in sources)
         return Average.parse({"sources": sources, "weights": weights or even}, "average")
     if weights:

@@ -15,7 +15,7 @@ from adapterstilts.errors import ConfigError, unknown
 class Value(BaseModel):
     """A frozen, validated record; unknown keys are errors that name the nearest key."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], what: str | None = None) -> Self:
@@ -32,7 +32,7 @@ class Value(BaseModel):
             return cls.model_validate(dict(data))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
             raise ConfigError(f"{what}: {where or 'value'}: {first['msg']}") from None
 
 

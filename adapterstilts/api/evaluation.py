@@ -120,6 +120,11 @@ def _evaluate_target(
 ) -> Evaluation:
     _check_fit(run, target)
     where = options.where(options.eval_file)
+    if len(languages) > 1 and options.eval_file and "{lang}" not in options.eval_file:
+        raise ConfigError(
+            f"{options.eval_file} is one file, but {len(languages)} languages are named: put {{lang}} into "
+            "its path, or name its language only"
+        )
     chosen, wanted = _split_and_languages(target, where, languages, split)
     shown = "file" if options.eval_file else chosen
     files = _backbone_of(run, options)

@@ -98,13 +98,14 @@ def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Option
                 f"{run.id} was trained on another backbone ({run.job['backbone'][:20]}…) than "
                 f"{options.backbone} ({files.fingerprint[:20]}…): name that one with --backbone"
             )
+    language = language_adapter(options.language_adapter, "en")
+    _check_language_adapter(found, digest_of(language))
     sources = [as_source(run.key, run.job["task"], run.path) for run in found]
     if joined.fuses and (options.config or options.adapter):
         raise ConfigError(
             "'fuse' trains no adapter of the target, only the fusion: leave --config and --set out"
         )
     spec = _adapter_spec(options, sources if joined.start else ())
-    language = language_adapter(options.language_adapter, "en")
     rules.check_composition(joined, [source.spec for source in sources], spec, spec_of(language))
     encoding = default_encoding(task.kind, options.encoding)
     recipe = _recipe(task, options)
@@ -114,17 +115,26 @@ def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Option
         task_version=task.version,
         backbone=files.fingerprint,
         data=fingerprints,
-        adapter=dict(spec.config),
+        adapter=dict(spec.config) if recipe or joined.start else {},
         recipe=recipe,
-        encoding=encoding.model_dump(mode="json"),
+        encoding=encoding.model_dump(mode="json") if recipe else {},
         composition=joined,
         language_adapter=digest_of(language),
-        seed=options.seed,
+        seed=options.seed if recipe else 0,
     )
     name = str(files.folder.resolve()) if Path(files.name).is_dir() else files.name
     backbone = {"name": name, "commit": files.commit, "fingerprint": files.fingerprint}
     origin |= {"backbone": backbone, "language_adapter": options.language_adapter}
     return Fit(job, task, files, spec, sources, encoding, train, dev, origin, language)
+
+
+def _check_language_adapter(found: Sequence[Run], given: str | None) -> None:
+    """Refuses sources that were trained over another language adapter than the target will be."""
+    for run in found:
+        if run.job["language_adapter"] not in (None, given):
+            raise AdapterError(
+                f"{run.id} was trained over a language adapter: give the same one with --language-adapter"
+            )
 
 
 def _adapter_spec(options: Options, starts: Sequence[Source]) -> AdapterSpec:
@@ -161,6 +171,8 @@ def _training_rows(
     kept, held = hold_out(train.rows, recipe.holdout, recipe.dev_rows, options.seed)
     if held:
         say(f"{task.name}: no English development data given: {len(held)} training rows are held out for it")
+    else:
+        say(f"{task.name}: no English development data: the last step is kept")
     origin["dev"] = {"held_out": len(held)}
     return kept, held, prints, origin
 

@@ -122,9 +122,17 @@ def _describe(name: str, folder: Path, commit: str | None, fingerprint: str | No
         hidden_size, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
     except (KeyError, TypeError, ValueError):
         raise BackboneError(f"{folder}/config.json has no hidden_size or num_hidden_layers") from None
-    return BackboneFiles(
-        name, folder, commit, fingerprint or fingerprint_of(folder / WEIGHTS), model_type, hidden_size, layers
-    )
+    found = fingerprint or f"{fingerprint_of(folder / WEIGHTS)}-{_reading(folder)}"
+    return BackboneFiles(name, folder, commit, found, model_type, hidden_size, layers)
+
+
+def _reading(folder: Path) -> str:
+    """Digest of what else in a local folder decides results: configuration and tokenizer."""
+    found = hashlib.sha256()
+    for name in ("config.json", *TOKENIZERS):
+        if (folder / name).is_file():
+            found.update(name.encode() + (folder / name).read_bytes())
+    return found.hexdigest()[:16]
 
 
 def _check_weights(folder: Path) -> None:

@@ -226,6 +226,8 @@ def _finish(state: State, parameters: Mapping[str, nn.Parameter], log: Log) -> d
     with torch.no_grad():
         for name, value in state.best.items():
             parameters[name].copy_(value)
+    if not all(bool(value.isfinite().all()) for value in parameters.values()):
+        raise StiltsError("the trained weights are not finite: lower --learning-rate or use --precision fp32")
     log.write({"step": state.step, "seconds": round(log.seconds(), 1)})
     log.close()
     found: dict[str, Any] = {"steps": state.step, "best_step": state.best_step or state.step}

@@ -124,6 +124,8 @@ def test_a_file_that_does_not_tell_its_language_is_not_taken_for_all(call, tmp_p
     run = json.loads(out)["id"]
     code, _, err = call("evaluate", run, "--eval-file", tmp_path / "own.tsv")
     assert code == 2 and "say --languages CODE" in err.replace("\n", " ")
+    code, _, err = call("evaluate", run, "--eval-file", tmp_path / "own.tsv", "--languages", "de,fr")
+    assert code == 2 and "is one file, but 2 languages" in err.replace("\n", " ")
     code, out, err = call("evaluate", run, "--eval-file", tmp_path / "own.tsv", "--languages", "de", "--json")
     assert code == 0 and list(json.loads(out)[0]["languages"]) == ["de"], err
 
@@ -176,6 +178,8 @@ BAD = [
     (["train-adapter", "mini_nli", "--set", "reduction_factor"], "wants KEY=VALUE"),
     (["train-adapter", "mini_nli", "--encoding", "max_lenght=64"], "did you mean 'max_length'"),
     (["train-adapter", "mini_nli", "--epochs", "0"], "epochs"),
+    (["train-adapter", "mini_nli", "--epochs", "inf"], "epochs"),
+    (["train-adapter", "mini_nli", "--learning-rate", "nan"], "learning_rate"),
     (["train-adapter", "mini_nli", "--limit", "0"], "limit"),
     (["train-adapter", "mini_nli", "--train-file", "absent.tsv"], "absent.tsv"),
     (["train-adapter", "mini_nli", "--source", "nowhere"], "source"),

@@ -148,6 +148,8 @@ def test_a_retrieval_target_trains_nothing(options):
         compose("mini_retrieval", "fuse", ids, options)
     merged = compose("mini_retrieval", "average", ids, options)
     bare = compose("mini_retrieval", "single", [], options)
+    other_seed = options.model_copy(update={"seed": 7})
+    assert compose("mini_retrieval", "single", [], other_seed).key == bare.key, "nothing is random here"
     scores = [evaluate(each.id, "mini_retrieval", ["de"], options)[0].scores["de"] for each in (merged, bare)]
     assert all(0 <= score <= 100 for score in scores)
 
