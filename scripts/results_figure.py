@@ -1,6 +1,6 @@
 """Draws gains over the baseline, a panel per composition: languages by points, mean and range over seeds.
 
-Usage: python scripts/results_figure.py STORE TARGET METRIC OUT.svg
+Usage: python scripts/results_figure.py STORE TARGET METRIC TRAINING_ROWS OUT.svg
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 def main() -> None:
     """Writes the figure."""
-    store, target, metric, out = sys.argv[1:]
-    cells = collect(Store(Path(store)))[target, metric]
+    store, target, metric, rows, out = sys.argv[1:]
+    cells = collect(Store(Path(store)))[target, metric, int(rows)]
     columns = sorted({column for column, _ in cells if "(" in column})
     baseline = next(column for column, _ in cells if "(" not in column)
     languages = sorted({code for _, code in cells})

@@ -5,6 +5,7 @@ Usage: python scripts/results_tables.py STORE [TARGET ...]
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -24,18 +25,25 @@ def describe(run: Run, names: dict[str, str]) -> str:
     return f"{composition['kind']}({', '.join(sources)})"
 
 
-def collect(store: Store) -> dict[tuple[str, str], Cells]:
-    """Scores by (target, metric name), for every metric."""
+def training_rows(run: Run) -> int:
+    """How many English rows a run was trained on; runs on other numbers are not compared."""
+    origin = json.loads(run.file("origin.json").read_text(encoding="utf-8"))
+    return int(origin["train"]["rows"]) if origin.get("train") else 0
+
+
+def collect(store: Store) -> dict[tuple[str, str, int], Cells]:
+    """Scores by (target, metric name, rows trained on), for every metric."""
     runs = [run for run in store.scan(quick=True) if isinstance(run, Run)]
     trained = {run.key: run for run in runs if run.job["type"] == "train"}
     names = {key: str(run.job["task"]) for key, run in trained.items()}
-    tables: dict[tuple[str, str], Cells] = defaultdict(lambda: defaultdict(list))
+    tables: dict[tuple[str, str, int], Cells] = defaultdict(lambda: defaultdict(list))
     for run in sorted(runs, key=lambda each: each.id):
         if run.job["type"] == "eval" and run.job["run"] in trained:
             column = describe(trained[run.job["run"]], names)
             for metric, value in run.metrics.items():
                 if metric not in ("examples", "score"):
-                    tables[run.job["task"], metric][column, run.job["language"]].append(value)
+                    rows = training_rows(trained[run.job["run"]])
+                    tables[run.job["task"], metric, rows][column, run.job["language"]].append(value)
     return tables
 
 
@@ -69,9 +77,9 @@ def markdown(cells: Cells) -> list[str]:
 def main() -> None:
     """Prints a table for each target and metric."""
     wanted = sys.argv[2:]
-    for (target, metric), cells in sorted(collect(Store(Path(sys.argv[1]))).items()):
+    for (target, metric, rows), cells in sorted(collect(Store(Path(sys.argv[1]))).items()):
         if not wanted or target in wanted:
-            print(f"\n### {target}, {metric}\n")
+            print(f"\n### {target}, {metric}, {rows} English training rows\n")
             print("\n".join(markdown(cells)))
 
 
