@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach out by accident
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+
+# A runner in the background may have been started with SIGINT ignored, which child processes would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORDS = (
     "the a cat dog man woman city river green red big small went saw took gave Paris Anna Tom Berlin who "

@@ -70,7 +70,7 @@ CASES = [
     ("bottleneck", "mini_nli", "single", [], "seq_bn"),
     ("lora", "mini_nli", "single", [], "lora"),
     ("stack", "mini_paraphrase", "stack", ["mini_nli"], "seq_bn"),
-    ("fusion", "mini_paraphrase", "fuse", ["mini_nli", "mini_ner"], "seq_bn"),
+    ("fusion", "mini_paraphrase", "fuse", ["mini_nli", "mini_ner"], None),
 ]
 
 
