@@ -64,13 +64,12 @@ def markdown(cells: Cells) -> list[str]:
         f"| {code} | " + " | ".join(cell(cells.get((name, code), [])) for name in columns) + " |"
         for code in languages
     ]
-    means = [
-        [mean(cells[name, code]) for code in languages if code != "en" and (name, code) in cells]
-        for name in columns
-    ]
-    lines.append(
-        "| mean without en | " + " | ".join(f"{mean(each):.1f}" if each else "" for each in means) + " |"
-    )
+    shared = [code for code in languages if code != "en" and all((name, code) in cells for name in columns)]
+    if shared:
+        means = [mean(mean(cells[name, code]) for code in shared) for name in columns]
+        lines.append(
+            f"| mean of {len(shared)} others | " + " | ".join(f"{each:.1f}" for each in means) + " |"
+        )
     return lines
 
 

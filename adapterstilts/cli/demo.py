@@ -61,7 +61,7 @@ def demo(
 
     options = Options(backbone=backbone, store=store, seed=seed, source="bundled", recipe=RECIPE)
     trainings = len(INTERMEDIATE) + len(TARGETS) * (1 + len(INTERMEDIATE) * len(COMPOSITIONS))
-    say(f"{trainings} short trainings on bundled data; about four minutes on two cores, once.")
+    say(f"{trainings} short trainings on bundled data; about seven minutes on two cores, once.")
     lines = _lines(options)
     if as_json:
         print(json.dumps([vars(line) for line in lines]))
