@@ -47,7 +47,7 @@ class Recipe(Value):
         "auto", description="auto is bf16 where the device computes in it, else fp32."
     )
     backbone_dropout: bool = Field(
-        False, description="Keep dropout in the frozen encoder; several times slower on a CPU."
+        False, description="Keep dropout in the frozen encoder; slower on a CPU."
     )
 
 
