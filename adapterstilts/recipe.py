@@ -46,9 +46,7 @@ class Recipe(Value):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto is bf16 where the device computes in it, else fp32."
     )
-    backbone_dropout: bool = Field(
-        False, description="Keep dropout in the frozen encoder; slower on a CPU."
-    )
+    backbone_dropout: bool = Field(False, description="Keep dropout in the frozen encoder; slower on a CPU.")
 
 
 KIND_DEFAULTS: dict[KindName, dict[str, Any]] = {
