@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adapterstilts.data import records
-from adapterstilts.data.files import Item, aligned_texts
+from adapterstilts.data.items import Item
+from adapterstilts.data.lock import locked, resolve, unreachable
 from adapterstilts.data.records import MalformedError, Record
-from adapterstilts.data.rows import Row
+from adapterstilts.data.retrieval_files import aligned_texts
+from adapterstilts.data.rows import Row, TextRow
+from adapterstilts.data.table import table_rows
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks.spec import HubSource, Split, Task
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 RowsFunction = Callable[[Record, Task, str, str], Item | None]
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
 REACH = 16  # characters that stripped white space can have moved an answer by; the longest seen is 4
 
 
@@ -36,10 +37,10 @@ class HubItems:
 
 
 def read_hub(task: Task, split: Split, language: str, revision: str | None = None) -> HubItems:
-    """Opens a task's Hub dataset at a resolved commit.
+    """Opens a task's Hub dataset at a resolved commit: the lock file's, where there is one that has it.
 
     Args:
-        revision: commit, tag or branch instead of the entry's own.
+        revision: commit, tag or branch before all else.
 
     Raises:
         MissingDataError: the dataset cannot be had, or has not that split or language.
@@ -52,31 +53,12 @@ def read_hub(task: Task, split: Split, language: str, revision: str | None = Non
         raise MissingDataError(f"the Hub dataset {source.repo} has {task.name} not in '{language}'")
     code = source.codes.get(language, language)
     config = source.config and source.config.replace("{lang}", code)
-    commit = resolve(source.repo, revision or source.commit or source.revision)
+    commit = resolve(source.repo, revision or locked(source) or source.commit or source.revision)
     dataset = _open(source.repo, config, source.splits[split], commit)
     name = f"{source.repo} ({config or 'default'}, {source.splits[split]}) at {commit[:12]}"
     _check_columns(source, dataset, name)
     origin = {"repo": source.repo, "config": config, "split": source.splits[split], "commit": commit}
     return HubItems(_items(dataset, task, code, name, READERS[source.reader]), origin)
-
-
-def resolve(repo: str, revision: str | None) -> str:
-    """The full commit that a branch or tag names now (the main branch for None).
-
-    Raises:
-        MissingDataError: the Hub cannot be reached, or has no such dataset or revision.
-    """
-    if revision and COMMIT.fullmatch(revision):
-        return revision
-    from huggingface_hub import HfApi
-
-    try:
-        sha = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
-    except (OSError, ValueError) as error:
-        raise _unreachable(repo, error) from None
-    if sha is None:
-        raise MissingDataError(f"the Hub tells no commit of {repo}")
-    return str(sha)
 
 
 def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:
@@ -86,15 +68,7 @@ def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:
     try:
         return load_dataset(repo, config, split=split, revision=commit)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        raise _unreachable(repo, error) from None
-
-
-def _unreachable(repo: str, error: Exception) -> MissingDataError:
-    name = type(error).__name__
-    if "Connection" in name or "Timeout" in name:  # of several libraries; what they say is long and of no use
-        return MissingDataError(f"the Hub, which has {repo}, cannot be reached ({name})")
-    said = (str(error).strip().splitlines() or [""])[0][:200]
-    return MissingDataError(f"the Hub dataset {repo} cannot be read ({name}: {said})")
+        raise unreachable(repo, error) from None
 
 
 def _check_columns(source: HubSource, dataset: Dataset, name: str) -> None:
@@ -149,6 +123,12 @@ def _flat(row_of: Callable[[Record, Task, str], Row | None]) -> RowsFunction:
     return rows_of
 
 
+def _pair_or_no_gold(record: Record, task: Task, code: str, number: str) -> Item | None:
+    """A withheld label is SNLI's mark of a pair without gold label, which its release says to leave out."""
+    given = {**record, "label": records.NO_GOLD} if record.get("label") is None else record
+    return PAIR(given, task, code, number)
+
+
 def _tagged(record: Record, task: Task, code: str, number: str) -> Item:
     tags = next(record[column] for column in ("ner_tags", "pos_tags") if column in record)
     return (records.tagged_row(record["tokens"], tags, task, number),)
@@ -189,8 +169,17 @@ def _translation(record: Record, task: Task, code: str, number: str) -> Item:
     return aligned_texts(number, source, target)
 
 
+def _text(record: Record, task: Task, code: str, number: str) -> Item:
+    """A row for each line of the text that is not blank."""
+    lines = [line.strip() for line in records.text_of(record, "text").split("\n") if line.strip()]
+    return tuple(TextRow(f"{number}.{n}", line) for n, line in enumerate(lines, start=1))
+
+
+PAIR = _flat(records.pair_row)
+
 READERS: Mapping[str, RowsFunction] = {
-    "pair": _flat(records.pair_row),
+    "pair": PAIR,
+    "pair_or_no_gold": _pair_or_no_gold,
     "hellaswag": _flat(records.hellaswag_row),
     "cosmosqa": _flat(records.cosmosqa_row),
     "csqa": _flat(records.csqa_row),
@@ -201,4 +190,6 @@ READERS: Mapping[str, RowsFunction] = {
     "stripped_question": _stripped_question,
     "tydiqa": _tydiqa,
     "translation": _translation,
+    "text": _text,
+    "table": table_rows,
 }

@@ -11,12 +11,13 @@ from adapterstilts.tasks.spec import Task
 Record = Mapping[str, Any]
 
 # The names that releases give to the columns of a pair, the preferred one first.
-FIRST = ("sentence1", "premise", "question1", "sentence_A")
+FIRST = ("sentence1", "premise", "question1", "sentence_A", "context")
 SECOND = ("sentence2", "hypothesis", "hypo", "question2", "sentence_B")
 LABEL = ("gold_label", "label", "is_duplicate", "entailment_judgment")
-PAIR_ID = ("pairID", "pair_ID", "id")
+PAIR_ID = ("pairID", "pair_ID", "uid", "id")
 
-NO_GOLD = "-"  # MultiNLI: the annotators did not agree; its release says to leave such pairs out
+NO_GOLD = "-"  # MultiNLI and SNLI: the annotators did not agree; its release says to leave such pairs out
+OTHER = "<other>"  # a label too rare to be one of a label set that is read off the training data
 CAUSE_OR_EFFECT = {"cause": "What was the cause?", "effect": "What happened as a result?"}
 
 
@@ -30,6 +31,10 @@ class MalformedError(ValueError):
     def __init__(self, message: str, hidden: bool = False):
         super().__init__(message)
         self.hidden = hidden
+
+
+class MisplacedError(MalformedError):
+    """An answer that is not where it should be in its context."""
 
 
 def pick(record: Record, names: Sequence[str]) -> str | None:
@@ -59,6 +64,8 @@ def text_of(record: Record, *names: str) -> str:
 def label_of(raw: object, task: Task, what: str = "label") -> str:
     """The task's label for a release's spelling of it; spelling is exact.
 
+    Where the label set is open, any label is fine until the set is known, and then others become `OTHER`.
+
     Raises:
         MalformedError: a label that the task does not have, or none.
     """
@@ -69,8 +76,10 @@ def label_of(raw: object, task: Task, what: str = "label") -> str:
     spelled = str(raw) if type(raw) is int else raw
     if isinstance(spelled, str):
         label = task.label_names.get(spelled, spelled)
-        if label in task.labels:
+        if label in task.labels or (task.open_labels and not task.labels):
             return label
+        if task.open_labels:
+            return OTHER
     known = ", ".join((*task.labels, *task.label_names))
     raise MalformedError(f"{what} {raw!r} is not one of {task.name}'s: {known}")
 
@@ -129,7 +138,7 @@ def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]])
         raise MalformedError(f"question {row_id} has no answer, but every question of {task.name} has one")
     for text, start in answers:
         if start < 0 or not context.startswith(text, start):
-            raise MalformedError(
+            raise MisplacedError(
                 f"question {row_id}: the answer {text!r} is not at character {start} of its context"
             )
     found = tuple(Answer(text, start) for text, start in answers)

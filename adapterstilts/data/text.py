@@ -89,6 +89,46 @@ def _parse(text: str, path: Path, number: int | None) -> Any:
         raise DataError("not valid JSON: nested too deep", path, number) from None
 
 
+def tsv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Records of a tab-separated file with a header, with their lines; quote characters are text.
+
+    Raises:
+        DataError: a record with more or fewer fields than the header.
+    """
+    lines = numbered_lines(path)
+    header = next(lines)[1].split("\t")
+    for number, line in lines:
+        fields = line.split("\t")
+        if len(fields) != len(header):
+            message = f"{len(fields)} tab-separated columns where the header has {len(header)}"
+            raise DataError(message, path, number)
+        yield number, dict(zip(header, fields, strict=True))
+
+
+def continued_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """As `tsv_records`, but a record with too few fields goes on in the next line, after a space.
+
+    Raises:
+        DataError: lines that make up no record; the first of them is named.
+    """
+    lines = numbered_lines(path)
+    header = next(lines)[1].split("\t")
+    parts: list[str] = []
+    start = 0
+    for number, line in lines:
+        start = start if parts else number
+        parts.append(line)
+        fields = " ".join(parts).split("\t")
+        if len(fields) > len(header) or parts == [""]:
+            message = f"{len(fields)} tab-separated columns where the header has {len(header)}"
+            raise DataError(message + (f", up to line {number}" if number > start else ""), path, start)
+        if len(fields) == len(header):
+            yield start, dict(zip(header, fields, strict=True))
+            parts = []
+    if parts:
+        raise DataError("the record that begins here has too few columns, and the file ends", path, start)
+
+
 def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Records of a comma-separated file with header and quoted fields, with the line each ends on.
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from adapterstilts.tasks.spec import FolderSource, HubSource, Task
+from collections.abc import Iterable
 
+from adapterstilts.tasks.spec import FolderSource, HubSource, Split, Task
+
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 NLI_NAMES = {"contradictory": "contradiction"}  # as the MultiNLI copy in XNLI-MT-1.0 spells it
+
+
+def _joined(template: str, parts: Iterable[str]) -> str:
+    """One template for several files (or splits of the Hub), read one after the other."""
+    return "+".join(template.format(part) for part in parts)
+
+
+def _ccgbank(sections: Iterable[str], split: Split) -> tuple[str, ...]:
+    """The release's folders of these sections, or one file of the split."""
+    roots = ("ccgbank_1_1/data/AUTO", "ccgbank/data/AUTO", "ccg/AUTO")
+    folders = (_joined(f"{root}/{{}}/*.auto", sections) for root in roots)
+    return (*folders, *(f"ccg/{split}.{ending}" for ending in ("auto", "stagged", "tsv")))
+
 
 SQUAD_V1 = Task(
     name="squad_v1",
@@ -99,6 +115,108 @@ MNLI = Task(
     ),
 )
 
+ANLI = Task(
+    name="anli",
+    role="intermediate",
+    kind="sequence",
+    title="Adversarial NLI, rounds 1 to 3",
+    form="pair",
+    languages=("en",),
+    trained_on="anli",
+    metric="accuracy",
+    licence="CC BY-NC 4.0",
+    citation="nie-etal-2020-adversarial",
+    obtain="ANLI 1.0: the folder anli_v1.0/ (R1/train.jsonl, R1/dev.jsonl and so on to R3) of "
+    "https://dl.fbaipublicfiles.com/anli/anli_v1.0.zip (on the Hub: facebook/anli).",
+    labels=NLI_LABELS,
+    label_names={"e": "entailment", "n": "neutral", "c": "contradiction"},
+    folder=FolderSource(
+        files={
+            split: tuple(_joined(f"{root}/R{{}}/{split}.jsonl", "123") for root in ("anli_v1.0", "anli"))
+            for split in SPLITS
+        }
+    ),
+    hub=HubSource(
+        repo="facebook/anli",
+        reader="pair",
+        splits={split: _joined(f"{split}_r{{}}", "123") for split in SPLITS},
+        columns=("uid", "premise", "hypothesis", "label"),
+    ),
+)
+
+SNLI = Task(
+    name="snli",
+    role="intermediate",
+    kind="sequence",
+    title="SNLI",
+    form="pair",
+    languages=("en",),
+    trained_on="snli",
+    metric="accuracy",
+    licence="CC BY-SA 4.0",
+    citation="bowman-etal-2015-large",
+    obtain="SNLI 1.0: snli_1.0/snli_1.0_train.jsonl and snli_1.0/snli_1.0_dev.jsonl from "
+    "https://nlp.stanford.edu/projects/snli/snli_1.0.zip (on the Hub: stanfordnlp/snli).",
+    labels=NLI_LABELS,
+    folder=FolderSource(
+        files={
+            split: (f"snli_1.0/snli_1.0_{split}.jsonl", f"snli/snli_1.0_{split}.jsonl") for split in SPLITS
+        }
+    ),
+    hub=HubSource(
+        repo="stanfordnlp/snli",
+        reader="pair_or_no_gold",
+        splits={"train": "train", "dev": "validation", "test": "test"},
+        columns=("premise", "hypothesis", "label"),
+    ),
+)
+
+ANLI_PLUS = Task(
+    name="anli_plus",
+    role="intermediate",
+    kind="sequence",
+    title="ANLI+: ANLI, MultiNLI and SNLI together",
+    form="pair",
+    languages=("en",),
+    trained_on="anli_plus",
+    metric="accuracy",
+    licence="that of each part (ANLI: CC BY-NC 4.0)",
+    citation="nie-etal-2020-adversarial",
+    obtain="ANLI 1.0 (https://dl.fbaipublicfiles.com/anli/anli_v1.0.zip), MultiNLI and SNLI, each where its "
+    "own entry looks for it: adapterstilts tasks lists them as anli, mnli and snli.",
+    labels=NLI_LABELS,
+    label_names={**ANLI.label_names, **NLI_NAMES},
+    parts=("anli", "mnli", "snli"),
+    aliases=("anli+",),
+)
+
+QQP = Task(
+    name="qqp",
+    role="intermediate",
+    kind="sequence",
+    title="Quora Question Pairs",
+    form="qqp",
+    languages=("en",),
+    trained_on="qqp",
+    metric="accuracy",
+    licence="Quora's terms of service (research, not commercial)",
+    citation="iyer-etal-2017-quora",
+    obtain="Quora Question Pairs in GLUE's form: QQP/train.tsv and QQP/dev.tsv of "
+    "https://dl.fbaipublicfiles.com/glue/data/QQP-clean.zip (on the Hub: nyu-mll/glue).",
+    labels=("not_duplicate", "duplicate"),
+    label_names={"0": "not_duplicate", "1": "duplicate"},
+    folder=FolderSource(
+        files={split: (f"QQP/{split}.tsv", f"qqp/{split}.tsv") for split in SPLITS if split != "test"}
+    ),
+    hub=HubSource(
+        repo="nyu-mll/glue",
+        config="qqp",
+        reader="pair",
+        splits={"train": "train", "dev": "validation"},
+        columns=("question1", "question2", "label"),
+    ),
+)
+
 HELLASWAG = Task(
     name="hellaswag",
     role="intermediate",
@@ -180,6 +298,30 @@ CSQA = Task(
     aliases=("commonsenseqa",),
 )
 
+CCG = Task(
+    name="ccg",
+    role="intermediate",
+    kind="tagging",
+    title="CCG supertags (CCGbank)",
+    form="ccg",
+    languages=("en",),
+    trained_on="ccg",
+    metric="accuracy",
+    licence="LDC user agreement (LDC2005T13)",
+    citation="hockenmaier-steedman-2007-ccgbank",
+    obtain="CCGbank 1.1 (https://catalog.ldc.upenn.edu/LDC2005T13): its folder ccgbank_1_1/, of which "
+    "sections 02-21 train and 00 is development data, or ccg/train.auto and ccg/dev.auto (or .stagged, or "
+    ".tsv: token, tab, supertag).",
+    open_labels=10,
+    folder=FolderSource(
+        files={
+            "train": _ccgbank(("0[2-9]", "1[0-9]", "2[01]"), "train"),
+            "dev": _ccgbank(("00",), "dev"),
+            "test": _ccgbank(("23",), "test"),
+        }
+    ),
+)
+
 SIQA = Task(
     name="siqa",
     role="intermediate",
@@ -208,4 +350,6 @@ SIQA = Task(
     aliases=("socialiqa",),
 )
 
-INTERMEDIATE: tuple[Task, ...] = (SQUAD_V1, SQUAD_V2, MNLI, HELLASWAG, COSMOSQA, CSQA, SIQA)
+INTERMEDIATE: tuple[Task, ...] = (
+    SQUAD_V1, SQUAD_V2, MNLI, ANLI, SNLI, ANLI_PLUS, QQP, HELLASWAG, COSMOSQA, CSQA, CCG, SIQA,
+)  # fmt: skip

@@ -1,0 +1,145 @@
+"""Which commit of a Hub dataset is read: what the Hub resolves now, or what a lock file says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapterstilts.errors import ConfigError, MissingDataError
+from adapterstilts.tasks.spec import HubSource, Task
+from adapterstilts.values import Value
+
+LOCK_FILE = Path("adapterstilts.lock.json")
+LOCK_VARIABLE = "ADAPTERSTILTS_LOCK"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Lock(Value):
+    """The content of a lock file.
+
+    Attributes:
+        commits: dataset (`repo`, or `repo@revision` where the entry reads another branch) -> commit.
+    """
+
+    version: int = 1
+    commits: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the Hub said of a set of datasets.
+
+    Attributes:
+        commits: dataset -> commit.
+        failed: dataset -> why there is none.
+    """
+
+    commits: Mapping[str, str]
+    failed: Mapping[str, str]
+
+
+def resolve(repo: str, revision: str | None) -> str:
+    """The full commit that a branch or tag names now (the main branch for None).
+
+    Raises:
+        MissingDataError: the Hub cannot be reached, or has no such dataset or revision.
+    """
+    if revision and COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi
+
+    try:
+        sha = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
+    except (OSError, ValueError) as error:
+        raise unreachable(repo, error) from None
+    if sha is None:
+        raise MissingDataError(f"the Hub tells no commit of {repo}")
+    return str(sha)
+
+
+def unreachable(repo: str, error: Exception) -> MissingDataError:
+    """What a library's error on a Hub dataset comes to, in one line."""
+    name = type(error).__name__
+    if "Connection" in name or "Timeout" in name:  # of several libraries; what they say is long and of no use
+        return MissingDataError(f"the Hub, which has {repo}, cannot be reached ({name})")
+    said = (str(error).strip().splitlines() or [""])[0][:200]
+    return MissingDataError(f"the Hub dataset {repo} cannot be read ({name}: {said})")
+
+
+def resolve_all(tasks: Iterable[Task]) -> Resolved:
+    """The commits of every Hub dataset that the tasks read, each asked for once."""
+    sources = {dataset_of(task.hub): task.hub for task in tasks if task.hub}
+    commits, failed = {}, {}
+    for name, source in sorted(sources.items()):
+        try:
+            commits[name] = resolve(source.repo, source.commit or source.revision)
+        except MissingDataError as error:
+            failed[name] = str(error)
+    return Resolved(commits, failed)
+
+
+def dataset_of(source: HubSource) -> str:
+    """The dataset's name in a lock file."""
+    return f"{source.repo}@{source.revision}" if source.revision else source.repo
+
+
+def locked(source: HubSource) -> str | None:
+    """The commit that the lock file has for the dataset; None without a lock file, or where it has none.
+
+    Raises:
+        ConfigError: the lock file is not there, or not one.
+    """
+    path = lock_file()
+    return read_lock(path).commits.get(dataset_of(source)) if path else None
+
+
+def lock_file() -> Path | None:
+    """The lock file that is obeyed: ADAPTERSTILTS_LOCK's, else the current folder's, if there is one.
+
+    Raises:
+        ConfigError: ADAPTERSTILTS_LOCK names a file that is not there.
+    """
+    given = os.environ.get(LOCK_VARIABLE)
+    path = Path(given).expanduser() if given else LOCK_FILE
+    if path.is_file():
+        return path
+    if given:
+        raise ConfigError(
+            f"the lock file {path} (from {LOCK_VARIABLE}) is not there: adapterstilts tasks lock"
+        )
+    return None
+
+
+def read_lock(path: Path) -> Lock:
+    """A lock file, checked.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the lock file {path} cannot be read ({error}): write it again") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"the lock file {path} is not a JSON object: write it again")
+    lock = Lock.parse(data, f"lock file {path}")
+    if lock.version != 1:
+        raise ConfigError(f"the lock file {path} is of version {lock.version}; this program reads version 1")
+    for name, commit in lock.commits.items():
+        if not COMMIT.fullmatch(commit):
+            raise ConfigError(
+                f"the lock file {path}: {name} is '{commit}', which is no commit (40 hex digits)"
+            )
+    return lock
+
+
+def write_lock(path: Path, commits: Mapping[str, str]) -> None:
+    """Writes a lock file, whole or not at all."""
+    content = json.dumps({"version": 1, "commits": dict(sorted(commits.items()))}, indent=2)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(content + "\n", encoding="utf-8")
+    os.replace(beside, path)
