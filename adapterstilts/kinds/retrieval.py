@@ -5,61 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import ConfigError, DataError
-from adapterstilts.kinds.base import (
-    Batch,
-    Encoding,
-    Feature,
-    Floats,
-    Metrics,
-    Prediction,
-    headline,
-    pad_batch,
-)
-from adapterstilts.kinds.subwords import limit, sequences
+from adapterstilts.kinds.base import Counts, Encoding, Feature, Floats, Metrics, Prediction, headline
+from adapterstilts.kinds.embedding import Embedding, sides, unit
+from adapterstilts.kinds.intervals import percent
+from adapterstilts.kinds.neighbours import Ranked, nearest, ratio
 from adapterstilts.tasks.spec import Task
 
-SHOWN = 5  # neighbours that a prediction lists
+SHOWN = 5  # neighbours that a prediction lists,
+DEPTH = 20  # and that it lists for a task scored by mAP@20
 RESCORED = 32  # nearest by cosine among which the margin looks for the best
 
 
-class RetrievalKind:
-    """Queries find their gold among the candidates; a feature is a row of either side, without a target."""
+class RetrievalKind(Embedding):
+    """Queries find their gold among the candidates."""
 
     name = "retrieval"
-
-    def head(self, task: Task) -> None:
-        """No head: embeddings are read from a hidden layer."""
-
-    def encode(
-        self, rows: Sequence[RetrievalRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
-    ) -> list[Feature]:
-        """One feature per row, query or candidate."""
-        tokens = sequences(tokenizer, [row.text for row in rows], None, limit(tokenizer, encoding))
-        return [Feature(n, (ids,), (types,), np.empty(0, np.int32)) for n, (ids, types) in enumerate(tokens)]
-
-    def collate(self, features: Sequence[Feature], pad: int) -> Batch:
-        """Inputs only."""
-        return pad_batch(features, pad)
-
-    def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """There is none.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError(
-            "a retrieval task has no training data: evaluate an intermediate adapter on it as it is"
-        )
-
-    def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-        """One embedding [hidden] per feature, from those of the batch [F, hidden]."""
-        return list(logits.detach().float().cpu().numpy())
 
     def decode(
         self,
@@ -69,36 +34,44 @@ class RetrievalKind:
         task: Task,
         encoding: Encoding,
     ) -> list[Prediction]:
-        """`{"id", "neighbours": [{"id", "score"}, ... best five]}` per *query*, in their order.
+        """`{"id", "neighbours": [{"id", "score"}, ...]}` per *query*, in their order.
 
-        Candidates yield no prediction. `outputs` are pooled embeddings [hidden], not yet normalised.
+        The best five neighbours, or as many as the task's metric looks at. Candidates yield no prediction,
+        but where the sides are aligned "reverse" is the query nearest to the candidate in the same place.
+        `outputs` are pooled embeddings [hidden], not yet normalised.
 
         Raises:
             DataError: there is no candidate.
         """
-        queries = [n for n, row in enumerate(rows) if row.side == "query"]
-        candidates = [n for n, row in enumerate(rows) if row.side == "candidate"]
+        queries, candidates = sides(rows)
         if not queries:
             return []
-        if not candidates:
-            raise DataError("retrieval has queries but no candidate sentences")
-        vectors = _normalised(np.stack(outputs))
-        ranked = COMPARE[encoding.similarity](vectors[queries], vectors[candidates], encoding.neighbours)
+        shown = DEPTH if task.metric == "map20" else SHOWN
+        compare = COMPARE[encoding.similarity]
+        asked, offered = unit(outputs, queries), unit(outputs, candidates)
+        ranked = compare(asked, offered, encoding.neighbours, shown)
+        found_back: list[Prediction] = [{} for _ in queries]
+        if task.metric == "accuracy" and len(queries) == len(candidates):
+            back, _ = compare(offered, asked, encoding.neighbours, 1)
+            found_back = [{"reverse": rows[queries[near[0]]].id} for near in back]
         return [
             {
                 "id": rows[query].id,
                 "neighbours": [
                     {"id": rows[candidates[n]].id, "score": round(float(score), 6)}
-                    for n, score in zip(found[:SHOWN], scores[:SHOWN], strict=True)
+                    for n, score in zip(found[:shown], scores[:shown], strict=True)
                 ],
+                **reverse,
             }
-            for query, found, scores in zip(queries, *ranked, strict=True)
+            for query, found, scores, reverse in zip(queries, *ranked, found_back, strict=True)
         ]
 
-    def score(
+    def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[RetrievalRow], task: Task, language: str
-    ) -> Metrics:
-        """Accuracy: the share of queries whose nearest candidate is gold.
+    ) -> Counts:
+        """Whether the nearest candidate is gold, average precision at 20, whether the query is found back.
+
+        And 1 [queries, 4].
 
         Raises:
             DataError: no queries, or one without gold (shuffled files have none).
@@ -109,32 +82,61 @@ class RetrievalKind:
         for row in queries:
             if not row.gold:
                 raise DataError(f"query {row.id} has no gold candidate and cannot be scored")
-        hits = [
-            mine["neighbours"][0]["id"] in row.gold for mine, row in zip(predictions, queries, strict=True)
-        ]
-        return headline({"accuracy": 100 * sum(hits) / len(hits)}, task)
+        counted = []
+        for mine, row in zip(predictions, queries, strict=True):
+            ids = [each["id"] for each in mine["neighbours"]]
+            back = mine.get("reverse") == row.id
+            counted.append((ids[0] in row.gold, average_precision(ids, row.gold, DEPTH), back, 1))
+        return np.array(counted, np.float64)
+
+    def rates(self, sums: Counts) -> dict[str, Counts]:
+        """Accuracy (the share of queries whose nearest candidate is gold), mean average precision at 20.
+
+        And the accuracy of the reverse search: for each candidate the nearest query.
+        """
+        names = ("accuracy", "map20", "reverse")
+        return {name: percent(sums[..., n], sums[..., 3]) for n, name in enumerate(names)}
+
+    def score(
+        self, predictions: Sequence[Prediction], rows: Sequence[RetrievalRow], task: Task, language: str
+    ) -> Metrics:
+        """Accuracy in both directions, or mean average precision at 20 and accuracy beside it.
+
+        XTREME's script scores Tatoeba in the direction that is the reverse one here: English sentences seek
+        those of the other language.
+        """
+        rates = self.rates(self.counts(predictions, rows, task, language).sum(axis=0))
+        if task.metric == "accuracy":
+            del rates["map20"]  # fewer than 20 neighbours are listed
+        if not any("reverse" in each for each in predictions):
+            del rates["reverse"]
+        return headline(rates, task)
 
 
-Ranked = tuple[npt.NDArray[np.int64], Floats]  # candidates and their scores [queries, k], best first
+def average_precision(ranked: Sequence[str], gold: Sequence[str], k: int) -> float:
+    """Average precision of the first k, of at most k right ones, as XTREME-R's `utils_lareqa.py` has it."""
+    right = 0
+    total = 0.0
+    for place, each in enumerate(ranked[:k], 1):
+        if each in gold:
+            right += 1
+            total += right / place
+    return total / min(len(gold), k)
 
 
-def cosine(queries: Floats, candidates: Floats, neighbours: int) -> Ranked:
+def cosine(queries: Floats, candidates: Floats, neighbours: int, count: int) -> Ranked:
     """The nearest candidates by cosine; `queries` [Q, H] and `candidates` [C, H] of length 1."""
-    return _nearest(queries, candidates, SHOWN)
+    return nearest(queries, candidates, count)
 
 
-def margin(queries: Floats, candidates: Floats, neighbours: int) -> Ranked:
-    """The best candidates by ratio margin (Artetxe and Schwenk 2019, arXiv 1811.01136).
-
-    The cosine of a pair over the mean of the two sides' mean cosines to their k nearest on the other side;
-    it lifts pairs that stand out over sentences that are near everything. The 32 nearest by cosine compete.
-    """
-    near, scores = _nearest(queries, candidates, max(neighbours, RESCORED))
+def margin(queries: Floats, candidates: Floats, neighbours: int, count: int) -> Ranked:
+    """The best candidates by ratio margin over k `neighbours`; the 32 nearest by cosine compete."""
+    near, scores = nearest(queries, candidates, max(neighbours, count, RESCORED))
     ahead = scores[:, :neighbours].mean(axis=1)
-    back = _nearest(candidates, queries, neighbours)[1].mean(axis=1)
-    ratio = scores / ((ahead[:, None] + back[near]) / 2)
-    order = np.argsort(-ratio, axis=1, kind="stable")
-    return np.take_along_axis(near, order, axis=1), np.take_along_axis(ratio, order, axis=1)
+    back = nearest(candidates, queries, neighbours)[1].mean(axis=1)
+    margins = ratio(scores, near, ahead, back)
+    order = np.argsort(-margins, axis=1, kind="stable")
+    return np.take_along_axis(near, order, axis=1), np.take_along_axis(margins, order, axis=1)
 
 
 COMPARE = {"cosine": cosine, "margin": margin}
@@ -174,21 +176,6 @@ def pool(
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """Ids that hold no text: all special tokens but <unk>, which stands for a piece of the text."""
     return sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})
-
-
-def _normalised(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-
-def _nearest(queries: Floats, candidates: Floats, count: int) -> Ranked:
-    """Exact inner-product search; at most as many as there are candidates."""
-    import faiss  # only where it is used: its OpenMP runtime need not load beside torch's for training
-
-    index = faiss.IndexFlatIP(candidates.shape[1])
-    index.add(candidates)
-    scores, found = index.search(queries, min(count, len(candidates)))
-    return found, scores
 
 
 KIND = RetrievalKind()

@@ -32,6 +32,7 @@ MINI_NLI = Task(
     citation=CITATION,
     obtain=OBTAIN,
     labels=NLI_LABELS,
+    parallel="order",
     bundled=_files("nli", "tsv"),
 )
 
@@ -48,6 +49,7 @@ MINI_PARAPHRASE = Task(
     citation=CITATION,
     obtain=OBTAIN,
     labels=("different", "paraphrase"),
+    parallel="order",
     bundled=_files("paraphrase", "tsv"),
 )
 
@@ -63,6 +65,7 @@ MINI_QA = Task(
     licence=LICENCE,
     citation=CITATION,
     obtain=OBTAIN,
+    parallel="order",
     bundled=_files("qa", "json"),
 )
 
@@ -79,6 +82,7 @@ MINI_NER = Task(
     citation=CITATION,
     obtain=OBTAIN,
     labels=("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"),
+    parallel="order",
     bundled=_files("ner", "tsv"),
 )
 

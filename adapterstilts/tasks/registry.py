@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 
 from adapterstilts.errors import unknown
 from adapterstilts.tasks.intermediate import INTERMEDIATE
+from adapterstilts.tasks.language import MLM
 from adapterstilts.tasks.mini import MINI
 from adapterstilts.tasks.spec import Task
 from adapterstilts.tasks.targets import TARGETS
+from adapterstilts.tasks.xtreme_r import COPA, XTREME_R
 
 
 @cache
 def all_tasks() -> Mapping[str, Task]:
     """Every task by name, in the order of the task files: intermediate, targets, bundled mini tasks."""
-    return MappingProxyType({task.name: task for task in (*INTERMEDIATE, *TARGETS, *MINI)})
+    entries = (*INTERMEDIATE, COPA, *TARGETS, *XTREME_R, MLM, *MINI)
+    return MappingProxyType({task.name: task for task in entries})
 
 
 @cache
@@ -26,11 +30,15 @@ def _names() -> Mapping[str, Task]:
 
 
 def get(name: str) -> Task:
-    """The task of that name or alias.
+    """The task of that name or alias, or the one that a YAML file defines.
 
     Raises:
-        ConfigError: no task has it; the nearest name is given.
+        ConfigError: no task has it; the nearest name is given. Or the file's definition is wrong.
     """
+    if name.endswith((".yaml", ".yml")):
+        from adapterstilts.tasks.custom import load  # it asks this registry for names
+
+        return load(Path(name))
     try:
         return _names()[name]
     except KeyError:

@@ -9,10 +9,10 @@ from pydantic import model_validator
 
 from adapterstilts.values import Value
 
-KindName = Literal["sequence", "tagging", "span", "choice", "retrieval"]
-Role = Literal["intermediate", "target", "demo"]
+KindName = Literal["sequence", "tagging", "span", "choice", "retrieval", "mining", "mlm"]
+Role = Literal["intermediate", "target", "language", "demo"]
 Split = Literal["train", "dev", "test"]
-Metric = Literal["accuracy", "f1", "em_f1"]
+Metric = Literal["accuracy", "f1", "em_f1", "map20"]
 
 
 class HubSource(Value):
@@ -21,7 +21,8 @@ class HubSource(Value):
     Attributes:
         repo: the dataset's id.
         reader: name of the function in `data/hub.py` that turns one record into a canonical row.
-        splits: the dataset's own name for each of our splits that it has *with labels*.
+        splits: the dataset's own name for each of our splits that it has *with labels*; several joined
+            by `+` are read one after the other.
         config: configuration name; may hold `{lang}`.
         columns: the columns that must be there.
         codes: our language code -> what replaces `{lang}`, where it is not the code itself.
@@ -47,7 +48,8 @@ class FolderSource(Value):
 
     Attributes:
         files: for each split, a path template relative to the data folder; may hold `{lang}`.
-            Several templates are tried in order; the first that exists is read.
+            Several templates are tried in order; the first that exists is read. One template may name
+            several files, with `+` between and `*` or `[...]` in them: they are read one after the other.
         codes: our language code -> the code in the file name, where it differs (Tatoeba: de -> deu).
     """
 
@@ -55,23 +57,49 @@ class FolderSource(Value):
     codes: Mapping[str, str] = {}
 
 
+class Table(Value):
+    """How a table is read whose columns a task of one's own names.
+
+    Attributes:
+        format: tab-separated without quoting, comma-separated with it (both with a header), or JSON lines.
+        columns: our field (`data/table.py`) -> the table's column. Several columns make the list of choices,
+            or one text with spaces between.
+        where: split -> the values by which a row of a file with several splits is known to be of it.
+    """
+
+    format: Literal["tsv", "csv", "jsonl"]
+    columns: Mapping[str, str | tuple[str, ...]]
+    where: Mapping[Split, Mapping[str, str]] = {}
+
+
 class Task(Value):
     """One task: what it is, where its data comes from, and how it is scored.
 
     Attributes:
         form: name of the reader in `data/files.py` for this task's release files.
-        labels: the label set in head order; empty for span, choice and retrieval.
+        labels: the label set in head order; empty for other kinds.
         label_names: a release's own spelling -> our label, where it differs ("0" -> "different").
         languages: ISO 639-1 codes that can be evaluated; an intermediate task has ("en",).
         trained_on: the task whose English data trains this one; its own name where it has its own,
             None where the target has no training data (retrieval).
+        then_trained_on: tasks that its protocol goes on to train with (XCOPA: Social IQa, then COPA); runs of
+            theirs are evaluated on it too.
         metric: headline metric; "em_f1" is the mean of exact match and F1.
         obtain: one sentence: which file or dataset is wanted and where to get it.
         licence, citation: the data's licence and its citation key.
         unanswerable: a span task some of whose questions have no answer in their context (SQuAD v2):
             only then is "no answer" ever predicted.
+        parts: tasks whose rows this one joins (a mixture: ANLI+ is ANLI, MNLI and SNLI); empty otherwise.
+        parallel: how the items of its languages correspond, where its files are translations of each
+            other: "order" by their place in the file, "id" by their id; None where they are not parallel.
+        normalisation: how a span task's answers are compared: SQuAD's way in every language, or MLQA's.
+        open_labels: of a tagging task whose label set is read off its training rows: how often a label must
+            occur there to be one (`data/labels.py`).
+        table: the columns of a task of one's own that is read from a table (`form` is "table").
+        base: the folder of the YAML file that defines a task of one's own; its files may stand there.
         aliases: other names that the command line takes.
-        version: raised whenever a change makes results differ; part of every key.
+        version: raised whenever a change makes results differ, or the digest of the definition of a task
+            of one's own; part of every key.
     """
 
     name: str
@@ -81,6 +109,7 @@ class Task(Value):
     form: str
     languages: tuple[str, ...]
     trained_on: str | None
+    then_trained_on: tuple[str, ...] = ()
     metric: Metric
     licence: str
     citation: str
@@ -91,11 +120,18 @@ class Task(Value):
     hub: HubSource | None = None
     bundled: FolderSource | None = None
     unanswerable: bool = False
+    parts: tuple[str, ...] = ()
+    parallel: Literal["order", "id"] | None = None
+    normalisation: Literal["squad", "mlqa"] = "squad"
+    open_labels: int | None = None
+    table: Table | None = None
+    base: str | None = None
     aliases: tuple[str, ...] = ()
-    version: int = 1
+    version: int | str = 1
 
     @model_validator(mode="after")
     def _labels_fit_kind(self) -> Self:
-        if (self.kind in ("sequence", "tagging")) != bool(self.labels):
+        predicts = self.kind in ("sequence", "tagging")
+        if predicts != bool(self.labels) and not self.open_labels:
             raise ValueError(f"{self.name}: a {self.kind} task has labels exactly if it predicts them")
         return self

@@ -1,9 +1,9 @@
-"""Target tasks of XTREME and XTREME-R: trained on English, evaluated in every language they have."""
+"""Target tasks of XTREME: trained on English, evaluated in every language that they or XTREME-R have."""
 
 from __future__ import annotations
 
-from adapterstilts.tasks.intermediate import NLI_LABELS, NLI_NAMES
-from adapterstilts.tasks.spec import FolderSource, HubSource, Task
+from adapterstilts.tasks.intermediate import NLI_LABELS, NLI_NAMES, SPLITS
+from adapterstilts.tasks.spec import FolderSource, HubSource, Split, Task
 
 XTREME = "google/xtreme"
 
@@ -79,6 +79,7 @@ XNLI = Task(
         splits={"dev": "validation", "test": "test"},
         columns=("language", "sentence1", "sentence2", "gold_label"),
     ),
+    parallel="order",
 )
 
 PAWSX = Task(
@@ -111,7 +112,19 @@ PAWSX = Task(
         splits={"train": "train", "dev": "validation", "test": "test"},
         columns=("sentence1", "sentence2", "label"),
     ),
+    parallel="order",
 )
+
+
+def _udpos(split: Split) -> tuple[str, ...]:
+    """XTREME's file, or all treebanks of the language as UD releases them; XTREME's test file has no tags."""
+    release = [
+        f"{folder}UD_*/{{lang}}_*-ud-{split}.conllu"
+        for folder in ("", "udpos/", "ud-treebanks-v2.7/", "ud-treebanks-v2.5/")
+    ]
+    own = f"udpos/{split}-{{lang}}.tsv"
+    return (*release, own) if split == "test" else (own, *release)
+
 
 UDPOS = Task(
     name="udpos",
@@ -124,16 +137,11 @@ UDPOS = Task(
     metric="f1",
     licence="the licence of each UD treebank",
     citation="nivre-etal-2020-universal",
-    obtain="Universal Dependencies as udpos/train-en.tsv and udpos/dev-{lang}.tsv: XTREME's "
-    "scripts/download_data.sh makes them from https://universaldependencies.org (on the Hub: google/xtreme).",
+    obtain="Universal Dependencies as udpos/train-en.tsv and udpos/dev-{lang}.tsv, as XTREME's "
+    "scripts/download_data.sh makes them, or the release's folders UD_*/ (version 2.5 is XTREME's, 2.7 "
+    "XTREME-R's) from https://universaldependencies.org (on the Hub: google/xtreme).",
     labels=UPOS,
-    folder=FolderSource(
-        files={
-            "train": ("udpos/train-{lang}.tsv",),
-            "dev": ("udpos/dev-{lang}.tsv",),
-            "test": ("udpos/test-{lang}.tsv",),
-        }
-    ),
+    folder=FolderSource(files={split: _udpos(split) for split in SPLITS}),
     hub=HubSource(
         repo=XTREME,
         config="udpos.{lang}",
@@ -143,6 +151,7 @@ UDPOS = Task(
         codes=UDPOS_NAMES,
         languages=tuple(UDPOS_NAMES),
     ),
+    version=2,
 )
 
 PANX = Task(
@@ -199,6 +208,44 @@ XQUAD = Task(
         columns=("id", "question", "context", "answers"),
         languages=XQUAD_LANGUAGES,
     ),
+    parallel="id",
+)
+
+MLQA = Task(
+    name="mlqa",
+    role="target",
+    kind="span",
+    title="MLQA",
+    form="squad",
+    languages=("ar", "de", "en", "es", "hi", "vi", "zh"),
+    trained_on="squad_v1",
+    metric="em_f1",
+    licence="CC BY-SA 3.0",
+    citation="lewis-etal-2020-mlqa",
+    obtain="MLQA 1.0: mlqa/MLQA_V1/dev/dev-context-{lang}-question-{lang}.json and test/ beside it, from "
+    "https://dl.fbaipublicfiles.com/MLQA/MLQA_V1.zip (XTREME's own download blanks the answers of the test; "
+    "on the Hub: google/xtreme).",
+    folder=FolderSource(
+        files={
+            "dev": (
+                "mlqa/MLQA_V1/dev/dev-context-{lang}-question-{lang}.json",
+                "MLQA_V1/dev/dev-context-{lang}-question-{lang}.json",
+            ),
+            "test": (
+                "mlqa/MLQA_V1/test/test-context-{lang}-question-{lang}.json",
+                "MLQA_V1/test/test-context-{lang}-question-{lang}.json",
+            ),
+        }
+    ),
+    hub=HubSource(
+        repo=XTREME,
+        config="MLQA.{lang}.{lang}",
+        reader="stripped_question",
+        splits={"dev": "validation", "test": "test"},
+        columns=("id", "question", "context", "answers"),
+    ),
+    parallel="id",
+    normalisation="mlqa",
 )
 
 TYDIQA = Task(
@@ -264,36 +311,37 @@ TATOEBA = Task(
         codes=TATOEBA_CODES,
         languages=tuple(TATOEBA_CODES),
     ),
+    version=2,
 )
 
-XCOPA = Task(
-    name="xcopa",
+BUCC2018 = Task(
+    name="bucc2018",
     role="target",
-    kind="choice",
-    title="XCOPA",
-    form="copa",
-    languages=("en", "et", "ht", "id", "it", "qu", "sw", "ta", "th", "tr", "vi", "zh"),
-    trained_on="siqa",
-    metric="accuracy",
-    licence="CC BY-SA 4.0 (English, COPA: BSD 2-Clause)",
-    citation="ponti-etal-2020-xcopa",
-    obtain="XCOPA: xcopa/val.{lang}.jsonl and xcopa/test.{lang}.jsonl from "
-    "https://github.com/cambridgeltl/xcopa; "
-    "English is COPA, https://people.ict.usc.edu/~gordon/copa.html (on the Hub: cambridgeltl/xcopa).",
+    kind="mining",
+    title="BUCC 2018, bitext mining with English",
+    form="bucc",
+    languages=("de", "fr", "ru", "zh"),
+    trained_on=None,
+    metric="f1",
+    licence="free for research",
+    citation="zweigenbaum-etal-2018-overview",
+    obtain="BUCC 2018: bucc2018/{lang}-en.dev.{lang}, .en and .gold and the same of {lang}-en.test, the "
+    "sample and the training data of https://comparable.limsi.fr/bucc2018/ as XTREME's download script "
+    "renames them (it removes the gold pairs of the latter; the Hub's copies lack the texts to mine).",
     folder=FolderSource(
         files={
-            "dev": ("xcopa/val.{lang}.jsonl", "xcopa/val-{lang}.jsonl", "xcopa/{lang}/val.{lang}.jsonl"),
-            "test": ("xcopa/test.{lang}.jsonl", "xcopa/test-{lang}.jsonl", "xcopa/{lang}/test.{lang}.jsonl"),
+            "dev": (
+                "bucc2018/{lang}-en.dev.{lang}",
+                "bucc2018/{lang}-en.sample.{lang}",
+                "bucc2018/{lang}-en/{lang}-en.sample.{lang}",
+            ),
+            "test": (
+                "bucc2018/{lang}-en.test.{lang}",
+                "bucc2018/{lang}-en.training.{lang}",
+                "bucc2018/{lang}-en/{lang}-en.training.{lang}",
+            ),
         }
-    ),
-    hub=HubSource(
-        repo="cambridgeltl/xcopa",
-        config="{lang}",
-        reader="copa",
-        splits={"dev": "validation", "test": "test"},
-        columns=("premise", "choice1", "choice2", "question", "label", "idx"),
-        languages=("et", "ht", "id", "it", "qu", "sw", "ta", "th", "tr", "vi", "zh"),
     ),
 )
 
-TARGETS: tuple[Task, ...] = (XNLI, PAWSX, UDPOS, PANX, XQUAD, TYDIQA, TATOEBA, XCOPA)
+TARGETS: tuple[Task, ...] = (XNLI, PAWSX, UDPOS, PANX, XQUAD, MLQA, TYDIQA, BUCC2018, TATOEBA)

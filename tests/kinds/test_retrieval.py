@@ -11,7 +11,7 @@ import torch
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.kinds.retrieval import KIND, pool, special_ids
+from adapterstilts.kinds.retrieval import KIND, average_precision, pool, special_ids
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_cosine_ignores_lengths_and_answers_for_queries_only(task):
     assert [p["id"] for p in predictions] == ["q0", "q1"]
     assert [n["id"] for n in predictions[1]["neighbours"]] == ["c-hub", "c-far"]
     assert predictions[1]["neighbours"][0]["score"] == pytest.approx(math.cos(math.radians(28)), abs=1e-5)
-    assert KIND.score(predictions, ROWS, task, "de") == {"accuracy": 50.0, "score": 50.0}
+    assert KIND.score(predictions, ROWS, task, "de") == {"accuracy": 50.0, "reverse": 50.0, "score": 50.0}
 
 
 def test_the_margin_by_hand(task):
@@ -108,3 +108,24 @@ def test_pooling_by_hand(tokenizer):
     assert pool(hidden.bfloat16(), mask, ids, special, "mean").dtype == torch.float32
     with pytest.raises(ConfigError, match="mean_all"):
         pool(hidden, mask, ids, special, "max")
+
+
+def test_average_precision_by_hand(task_of):
+    task = task_of("retrieval").model_copy(update={"metric": "map20"})
+    rng = np.random.default_rng(0)
+    rows = [RetrievalRow("q", "x", "query", ("7", "9"))]
+    rows += [RetrievalRow(str(n), "x", "candidate") for n in range(30)]
+    ranked = [3, 7, 1, 9, *(n for n in range(30) if n not in (3, 7, 1, 9))]
+    vectors = [at(0)] * 31
+    for place, n in enumerate(ranked):
+        vectors[n + 1] = at(1 + place, rng.uniform(0.5, 2))
+    (prediction,) = KIND.decode(vectors, [], rows, task, Encoding())
+    assert [each["id"] for each in prediction["neighbours"]] == [str(n) for n in ranked[:20]]
+    assert KIND.score([prediction], rows, task, "de") == {"accuracy": 0.0, "map20": 50.0, "score": 50.0}
+
+
+def test_of_more_gold_than_twenty_only_twenty_can_be_found():
+    gold = [str(n) for n in range(30)]
+    assert average_precision(gold, gold, 20) == 1.0
+    assert average_precision(["x", "0"], gold, 20) == pytest.approx(0.5 / 20)
+    assert average_precision(["x", "y"], ["0"], 20) == 0.0

@@ -1,0 +1,23 @@
+"""What a reader yields, and the errors that it raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from adapterstilts.data.records import MalformedError
+from adapterstilts.data.rows import Row
+from adapterstilts.errors import DataError
+from adapterstilts.tasks.spec import Task
+
+Item = tuple[Row, ...]  # the rows of one record: none where it has no gold label, two in retrieval
+Reader = Callable[[Path, Task, str], Iterator[Item]]  # of a file of this task in one language
+
+
+class HiddenLabelsError(DataError):
+    """A file that is handed out without its labels."""
+
+
+def located(error: MalformedError, path: Path, line: int | None) -> DataError:
+    """What is wrong with a record, with its place."""
+    return (HiddenLabelsError if error.hidden else DataError)(str(error), path, line)

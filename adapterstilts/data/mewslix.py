@@ -1,0 +1,95 @@
+"""Reads Mewsli-X: mentions in news seek the entity that they name among a million descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.data import records
+from adapterstilts.data.items import Item, located
+from adapterstilts.data.records import MalformedError
+from adapterstilts.data.rows import RetrievalRow
+from adapterstilts.data.text import json_lines
+from adapterstilts.errors import DataError
+from adapterstilts.tasks.spec import Task
+
+ENTITIES = "candidate_set_entities.jsonl"  # beside the mentions, or in the folder above
+
+
+def read_mewslix(path: Path, task: Task, language: str) -> Iterator[Item]:
+    """Mentions of one language, and all entities (Ruder et al. 2021, arXiv 2104.07412, appendix).
+
+    The query is, as XTREME-R has it, the mention, a colon, and the sentence around it with the mention in
+    braces; the candidate is the entity's description, in whatever language it is.
+
+    Yields:
+        The mentions one by one, then the entities.
+    """
+    folder = next((each for each in path.parents[:2] if (each / ENTITIES).is_file()), None)
+    if folder is None:
+        raise DataError(f"the entities, {ENTITIES}, are neither beside it nor in the folder above", path)
+    sought: dict[str, int] = {}
+    for line, record in json_lines(path):
+        try:
+            for query in _mentions(record, language):
+                sought.setdefault(query.gold[0], line)
+                yield (query,)
+        except MalformedError as error:
+            raise located(error, path, line) from None
+    for line, record in json_lines(folder / ENTITIES):
+        try:
+            text = " ".join(_spans(record, records.text_of(record, "description")))
+            entity = RetrievalRow(records.text_of(record, "entity_id"), _plain(text), "candidate")
+        except MalformedError as error:
+            raise located(error, folder / ENTITIES, line) from None
+        sought.pop(entity.id, None)
+        yield (entity,)
+    for entity_id, line in sought.items():
+        raise DataError(f"the gold entity '{entity_id}' is not in {folder / ENTITIES}", path, line)
+
+
+def _mentions(record: Mapping[str, Any], language: str) -> Iterator[RetrievalRow]:
+    """The mentions of one article; none if it is of another language."""
+    context, mentions = record.get("context"), record.get("mentions")
+    if not isinstance(context, dict) or not isinstance(mentions, list):
+        raise MalformedError("not in Mewsli-X's form: it should have 'context' and 'mentions'")
+    if context.get("language") != language:
+        return
+    text = records.text_of(context, "text")
+    if not text:
+        raise MalformedError("the article's text is left out: restore it with the release's get-mewsli-x.sh")
+    for mention in mentions:
+        row_id, entity = records.text_of(mention, "example_id"), records.text_of(mention, "entity_id")
+        if not entity:
+            raise MalformedError(f"mention {row_id} has no entity: its label is hidden", hidden=True)
+        yield RetrievalRow(row_id, _in_sentence(context, mention, text), "query", (entity,))
+
+
+def _in_sentence(context: Mapping[str, Any], mention: Mapping[str, Any], text: str) -> str:
+    """The mention, and its sentence with the mention in braces."""
+    start, end = _span(mention.get("mention_span"), text)
+    name = text[start:end]
+    if name != mention["mention_span"].get("text"):
+        raise MalformedError(f"mention {mention['example_id']} is not at characters {start} to {end}")
+    for each in context.get("sentence_spans") or ():
+        first, last = _span(each, text)
+        if first <= start and end <= last:
+            return _plain(f"{name}: {text[first:start]} {{ {name} }} {text[end:last]}")
+    raise MalformedError(f"mention {mention['example_id']} stands in no sentence")
+
+
+def _spans(record: Mapping[str, Any], text: str) -> list[str]:
+    return [text[slice(*_span(each, text))] for each in record.get("sentence_spans") or ()]
+
+
+def _span(value: Any, text: str) -> tuple[int, int]:
+    start, end = (value.get("start"), value.get("end")) if isinstance(value, dict) else (None, None)
+    if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
+        raise MalformedError(f"{value!r} is not a span of the text, which has {len(text)} characters")
+    return start, end
+
+
+def _plain(text: str) -> str:
+    """The text on one line, with single spaces."""
+    return " ".join(text.split())

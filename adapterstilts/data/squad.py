@@ -1,0 +1,86 @@
+"""Reads SQuAD's JSON: articles of paragraphs of questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.data import records
+from adapterstilts.data.items import Item, located
+from adapterstilts.data.records import MalformedError, MisplacedError, Record
+from adapterstilts.data.text import json_file
+from adapterstilts.errors import DataError
+from adapterstilts.tasks.spec import Task
+
+
+def read_squad(path: Path, task: Task, language: str) -> Iterator[Item]:
+    """SQuAD's JSON, version 1.1 or 2.0: articles of paragraphs of questions.
+
+    XTREME's TyDiQA files number the questions of each article, so that ids repeat within a file: later ones
+    are told apart when rows are collected. The same question twice is an error. Machine translation loses
+    the place of some answers: in a language that the task itself has not, such questions are left out.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    try:
+        for record, answers in _questions(json_file(path)):
+            try:
+                row = records.question_row(record, task, answers)
+            except MisplacedError:
+                if language in task.languages:
+                    raise
+                yield ()
+                continue
+            key = (row.id, row.question, row.context)
+            if key in seen:
+                raise MalformedError(f"question {row.id} stands in the file twice")
+            seen.add(key)
+            yield (row,)
+    except MalformedError as error:
+        raise located(error, path, None) from None
+    if not seen:
+        raise DataError("the file holds no question", path)
+
+
+def paragraphs(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The paragraphs of a file in SQuAD's form, in order."""
+    for article in listed(value, "data"):
+        yield from listed(article, "paragraphs")
+
+
+def listed(value: Any, name: str) -> list[Any]:
+    """The list under `name`, of objects.
+
+    Raises:
+        MalformedError: there is none.
+    """
+    found = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise MalformedError(f"not in SQuAD's form: '{name}' should be a list of objects")
+    return found
+
+
+def answers_of(question: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The texts and offsets of a question's answers.
+
+    Raises:
+        MalformedError: they are not there, or not as they should be.
+    """
+    if "answers" not in question:
+        raise MalformedError(f"question {question.get('id')} comes without 'answers'", hidden=True)
+    answers = []
+    for answer in listed(question, "answers"):
+        start = answer.get("answer_start")
+        if type(start) is not int:
+            raise MalformedError(
+                f"question {question.get('id')}: 'answer_start' should be a number, not {start!r}"
+            )
+        answers.append((records.text_of(answer, "text"), start))
+    return answers
+
+
+def _questions(value: Any) -> Iterator[tuple[Record, list[tuple[str, int]]]]:
+    for paragraph in paragraphs(value):
+        for question in listed(paragraph, "qas"):
+            record = {"context": records.text_of(paragraph, "context"), **question}
+            yield record, [] if question.get("is_impossible") is True else answers_of(question)

@@ -1,0 +1,279 @@
+"""Tasks of one's own: a YAML file that says what an entry of this package says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError
+
+from adapterstilts.errors import ConfigError, unknown
+from adapterstilts.tasks.registry import all_tasks
+from adapterstilts.tasks.spec import FolderSource, HubSource, KindName, Metric, Split, Table, Task
+from adapterstilts.values import Value, digest
+
+METRICS: Mapping[KindName, tuple[Metric, ...]] = {
+    "sequence": ("accuracy",),
+    "tagging": ("f1", "accuracy"),
+    "span": ("em_f1", "f1"),
+    "choice": ("accuracy",),
+    "retrieval": ("accuracy",),
+}
+FIELDS: Mapping[KindName, tuple[str, ...]] = {
+    "sequence": ("first", "label"),
+    "tagging": ("tokens", "tags"),
+    "span": ("question", "context"),
+    "choice": ("prompt", "choices", "label"),
+}
+MORE_FIELDS: Mapping[KindName, tuple[str, ...]] = {
+    "sequence": ("second",),
+    "span": ("answers", "answer", "start"),
+}
+FORMATS = ("tsv", "csv", "jsonl")
+Problems = Iterator[tuple[str, str]]  # the key that is wrong, and what is wrong with it
+
+
+class Definition(Value):
+    """What the YAML file may say; see `tasks.spec.Task` for what is not told here.
+
+    Attributes:
+        format: of the files: "tsv", "csv" or "jsonl" with `columns`, or a release's form ("pair", "squad").
+        files: for each split a path, or several of which the first that is there is read; relative to the
+            YAML file's folder, then to the data folder; may hold `{lang}` and end in `#first-last`.
+        codes: our language code -> the one in file names, or in the language column.
+        hub: a Hub dataset: what `HubSource` has but its reader and columns.
+        trained_on: the task whose English data trains this one; itself by default, if it has such data.
+    """
+
+    name: str
+    kind: Literal["sequence", "tagging", "span", "choice", "retrieval"]
+    format: str | None = None
+    files: Mapping[Split, str | tuple[str, ...]] = {}
+    columns: Mapping[str, str | tuple[str, ...]] = {}
+    where: Mapping[Split, Mapping[str, str]] = {}
+    hub: Mapping[str, Any] = {}
+    languages: tuple[str, ...] = ("en",)
+    codes: Mapping[str, str] = {}
+    labels: tuple[str, ...] = ()
+    label_names: Mapping[str, str] = {}
+    metric: Metric | None = None
+    trained_on: str | None = None
+    title: str | None = None
+    licence: str = "not stated"
+    citation: str = "not stated"
+    unanswerable: bool = False
+    normalisation: Literal["squad", "mlqa"] = "squad"
+    parallel: Literal["order", "id"] | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has training data of its own."""
+        return "train" in self.files or "train" in self.hub.get("splits", {})
+
+
+def load(path: Path) -> Task:
+    """The task that a YAML file defines.
+
+    Raises:
+        ConfigError: what is wrong, with file and line.
+    """
+    given, lines = _read(path)
+    for key in given:
+        if key not in Definition.model_fields:
+            raise _error(path, lines[key], str(unknown("task key", key, Definition.model_fields)))
+    try:
+        definition = Definition.model_validate(given)
+        for key, problem in (*_about_itself(definition), *_about_data(definition)):
+            raise _error(path, lines.get(key), f"{key}: {problem}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "value"
+        raise _error(path, lines.get(key.partition(".")[0]), f"{key}: {first['msg']}") from None
+    try:
+        return _task(definition, path)
+    except ConfigError as error:  # about what `hub` holds
+        raise _error(path, lines.get("hub"), str(error)) from None
+
+
+def _error(path: Path, line: int | None, message: str) -> ConfigError:
+    return ConfigError(f"{path}: {message}" if line is None else f"{path}, line {line}: {message}")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The file's keys with their values, and with their lines."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        said = getattr(error, "problem", None) or str(error)
+        raise _error(path, mark.line + 1 if mark else None, f"not YAML: {said}") from None
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{path}: it should hold keys with values, such as `name: my_task`")
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        if key.value in lines:
+            raise _error(path, key.start_mark.line + 1, f"'{key.value}' stands there twice")
+        lines[str(key.value)] = key.start_mark.line + 1
+    return _plain(node), lines
+
+
+def _plain(node: yaml.Node) -> Any:
+    """The node's value, every scalar as the text it is: `no` is a language here, and 0 a label."""
+    if isinstance(node, yaml.MappingNode):
+        return {str(key.value): _plain(value) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(each) for each in node.value]
+    return None if node.tag == "tag:yaml.org,2002:null" else node.value
+
+
+def _about_itself(given: Definition) -> Problems:
+    """What is wrong with the name, the metric, the labels, the languages and the trainer."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", given.name):
+        yield "name", f"'{given.name}' should be of small letters, digits and _, and begin with a letter"
+    taken = [name for task in all_tasks().values() for name in (task.name, *task.aliases)]
+    if given.name in taken:
+        yield "name", f"'{given.name}' is a task of the package: choose another"
+    if given.metric is not None and given.metric not in METRICS[given.kind]:
+        yield "metric", f"a {given.kind} task is scored by {' or '.join(METRICS[given.kind])}"
+    yield from _about_labels(given)
+    yield from _about_languages(given)
+    yield from _about_trainer(given)
+
+
+def _about_labels(given: Definition) -> Problems:
+    labelled = given.kind in ("sequence", "tagging")
+    if labelled != bool(given.labels):
+        yield "labels", f"a {given.kind} task {'wants its labels, in order' if labelled else 'has none'}"
+    repeated = [label for label in given.labels if given.labels.count(label) > 1]
+    if repeated:
+        yield "labels", f"'{repeated[0]}' stands there twice"
+    for label in given.label_names.values():
+        if labelled and label not in given.labels:
+            yield "label_names", str(unknown("label", label, given.labels))
+
+
+def _about_languages(given: Definition) -> Problems:
+    for code in given.languages:
+        if not re.fullmatch(r"[a-z]{2,3}", code):
+            yield "languages", f"'{code}' is not an ISO 639 code such as en"
+    for code in given.codes:
+        if code not in given.languages:
+            yield "codes", str(unknown("language", code, given.languages))
+    if given.trains and "en" not in given.languages:
+        yield "languages", "training data is English: en should be among them"
+
+
+def _about_trainer(given: Definition) -> Problems:
+    if given.trained_on in (None, given.name):
+        if not given.trains and given.kind != "retrieval":
+            yield "trained_on", "it has no train split, so the task whose English data trains it is wanted"
+        return
+    if given.trained_on not in all_tasks():
+        yield "trained_on", str(unknown("task", str(given.trained_on), all_tasks()))
+        return
+    trainer = all_tasks()[str(given.trained_on)]
+    if (trainer.kind, trainer.labels) != (given.kind, given.labels):
+        labels = f", labels {', '.join(trainer.labels)}" if trainer.labels else ""
+        yield "trained_on", f"{trainer.name} is of another form ({trainer.kind}{labels})"
+
+
+def _about_data(given: Definition) -> Problems:
+    """What is wrong with files, format and columns."""
+    if not given.files and not given.hub:
+        yield "files", "neither files nor a Hub dataset (hub) is named"
+    if given.hub and not given.columns:
+        yield "columns", f"a Hub dataset wants its columns: {', '.join(FIELDS.get(given.kind, ()))}"
+    for split in given.where:
+        if not given.columns or split not in {**given.files, **given.hub.get("splits", {})}:
+            yield "where", f"it picks rows of a table's split, but there is no {split} split with columns"
+    if given.columns:
+        yield from _about_columns(given)
+        return
+    forms = sorted({task.form for task in all_tasks().values() if task.kind == given.kind})
+    if given.files and given.format in FORMATS:
+        yield "columns", f"{given.format} wants them: {', '.join(FIELDS.get(given.kind, ()))}"
+    elif given.files and given.format not in forms:
+        yield (
+            "format",
+            f"a {given.kind} task is read from {', '.join((*FORMATS, *forms))}, not {given.format}",
+        )
+
+
+def _about_columns(given: Definition) -> Problems:
+    wanted = FIELDS.get(given.kind)
+    if wanted is None:
+        yield "columns", f"a {given.kind} task is not read from a table"
+        return
+    known = (*wanted, *MORE_FIELDS.get(given.kind, ()), "id", "language")
+    for field in given.columns:
+        if field not in known:
+            yield "columns", str(unknown(f"field of a {given.kind} task", field, known))
+    for field in wanted:
+        if field not in given.columns:
+            yield "columns", f"no column is named for '{field}'"
+    if given.kind == "span" and not (
+        "answers" in given.columns or {"answer", "start"} <= given.columns.keys()
+    ):
+        yield "columns", "no column is named for 'answers' (or for 'answer' and 'start')"
+    if given.files and given.format not in FORMATS:
+        yield "format", f"columns are of a table: {', '.join(FORMATS)}, not {given.format}"
+    if len(given.languages) > 1 and "language" not in given.columns:
+        yield from _about_paths(given)
+
+
+def _about_paths(given: Definition) -> Problems:
+    """Evaluation files of several languages without `{lang}`, which would be read as each of them."""
+    for split, paths in given.files.items():
+        for path in (paths,) if isinstance(paths, str) else paths:
+            parts = set(re.split(r"[^a-z]+", Path(path).name))
+            if split != "train" and "{lang}" not in path and not parts & set(given.languages):
+                yield "files", f"{path} does not tell its language: put {{lang}} where the code stands"
+
+
+def _task(given: Definition, path: Path) -> Task:
+    metric = given.metric or METRICS[given.kind][0]
+    trained_on = given.trained_on or (given.name if given.trains else None)
+    table = None
+    if given.columns:
+        shape = {"format": given.format or "jsonl", "columns": given.columns, "where": given.where}
+        table = Table.model_validate(shape)
+    files = {split: (each,) if isinstance(each, str) else each for split, each in given.files.items()}
+    # What determines results beside the rows, whose fingerprint stands in every key.
+    decisive = given.model_dump(mode="json", include={"kind", "labels", "unanswerable", "normalisation"})
+    named = [each for paths in files.values() for each in paths] or [str(given.hub.get("repo"))]
+    return Task(
+        name=given.name,
+        role="target",
+        kind=given.kind,
+        title=given.title or given.name,
+        form="table" if table else str(given.format),
+        languages=given.languages,
+        trained_on=trained_on,
+        metric=metric,
+        licence=given.licence,
+        citation=given.citation,
+        obtain=f"what {path.name} names: {', '.join(dict.fromkeys(named))}.",
+        labels=given.labels,
+        label_names=given.label_names,
+        folder=FolderSource(files=files, codes=given.codes) if files else None,
+        hub=_hub(given, table),
+        unanswerable=given.unanswerable,
+        parallel=given.parallel,
+        normalisation=given.normalisation,
+        table=table,
+        base=str(path.resolve().parent),
+        version=digest({"metric": metric, **decisive})[:16],
+    )
+
+
+def _hub(given: Definition, table: Table | None) -> HubSource | None:
+    if not given.hub or table is None:
+        return None
+    named = ((each,) if isinstance(each, str) else each for each in table.columns.values())
+    columns = tuple(dict.fromkeys(column for group in named for column in group))
+    return HubSource.parse({**given.hub, "reader": "table", "columns": columns}, "hub")
