@@ -13,6 +13,7 @@ from adapterstilts.data.rows import ChoiceRow
 from adapterstilts.errors import DataError
 from adapterstilts.kinds.base import (
     Batch,
+    Counts,
     Encoding,
     Feature,
     Floats,
@@ -25,6 +26,7 @@ from adapterstilts.kinds.base import (
     headline,
     pad_batch,
 )
+from adapterstilts.kinds.intervals import percent
 from adapterstilts.kinds.subwords import Template, Tokens, limit, pieces
 from adapterstilts.tasks.spec import Task
 
@@ -101,13 +103,24 @@ class ChoiceKind:
             )
         return predictions
 
+    def counts(
+        self, predictions: Sequence[Prediction], rows: Sequence[ChoiceRow], task: Task, language: str
+    ) -> Counts:
+        """Whether the choice is right, and 1 [rows, 2]."""
+        gold = gold_of([row.label for row in rows], rows)
+        return np.array(
+            [(mine["choice"] == label, 1) for mine, label in zip(predictions, gold, strict=True)], np.float64
+        )
+
+    def rates(self, sums: Counts) -> dict[str, Counts]:
+        """Accuracy."""
+        return {"accuracy": percent(sums[..., 0], sums[..., 1])}
+
     def score(
         self, predictions: Sequence[Prediction], rows: Sequence[ChoiceRow], task: Task, language: str
     ) -> Metrics:
         """Accuracy."""
-        gold = gold_of([row.label for row in rows], rows)
-        hits = [mine["choice"] == label for mine, label in zip(predictions, gold, strict=True)]
-        return headline({"accuracy": 100 * sum(hits) / len(hits)}, task)
+        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
 def _pair(prompt: Ints, choice: Ints, template: Template, length: int) -> Tokens:

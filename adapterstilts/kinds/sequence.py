@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from scipy.special import softmax
-from sklearn.metrics import accuracy_score, f1_score
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import unknown
 from adapterstilts.kinds.base import (
     Batch,
+    Counts,
     Encoding,
     Feature,
     Floats,
@@ -26,6 +26,7 @@ from adapterstilts.kinds.base import (
     headline,
     pad_batch,
 )
+from adapterstilts.kinds.intervals import percent
 from adapterstilts.kinds.subwords import limit, sequences
 from adapterstilts.tasks.spec import Task
 
@@ -92,17 +93,29 @@ class SequenceKind:
             )
         return predictions
 
+    def counts(
+        self, predictions: Sequence[Prediction], rows: Sequence[PairRow], task: Task, language: str
+    ) -> Counts:
+        """Of each label whether it is predicted rightly, predicted, and gold [rows, 3 * labels]."""
+        one_of = np.eye(len(task.labels))
+        gold = one_of[[task.labels.index(label) for label in gold_of([row.label for row in rows], rows)]]
+        found = one_of[[task.labels.index(prediction["label"]) for prediction in predictions]]
+        return np.concatenate([gold * found, found, gold], axis=1)
+
+    def rates(self, sums: Counts) -> dict[str, Counts]:
+        """Accuracy, and beside it F1 averaged over the labels that occur ("macro_f1")."""
+        hits, found, gold = np.split(sums, 3, axis=-1)
+        f1 = percent(2 * hits, found + gold)
+        return {
+            "accuracy": percent(hits.sum(axis=-1), gold.sum(axis=-1)),
+            "macro_f1": f1.sum(axis=-1) / ((found + gold) > 0).sum(axis=-1),
+        }
+
     def score(
         self, predictions: Sequence[Prediction], rows: Sequence[PairRow], task: Task, language: str
     ) -> Metrics:
-        """Accuracy, and beside it F1 averaged over the labels that occur ("macro_f1")."""
-        gold = gold_of([row.label for row in rows], rows)
-        found = [prediction["label"] for prediction in predictions]
-        metrics = {
-            "accuracy": 100 * accuracy_score(gold, found),
-            "macro_f1": 100 * f1_score(gold, found, average="macro", zero_division=0.0),
-        }
-        return headline(metrics, task)
+        """Accuracy and macro F1."""
+        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
 def _target(row: PairRow, task: Task) -> Ints:

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from adapterstilts.data.rows import QuestionRow
 from adapterstilts.kinds.base import (
     Batch,
+    Counts,
     Encoding,
     Feature,
     Floats,
@@ -24,7 +25,8 @@ from adapterstilts.kinds.base import (
     headline,
     pad_batch,
 )
-from adapterstilts.kinds.qa_text import SQUAD, exact_match, word_f1
+from adapterstilts.kinds.intervals import percent
+from adapterstilts.kinds.qa_text import exact_match, normaliser, word_f1
 from adapterstilts.kinds.span_search import Window, best_spans
 from adapterstilts.kinds.subwords import Pieces, Template, limit, pieces
 from adapterstilts.tasks.spec import Task
@@ -105,17 +107,30 @@ class SpanKind:
             for row, found in zip(rows, windows, strict=True)
         ]
 
+    def counts(
+        self, predictions: Sequence[Prediction], rows: Sequence[QuestionRow], task: Task, language: str
+    ) -> Counts:
+        """Exact match and word F1, best over the gold answers, and 1 [questions, 3]."""
+        normalise = normaliser(task, language)
+        counted = []
+        for mine, answers in zip(predictions, gold_of([row.answers for row in rows], rows), strict=True):
+            gold = [answer.text for answer in answers]
+            counted.append(
+                (exact_match(mine["text"], gold, normalise), word_f1(mine["text"], gold, normalise), 1)
+            )
+        return np.array(counted, np.float64)
+
+    def rates(self, sums: Counts) -> dict[str, Counts]:
+        """Exact match, word F1, and the mean of the two."""
+        em, f1 = (percent(sums[..., n], sums[..., 2]) for n in range(2))
+        return {"em": em, "f1": f1, "em_f1": (em + f1) / 2}
+
     def score(
         self, predictions: Sequence[Prediction], rows: Sequence[QuestionRow], task: Task, language: str
     ) -> Metrics:
-        """Exact match and word F1 with SQuAD's normalisation, best over the gold answers."""
-        gold = [
-            [answer.text for answer in answers] for answers in gold_of([row.answers for row in rows], rows)
-        ]
-        pairs = list(zip([prediction["text"] for prediction in predictions], gold, strict=True))
-        em = 100 * sum(exact_match(text, golds, SQUAD) for text, golds in pairs) / len(pairs)
-        f1 = 100 * sum(word_f1(text, golds, SQUAD) for text, golds in pairs) / len(pairs)
-        full = headline({"em": em, "f1": f1, "em_f1": (em + f1) / 2}, task)
+        """Exact match and word F1 with the task's normalisation."""
+        rates = self.rates(self.counts(predictions, rows, task, language).sum(axis=0))
+        full = headline(rates, task)
         return {name: full[name] for name in ("em", "f1", "score")}
 
 

@@ -1,10 +1,11 @@
-"""Exact match and F1 on hand-computed cases of SQuAD's definition."""
+"""Exact match and F1 on hand-computed cases of SQuAD's and MLQA's definitions."""
 
 from __future__ import annotations
 
 import pytest
 
-from adapterstilts.kinds.qa_text import SQUAD, exact_match, word_f1
+from adapterstilts.errors import ConfigError
+from adapterstilts.kinds.qa_text import MLQA, SQUAD, SQUAD_V2, exact_match, normaliser, word_f1
 
 
 @pytest.mark.parametrize(
@@ -18,12 +19,58 @@ from adapterstilts.kinds.qa_text import SQUAD, exact_match, word_f1
         ("2,000", ["2000"], 1, 1),
         ("東京都", ["東京"], 0, 0),  # no segmentation
         ("„Berlin“", ["Berlin"], 0, 0),  # ASCII punctuation only
-        ("", [], 1, 1),
         ("Paris", [], 0, 0),
         ("", ["Paris"], 0, 0),
-        ("the", ["a"], 1, 1),  # both empty after normalisation
+        ("the", ["a"], 1, 0),  # both empty after normalisation: no word in common
     ],
 )
 def test_squad_by_hand(answer, gold, em, f1):
     assert exact_match(answer, gold, SQUAD) == em
     assert word_f1(answer, gold, SQUAD) == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "em", "f1"),
+    [
+        ("", [], 1, 1),
+        ("Paris", [], 0, 0),
+        ("the", ["a"], 1, 1),
+        ("the", ["a", "Paris"], 0, 0),  # a gold answer of which nothing is left counts only if it is alone
+        ("the Paris", ["a", "Paris"], 1, 1),
+    ],
+)
+def test_squad_2_by_hand(answer, gold, em, f1):
+    assert exact_match(answer, gold, SQUAD_V2) == em
+    assert word_f1(answer, gold, SQUAD_V2) == pytest.approx(f1)
+
+
+@pytest.mark.parametrize(
+    ("language", "answer", "gold", "em", "f1"),
+    [
+        ("en", "„The“ Beatles", "Beatles", 1, 1),  # punctuation of all scripts goes
+        ("de", "der alte Dom", "Dom", 0, 2 / 3),
+        ("de", "the Dom", "Dom", 0, 2 / 3),  # English articles are words here
+        ("es", "¿los Andes?", "Andes", 1, 1),
+        ("vi", "của Hà Nội", "Hà Nội", 1, 1),
+        ("ar", "البيت الكبير", "بيت كبير", 1, 1),
+        ("ar", "سالم", "س م", 1, 1),  # the article's letters go within a word too
+        ("hi", "दिल्ली।", "दिल्ली", 1, 1),  # the danda is punctuation
+        ("zh", "北京市", "北京", 0, 4 / 5),  # 2 of 3 characters, 2 of 2
+        ("zh", "苹果iPhone 4", "苹果 iPhone 4", 1, 1),  # Han one by one, the rest between spaces
+        ("zh", "《红楼梦》", "红楼梦", 1, 1),
+        ("zh", "Paris", "Par", 0, 0),
+        ("en", "the", "an", 1, 0),
+    ],
+)
+def test_mlqa_by_hand(language, answer, gold, em, f1):
+    assert exact_match(answer, [gold], MLQA[language]) == em
+    assert word_f1(answer, [gold], MLQA[language]) == pytest.approx(f1)
+
+
+def test_the_task_says_how_its_answers_are_compared(task_of):
+    squad, squad_2 = task_of("span"), task_of("span", unanswerable=True)
+    mlqa = squad.model_copy(update={"normalisation": "mlqa"})
+    assert normaliser(squad, "de") is SQUAD and normaliser(squad_2, "en") is SQUAD_V2
+    assert normaliser(mlqa, "de") is MLQA["de"]
+    with pytest.raises(ConfigError, match=r"'fr'.*ar, de, en, es, hi, vi, zh"):
+        normaliser(mlqa, "fr")
