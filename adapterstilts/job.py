@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from adapterstilts.composition import Composition
 from adapterstilts.recipe import Recipe
 from adapterstilts.values import Value, digest
@@ -16,20 +18,22 @@ class TrainJob(Value):
     """Trains one composition on one task's English data (or merges, where the target has none).
 
     Attributes:
-        task, task_version: the task whose data trains; for a retrieval target, that target.
+        task, task_version: the task whose data trains; for a retrieval target, that target. Of several tasks
+            both are joined with `+` (`tasks/several.py`).
         backbone: fingerprint of the frozen encoder.
         data: fingerprints of the training and the development rows ("" where there are none).
         adapter: the adapter's configuration, canonical.
         recipe: with `precision` resolved; None where nothing trains.
-        encoding: how text becomes subwords, canonical.
+        encoding: how text becomes subwords, canonical; of several tasks, each one's under its name.
         composition: over the keys of the source runs.
         language_adapter: digest of a frozen MAD-X adapter below everything, or None.
+        languages: of the plain text that it is trained on, if any.
     """
 
     type: Literal["train"] = "train"
     schema_version: int = SCHEMA
     task: str
-    task_version: int
+    task_version: int | str
     backbone: str
     data: Mapping[str, str]
     adapter: Mapping[str, Any]
@@ -37,7 +41,14 @@ class TrainJob(Value):
     encoding: Mapping[str, Any]
     composition: Composition
     language_adapter: str | None = None
+    languages: tuple[str, ...] = ()
     seed: int = 1
+
+    @model_serializer(mode="wrap")
+    def _without_text(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Languages stand in it only where there is text."""
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if name != "languages" or value}
 
     @property
     def key(self) -> str:
@@ -46,8 +57,9 @@ class TrainJob(Value):
 
     @property
     def slug(self) -> str:
-        """The readable part of the run's folder name."""
-        return f"{self.composition.kind}-{self.task}"
+        """The readable part of the run's folder name; of language adapters it names the language."""
+        text = f"-{'+'.join(self.languages)}" if self.task == "mlm" else ""
+        return f"{self.composition.kind}-{self.task}{text}"
 
 
 class EvalJob(Value):
@@ -62,7 +74,7 @@ class EvalJob(Value):
     schema_version: int = SCHEMA
     run: str
     task: str
-    task_version: int
+    task_version: int | str
     split: str
     language: str
     backbone: str

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from adapterstilts.errors import ConfigError
 from adapterstilts.tasks.spec import KindName
 from adapterstilts.values import Value
 
 
 class Recipe(Value):
-    """How an adapter is trained; every field is part of the result's key."""
+    """How an adapter is trained; every field is part of the result's key.
+
+    Those about several tasks stand in it only where several tasks are trained.
+    """
 
     epochs: float = Field(3.0, gt=0, description="Passes over the training data.")
     max_steps: int | None = Field(None, gt=0, description="End after this many optimizer steps.")
@@ -47,17 +51,58 @@ class Recipe(Value):
         "auto", description="auto is bf16 where the device computes in it, else fp32."
     )
     backbone_dropout: bool = Field(False, description="Keep dropout in the frozen encoder; slower on a CPU.")
+    task_cap: int | None = Field(
+        None,
+        gt=0,
+        description="Of several tasks: examples of a task that count at the most for how often it is drawn "
+        "(default: 100000).",
+    )
+    temperature: float | None = Field(
+        None,
+        gt=0,
+        description="Of several tasks: each is drawn in proportion to its examples to the power of "
+        "1/temperature; 1 is by size, more is more even (default: 2).",
+    )
+    mlm_ratio: float | None = Field(
+        None, gt=0, description="Batches of masked text for each batch of the tasks (default: 0.5)."
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = handler(self).items()
+        return {name: value for name, value in fields if value is not None or name not in OF_MANY}
 
 
+OF_MANY = ("task_cap", "temperature", "mlm_ratio")
 KIND_DEFAULTS: dict[KindName, dict[str, Any]] = {
     "sequence": {"epochs": 3.0},
     "tagging": {"epochs": 2.0},
     "span": {"epochs": 2.0, "batch_size": 16},
     "choice": {"epochs": 3.0, "batch_size": 16},
     "retrieval": {},
+    "mining": {},
+    "mlm": {},
 }
+MANY_DEFAULTS: dict[str, Any] = {"epochs": 1.0, "batch_size": 16, "task_cap": 100_000, "temperature": 2.0}
+MIXED_DEFAULTS: dict[str, Any] = {"mlm_ratio": 0.5}
 
 
-def recipe_for(kind: KindName, settings: Mapping[str, Any]) -> Recipe:
-    """The kind's defaults with `settings` over them; an unknown key names the nearest one."""
-    return Recipe.parse({**KIND_DEFAULTS[kind], **settings}, "recipe")
+def recipe_for(kinds: Sequence[KindName], settings: Mapping[str, Any]) -> Recipe:
+    """The defaults for the kinds of the tasks, with `settings` over them.
+
+    Args:
+        kinds: of the tasks that are trained together; "mlm" among others is text that is mixed in.
+
+    Raises:
+        ConfigError: an unknown key (the nearest one is named), or one that has no effect on these tasks.
+    """
+    tasks: Sequence[KindName] = [kind for kind in kinds if kind != "mlm"] or kinds
+    mixed = len(tasks) < len(kinds)
+    defaults = MANY_DEFAULTS if len(tasks) > 1 else KIND_DEFAULTS[tasks[0]]
+    recipe = Recipe.parse({**defaults, **(MIXED_DEFAULTS if mixed else {}), **settings}, "recipe")
+    idle = [] if len(tasks) > 1 else ["task_cap", "temperature"]
+    for name in idle if mixed else [*idle, "mlm_ratio"]:
+        if getattr(recipe, name) is not None:
+            what = "--mlm is given" if name == "mlm_ratio" else "several tasks are trained together"
+            raise ConfigError(f"recipe: {name} has an effect only where {what}")
+    return recipe

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from adapterstilts import composition as compositions
+from adapterstilts.api.language import language_adapter
+from adapterstilts.api.lessons import Taught, lessons
 from adapterstilts.api.options import Options
 from adapterstilts.composition import Composition, CompositionName
-from adapterstilts.data.files import HiddenLabelsError
-from adapterstilts.data.holdout import hold_out
-from adapterstilts.data.rows import Row
-from adapterstilts.data.source import Loaded, load
-from adapterstilts.errors import AdapterError, ConfigError, MissingDataError
+from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.job import TrainJob
-from adapterstilts.kinds import default_encoding
 from adapterstilts.model import rules
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
-from adapterstilts.model.language import digest_of, language_adapter
+from adapterstilts.model.language import digest_of
 from adapterstilts.recipe import Recipe, recipe_for
 from adapterstilts.run.assemble import Source, as_source, spec_of
+from adapterstilts.run.course import Saving
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import Fit, fit
 from adapterstilts.run.progress import say
-from adapterstilts.run.train import Saving
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks import registry
+from adapterstilts.tasks.several import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
 
 
@@ -65,10 +62,10 @@ def compose(
     """
     options = options or Options()
     store = Store(options.store)
-    task = _trainer(registry.get(target), kind)
+    tasks = _trainers(target, kind, options)
     found = [store.find(adapter) for adapter in adapters]
     joined = compositions.make(kind, tuple(run.key for run in found), tuple(weights))
-    plan = _plan(task, joined, found, options)
+    plan = _plan(tasks, joined, found, options)
     finished = store.get(plan.job.key)
     if finished:
         say(f"{finished.id} is finished already")
@@ -76,10 +73,22 @@ def compose(
     return fit(plan, store, Saving(options.checkpoint_minutes, options.checkpoint_steps))
 
 
+def _trainers(target: str, kind: CompositionName, options: Options) -> list[Task]:
+    """The tasks to train: one or, in `a+b+c`, several; plain text that is mixed in stands last."""
+    names = split_name(target) + ((TEXT,) if options.mlm else ())
+    tasks = {task.name: task for task in (_trainer(registry.get(name), kind) for name in names)}
+    idle = [task.name for task in tasks.values() if task.trained_on is None]
+    if idle and len(tasks) > 1:
+        raise ConfigError(f"{idle[0]} has no training data, so it cannot be trained together with others")
+    if options.mlm_languages and TEXT not in tasks:
+        raise ConfigError("which text is in these languages? Name it with --mlm FILE, or --text FILE")
+    return sorted(tasks.values(), key=lambda task: (task.name == TEXT, task.name))
+
+
 def _trainer(task: Task, kind: CompositionName) -> Task:
     """The task whose English data trains the target; retrieval targets have none."""
     if task.trained_on:
-        return registry.get(task.trained_on)
+        return task if task.trained_on == task.name else registry.get(task.trained_on)
     if kind not in ("single", "average"):
         raise ConfigError(
             f"{task.name} has no training data, so there is nothing for '{kind}' to train: evaluate an "
@@ -89,7 +98,7 @@ def _trainer(task: Task, kind: CompositionName) -> Task:
     return task
 
 
-def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Options) -> Fit:
+def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], options: Options) -> Fit:
     """Resolves backbone, data and settings into a job with all it needs."""
     files = locate(options.backbone, options.revision)
     for run in found:
@@ -98,34 +107,40 @@ def _plan(task: Task, joined: Composition, found: Sequence[Run], options: Option
                 f"{run.id} was trained on another backbone ({run.job['backbone'][:20]}…) than "
                 f"{options.backbone} ({files.fingerprint[:20]}…): name that one with --backbone"
             )
-    language = language_adapter(options.language_adapter, "en")
+    language = language_adapter(options.language_adapter, "en", Store(options.store))
     _check_language_adapter(found, digest_of(language))
     sources = [as_source(run.key, run.job["task"], run.path) for run in found]
     if joined.fuses and (options.config or options.adapter):
         raise ConfigError(
             "'fuse' trains no adapter of the target, only the fusion: leave --config and --set out"
         )
-    spec = _adapter_spec(options, sources if joined.start else ())
+    text_alone = tasks[0].name == TEXT
+    spec = _adapter_spec(options, sources if joined.start else (), "seq_bn_inv" if text_alone else "seq_bn")
     rules.check_composition(joined, [source.spec for source in sources], spec, spec_of(language))
-    encoding = default_encoding(task.kind, options.encoding)
-    recipe = _recipe(task, options)
-    train, dev, fingerprints, origin = _training_rows(task, options, recipe)
+    recipe = _recipe(tasks, options)
+    taught = lessons(tasks, options, recipe) if recipe else Taught()
+    versions = [task.version for task in tasks]
     job = TrainJob(
-        task=task.name,
-        task_version=task.version,
+        task=join_names(task.name for task in tasks),
+        task_version=versions[0] if len(versions) == 1 else "+".join(map(str, versions)),
         backbone=files.fingerprint,
-        data=fingerprints,
+        data=taught.prints,
         adapter=dict(spec.config) if recipe or joined.start else {},
         recipe=recipe,
-        encoding=encoding.model_dump(mode="json") if recipe else {},
+        encoding=taught.encoding,
         composition=joined,
         language_adapter=digest_of(language),
+        languages=tuple(sorted(set(options.mlm_languages))),
         seed=options.seed if recipe else 0,
     )
     name = str(files.folder.resolve()) if Path(files.name).is_dir() else files.name
     backbone = {"name": name, "commit": files.commit, "fingerprint": files.fingerprint}
-    origin |= {"backbone": backbone, "language_adapter": options.language_adapter}
-    return Fit(job, task, files, spec, sources, encoding, train, dev, origin, language)
+    origin = {**taught.origin, "backbone": backbone, "language_adapter": options.language_adapter}
+    # The run remembers tasks of one's own, and labels that were read off the data.
+    known = [lesson.task for lesson in taught.lessons] or tasks
+    own = [task for task in known if task.base or task.open_labels]
+    origin["tasks"] = {task.name: task.model_dump(mode="json") for task in own}
+    return Fit(job, taught.lessons, files, spec, sources, origin, language)
 
 
 def _check_language_adapter(found: Sequence[Run], given: str | None) -> None:
@@ -137,10 +152,10 @@ def _check_language_adapter(found: Sequence[Run], given: str | None) -> None:
             )
 
 
-def _adapter_spec(options: Options, starts: Sequence[Source]) -> AdapterSpec:
+def _adapter_spec(options: Options, starts: Sequence[Source], default: str) -> AdapterSpec:
     """The target adapter's config: the sources' own where it starts from their weights."""
     if not starts:
-        return adapter_config(options.config or "seq_bn", options.adapter)
+        return adapter_config(options.config or default, options.adapter)
     own = starts[0].spec
     if options.config:
         return adapter_config(options.config, options.adapter)
@@ -149,42 +164,8 @@ def _adapter_spec(options: Options, starts: Sequence[Source]) -> AdapterSpec:
     return own
 
 
-def _recipe(task: Task, options: Options) -> Recipe | None:
-    if task.trained_on is None:
+def _recipe(tasks: Sequence[Task], options: Options) -> Recipe | None:
+    if tasks[0].trained_on is None:
         return None
-    recipe = recipe_for(task.kind, options.recipe)
+    recipe = recipe_for([task.kind for task in tasks], options.recipe)
     return recipe.model_copy(update={"precision": resolve_precision(recipe.precision)})
-
-
-def _training_rows(
-    task: Task, options: Options, recipe: Recipe | None
-) -> tuple[tuple[Row, ...], tuple[Row, ...], dict[str, str], dict[str, Any]]:
-    """English training and development rows, their fingerprints, and where they came from."""
-    if recipe is None:
-        return (), (), {}, {}
-    train = load(task, "train", "en", options.where(options.train_file), options.limit, options.seed)
-    dev = _dev_rows(task, options, recipe)
-    prints = {"train": train.fingerprint, "dev": dev.fingerprint if dev else ""}
-    origin = {"train": dict(train.origin), "dev": dict(dev.origin) if dev else None}
-    if dev:
-        return train.rows, dev.rows, prints, origin
-    kept, held = hold_out(train.rows, recipe.holdout, recipe.dev_rows, options.seed)
-    if held:
-        say(f"{task.name}: no English development data given: {len(held)} training rows are held out for it")
-    else:
-        say(f"{task.name}: no English development data: the last step is kept")
-    origin["dev"] = {"held_out": len(held)}
-    return kept, held, prints, origin
-
-
-def _dev_rows(task: Task, options: Options, recipe: Recipe) -> Loaded | None:
-    """The task's own English development data; None where it is not at hand with labels."""
-    where = options.where(options.eval_file)
-    if options.eval_file is None and options.train_file is not None:
-        return None  # data of the user's own: other development data would not belong to it
-    try:
-        return load(task, "dev", "en", where, recipe.dev_rows, options.seed)
-    except (MissingDataError, HiddenLabelsError):  # XTREME hands TyDiQA's out without answers
-        if options.eval_file:
-            raise
-        return None

@@ -16,7 +16,7 @@ from torch import nn
 
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Batch, HeadSpec
-from adapterstilts.model import encoder, foreign, merge, rules, saved, tensors
+from adapterstilts.model import encoder, foreign, masked, merge, rules, saved, tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.setup import Setup
@@ -176,8 +176,14 @@ class Host:
                     self.model.add_qa_head(name)
                 case "choice":
                     self.model.add_multiple_choice_head(name, num_choices=1)
+                case "mlm":
+                    self.model.heads[name] = masked.head(self.model, self.files)
         self._heads[name] = spec
         self._settle()
+
+    def pretrained(self, name: str) -> bool:
+        """Whether a head came with the backbone, and so neither trains nor is saved."""
+        return bool(getattr(self.model.heads[name], "pretrained", False))
 
     def save_head(self, name: str, folder: Path) -> None:
         """Writes a head in the library's form, as safetensors, with our record of it beside.
@@ -239,11 +245,14 @@ class Host:
 
     # Use
 
-    def activate(self, setup: Setup, train: bool) -> None:
+    def activate(self, setup: Setup, train: bool, heads: Sequence[str] = ()) -> None:
         """Makes adapters, fusion and head effective; with `train`, exactly the setup's own part trains.
 
         `requires_grad` is set here for every parameter: the library's `train_adapter` resets the active
         setup and leaves every head trainable.
+
+        Args:
+            heads: further ones that train (of several tasks, each has its own); not one that is pretrained.
 
         Raises:
             AdapterError: something is not loaded, or the arrangement would leave an adapter without effect.
@@ -251,11 +260,12 @@ class Host:
         self._check_setup(setup)
         stack: list[Any] = [*setup.stack, *([adapters.Fuse(*setup.fused)] if setup.fused else [])]
         self.model.set_active_adapters(adapters.Stack(*stack) if stack else None)
-        self.model.active_head = setup.head  # after the adapters: setting those changes the head too
+        ours = setup.head and self._heads[setup.head].kind == "mlm"  # which the library does not know
+        self.model.active_head = None if ours else setup.head  # after the adapters: they change the head too
         self._fused = bool(setup.fused)
         self.model.requires_grad_(False)
         if train:
-            wanted = self._own_part(setup)
+            wanted = self._own_part(setup, heads)
             if not wanted:
                 raise AdapterError("nothing would train: there is no target adapter, no fusion and no head")
             for name, parameter in self.model.named_parameters(remove_duplicate=False):
@@ -272,13 +282,16 @@ class Host:
         """Logits through the active adapters and a head.
 
         Returns:
-            sequence [N, classes]; tagging [N, L, classes]; span [N, L, 2]; choice [N], one score a sequence.
+            sequence [N, classes]; tagging [N, L, classes]; span [N, L, 2]; choice [N], one score a sequence;
+            mlm [masked, 2], see `model/masked.py`.
 
         Raises:
             AdapterError: there is no such head.
         """
         if head not in self._heads:
             raise AdapterError(f"no head '{head}' is loaded; there are: {', '.join(self._heads) or 'none'}")
+        if self._heads[head].kind == "mlm":
+            return masked.scores(self.model, self.model.heads[head], batch)
         output = self.model(**encoder.inputs(self.model, batch), head=head)
         if self._heads[head].kind == "span":
             return torch.stack([output.start_logits, output.end_logits], dim=-1)
@@ -331,7 +344,8 @@ class Host:
             self._fusions.discard(sources)
         self._delete_adapter(name)
         self.model.delete_head(name)
-        self._heads.pop(name, None)
+        if self._heads.pop(name, None) and name in self.model.heads:
+            del self.model.heads[name]  # the library deletes only heads of its own
 
     def reset(self) -> None:
         """Back to the bare, frozen backbone."""
@@ -348,14 +362,15 @@ class Host:
         if setup.head is not None and setup.head not in self._heads:
             raise AdapterError(f"no head '{setup.head}' is loaded")
 
-    def _own_part(self, setup: Setup) -> set[str]:
+    def _own_part(self, setup: Setup, heads: Sequence[str]) -> set[str]:
         own: set[str] = set()
         if setup.fused:
             own |= set(self._fusion_state(adapters.Fuse(*setup.fused).name))
         elif setup.target:
             own |= set(self._adapter_state(setup.target))
-        if setup.head:
-            own |= set(self.model.heads[setup.head].state_dict(prefix=f"heads.{setup.head}."))
+        for head in {*heads, *filter(None, [setup.head])}:
+            if not self.pretrained(head):
+                own |= set(self.model.heads[head].state_dict(prefix=f"heads.{head}."))
         return own
 
     def _adapter_state(self, name: str) -> tensors.Tensors:

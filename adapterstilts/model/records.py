@@ -39,7 +39,7 @@ class HeadRecord(Value):
 
     sha256: str
     hidden_size: int
-    kind: Literal["classification", "tagging", "span", "choice"]
+    kind: Literal["classification", "tagging", "span", "choice", "mlm"]
     labels: tuple[str, ...]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Parts:
     """What a composition is made of.
 
     Attributes:
-        head: None where nothing is predicted (retrieval).
+        heads: by their names; none where nothing is predicted (retrieval), one for each of several tasks.
         language: folder of the frozen adapter below everything, or None.
         target: name of the adapter on top; None leaves the backbone as it is.
     """
@@ -50,28 +50,33 @@ class Parts:
     composition: Composition
     sources: Sequence[Source]
     spec: AdapterSpec
-    head: HeadSpec | None
+    heads: Mapping[str, HeadSpec]
     language: Path | None
     target: str | None
     seed: int
 
+    @property
+    def kept(self) -> dict[str, HeadSpec]:
+        """The heads that are saved: that for masked subwords serves training alone."""
+        return {name: head for name, head in self.heads.items() if head.kind != "mlm"}
+
 
 def build(host: Host, parts: Parts) -> Setup:
-    """Loads the sources, makes what is new, and returns what is to be activated."""
+    """Loads the sources, makes what is new, and returns what is to be activated (with the first head)."""
     names = tuple(source.name for source in parts.sources)
     for source in parts.sources:
         host.load_adapter(source.folder, source.name)
     if parts.language:
         host.load_adapter(parts.language, LANGUAGE)
     setup = _compose(host, parts, names)
-    if setup.head and parts.head:
-        host.add_head(setup.head, parts.head, parts.seed)
+    for name, head in parts.heads.items():
+        host.add_head(name, head, parts.seed)
     return setup
 
 
 def _compose(host: Host, parts: Parts, names: tuple[str, ...]) -> Setup:
     language = LANGUAGE if parts.language else None
-    head = parts.target if parts.head else None
+    head = next(iter(parts.heads), None)
     if parts.composition.fuses:
         host.add_fusion(names, parts.seed)
         return Setup(language=language, fused=names, head=head)
@@ -98,15 +103,21 @@ def save(host: Host, setup: Setup, parts: Parts, folder: Path) -> None:
             link(file, folder / "adapters" / name / file.name)
     if setup.fused:
         host.save_fusion(setup.fused, folder / "fusion")
-    if setup.head:
-        host.save_head(setup.head, folder / "head")
-    described: dict[str, Any] = {"setup": asdict(setup), "head": parts.head and asdict(parts.head)}
+    for name in parts.kept:
+        host.save_head(name, _head_folder(folder, name, parts.kept))
+    only = next(iter(parts.kept)) if len(parts.kept) == 1 else None
+    heads = {name: asdict(head) for name, head in parts.kept.items()}
+    described: dict[str, Any] = {"setup": asdict(replace(setup, head=only)), "heads": heads}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "setup.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
-def read_setup(folder: Path) -> tuple[Setup, HeadSpec | None]:
-    """The setup and head of a run's folder.
+def _head_folder(folder: Path, name: str, heads: Mapping[str, HeadSpec]) -> Path:
+    return folder / "heads" / name if len(heads) > 1 else folder / "head"
+
+
+def read_setup(folder: Path) -> tuple[Setup, dict[str, HeadSpec]]:
+    """The setup and the heads of a run's folder; where there are several, the setup names none of them.
 
     Raises:
         AdapterError: it is not the folder of a trained run.
@@ -115,22 +126,24 @@ def read_setup(folder: Path) -> tuple[Setup, HeadSpec | None]:
     if not path.is_file():
         raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
     described = json.loads(path.read_text(encoding="utf-8"))
-    setup, head = described["setup"], described["head"]
-    return (
-        Setup(
-            setup["language"], tuple(setup["below"]), tuple(setup["fused"]), setup["target"], setup["head"]
-        ),
-        HeadSpec(head["kind"], tuple(head["labels"])) if head else None,
+    given = described["setup"]
+    setup = Setup(
+        given["language"], tuple(given["below"]), tuple(given["fused"]), given["target"], given["head"]
     )
+    one = {setup.head: described["head"]} if described.get("head") else {}  # as version 0.1 wrote it
+    heads = described.get("heads", one)
+    return setup, {name: HeadSpec(head["kind"], tuple(head["labels"])) for name, head in heads.items()}
 
 
-def restore(host: Host, folder: Path, language: Path | None = None) -> Setup:
+def restore(host: Host, folder: Path, language: Path | None = None, task: str | None = None) -> Setup:
     """Loads a finished run into the host and activates it for evaluation.
 
     Args:
         language: language adapter to put in place of the one the run was trained with.
+        task: whose head is wanted, of a run that has several.
     """
-    setup, head = read_setup(folder)
+    setup, heads = read_setup(folder)
+    setup = replace(setup, head=setup.head or (task if task in heads else None))
     if language and not setup.language:
         raise AdapterError(
             "this run was trained without a language adapter, so none can be exchanged in: "
@@ -141,8 +154,8 @@ def restore(host: Host, folder: Path, language: Path | None = None) -> Setup:
         host.load_adapter(language if language and name == setup.language else own, name)
     if setup.fused:
         host.load_fusion(folder / "fusion", setup.fused)
-    if setup.head and head:
-        host.load_head(folder / "head", setup.head, head)
+    if setup.head:
+        host.load_head(_head_folder(folder, setup.head, heads), setup.head, heads[setup.head])
     host.activate(setup, train=False)
     return setup
 
@@ -160,7 +173,7 @@ def as_source(key: str, task: str, folder: Path) -> Source:
     adapter = folder / "adapters" / setup.target
     spec = spec_of(adapter)
     assert spec is not None
-    return Source(key, f"{task}_{key[:8]}", adapter, spec)
+    return Source(key, f"{task.replace('+', '-')}_{key[:8]}", adapter, spec)
 
 
 def spec_of(folder: Path | None) -> AdapterSpec | None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -33,7 +34,7 @@ class State:
     step: int = 0
     best_score: float | None = None
     best_step: int | None = None
-    best_metrics: dict[str, float] = field(default_factory=dict)
+    best_metrics: dict[str, Any] = field(default_factory=dict)
     worse: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
 

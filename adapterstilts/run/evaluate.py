@@ -10,6 +10,7 @@ import torch
 
 from adapterstilts.data.rows import Row
 from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Metrics, Prediction
+from adapterstilts.kinds.intervals import interval
 from adapterstilts.kinds.retrieval import pool, special_ids
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
@@ -77,6 +78,13 @@ def predict(model: Model, rows: Sequence[Row], title: str = "predicting") -> lis
 
 
 def evaluate(model: Model, rows: Sequence[Row], language: str) -> tuple[Metrics, list[Prediction]]:
-    """Predictions for the rows and their metrics, in percent."""
-    predictions = predict(model, rows, f"{model.task.name} {language}")
-    return model.kind.score(predictions, rows, model.task, language), predictions
+    """Predictions for the rows and their metrics, in percent.
+
+    "low" and "high" bound the 95 % confidence interval of the score.
+    """
+    kind, task = model.kind, model.task
+    predictions = predict(model, rows, f"{task.name} {language}")
+    metrics = kind.score(predictions, rows, task, language)
+    counts = kind.counts(predictions, rows, task, language)
+    low, high = interval(counts, lambda sums: kind.rates(sums)[task.metric])
+    return {**metrics, "low": low, "high": high}, predictions

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from adapterstilts.data.leaks import write_items
 from adapterstilts.data.rows import Row
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import kind_of
 from adapterstilts.kinds.base import Encoding
+from adapterstilts.kinds.mlm import Masking
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
+from adapterstilts.model.setup import Setup
 from adapterstilts.run.assemble import Parts, Source, build, save
+from adapterstilts.run.course import Course, Saving, Stream
 from adapterstilts.run.device import accelerator
 from adapterstilts.run.evaluate import Model, to_device
 from adapterstilts.run.progress import say
-from adapterstilts.run.train import Course, Saving, train
+from adapterstilts.run.train import train
 from adapterstilts.store import Run, Store, Work
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import canonical
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One task's part in a training.
+
+    Attributes:
+        train, dev: English rows (of plain text: in its languages); no `dev` keeps the last step.
+    """
+
+    task: Task
+    encoding: Encoding
+    train: Sequence[Row]
+    dev: Sequence[Row]
 
 
 @dataclass(frozen=True)
@@ -30,21 +48,29 @@ class Fit:
     """A training job with everything that it needs at hand.
 
     Attributes:
-        train, dev: English rows; both empty where the target has no training data.
+        lessons: one for each task, text that is mixed in last; none where the target has no training data.
         origin: where the rows and the backbone came from, for the record.
         language: folder of the language adapter, or None.
     """
 
     job: TrainJob
-    task: Task
+    lessons: Sequence[Lesson]
     files: BackboneFiles
     spec: AdapterSpec
     sources: Sequence[Source]
-    encoding: Encoding
-    train: Sequence[Row]
-    dev: Sequence[Row]
     origin: dict[str, Any]
     language: Path | None = None
+
+    @property
+    def adapter(self) -> str:
+        """What the target adapter is called inside the host and in its folder."""
+        names = [lesson.task.name for lesson in self.lessons if not self.mixed or lesson.task.kind != "mlm"]
+        return "multitask" if len(names) > 1 else names[0] if names else self.job.task
+
+    @property
+    def mixed(self) -> bool:
+        """Whether plain text is mixed in, beside tasks."""
+        return len(self.lessons) > 1 and self.lessons[-1].task.kind == "mlm"
 
 
 @lru_cache(maxsize=1)
@@ -77,33 +103,56 @@ def fit(plan: Fit, store: Store, saving: Saving) -> Run:
 def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
     job, recipe = plan.job, plan.job.recipe
     host = fresh_host(plan.files, bool(recipe and recipe.backbone_dropout))
-    kind = kind_of(plan.task)
-    target = plan.task.name if recipe or job.composition.start else None
-    head = kind.head(plan.task) if recipe else None
-    parts = Parts(job.composition, plan.sources, plan.spec, head, plan.language, target, job.seed)
+    target = plan.adapter if recipe or job.composition.start else None
+    heads = {lesson.task.name: kind_of(lesson.task).head(lesson.task) for lesson in plan.lessons}
+    known = {name: head for name, head in heads.items() if head}
+    parts = Parts(job.composition, plan.sources, plan.spec, known, plan.language, target, job.seed)
     setup = build(host, parts)
     metrics: dict[str, Any] = {}
     out = work.folder / "out"
     if recipe:
-        host.activate(setup, train=True)
-        model = Model(host, setup, kind, plan.task, plan.encoding, recipe.precision)
-        features = kind.encode(plan.train, plan.task, host.tokenizer, plan.encoding)
-        course = Course(features, plan.dev, recipe, job.seed, work.folder, saving)
-        say(
-            f"{plan.task.name}: {len(plan.train)} rows, {len(features)} examples, {course.total} steps of "
-            f"{recipe.batch_size}, {recipe.precision} on {accelerator().device.type}, "
-            f"{sum(p.numel() for p in host.trainable().values()):,} trainable parameters"
-        )
-        metrics = train(model, course)
+        host.activate(setup, train=True, heads=list(known))
+        streams = [_stream(lesson, host, setup, recipe.precision) for lesson in plan.lessons]
+        course = Course(streams, recipe, job.seed, work.folder, saving, plan.mixed)
+        _announce(plan, course)
+        metrics = train(course)
         host.activate(setup, train=False)
         if setup.fused:
-            metrics["fusion_attention"] = _attention(model, features)
+            metrics["fusion_attention"] = _attention(streams[0])
     save(host, setup, parts, out)
     (out / "origin.json").write_text(canonical(plan.origin) + "\n", encoding="utf-8")
+    write_items(out, [row for lesson in plan.lessons for row in lesson.train])
     return work.publish(metrics)
 
 
-def _attention(model: Model, features: Sequence[Any]) -> list[list[float]]:
+def _stream(lesson: Lesson, host: Host, setup: Setup, precision: str) -> Stream:
+    """A task's rows as features, and the model with the task's head."""
+    kind = kind_of(lesson.task)
+    model = Model(host, replace(setup, head=lesson.task.name), kind, lesson.task, lesson.encoding, precision)
+    features = kind.encode(lesson.train, lesson.task, host.tokenizer, lesson.encoding)
+    return Stream(model, features, lesson.dev, Masking.of(host.tokenizer) if kind.name == "mlm" else None)
+
+
+def _announce(plan: Fit, course: Course) -> None:
+    """Says what is about to be trained, of several tasks how often each has its turn."""
+    host = course.streams[0].model.host
+    for lesson, stream, share in zip(plan.lessons, course.streams, course.shares, strict=True):
+        turns = f", {share:.0%} of the steps" if len(course.streams) > 1 else ""
+        say(f"{lesson.task.name}: {len(lesson.train)} rows, {len(stream.features)} examples{turns}")
+        if lesson.task.kind == "mlm" and not host.pretrained(lesson.task.name):
+            say(
+                f"{plan.files.name} comes without a head for masked subwords: a new one over its input "
+                "embeddings is trained beside the adapter, and not kept"
+            )
+    trained = sum(parameter.numel() for parameter in host.trainable().values())
+    say(
+        f"{course.total} steps of {course.recipe.batch_size}, {course.recipe.precision} on "
+        f"{accelerator().device.type}, {trained:,} trainable parameters"
+    )
+
+
+def _attention(stream: Stream) -> list[list[float]]:
     """Mean AdapterFusion attention over adapters, per layer, on up to 64 training examples."""
-    batch = to_device(model.kind.collate(features[:64], model.host.tokenizer.pad_token_id))
-    return [[round(float(share), 6) for share in layer] for layer in model.host.fusion_attention(batch)]
+    host = stream.model.host
+    batch = to_device(stream.model.kind.collate(stream.features[:64], host.tokenizer.pad_token_id))
+    return [[round(float(share), 6) for share in layer] for layer in host.fusion_attention(batch)]

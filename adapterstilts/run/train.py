@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,105 +15,65 @@ from typing import Any
 import torch
 from torch import nn
 
-from adapterstilts.data.rows import Row
 from adapterstilts.errors import DataError, StiltsError
-from adapterstilts.kinds.base import Feature
+from adapterstilts.kinds.base import Feature, Metrics
 from adapterstilts.recipe import Recipe
 from adapterstilts.run import checkpoint
-from adapterstilts.run.batches import epoch_batches
 from adapterstilts.run.checkpoint import State
+from adapterstilts.run.course import Course, Step, Stream
 from adapterstilts.run.device import accelerator, autocast
-from adapterstilts.run.evaluate import Model, evaluate, to_device
+from adapterstilts.run.evaluate import predict, to_device
 from adapterstilts.run.progress import Bar, bar, say
 
 LOG_EVERY = 10  # optimizer steps
 ESTIMATE_AFTER = 8  # steps that are timed for the estimate
 
 
-@dataclass(frozen=True)
-class Saving:
-    """How often a checkpoint is written; it does not change the result.
-
-    Attributes:
-        minutes: between checkpoints; a checkpoint is also written when training is interrupted.
-        steps: optimizer steps between checkpoints, or None.
-    """
-
-    minutes: float = 5.0
-    steps: int | None = None
-
-
-@dataclass(frozen=True)
-class Course:
-    """All that one training needs beside the model: data, hyperparameters, seed, and its folder.
-
-    Attributes:
-        features: of the training rows.
-        dev: English development rows; empty keeps the last step.
-        folder: working folder that outlives a kill; holds the checkpoint and `out/log.jsonl`.
-    """
-
-    features: Sequence[Feature]
-    dev: Sequence[Row]
-    recipe: Recipe
-    seed: int
-    folder: Path
-    saving: Saving = Saving()
-
-    @property
-    def per_epoch(self) -> int:
-        """Optimizer steps of one pass over the data."""
-        return math.ceil(len(self.features) / self.recipe.batch_size)
-
-    @property
-    def total(self) -> int:
-        """Optimizer steps in all."""
-        steps = max(1, math.ceil(self.recipe.epochs * self.per_epoch))
-        return min(steps, self.recipe.max_steps or steps)
-
-
 class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal after it had written a checkpoint."""
 
 
-def train(model: Model, course: Course) -> dict[str, Any]:
+def train(course: Course) -> dict[str, Any]:
     """Trains what the active setup trains; leaves the best step's parameters in the model.
 
     The same course ends with the same bytes however often it was interrupted: data order, learning
     rate and random numbers are functions of the seed and the step.
 
     Returns:
-        `steps`, `best_step`, and `dev`, the best step's development metrics (where there is dev data).
+        `steps`, `best_step`, and `dev`, the best step's development metrics (where there is dev data): of
+        several tasks their mean score, and each one's metrics under its name.
 
     Raises:
         DataError: there is nothing to train on.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
         StiltsError: the loss is not finite.
     """
-    if not course.features:
-        raise DataError("there are no training examples")
-    model.host.model.to(accelerator().device)
-    parameters = model.host.trainable()
+    for stream in course.streams:
+        if not stream.features:
+            raise DataError(f"there are no training examples of {stream.model.task.name}")
+    host = course.streams[0].model.host
+    host.model.to(accelerator().device)
+    parameters = host.trainable()
     optimizer = torch.optim.AdamW(parameters.values(), weight_decay=course.recipe.weight_decay)
     path = course.folder / "checkpoint.safetensors"
     state = checkpoint.load(path, parameters, optimizer)
     log = Log(course.folder / "out" / "log.jsonl", state.step)
     if state.step:
         say(f"going on from step {state.step} of {course.total}")
-    with bar(f"training {model.task.name}", course.total, state.step) as shown, _until_signal() as stop:
+    with bar(f"training {_names(course)}", course.total, state.step) as shown, _until_signal() as stop:
         began_all = saved = time.monotonic()
         first = state.step
-        for step, indices in _steps(course, state.step):
+        for step in course.steps(state.step):
             if _patience_is_over(state, course.recipe):
                 break
             began = time.monotonic()
-            loss, examples = _step(model, course, (step, indices), parameters, optimizer)
-            state.step = step + 1
-            log.step(state.step, loss, examples / (time.monotonic() - began), course, shown)
+            loss = _step(step, course, parameters, optimizer)
+            state.step = step.number + 1
+            log.step(step, loss, len(step.indices) / (time.monotonic() - began), course, shown)
             if state.step - first == ESTIMATE_AFTER:
                 _say_estimate(time.monotonic() - began_all, course.total - state.step)
             if _dev_is_due(state.step, course):
-                _measure(model, course, state, parameters, log)
+                _measure(course, state, parameters, log)
             due = course.saving.steps and state.step % course.saving.steps == 0
             if stop or due or time.monotonic() - saved > 60 * course.saving.minutes:
                 checkpoint.save(path, state, parameters, optimizer)
@@ -137,25 +96,24 @@ def learning_rate(step: int, total: int, recipe: Recipe) -> float:
 
 
 def _step(
-    model: Model,
+    step: Step,
     course: Course,
-    batch_of: tuple[int, list[int]],
     parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-) -> tuple[float, int]:
-    """One optimizer step; returns its loss and how many features it saw."""
-    recipe, kind, host = course.recipe, model.kind, model.host
-    step, indices = batch_of
-    torch.manual_seed(course.seed * 1_000_003 + step)
+) -> float:
+    """One optimizer step; returns its loss."""
+    recipe, model = course.recipe, step.stream.model
+    kind, host = model.kind, model.host
+    torch.manual_seed(course.seed * 1_000_003 + step.number)
+    examples = step.stream.batch(step.indices, (course.seed, step.number))
     host.model.train()
     host.training_attention(True)
     total = 0.0
-    for part in _parts(indices, recipe.accumulation):
-        features = [course.features[n] for n in part]
-        batch = to_device(kind.collate(features, host.tokenizer.pad_token_id))
+    for part in _parts(examples, recipe.accumulation):
+        batch = to_device(kind.collate(part, host.tokenizer.pad_token_id))
         with autocast(model.precision):
             logits = host.forward(batch, str(model.setup.head))
-        loss = kind.loss(logits.float(), batch) * (len(part) / len(indices))
+        loss = kind.loss(logits.float(), batch) * (len(part) / len(examples))
         total += loss.item()
         accelerator().backward(loss)
     regularisation = host.fusion_regularisation()
@@ -163,32 +121,25 @@ def _step(
         accelerator().backward(regularisation)
     if not math.isfinite(total):
         raise StiltsError(
-            f"the loss is {total} at step {step + 1}: lower --learning-rate or use --precision fp32"
+            f"the loss is {total} at step {step.number + 1}: lower --learning-rate or use --precision fp32"
         )
     nn.utils.clip_grad_norm_(parameters.values(), recipe.max_grad_norm)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, course.total, recipe)
+        group["lr"] = learning_rate(step.number, course.total, recipe)
     optimizer.step()
     optimizer.zero_grad()
-    return total, len(indices)
+    return total
 
 
-def _steps(course: Course, start: int) -> Iterator[tuple[int, list[int]]]:
-    """The remaining steps, each with the indices of its batch."""
-    lengths = [feature.length for feature in course.features]
-    shown, batches = -1, list[list[int]]()
-    for step in range(start, course.total):
-        epoch, position = divmod(step, course.per_epoch)
-        if epoch != shown:
-            shown, batches = epoch, epoch_batches(lengths, course.recipe.batch_size, course.seed, epoch)
-        yield step, batches[position]
-
-
-def _parts(indices: list[int], count: int) -> Iterator[list[int]]:
+def _parts(examples: Sequence[Feature], count: int) -> Iterator[Sequence[Feature]]:
     """Cuts a batch into `count` nearly equal parts, none empty."""
-    size = math.ceil(len(indices) / count)
-    for start in range(0, len(indices), size):
-        yield indices[start : start + size]
+    size = math.ceil(len(examples) / count)
+    for start in range(0, len(examples), size):
+        yield examples[start : start + size]
+
+
+def _names(course: Course) -> str:
+    return " + ".join(stream.model.task.name for stream in course.streams)
 
 
 def _say_estimate(seconds: float, left: int) -> None:
@@ -200,18 +151,17 @@ def _say_estimate(seconds: float, left: int) -> None:
 
 def _dev_is_due(step: int, course: Course) -> bool:
     every = course.recipe.eval_every or course.per_epoch
-    return bool(course.dev) and (step % every == 0 or step == course.total)
+    measured = any(stream.dev for stream in course.tasks)
+    return measured and (step % every == 0 or step == course.total)
 
 
 def _patience_is_over(state: State, recipe: Recipe) -> bool:
     return recipe.patience is not None and state.worse >= recipe.patience
 
 
-def _measure(
-    model: Model, course: Course, state: State, parameters: Mapping[str, nn.Parameter], log: Log
-) -> None:
+def _measure(course: Course, state: State, parameters: Mapping[str, nn.Parameter], log: Log) -> None:
     """Scores the development rows and remembers the parameters if they are the best so far."""
-    metrics, _ = evaluate(model, course.dev, "en")
+    metrics = _scores(course)
     log.write({"step": state.step, "dev": metrics})
     if state.best_score is None or metrics["score"] > state.best_score:
         state.best_score, state.best_step, state.worse = metrics["score"], state.step, 0
@@ -219,6 +169,19 @@ def _measure(
         state.best_metrics = metrics
     else:
         state.worse += 1
+
+
+def _scores(course: Course) -> dict[str, Any]:
+    """Development metrics: a task's own; of several tasks their mean score, and each one's own."""
+    found = {stream.model.task.name: _score(stream) for stream in course.tasks if stream.dev}
+    if len(course.tasks) == 1:
+        return dict(*found.values())
+    return {"score": round(sum(each["score"] for each in found.values()) / len(found), 6), **found}
+
+
+def _score(stream: Stream) -> Metrics:
+    model, rows = stream.model, stream.dev
+    return model.kind.score(predict(model, rows, f"{model.task.name} en"), rows, model.task, "en")
 
 
 def _finish(state: State, parameters: Mapping[str, nn.Parameter], log: Log) -> dict[str, Any]:
@@ -274,13 +237,15 @@ class Log:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 
-    def step(self, step: int, loss: float, speed: float, course: Course, shown: Bar) -> None:
-        """Shows a step, and writes every tenth."""
-        shown.update(step, f"loss {loss:.4f}  {speed:.0f} examples/s")
-        if step % LOG_EVERY == 0 or step == course.total:
-            rate = learning_rate(step - 1, course.total, course.recipe)
+    def step(self, step: Step, loss: float, speed: float, course: Course, shown: Bar) -> None:
+        """Shows a step, and writes every tenth; of several tasks each has losses of its own size."""
+        done = step.number + 1
+        shown.update(done, f"loss {loss:.4f}  {speed:.0f} examples/s")
+        if done % LOG_EVERY == 0 or done == course.total:
+            rate = learning_rate(step.number, course.total, course.recipe)
             numbers = {"loss": round(loss, 6), "learning_rate": rate, "examples_per_second": round(speed, 1)}
-            self.write({"step": step, **numbers, "elapsed": round(self.seconds(), 1)})
+            whose = {"task": step.stream.model.task.name} if len(course.streams) > 1 else {}
+            self.write({"step": done, **whose, **numbers, "elapsed": round(self.seconds(), 1)})
 
     def seconds(self) -> float:
         """Time spent training, over all sittings."""

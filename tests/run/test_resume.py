@@ -1,4 +1,4 @@
-"""A killed training goes on and ends with the same bytes: bottleneck, LoRA, stack and fusion."""
+"""A killed training goes on and ends with the same bytes: every composition, several tasks, plain text."""
 
 import multiprocessing
 import os
@@ -66,28 +66,36 @@ def kill_after(checkpoints: int, delay: float, store: Path, *call) -> bool:
     return alive
 
 
+WORDS = "the cat saw Anna in green house and a big dog went to Berlin because it was not red".split()
+TEXT = {"mlm": "sw.txt", "mlm_languages": ("sw",)}
 CASES = [
-    ("bottleneck", "mini_nli", "single", [], "seq_bn"),
-    ("lora", "mini_nli", "single", [], "lora"),
-    ("stack", "mini_paraphrase", "stack", ["mini_nli"], "seq_bn"),
-    ("fusion", "mini_paraphrase", "fuse", ["mini_nli", "mini_ner"], None),
+    ("bottleneck", "mini_nli", "single", [], {"config": "seq_bn"}),
+    ("lora", "mini_nli", "single", [], {"config": "lora"}),
+    ("stack", "mini_paraphrase", "stack", ["mini_nli"], {"config": "seq_bn"}),
+    ("fusion", "mini_paraphrase", "fuse", ["mini_nli", "mini_ner"], {}),
+    ("several tasks and text", "mini_nli+mini_ner", "single", [], TEXT),
+    ("text", "mlm", "single", [], TEXT),
 ]
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "kind", "sources", "config"), CASES, ids=[case[0] for case in CASES]
+    ("name", "target", "kind", "sources", "changes"), CASES, ids=[case[0] for case in CASES]
 )
 def test_killed_training_ends_with_the_same_bytes(
-    name, target, kind, sources, config, tiny_backbone, tmp_path
+    name, target, kind, sources, changes, tiny_backbone, tmp_path
 ):
     from adapterstilts.api import compose, train_adapter
 
+    if "mlm" in changes:
+        changes = {**changes, "mlm": str(tmp_path / "sw.txt"), "source": "auto"}
+        lines = [" ".join(random.Random(n).choices(WORDS, k=12)) for n in range(150)]
+        (tmp_path / "sw.txt").write_text("\n".join(lines), encoding="utf-8")
     quick = {**RECIPE, "max_steps": 3}
     stores = [tmp_path / "undisturbed", tmp_path / "killed"]
     ids = []
     for store in stores:
         ids = [train_adapter(source, options(store, tiny_backbone, recipe=quick)).id for source in sources]
-    given = [options(store, tiny_backbone, config=config) for store in stores]
+    given = [options(store, tiny_backbone, **changes) for store in stores]
     whole = compose(target, kind, ids, given[0])
 
     chance = random.Random(name)
