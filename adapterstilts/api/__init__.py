@@ -10,6 +10,10 @@ Example:
 
 from adapterstilts.api.evaluation import Evaluation, evaluate, predict, predicted_kind
 from adapterstilts.api.options import Options
+from adapterstilts.api.submission import Submission, submit
 from adapterstilts.api.training import compose, train_adapter
 
-__all__ = ["Evaluation", "Options", "compose", "evaluate", "predict", "predicted_kind", "train_adapter"]
+__all__ = [
+    "Evaluation", "Options", "Submission", "compose", "evaluate", "predict", "predicted_kind", "submit",
+    "train_adapter",
+]  # fmt: skip

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from adapterstilts.api.heads import head_for, named, own_encoding, targets_of
+from adapterstilts.api.language import language_adapter
+from adapterstilts.api.leaks import Guard, Leak
 from adapterstilts.api.options import Options
 from adapterstilts.data.rows import RetrievalRow, Row
 from adapterstilts.data.source import Loaded, Where, available, load
 from adapterstilts.errors import AdapterError, ConfigError, MissingDataError
 from adapterstilts.job import EvalJob
-from adapterstilts.kinds import default_encoding, kind_of
+from adapterstilts.kinds import encoding_for, kind_of
 from adapterstilts.kinds.base import Encoding, Prediction
 from adapterstilts.model.backbone import BackboneFiles, locate
-from adapterstilts.model.language import digest_of, language_adapter
+from adapterstilts.model.language import digest_of
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.evaluate import Model
 from adapterstilts.run.evaluate import evaluate as evaluate_rows
 from adapterstilts.run.evaluate import predict as predict_rows
 from adapterstilts.run.fit import fresh_host
-from adapterstilts.store import Run, Store, write_predictions
+from adapterstilts.run.progress import say
+from adapterstilts.store import Run, Store, task_of, write_predictions
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import KindName, Split, Task
 from adapterstilts.values import canonical
@@ -38,17 +41,24 @@ class Evaluation:
         metric: name of its headline metric.
         split: which split was scored, or "file" for an explicit one.
         runs: language -> stored result; its `metrics["score"]` is the headline metric in percent.
+        leaks: language -> which of its items were trained on.
     """
 
     task: str
     metric: str
     split: str
     runs: Mapping[str, Run]
+    leaks: Mapping[str, Leak] = field(default_factory=dict)
 
     @property
     def scores(self) -> dict[str, float]:
         """Language -> headline metric, percent."""
         return {language: float(run.metrics["score"]) for language, run in self.runs.items()}
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The languages that were tagged as their sentences are written, not word by word."""
+        return tuple(code for code, run in self.runs.items() if run.job["encoding"].get("words") == "written")
 
     @property
     def mean_of_others(self) -> float | None:
@@ -75,7 +85,8 @@ def evaluate(
 
     Args:
         run: run id, unique prefix of one, or a run's folder.
-        task: the target; by default every target that the run's training task trains.
+        task: the target; by default every target that the run's training task trains and whose data is at
+            hand. An explicit file is of one target: by default the first of them.
         languages: ISO codes; by default all that are at hand.
         split: "test" or "dev"; by default the one at hand for more languages, test if equal.
 
@@ -85,40 +96,41 @@ def evaluate(
     Raises:
         ConfigError: an unknown language, or a target that the run's head does not fit.
         MissingDataError: no evaluation data is at hand.
+        DataError: its items were trained on, and `options.allow_leak` is not set.
     """
     options = options or Options()
     store = Store(options.store)
     found = store.find(run)
-    targets = [registry.get(task)] if task else _targets_of(found)
-    return [_evaluate_target(store, found, target, tuple(languages), split, options) for target in targets]
+    if task:
+        return [_evaluate_target(store, found, named(task, found), tuple(languages), split, options)]
+    asked = _asked(targets_of(found), tuple(languages), options, split)
+    return [_evaluate_target(store, found, target, own, split, options) for target, own in asked]
 
 
-def _targets_of(run: Run) -> list[Task]:
-    trained = run.job["task"]
-    tasks = registry.all_tasks().values()
-    targets = [
-        each for each in tasks if each.role != "intermediate" and trained in (each.trained_on, each.name)
-    ]
-    if not targets:
-        raise ConfigError(f"{run.id} is of '{trained}', which trains no target: name one with --task")
-    return targets
-
-
-def _check_fit(run: Run, target: Task) -> None:
-    """Refuses a target that the run's head cannot answer."""
-    trained = registry.get(str(run.job["task"]))
-    if target.kind == "retrieval" or (trained.kind, trained.labels) == (target.kind, target.labels):
-        return
-    raise ConfigError(
-        f"{run.id} was trained on {trained.name} ({trained.kind}), which has no head for {target.name} "
-        f"({target.kind}): transfer it first (adapterstilts sequential {target.name} {run.id})"
-    )
+def _asked(
+    targets: list[Task], languages: tuple[str, ...], options: Options, split: Split | None
+) -> list[tuple[Task, tuple[str, ...]]]:
+    """Of the targets that a run may be for those with data at hand, each with those languages it has."""
+    if options.eval_file or len(targets) == 1:
+        return [(targets[0], languages)]
+    where = options.where(None)
+    splits: tuple[Split, ...] = (split,) if split else ("test", "dev")
+    at_hand = [target for target in targets if any(available(target, each, where) for each in splits)]
+    for left in targets if at_hand else ():
+        if left not in at_hand:
+            say(f"{left.name} is left out: no data of it is at hand (--task {left.name} says what is wanted)")
+    chosen = at_hand or targets
+    for language in languages:
+        if not any(language in target.languages for target in chosen):
+            registry.check_language(chosen[0], language)
+    fitting = [(target, tuple(code for code in languages if code in target.languages)) for target in chosen]
+    return [(target, own) for target, own in fitting if own or not languages]
 
 
 def _evaluate_target(
     store: Store, run: Run, target: Task, languages: tuple[str, ...], split: Split | None, options: Options
 ) -> Evaluation:
-    _check_fit(run, target)
+    head_for(run, target)
     where = options.where(options.eval_file)
     if len(languages) > 1 and options.eval_file and "{lang}" not in options.eval_file:
         raise ConfigError(
@@ -128,14 +140,19 @@ def _evaluate_target(
     chosen, wanted = _split_and_languages(target, where, languages, split)
     shown = "file" if options.eval_file else chosen
     files = _backbone_of(run, options)
-    settings = {**_own_encoding(run, target), **options.encoding}
-    encoding = default_encoding(target.kind, settings)
+    settings = {**own_encoding(run, target), **options.encoding}
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
     reference = _language_reference(run, options)
-    runs = {}
+    runs, leaks = {}, {}
+    guard = Guard(store, run, target, chosen, where, options.allow_leak)
     for language in wanted:
+        encoding = encoding_for(target, language, settings)
         loaded = load(target, chosen, language, where, options.limit, options.seed)
-        adapter = language_adapter(reference, language)
+        leaks[language] = guard.check(language, loaded)
+        adapter = language_adapter(reference, language, store)
+        if target.kind == "mining" and shown == "test" and "threshold" not in options.encoding:
+            threshold = _threshold(store, run, target, language, options)
+            encoding = encoding.model_copy(update={"threshold": threshold})
         job = EvalJob(
             run=run.key,
             task=target.name,
@@ -149,9 +166,21 @@ def _evaluate_target(
             language_adapter=digest_of(adapter),
         )
         runs[language] = store.get(job.key) or _evaluate_one(
-            store, job, run, _Scene(target, files, encoding, adapter, loaded)
+            store, job, run, _Scene(target, files, encoding, adapter, loaded, leaks[language])
         )
-    return Evaluation(target.name, target.metric, shown, runs)
+    return Evaluation(target.name, target.metric, shown, runs, leaks)
+
+
+def _threshold(store: Store, run: Run, target: Task, language: str, options: Options) -> float:
+    """Mining's threshold of best F1 on the language's development data, which is evaluated first."""
+    try:
+        dev = _evaluate_target(store, run, target, (language,), "dev", options)
+    except MissingDataError as error:
+        raise MissingDataError(
+            f"the threshold from which on {target.name} takes a pair for a translation is set on development "
+            f"data (or given: --encoding threshold=1.05), but {error}"
+        ) from None
+    return float(dev.runs[language].metrics["threshold"])
 
 
 @dataclass(frozen=True)
@@ -163,6 +192,7 @@ class _Scene:
     encoding: Encoding
     language: Path | None
     loaded: Loaded
+    leak: Leak
 
 
 def _evaluate_one(store: Store, job: EvalJob, run: Run, scene: _Scene) -> Run:
@@ -174,8 +204,10 @@ def _evaluate_one(store: Store, job: EvalJob, run: Run, scene: _Scene) -> Run:
         out = work.folder / "out"
         out.mkdir(parents=True, exist_ok=True)
         write_predictions(out / "predictions.parquet", predictions)
-        (out / "origin.json").write_text(canonical(dict(scene.loaded.origin)) + "\n", encoding="utf-8")
-        return work.publish({**metrics, "examples": len(predictions)})
+        origin = {**scene.loaded.origin, "leak": scene.leak.as_json()}
+        (out / "origin.json").write_text(canonical(origin) + "\n", encoding="utf-8")
+        leaked = {"leaked": scene.leak.items} if scene.leak.items else {}
+        return work.publish({**metrics, "examples": len(predictions), **leaked})
 
 
 def _model(
@@ -183,7 +215,8 @@ def _model(
 ) -> Model:
     """The run, loaded and active."""
     host = fresh_host(files)
-    setup = restore(host, run.path, language)
+    answering = head_for(run, task)
+    setup = restore(host, run.path, language, answering.name if answering else None)
     kind = kind_of(task)
     if kind.head(task) is None:
         setup = replace(setup, head=None)
@@ -249,20 +282,23 @@ def _language_reference(run: Run, options: Options) -> str | None:
     return str(own) if "{lang}" in own else None
 
 
-def _own_encoding(run: Run, target: Task) -> dict[str, Any]:
-    """The encoding that the run was trained with, for targets of the same kind."""
-    trained = registry.get(str(run.job["task"]))
-    return dict(run.job["encoding"]) if trained.kind == target.kind else {}
+def predicted_kind(run: str, options: Options | None = None, task: str | None = None) -> KindName:
+    """What kind of task a run predicts; retrieval for a bare backbone or a merged adapter.
 
-
-def predicted_kind(run: str, options: Options | None = None) -> KindName:
-    """What kind of task a run predicts; retrieval for a bare backbone or a merged adapter."""
+    Args:
+        task: whose head is meant, of a run that has several.
+    """
     found = Store((options or Options()).store).find(run)
-    return registry.get(str(found.job["task"])).kind
+    kind = (named(task, found) if task else task_of(found)).kind
+    return "retrieval" if kind == "mining" else kind
 
 
 def predict(
-    run: str, rows: Sequence[Row], options: Options | None = None, language: str = "en"
+    run: str,
+    rows: Sequence[Row],
+    options: Options | None = None,
+    language: str = "en",
+    task: str | None = None,
 ) -> list[Prediction]:
     """Predictions of a finished run for rows without labels, in row order.
 
@@ -270,17 +306,21 @@ def predict(
         run: run id, unique prefix of one, or a run's folder.
         rows: canonical rows (`adapterstilts.data.rows`) of the kind that the run predicts; retrieval
             rows (queries, then candidates) fit any run and give one prediction per query.
-        language: which language adapter is used, if the run has one.
+        language: which language adapter is used, if the run has one, and how words to tag are encoded.
+        task: whose head is meant, of a run that has several.
     """
     options = options or Options()
-    found = Store(options.store).find(run)
+    store = Store(options.store)
+    found = store.find(run)
     if not rows:
         return []
-    task = registry.get(str(found.job["task"]))
     if isinstance(rows[0], RetrievalRow):
-        task = registry.get("tatoeba")
+        target = registry.get("tatoeba")
+    else:
+        target = named(task, found) if task else task_of(found)
+        head_for(found, target)
     files = _backbone_of(found, options)
-    encoding = default_encoding(task.kind, {**_own_encoding(found, task), **options.encoding})
+    encoding = encoding_for(target, language, {**own_encoding(found, target), **options.encoding})
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
-    adapter = language_adapter(_language_reference(found, options), language)
-    return predict_rows(_model(found, task, files, encoding, precision, adapter), rows)
+    adapter = language_adapter(_language_reference(found, options), language, store)
+    return predict_rows(_model(found, target, files, encoding, precision, adapter), rows)

@@ -22,15 +22,23 @@ class Options(Value):
         recipe, encoding: settings over the kind's defaults; unknown keys are errors.
         train_file, eval_file: files in the release's form; may hold `{lang}` and end in `#first-last`,
             counting rows from 1. For training, `eval_file` is the English development data.
+        translated: training data in other languages, in the release's form or XTREME's translate-train form;
+            may hold `{lang}`, which the `translated_languages` replace, one file for each.
+        translated_only: train on that alone, without the English data.
+        mlm: plain text for masked language modelling, by itself (the task `mlm`) or mixed in: a file with a
+            sentence or paragraph a line, that may hold `{lang}`, or a Hub dataset with a column `text`
+            (`owner/name`, or `owner/name:config` with `{lang}` in the configuration).
+        mlm_languages: the languages of that text.
         data_dir: a folder in XTREME's layout; the environment's ADAPTERSTILTS_DATA by default.
         source: where data may come from.
         data_revision: commit or tag of a Hub dataset.
         limit: a seeded subsample of that many rows.
         seed: of everything that is random.
-        language_adapter: a MAD-X adapter (folder or Hub id) below everything; may hold `{lang}`, which
-            is "en" in training and the evaluated language in evaluation.
+        language_adapter: a MAD-X adapter (run id, folder or Hub id) below everything; may hold `{lang}`,
+            which is "en" in training and the evaluated language in evaluation.
         store: the folder of results.
         checkpoint_minutes, checkpoint_steps: how often an unfinished training is saved.
+        allow_leak: evaluate items that were trained on too; the result says so.
     """
 
     backbone: str = "me5-small"
@@ -41,6 +49,11 @@ class Options(Value):
     encoding: Mapping[str, Any] = {}
     train_file: str | None = None
     eval_file: str | None = None
+    translated: str | None = None
+    translated_languages: tuple[str, ...] = ()
+    translated_only: bool = False
+    mlm: str | None = None
+    mlm_languages: tuple[str, ...] = ()
     data_dir: Path | None = None
     source: Literal["auto", "folder", "hub", "bundled"] = "auto"
     data_revision: str | None = None
@@ -50,6 +63,7 @@ class Options(Value):
     store: Path = Path("checkpoints")
     checkpoint_minutes: float = 5.0
     checkpoint_steps: int | None = None
+    allow_leak: bool = False
 
     def where(self, file: str | None) -> Where:
         """Where rows are looked for, an explicit file first."""

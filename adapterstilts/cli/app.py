@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from adapterstilts import __version__
-from adapterstilts.cli import backbones, configs, demo, doctor, evaluate, predict, runs, tasks, train
+from adapterstilts.cli import backbones, configs, demo, doctor, evaluate, predict, runs, submit, tasks, train
 from adapterstilts.cli.console import OUT, fail, note
 from adapterstilts.errors import StiltsError
 
@@ -66,7 +66,7 @@ def program(
     """
 
 
-app.command("tasks")(tasks.tasks)
+app.add_typer(tasks.app, name="tasks")
 app.command("backbones")(backbones.backbones)
 app.command("configs")(configs.configs)
 app.command("doctor")(doctor.doctor)
@@ -78,6 +78,7 @@ app.command("fuse")(train.fuse)
 app.command("average")(train.average)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("submit")(submit.submit)
 app.add_typer(runs.app, name="runs")
 app.command("demo")(demo.demo)
 

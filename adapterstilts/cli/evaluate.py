@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +12,8 @@ from adapterstilts.cli.options import evaluation_options
 
 if TYPE_CHECKING:
     from adapterstilts.api import Evaluation, Options
+
+APART = ("score", "low", "high", "examples", "leaked")  # not a column like the other metrics
 
 
 @evaluation_options
@@ -28,6 +30,9 @@ def evaluate(
         str | None, typer.Option(help="Comma-separated codes; all at hand by default.", show_default=False)
     ] = None,
     split: Annotated[str | None, typer.Option(help="test or dev.", show_default=False)] = None,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Score items that were trained on too, and say so.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Evaluate a run zero-shot in every language of a target.
@@ -42,6 +47,7 @@ def evaluate(
     if split not in (None, "test", "dev"):
         raise unknown("split", str(split), ("test", "dev"))
     wanted = [code.strip() for code in languages.split(",") if code.strip()] if languages else []
+    options = options.model_copy(update={"allow_leak": allow_leak})
     found = run_evaluation(
         run, task, wanted, options, "test" if split == "test" else "dev" if split else None
     )
@@ -58,7 +64,9 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "task": evaluation.task,
         "metric": evaluation.metric,
         "split": evaluation.split,
+        "written": list(evaluation.written),
         "languages": {code: {"run": run.id, **run.metrics} for code, run in evaluation.runs.items()},
+        "leaks": {code: leak.as_json() for code, leak in evaluation.leaks.items() if str(leak)},
         "mean_of_others": evaluation.mean_of_others,
         "transfer_gap": evaluation.transfer_gap,
     }
@@ -71,23 +79,41 @@ def print_table(evaluation: Evaluation) -> None:
     from adapterstilts.cli.console import OUT
 
     runs = evaluation.runs
-    names = [name for name in next(iter(runs.values())).metrics if name not in ("score", "examples")]
+    names = [name for name in next(iter(runs.values())).metrics if name not in APART]
     table = Table(
         title=f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}", title_justify="left"
     )
     table.add_column("language")
-    for name in ("score", *names, "examples"):
+    for name in ("score", "95 % interval", *names, "examples"):
         table.add_column(name, justify="right")
     for code, run in runs.items():
-        table.add_row(
-            code, *_cells([run.metrics.get(name) for name in ("score", *names)]), str(run.metrics["examples"])
-        )
+        score, *others = _cells([run.metrics.get(name) for name in ("score", *names)])
+        table.add_row(code, score, _interval(run.metrics), *others, str(run.metrics["examples"]))
     table.add_section()
     if evaluation.mean_of_others is not None:
         table.add_row("mean without en", *_cells([evaluation.mean_of_others]))
     if evaluation.transfer_gap is not None:
         table.add_row("transfer gap", *_cells([evaluation.transfer_gap]))
     OUT.print(table)
+    if written := evaluation.written:
+        text = "tagged as the sentence is written (--encoding words=separate for word by word)"
+        OUT.print(f"{', '.join(written)}: {text}", highlight=False, markup=False)
+    for text, codes in _leaks(evaluation).items():
+        OUT.print(f"{', '.join(codes)}: {text}", highlight=False, markup=False)
+
+
+def _leaks(evaluation: Evaluation) -> dict[str, list[str]]:
+    """What was found out about trained items, with the languages that it is true of."""
+    found: dict[str, list[str]] = {}
+    for code, leak in evaluation.leaks.items():
+        if str(leak):
+            found.setdefault(str(leak), []).append(code)
+    return found
+
+
+def _interval(metrics: Mapping[str, float]) -> str:
+    """The confidence interval of the score; an older result has none."""
+    return f"[{metrics['low']:.1f}, {metrics['high']:.1f}]" if "low" in metrics else ""
 
 
 def _cells(values: Sequence[float | None]) -> list[str]:

@@ -31,7 +31,7 @@ SHARED: dict[str, Any] = {
     ),
     "revision": _option(str | None, MODEL, "Commit or tag of the backbone."),
     "language_adapter": _option(
-        str | None, MODEL, "MAD-X adapter below everything: folder or Hub id; {lang} is replaced."
+        str | None, MODEL, "MAD-X adapter below everything: run, folder or Hub id; {lang} is replaced."
     ),
     "encoding": _option(
         list[str] | None, MODEL, "KEY=VALUE of how text is encoded: max_length=256, stride=64, layer=7 …"
@@ -60,6 +60,21 @@ TRAIN_ONLY: dict[str, Any] = {
     "set": _option(list[str] | None, MODEL, "KEY=VALUE over the adapter config: reduction_factor=8."),
     "train_file": _option(
         str | None, DATA, "English training data in the release's form; may end in #first-last."
+    ),
+    "translated": _option(
+        str | None, DATA, "Translated training data, mixed in: en-{lang}-translated.tsv, or SQuAD's JSON."
+    ),
+    "translated_languages": _option(list[str] | None, DATA, "What replaces {lang} in it: de,fr."),
+    "translated_only": _option(bool | None, DATA, "Train on the translated data without the English."),
+    "mlm": _option(
+        str | None,
+        DATA,
+        "Plain text to mix in, or to train `mlm` on: a file ({lang} is replaced) or Hub id.",
+        "--mlm",
+        "--text",
+    ),
+    "mlm_languages": _option(
+        list[str] | None, DATA, "Languages of that text: sw,de,ar.", "--mlm-languages", "--language"
     ),
     "checkpoint_minutes": _option(float | None, TRAINING, "Minutes between checkpoints (default: 5)."),
     "checkpoint_steps": _option(int | None, TRAINING, "Optimizer steps between checkpoints."),
@@ -124,6 +139,9 @@ def _options(given: dict[str, Any]) -> Options:
 
     recipe = {name: given.pop(name) for name in Recipe.model_fields if name in given}
     settings = {name: value for name, value in given.items() if value not in (None, [])}
+    for name in ("translated_languages", "mlm_languages"):
+        if name in settings:
+            settings[name] = ",".join(settings[name]).split(",")
     settings["adapter"] = pairs(settings.pop("set", ()), "--set")
     settings["encoding"] = pairs(settings.pop("encoding", ()), "--encoding")
     settings["recipe"] = {name: value for name, value in recipe.items() if value is not None}

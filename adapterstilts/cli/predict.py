@@ -35,6 +35,10 @@ def predict(
     language: Annotated[
         str, typer.Option(help="Language of the text: which language adapter is used, if the run has one.")
     ] = "en",
+    task: Annotated[
+        str | None,
+        typer.Option(help="Of a run of several tasks: whose head predicts.", show_default=False),
+    ] = None,
 ) -> None:
     r"""Predict with a finished run: labels, tags, spans with character offsets, neighbours.
 
@@ -47,14 +51,14 @@ def predict(
     from adapterstilts.data.inputs import candidates as read_candidates
     from adapterstilts.data.inputs import read_inputs, with_spans
 
-    kind = "retrieval" if candidates else predicted_kind(run, options)
+    kind = "retrieval" if candidates else predicted_kind(run, options, task)
     if kind == "retrieval" and candidates is None:
         raise ConfigError("retrieval wants the texts to search: --candidates FILE")
     lines, name = _lines(text, file)
     given = read_inputs(kind, lines, name)
     searched = read_candidates(_read(candidates), str(candidates)) if candidates else []
     rows = [each.row for each in given + searched]
-    for each, prediction in zip(given, run_prediction(run, rows, options, language), strict=True):
+    for each, prediction in zip(given, run_prediction(run, rows, options, language, task), strict=True):
         print(json.dumps(with_spans(each, prediction), ensure_ascii=False))
 
 

@@ -1,4 +1,4 @@
-"""The verb `tasks`: what there is to train on and to evaluate; of one task, what data is at hand."""
+"""The verb `tasks`: what there is to train on and to evaluate; of one task, its data at hand."""
 
 from __future__ import annotations
 
@@ -10,43 +10,66 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapterstilts.cli.console import OUT, AsJson, table
+from adapterstilts.cli.tasks_check import SPLITS, check
+from adapterstilts.cli.tasks_lock import lock
 
 if TYPE_CHECKING:
     from adapterstilts.data.source import Where
-    from adapterstilts.tasks.spec import Split, Task
+    from adapterstilts.tasks.spec import Task
 
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+COLUMNS = ("name", "role", "kind", "languages", "English training data", "licence")
+
+app = typer.Typer(no_args_is_help=False)
+app.command("check")(check)
+app.command("lock")(lock)
+
+Name = Annotated[
+    str, typer.Argument(help="A task's name, or the YAML file of one's own.", show_default=False)
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar="ADAPTERSTILTS_DATA", help="Folder in XTREME's layout.", show_default=False),
+]
 
 
-def tasks(
-    name: Annotated[str | None, typer.Argument(help="Only this task, in full.", show_default=False)] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(envvar="ADAPTERSTILTS_DATA", help="Folder in XTREME's layout.", show_default=False),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the tasks: intermediate ones, targets, and the bundled mini tasks; or show one.
+@app.callback(invoke_without_command=True)
+def tasks(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the tasks: intermediate ones, targets, and the bundled mini tasks; show or check one.
 
-    Of one task, the languages whose data is on this machine are shown too.
-
-    Example: adapterstilts tasks xnli
+    Example: adapterstilts tasks --json
     """
+    if context.invoked_subcommand:
+        return
     from adapterstilts.tasks import registry
 
-    chosen = [registry.get(name)] if name else list(registry.all_tasks().values())
-    entries = [_entry(task) for task in chosen]
-    if name:
-        from adapterstilts.data.source import Where
-
-        entries[0]["at_hand"] = at_hand(chosen[0], Where(data_dir=data_dir))
+    entries = [_entry(task) for task in registry.all_tasks().values()]
     if as_json:
         print(json.dumps(entries, ensure_ascii=False))
-    elif name:
-        _print_one(entries[0])
     else:
-        columns = ("name", "role", "kind", "languages", "trained on", "metric", "licence")
-        table(columns, map(_row, entries), right=("languages",))
+        table(COLUMNS, map(_row, entries), right=("languages",))
+
+
+@app.command("show")
+def show(
+    name: Name,
+    data_dir: DataDir = None,
+    hub: Annotated[bool, typer.Option("--hub", help="Take the example from the Hub: downloads.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a task: its entry, the languages whose data is on this machine, and an example row.
+
+    Example: adapterstilts tasks show xnli --data-dir download
+    """
+    from adapterstilts.data.source import Where
+    from adapterstilts.tasks import registry
+
+    task = registry.get(name)
+    where = Where(data_dir=data_dir)
+    entry = {**_entry(task), "at_hand": at_hand(task, where), "example": _example(task, where, hub)}
+    if as_json:
+        print(json.dumps(entry, ensure_ascii=False))
+    else:
+        _print_one(entry)
 
 
 def _entry(task: Task) -> dict[str, Any]:
@@ -72,21 +95,46 @@ def at_hand(task: Task, where: Where) -> dict[str, list[str]]:
     """Split -> languages whose labelled files are on this machine; splits without any are left out."""
     from adapterstilts.data.source import available
 
-    where = where.model_copy(update={"source": "bundled" if task.bundled else "folder"})
-    found = {split: list(available(task, split, where)) for split in SPLITS}
+    local = where.model_copy(update={"source": "bundled" if task.bundled else "folder"})
+    found = {split: list(available(task, split, local)) for split in SPLITS}
     return {split: languages for split, languages in found.items() if languages}
+
+
+def _example(task: Task, where: Where, hub: bool) -> dict[str, Any] | None:
+    """The first row of the first split at hand, in English where there is any; None if none is at hand."""
+    from adapterstilts.data.rows import as_json
+    from adapterstilts.data.source import available, load
+
+    local = "bundled" if task.bundled else "folder"
+    where = where.model_copy(update={"source": "hub" if hub else local})
+    for split in SPLITS:
+        for language in sorted(available(task, split, where), key=lambda code: code != "en")[:1]:
+            loaded = load(task, split, language, where)
+            place = loaded.origin.get("file", loaded.origin.get("repo"))
+            return {"split": split, "language": language, "from": place, "row": as_json(loaded.rows[0])}
+    return None
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     return (
         entry["name"], entry["role"], entry["kind"], str(len(entry["languages"])), entry["trained_on"] or "-",
-        entry["metric"], entry["licence"],
+        entry["licence"],
     )  # fmt: skip
 
 
 def _print_one(entry: dict[str, Any]) -> None:
+    example = entry.pop("example")
     for key, value in entry.items():
         OUT.print(_line(key.replace("_", " "), _text(value)), highlight=False, markup=False)
+    if example is None:
+        hint = " (--hub asks the Hub)" if entry["hub"] else ""
+        OUT.print(_line("example", f"no data is at hand{hint}"), highlight=False, markup=False)
+        return
+    place = f"{example['split']}, {example['language']}, {example['from']}"
+    OUT.print(_line("example", place), highlight=False, markup=False)
+    for key, value in example["row"].items():
+        shown = json.dumps(value, ensure_ascii=False)
+        OUT.print(_line(f"  {key}", shown), highlight=False, markup=False)
 
 
 def _line(name: str, text: str) -> str:

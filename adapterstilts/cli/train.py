@@ -27,13 +27,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the run as JSON on s
 
 @training_options
 def train_adapter(
-    task: Annotated[str, typer.Argument(help="Task to train (adapterstilts tasks).", show_default=False)],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="Task to train (adapterstilts tasks); several: a+b+c, or multitask; plain text: mlm.",
+            show_default=False,
+        ),
+    ],
     options: Options,
     as_json: AsJson = False,
 ) -> None:
-    """Train an adapter on a task's English data.
+    """Train an adapter on a task's English data, on several tasks together, or on plain text.
 
     Example: adapterstilts train-adapter squad --train-file train-v1.1.json --epochs 2
+
+    Example: adapterstilts train-adapter mnli+squad+hellaswag --data-dir download --max-steps 20000
+
+    Example: adapterstilts train-adapter mnli --mlm "text/{lang}.txt" --mlm-languages sw,de,ar
+
+    Example: adapterstilts train-adapter mlm --language sw --text sw.txt
     """
     _compose(task, "single", [], options, as_json)
 
@@ -121,13 +133,16 @@ def show(run: Run, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"id": run.id, "key": run.key, "path": str(run.path), "metrics": run.metrics}))
         return
-    dev = run.metrics.get("dev")
-    score = (
-        f", English development score {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
-    )
+    text, dev = run.job["task"] == "mlm", run.metrics.get("dev")
+    what = "accuracy on masked subwords" if text else "English development score"
+    score = f", {what} {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
     OUT.print(f"[bold]{run.id}[/bold]{score}", highlight=False)
+    for task, metrics in (dev or {}).items():  # of several tasks
+        if isinstance(metrics, dict):
+            OUT.print(f"  {task} {metrics['score']:.1f}", highlight=False)
     for number, layer in enumerate(run.metrics.get("fusion_attention", ())):
         OUT.print(
             f"  layer {number:2d} attention  " + "  ".join(f"{share:.3f}" for share in layer), highlight=False
         )
-    OUT.print(f"next: adapterstilts evaluate {run.id}", highlight=False)
+    after = f"train-adapter TASK --language-adapter {run.id}" if text else f"evaluate {run.id}"
+    OUT.print(f"next: adapterstilts {after}", highlight=False)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from adapterstilts.store.files import link
 from adapterstilts.store.predictions import read_predictions, write_predictions
-from adapterstilts.store.runs import Damaged, Run
+from adapterstilts.store.runs import Damaged, Run, task_of, tasks_of
 from adapterstilts.store.store import Store, Work
 
-__all__ = ["Damaged", "Run", "Store", "Work", "link", "read_predictions", "write_predictions"]
+__all__ = [
+    "Damaged",
+    "Run",
+    "Store",
+    "Work",
+    "link",
+    "read_predictions",
+    "task_of",
+    "tasks_of",
+    "write_predictions",
+]

@@ -12,6 +12,9 @@ from typing import Any
 from adapterstilts.errors import ConfigError, StoreError
 from adapterstilts.job import SCHEMA
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, files_in, sha256
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.several import TEXT, split_name
+from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value, digest
 
 SHORT = 12  # hex digits of the key in a folder's name
@@ -76,6 +79,37 @@ class Damaged:
 
     path: Path
     reason: str
+
+
+def tasks_of(run: Run) -> tuple[Task, ...]:
+    """The tasks of a run, without plain text that was mixed in.
+
+    Where the run remembers a definition (of a task of one's own, or of labels read off the data), that one,
+    else our entry.
+
+    Raises:
+        ConfigError: an unknown task, or a definition of another version's form.
+    """
+    path = run.path / "origin.json"
+    remembered = json.loads(path.read_bytes()).get("tasks", {}) if path.is_file() else {}
+    names = split_name(str(run.job["task"]))
+    return tuple(
+        Task.parse(remembered[name], "task") if name in remembered else registry.get(name)
+        for name in [name for name in names if name != TEXT] or names
+    )
+
+
+def task_of(run: Run) -> Task:
+    """The one task of a run; see `tasks_of`.
+
+    Raises:
+        ConfigError: it has several, each with a head.
+    """
+    tasks = tasks_of(run)
+    if len(tasks) > 1:
+        names = ", ".join(task.name for task in tasks)
+        raise ConfigError(f"{run.id} has a head for each of {names}: say which with --task NAME")
+    return tasks[0]
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

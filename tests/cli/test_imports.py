@@ -31,7 +31,8 @@ import json
 print("\\n" + json.dumps(sorted(name.partition(".")[0] for name in sys.modules)))
 """
 QUICK = [
-    ["--help"], ["tasks"], ["tasks", "xnli", "--json"], ["backbones"], ["configs"], ["runs"],
+    ["--help"], ["tasks"], ["tasks", "show", "xnli", "--json"], ["tasks", "check", "--help"],
+    ["backbones"], ["configs"], ["runs"],
     ["doctor", "--help"], ["train-adapter", "--help"], ["evaluate", "--help"], ["demo", "--help"],
 ]  # fmt: skip
 

@@ -27,21 +27,25 @@ def test_json_lists_every_task_and_nothing_else(call: Call) -> None:
 
 
 def test_one_task_by_name_or_alias(call: Call) -> None:
-    (found,) = json.loads(call("tasks", "squad", "--json").stdout)
+    found = json.loads(call("tasks", "show", "squad", "--json").stdout)
     assert (found["name"], found["aliases"]) == ("squad_v1", ["squad"])
-    shown = call("tasks", "squad").stdout
+    shown = call("tasks", "show", "squad").stdout
     assert "trained on  squad_v1" in shown
     assert found["licence"] in shown
+    assert "no data is at hand (--hub asks the Hub)" in shown
 
 
 def test_the_table_has_a_line_for_each_task(call: Call) -> None:
     lines = call("tasks").stdout.splitlines()
     assert len(lines) == 1 + len(all_tasks())
-    assert any(line.split()[:4] == ["xnli", "target", "sequence", "15"] for line in lines)
+    assert all(
+        name in lines[0] for name in ("name", "role", "kind", "languages", "English training data", "licence")
+    )
+    assert any(line.split()[:5] == ["xnli", "target", "sequence", "15", "mnli"] for line in lines)
 
 
 def test_an_unknown_task_names_the_nearest(call: Call) -> None:
-    found = call("tasks", "xnlii", code=2)
+    found = call("tasks", "show", "xnlii", code=2)
     assert "did you mean 'xnli'?" in found.stderr
     assert found.stdout == ""
     assert "Traceback" not in found.output
@@ -49,18 +53,95 @@ def test_an_unknown_task_names_the_nearest(call: Call) -> None:
 
 def test_data_at_hand_is_found(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # what the Hub has is not at hand
-    (nothing,) = json.loads(call("tasks", "panx", "--json").stdout)
-    assert nothing["at_hand"] == {}
+    nothing = json.loads(call("tasks", "show", "panx", "--json").stdout)
+    assert (nothing["at_hand"], nothing["example"]) == ({}, None)
     (tmp_path / "data" / "panx").mkdir(parents=True)
     (tmp_path / "data" / "panx" / "dev-sw.tsv").write_text("sw:Juma\tB-PER\n\n", encoding="utf-8")
-    (given,) = json.loads(call("tasks", "panx", "--json", "--data-dir", "data").stdout)
+    given = json.loads(call("tasks", "show", "panx", "--json", "--data-dir", "data").stdout)
     monkeypatch.setenv("ADAPTERSTILTS_DATA", str(tmp_path / "data"))
-    (by_variable,) = json.loads(call("tasks", "panx", "--json").stdout)
-    assert given["at_hand"] == by_variable["at_hand"] == {"dev": ["sw"]}
+    by_variable = json.loads(call("tasks", "show", "panx", "--json").stdout)
+    assert given == by_variable
+    assert given["at_hand"] == {"dev": ["sw"]}
+    example = given["example"]
+    assert (example["split"], example["language"], example["from"]) == ("dev", "sw", "panx/dev-sw.tsv")
+    assert (example["row"]["tokens"], example["row"]["tags"]) == (["Juma"], ["B-PER"])
+
+
+def test_an_example_row_of_bundled_data(call: Call) -> None:
+    shown = call("tasks", "show", "mini_nli").stdout
+    assert "example     train, en, data/mini/nli/train-en.tsv" in shown
+    assert '  label     "' in shown
+
+
+MINE = """\
+name: mine
+kind: sequence
+labels: [good, bad]
+languages: [en, de]
+format: tsv
+files: {train: train.tsv, test: "test-{lang}.tsv"}
+columns: {first: text, label: class}
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    (tmp_path / "own").mkdir()
+    file = tmp_path / "own" / "mine.yaml"
+    file.write_text(MINE, encoding="utf-8")
+    rows = "text\tclass\nAll is well.\tgood\nIt rains.\tbad\nA day\tgood\n"
+    (tmp_path / "own" / "train.tsv").write_text(rows, encoding="utf-8")
+    (tmp_path / "own" / "test-en.tsv").write_text("text\tclass\nit  RAINS.\tbad\n", encoding="utf-8")
+    (tmp_path / "own" / "test-de.tsv").write_text("text\tclass\nEs regnet.\tbad\n", encoding="utf-8")
+    return file
+
+
+def test_check_reports_what_it_found(call: Call, mine: Path) -> None:
+    found = json.loads(call("tasks", "check", str(mine), "--json").stdout)
+    train, english, german = found["splits"]
+    assert (found["task"], found["problem"]) == ("mine", None)
+    assert (train["split"], train["language"], train["rows"], train["from"]) == (
+        "train",
+        "en",
+        3,
+        "train.tsv",
+    )
+    assert (train["labels"], train["words"], train["characters"]) == (
+        {"good": 2, "bad": 1},
+        [2, 2, 3],
+        [5, 9, 12],
+    )
+    assert (english["language"], english["trained"], german["language"], german["trained"]) == (
+        "en",
+        1,
+        "de",
+        0,
+    )
+    shown = call("tasks", "check", str(mine))
+    assert "good 2, bad 1" in shown.stdout
+    assert "no problem found" in shown.stderr
+
+
+def test_check_names_the_first_problem_and_shows_what_came_before(call: Call, mine: Path) -> None:
+    (mine.parent / "test-de.tsv").write_text("text\tclass\nEs regnet.\tbadd\n", encoding="utf-8")
+    found = call("tasks", "check", str(mine), code=2)
+    assert "test-de.tsv, line 2: label 'badd' is not one of mine's: good, bad" in found.stderr
+    assert "train.tsv" in found.stdout
+    (mine.parent / "train.tsv").unlink()
+    assert "no train data of mine in 'en' is at hand" in call("tasks", "check", str(mine), code=2).stderr
+    mine.write_text(MINE.replace("labels", "lables"), encoding="utf-8")
+    assert "line 3: unknown task key 'lables'" in call("tasks", "check", str(mine), code=2).stderr
+
+
+def test_check_reads_the_tasks_of_the_package_too(call: Call) -> None:
+    found = json.loads(call("tasks", "check", "mini_ner", "--json").stdout)
+    assert [report["split"] for report in found["splits"]] == ["train", "dev"] + ["test"] * 10
+    assert {report["trained"] for report in found["splits"]} == {0}
+    assert "is at hand" in call("tasks", "check", "xnli", code=2).stderr
 
 
 def test_a_data_folder_that_is_not_there_is_an_error(call: Call) -> None:
-    assert "nowhere" in call("tasks", "panx", "--data-dir", "nowhere", code=2).stderr
+    assert "nowhere" in call("tasks", "show", "panx", "--data-dir", "nowhere", code=2).stderr
 
 
 def test_backbones_as_json_and_as_a_table(call: Call) -> None:

@@ -1,0 +1,118 @@
+"""The verb `tasks check`: reads a task's definition and its data, and reports what it found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapterstilts.cli.console import AsJson, fail, note, table
+
+if TYPE_CHECKING:
+    from adapterstilts.data.source import Where
+    from adapterstilts.data.summary import Summary
+    from adapterstilts.tasks.spec import Split, Task
+
+COLUMNS = ("split", "language", "rows", "words", "characters", "repeated", "in training", "labels", "from")
+NUMBERS = ("rows", "words", "characters", "repeated", "in training")
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+SHOWN = 8  # labels in the table; JSON has all
+
+
+def check(
+    file: Annotated[
+        str, typer.Argument(help="The YAML file of a task of one's own, or a name.", show_default=False)
+    ],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(envvar="ADAPTERSTILTS_DATA", help="Folder in XTREME's layout.", show_default=False),
+    ] = None,
+    hub: Annotated[bool, typer.Option("--hub", help="Read the Hub dataset: downloads.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a task's definition and its data; report rows, labels, languages, lengths and the first problem.
+
+    Lengths are shortest/median/longest. The exit code is 2 if there is a problem.
+
+    Example: adapterstilts tasks check examples/sick.yaml --data-dir data
+    """
+    from adapterstilts.data.source import Where
+    from adapterstilts.errors import StiltsError
+    from adapterstilts.tasks import registry
+
+    task = registry.get(file)
+    source: Any = "hub" if hub else "bundled" if task.bundled else "folder"
+    reports, problem = [], None
+    try:
+        for report in _reports(task, Where(data_dir=data_dir, source=source)):
+            reports.append(report)  # noqa: PERF402  (those before a problem are shown)
+    except StiltsError as error:
+        problem = str(error)
+    if as_json:
+        print(json.dumps({"task": task.name, "splits": reports, "problem": problem}, ensure_ascii=False))
+    elif reports:
+        table(COLUMNS, map(_row, reports), right=NUMBERS)
+    if problem:
+        fail(problem)
+        raise typer.Exit(2)
+    if not as_json:
+        note(f"{task.name} ({task.kind}, scored by {task.metric}): no problem found")
+
+
+def _reports(task: Task, where: Where) -> Iterator[dict[str, Any]]:
+    """One report for each split and language at hand.
+
+    Raises:
+        StiltsError: a split that the definition names is not at hand, or the first thing wrong in its data.
+    """
+    from adapterstilts.data.leaks import Digests, digests
+    from adapterstilts.data.source import available, load
+    from adapterstilts.data.summary import summarise
+
+    training: Digests | None = None
+    for split in _splits(task, where):
+        for language in available(task, split, where) or task.languages[:1]:
+            loaded = load(task, split, language, where)
+            known = training if split != "train" else None
+            summary = summarise(loaded.rows, known)
+            if split == "train" and language == "en":
+                training = digests(loaded.rows)
+            place = loaded.origin.get("file", loaded.origin.get("repo"))
+            yield _report(split, language, str(place), int(loaded.origin["dropped"]), summary)
+
+
+def _splits(task: Task, where: Where) -> list[Split]:
+    """The splits that a task of one's own names; of the package's tasks those at hand."""
+    from adapterstilts.data.source import available
+    from adapterstilts.tasks.spec import HubSource
+
+    source = task.hub if where.source == "hub" else task.bundled or task.folder
+    if source is None:
+        return ["train"]  # which is not at hand: reading it says so
+    given = source.splits if isinstance(source, HubSource) else source.files
+    named = [split for split in SPLITS if split in given]
+    found = named if task.base else [split for split in named if available(task, split, where)]
+    return found or named[:1]
+
+
+def _report(split: str, language: str, place: str, dropped: int, summary: Summary) -> dict[str, Any]:
+    return {"split": split, "language": language, "from": place, "dropped": dropped, **asdict(summary)}
+
+
+def _row(report: dict[str, Any]) -> tuple[str, ...]:
+    labels = [f"{label} {count}" for label, count in report["labels"].items()]
+    more = [f"… {len(labels) - SHOWN} more"] if len(labels) > SHOWN else []
+    return (
+        report["split"], report["language"], str(report["rows"]), _lengths(report["words"]),
+        _lengths(report["characters"]), str(report["repeated"]), str(report["trained"]),
+        ", ".join(labels[:SHOWN] + more), report["from"],
+    )  # fmt: skip
+
+
+def _lengths(values: tuple[int, float, int]) -> str:
+    least, middle, most = values
+    return f"{least}/{middle:g}/{most}"

@@ -1,0 +1,80 @@
+"""Sums up the rows of a split for the person who checks them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+
+from adapterstilts.data.leaks import Digests, digests, item_text
+from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow, TextRow
+
+
+class Lengths(NamedTuple):
+    """The shortest, the median and the longest row."""
+
+    least: int
+    middle: float
+    most: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What rows hold.
+
+    Attributes:
+        labels: label -> how often, the most frequent first; tags are counted by token.
+        words, characters: of a row's texts together; words are what white space divides, or tokens.
+        repeated: rows whose text stood there before.
+        trained: rows whose text stands in the training data too.
+    """
+
+    rows: int
+    labels: Mapping[str, int]
+    words: Lengths
+    characters: Lengths
+    repeated: int
+    trained: int
+
+
+def summarise(rows: Sequence[Row], training: Digests | None = None) -> Summary:
+    """Counts and lengths of at least one row."""
+    texts = [_texts(row) for row in rows]
+    items = digests(rows)
+    labels = Counter(label for row in rows for label in _labels(row))
+    return Summary(
+        rows=len(rows),
+        labels=dict(labels.most_common()),
+        words=_lengths([sum(len(text.split()) for text in each) for each in texts]),
+        characters=_lengths([sum(map(len, each)) for each in texts]),
+        repeated=len(items) - len(np.unique(items)),
+        trained=0 if training is None else int(np.isin(items, training).sum()),
+    )
+
+
+def _texts(row: Row) -> tuple[str, ...]:
+    return (row.text,) if isinstance(row, RetrievalRow | TextRow) else item_text(row)
+
+
+def _labels(row: Row) -> Sequence[str]:
+    match row:
+        case PairRow():
+            return [str(row.label)]
+        case TaggedRow():
+            return row.tags or ()
+        case ChoiceRow():
+            return [f"choice {row.label}"]
+        case QuestionRow():
+            return ["answered" if row.answers else "no answer"]
+        case RetrievalRow():
+            return [row.side]
+        case _:
+            return ()
+
+
+def _lengths(values: Sequence[int]) -> Lengths:
+    return Lengths(min(values), median(values), max(values))

@@ -1,0 +1,135 @@
+"""Turns one record of a table into a canonical row, by the columns that a task of one's own names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from adapterstilts.data.records import (
+    MalformedError,
+    Record,
+    index_of,
+    label_of,
+    question_row,
+    tagged_row,
+    text_of,
+)
+from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
+from adapterstilts.tasks.spec import KindName, Split, Task
+
+GOLD = ("label", "tags", "answers", "answer", "start")  # a table without these columns has its labels hidden
+
+
+def of_split(task: Task, split: Split | None) -> Task:
+    """The task with only those of its table's conditions that pick a split's rows; without any for None."""
+    if task.table is None:
+        return task
+    where = {name: wanted for name, wanted in task.table.where.items() if name == split}
+    return task.model_copy(update={"table": task.table.model_copy(update={"where": where})})
+
+
+def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row] | None:
+    """The row of a record; None where it is of another split or language.
+
+    Args:
+        code: the evaluated language as the table spells it.
+        number: the row's id where the table has none.
+
+    Raises:
+        MalformedError: a column that is not there, or a value that does not fit.
+    """
+    table = task.table
+    assert table is not None
+    for wanted in table.where.values():
+        if any(str(_value(record, column, "where")) != value for column, value in wanted.items()):
+            return None
+    fields = {field: _field(record, field, column) for field, column in table.columns.items()}
+    if str(fields.get("language", code)) != code:
+        return None
+    row_id = str(fields.get("id", number))
+    return (ROWS[task.kind](fields, task, row_id),)
+
+
+def _field(record: Record, field: str, column: str | tuple[str, ...]) -> Any:
+    if isinstance(column, str):
+        return _value(record, column, field)
+    values = [_value(record, each, field) for each in column]
+    return values if field == "choices" else " ".join(text_of({field: value}, field) for value in values)
+
+
+def _value(record: Record, column: str, field: str) -> Any:
+    if column not in record:
+        raise MalformedError(
+            f"no column '{column}', which the task names for '{field}' (it has: {', '.join(record)})",
+            hidden=field in GOLD,
+        )
+    return record[column]
+
+
+def _pair(fields: Record, task: Task, row_id: str) -> PairRow:
+    second = text_of(fields, "second") if "second" in fields else None
+    return PairRow(row_id, text_of(fields, "first"), second, label_of(fields["label"], task))
+
+
+def _tagged(fields: Record, task: Task, row_id: str) -> TaggedRow:
+    return tagged_row(_list(fields, "tokens"), _list(fields, "tags"), task, row_id)
+
+
+def _list(fields: Record, name: str) -> list[str]:
+    """A list of texts, or one text with spaces between them."""
+    value = fields[name]
+    if value is None or value == "":
+        raise MalformedError(f"no {name}", hidden=name in GOLD)
+    parts = [part for part in value.split(" ") if part] if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        raise MalformedError(f"'{name}' should be a list, or texts with spaces between, not {value!r}")
+    return [text_of({name: part}, name) for part in parts]
+
+
+def _question(fields: Record, task: Task, row_id: str) -> QuestionRow:
+    return question_row({**fields, "id": row_id}, task, _answers(fields))
+
+
+def _answers(fields: Record) -> list[tuple[str, int]]:
+    """Answers with their places, from SQuAD's object or from one column each."""
+    given = fields.get("answers", {"text": [fields.get("answer")], "answer_start": [fields.get("start")]})
+    if given is None or given == {"text": [None], "answer_start": [None]}:
+        raise MalformedError(
+            "no answer: data without labels can be neither trained on nor scored", hidden=True
+        )
+    if not isinstance(given, Mapping) or not {"text", "answer_start"} <= given.keys():
+        raise MalformedError("'answers' should be an object with the lists 'text' and 'answer_start'")
+    texts, starts = given["text"], given["answer_start"]
+    if len(texts) != len(starts):
+        raise MalformedError(f"{len(texts)} answers but {len(starts)} places")
+    return [
+        (text_of({"answer": text}, "answer"), _start(start))
+        for text, start in zip(texts, starts, strict=True)
+    ]
+
+
+def _start(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise MalformedError(
+            f"the place of an answer should be a number of characters, not {value!r}"
+        ) from None
+
+
+def _choice(fields: Record, task: Task, row_id: str) -> ChoiceRow:
+    choices = fields["choices"]
+    if not isinstance(choices, list) or len(choices) < 2:
+        raise MalformedError(f"'choices' should be a list of two or more texts, not {choices!r}")
+    texts = tuple(text_of({"choices": each}, "choices") for each in choices)
+    label = task.label_names.get(str(fields["label"]), fields["label"])
+    numbers = [str(number) for number in range(len(texts))]
+    return ChoiceRow(row_id, text_of(fields, "prompt"), texts, index_of(label, numbers))
+
+
+ROWS: Mapping[KindName, Callable[[Record, Task, str], Row]] = {
+    "sequence": _pair,
+    "tagging": _tagged,
+    "span": _question,
+    "choice": _choice,
+}

@@ -1,0 +1,92 @@
+"""The digests of trained items: what is the same item, and how many recur by chance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adapterstilts.data import leaks
+from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
+from adapterstilts.data.source import Where, load
+from adapterstilts.tasks.registry import get
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (
+            PairRow("1", "A  Ｄog.", "It runs.", "neutral"),
+            PairRow("9", "a dog. ", "IT RUNS.", None),
+            PairRow("1", "It runs.", "A dog.", "neutral"),
+        ),
+        (
+            PairRow("1", "Straße", None, "a"),
+            PairRow("1", "STRASSE", None, "b"),
+            PairRow("1", "Straße", "", "a"),
+        ),
+        (
+            TaggedRow("1", ("Anna", "sings"), ("B-PER", "O")),
+            TaggedRow("2", ("anna", "sings"), None),
+            TaggedRow("1", ("Anna sings",), ("O",)),
+        ),
+        (
+            QuestionRow("1", "Who?", "Anna sings.", (Answer("Anna", 0),)),
+            QuestionRow("2", "who?", "Anna\nsings.", ()),
+            QuestionRow("1", "Who?", "Tom sings.", (Answer("Tom", 0),)),
+        ),
+        (
+            ChoiceRow("1", "It rained.", ("wet", "dry"), 0),
+            ChoiceRow("2", "it rained.", ("wet", "dry"), 1),
+            ChoiceRow("1", "It rained.", ("dry", "wet"), 1),
+        ),
+    ],
+)
+def test_an_item_is_its_text_whatever_its_id_label_case_and_spacing(one: Row, same: Row, other: Row) -> None:
+    first, second, third = leaks.digests([one, same, other])
+    assert first == second != third
+
+
+def test_texts_to_retrieve_are_no_items() -> None:
+    assert len(leaks.digests([RetrievalRow("1", "A dog.", "query", ("2",))])) == 0
+
+
+def test_items_are_kept_as_sorted_digests_of_eight_bytes(tmp_path: Path) -> None:
+    rows = [PairRow(str(n), f"sentence {n % 50}", "x", "neutral") for n in range(80)]
+    leaks.write_items(tmp_path, rows)
+    assert (tmp_path / leaks.ITEMS).stat().st_size == 50 * 8
+    found = leaks.read_items(tmp_path)
+    assert found is not None
+    assert np.all(np.diff(found.astype(object)) > 0)
+    assert set(found) == set(leaks.digests(rows))
+    leaks.write_items(tmp_path, [])
+    assert len(leaks.read_items(tmp_path)) == 0  # type: ignore[arg-type]
+    assert leaks.read_items(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("leaked", "size", "kind", "refused"),
+    [
+        (0, 490, "sequence", False),
+        (11, 490, "sequence", False),  # 4.9 by chance, and three deviations of 2.2
+        (12, 490, "sequence", True),
+        (1, 1, "sequence", True),
+        (325, 10_000, "tagging", False),  # PAN-X as it is released
+        (96, 3974, "tagging", False),  # UD
+        (4, 20, "tagging", False),
+        (5, 20, "tagging", True),
+    ],
+)
+def test_more_than_recur_by_chance(leaked: int, size: int, kind: str, refused: bool) -> None:
+    assert leaks.too_many(leaked, size, kind) is refused  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"), [("panx", (325, 10_000)), ("udpos", (96, 3974)), ("pawsx", (0, 2000))]
+)
+def test_released_splits_are_not_refused(shared_data: Path, task: str, expected: tuple[int, int]) -> None:
+    where = Where(data_dir=shared_data)
+    train, dev = (leaks.digests(load(get(task), split, "en", where).rows) for split in ("train", "dev"))
+    assert (int(np.isin(dev, train).sum()), len(dev)) == expected
+    assert not leaks.too_many(*expected, get(task).kind)
