@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from adapterstilts.data import records
+from adapterstilts.data.ccg import read_ccg
+from adapterstilts.data.conllu import is_conllu, read_conllu
+from adapterstilts.data.items import HiddenLabelsError, Item, Reader, located
+from adapterstilts.data.mewslix import read_mewslix
 from adapterstilts.data.records import MalformedError, Record
-from adapterstilts.data.rows import RetrievalRow, Row, TaggedRow
-from adapterstilts.data.text import csv_records, json_file, json_lines, numbered_lines
+from adapterstilts.data.retrieval_files import read_bucc, read_lareqa, read_tatoeba
+from adapterstilts.data.rows import Row, TaggedRow, TextRow
+from adapterstilts.data.squad import read_squad
+from adapterstilts.data.table import table_rows
+from adapterstilts.data.text import continued_records, csv_records, json_lines, numbered_lines, tsv_records
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
 
-Item = tuple[Row, ...]  # the rows of one record: none where it has no gold label, two in retrieval
-Reader = Callable[[Path, Task, str], Iterator[Item]]
 RowFunction = Callable[[Record, Task, str], Row | None]
-
-
-class HiddenLabelsError(DataError):
-    """A file that is handed out without its labels."""
 
 
 def read(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -39,10 +39,6 @@ def read(path: Path, task: Task, language: str) -> Iterator[Item]:
     return READERS[task.form](path, task, language)
 
 
-def _error(error: MalformedError, path: Path, line: int | None) -> DataError:
-    return (HiddenLabelsError if error.hidden else DataError)(str(error), path, line)
-
-
 def _rows(
     numbered: Iterator[tuple[int, Record]], path: Path, task: Task, language: str, row_of: RowFunction
 ) -> Iterator[Item]:
@@ -55,12 +51,14 @@ def _rows(
         try:
             row = row_of(record, task, str(number))
         except MalformedError as error:
-            raise _error(error, path, line) from None
+            raise located(error, path, line) from None
         yield () if row is None else (row,)
 
 
 def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Sentence pairs: three tab-separated columns (XTREME), a table with a header (GLUE), or JSON lines.
+
+    Of five columns (XTREME's translated training data) the first two hold the originals, and are passed over.
 
     Fields are never quoted: a quote character is text. XTREME's script writes fields that hold one with CSV
     quoting, and its own loader reads them as they stand; so does this one.
@@ -71,7 +69,18 @@ def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     header = first.split("\t")
     if not (set(header) & set(records.FIRST) and set(header) & set(records.SECOND)):
         return _rows(_plain_pairs(path), path, task, language, records.pair_row)
-    return _rows(_table(path, header), path, task, language, records.pair_row)
+    return _rows(tsv_records(path), path, task, language, records.pair_row)
+
+
+def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
+    """Quora Question Pairs in GLUE's form, a table with a header, or its JSON lines.
+
+    Questions with a line end in them are broken over lines in its first release: they are joined again.
+    """
+    first = next(numbered_lines(path))[1]
+    if "\t" not in first or not set(first.split("\t")) & set(records.FIRST):
+        return read_pair(path, task, language)
+    return _rows(continued_records(path), path, task, language, records.pair_row)
 
 
 def _plain_pairs(path: Path) -> Iterator[tuple[int, Record]]:
@@ -82,22 +91,12 @@ def _plain_pairs(path: Path) -> Iterator[tuple[int, Record]]:
                 "two columns, not 3 (sentence, sentence, label): a file without its labels, "
                 "as XTREME hands out its test data", path, number,
             )  # fmt: skip
-        if len(fields) != 3:
+        if len(fields) not in (3, 5):
             raise DataError(
-                f"{len(fields)} tab-separated columns, not 3 (sentence, sentence, label)", path, number
-            )
-        yield number, dict(zip(("sentence1", "sentence2", "label"), fields, strict=True))
-
-
-def _table(path: Path, header: list[str]) -> Iterator[tuple[int, Record]]:
-    lines = numbered_lines(path)
-    next(lines)
-    for number, line in lines:
-        fields = line.split("\t")
-        if len(fields) != len(header):
-            message = f"{len(fields)} tab-separated columns where the header has {len(header)}"
-            raise DataError(message, path, number)
-        yield number, dict(zip(header, fields, strict=True))
+                f"{len(fields)} tab-separated columns, not 3 (sentence, sentence, label) or 5 "
+                "(two originals, their translations, label)", path, number,
+            )  # fmt: skip
+        yield number, dict(zip(("sentence1", "sentence2", "label"), fields[-3:], strict=True))
 
 
 def read_token_tag(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -105,7 +104,14 @@ def read_token_tag(path: Path, task: Task, language: str) -> Iterator[Item]:
 
     The raw PAN-X release puts the language before each token (`en:Paris`): that is taken off. Tokens of only
     zero-width characters are tokens: they have a tag and count in the score.
+    A file in CoNLL-U, the form of Universal Dependencies' releases, is told by its content.
     """
+    if is_conllu(path):
+        return read_conllu(path, task, language)
+    return _token_tags(path, task, language)
+
+
+def _token_tags(path: Path, task: Task, language: str) -> Iterator[Item]:
     numbers = count(1)
     prefix: str | None = None
     for sentence in _sentences(path):
@@ -115,7 +121,7 @@ def read_token_tag(path: Path, task: Task, language: str) -> Iterator[Item]:
             try:
                 tags.append(records.label_of(tag, task, "tag"))
             except MalformedError as error:
-                raise _error(error, path, line) from None
+                raise located(error, path, line) from None
             tokens.append(token)
         if prefix is None:
             raw = f"{language}:"
@@ -155,57 +161,6 @@ def _without(prefix: str, token: str, path: Path, line: int) -> str:
             f"the token {token!r} lacks the prefix '{prefix}' of the file's other tokens", path, line
         )
     return token.removeprefix(prefix)
-
-
-def read_squad(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """SQuAD's JSON, version 1.1 or 2.0: articles of paragraphs of questions.
-
-    XTREME's TyDiQA files number the questions of each article, so that ids repeat within a file: later ones
-    are told apart when rows are collected. The same question twice is an error.
-    """
-    seen: set[tuple[str, str, str]] = set()
-    try:
-        for record, answers in _questions(json_file(path), task):
-            row = records.question_row(record, task, answers)
-            key = (row.id, row.question, row.context)
-            if key in seen:
-                raise MalformedError(f"question {row.id} stands in the file twice")
-            seen.add(key)
-            yield (row,)
-    except MalformedError as error:
-        raise _error(error, path, None) from None
-    if not seen:
-        raise DataError("the file holds no question", path)
-
-
-def _questions(value: Any, task: Task) -> Iterator[tuple[Record, list[tuple[str, int]]]]:
-    for article in _list(value, "data"):
-        for paragraph in _list(article, "paragraphs"):
-            for question in _list(paragraph, "qas"):
-                record = {"context": records.text_of(paragraph, "context"), **question}
-                yield record, [] if question.get("is_impossible") is True else _answers(question)
-
-
-def _list(value: Any, name: str) -> list[Any]:
-    """The list under `name`, of objects."""
-    found = value.get(name) if isinstance(value, dict) else None
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise MalformedError(f"not in SQuAD's form: '{name}' should be a list of objects")
-    return found
-
-
-def _answers(question: Mapping[str, Any]) -> list[tuple[str, int]]:
-    if "answers" not in question:
-        raise MalformedError(f"question {question.get('id')} comes without 'answers'", hidden=True)
-    answers = []
-    for answer in _list(question, "answers"):
-        start = answer.get("answer_start")
-        if type(start) is not int:
-            raise MalformedError(
-                f"question {question.get('id')}: 'answer_start' should be a number, not {start!r}"
-            )
-        answers.append((records.text_of(answer, "text"), start))
-    return answers
 
 
 def read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -256,42 +211,44 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
 
 
 def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """COPA's and XCOPA's JSON lines."""
-    return _rows(json_lines(path), path, task, language, records.copa_row)
-
-
-def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """Two files aligned by line: `path` has the queries, its companion the candidates.
-
-    The companion's ending is what follows the last hyphen of the name: `tatoeba.deu-eng.deu` goes with
-    `tatoeba.deu-eng.eng`.
-
-    Yields:
-        For each line the query and its gold candidate.
-    """
-    other = path.with_suffix("." + path.stem.rpartition("-")[2])
-    if other == path or not other.is_file():
-        raise DataError(f"the aligned file with the other side, {other}, is not there", path)
-    queries, candidates = list(numbered_lines(path)), list(numbered_lines(other))
-    if len(queries) != len(candidates):
-        raise DataError(
-            f"{len(queries)} lines, but {other} has {len(candidates)}: they are not aligned", path
+    """COPA's and XCOPA's JSON lines; XTREME-R's download sets all labels of its test files to 0."""
+    found = list(json_lines(path))
+    if len(found) >= 100 and all(record.get("label") == 0 for _, record in found):
+        raise HiddenLabelsError(
+            f"all {len(found)} labels are 0, as in the test files of XTREME-R's download: take the originals",
+            path,
         )
-    for (number, query), (_, candidate) in zip(queries, candidates, strict=True):
-        for file, text in ((path, query), (other, candidate)):
-            if not text.strip():
-                raise DataError("an empty sentence", file, number)
-        yield aligned_texts(str(number), query, candidate)
+    return _rows(iter(found), path, task, language, records.copa_row)
 
 
-def aligned_texts(number: str, query: str, candidate: str) -> Item:
-    """The two rows of one aligned pair: the query, and its gold candidate in English."""
-    gold = f"en-{number}"
-    return RetrievalRow(number, query, "query", (gold,)), RetrievalRow(gold, candidate, "candidate")
+def read_lines(path: Path, task: Task, language: str) -> Iterator[Item]:
+    """Plain text, a row for each line that is not blank."""
+    for number, line in numbered_lines(path):
+        if line.strip():
+            yield (TextRow(str(number), line.strip()),)
 
+
+def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
+    """A table whose columns a task of one's own names; rows of other splits and languages are passed over."""
+    assert task.table is not None
+    code = task.folder.codes.get(language, language) if task.folder else language
+    number = 0
+    for line, record in TABLES[task.table.format](path):
+        try:
+            item = table_rows(record, task, code, str(number + 1))
+        except MalformedError as error:
+            raise located(error, path, line) from None
+        if item is not None:
+            number += 1
+            yield item
+
+
+TABLES = {"tsv": tsv_records, "csv": csv_records, "jsonl": json_lines}
 
 READERS: Mapping[str, Reader] = {
     "pair": read_pair,
+    "qqp": read_qqp,
+    "ccg": read_ccg,
     "token-tag": read_token_tag,
     "squad": read_squad,
     "hellaswag": read_hellaswag,
@@ -300,4 +257,9 @@ READERS: Mapping[str, Reader] = {
     "siqa": read_siqa,
     "copa": read_copa,
     "tatoeba": read_tatoeba,
+    "bucc": read_bucc,
+    "lareqa": read_lareqa,
+    "mewslix": read_mewslix,
+    "lines": read_lines,
+    "table": read_table,
 }

@@ -22,7 +22,11 @@ def fingerprint(rows: Iterable[Row]) -> str:
 
 
 def _fields(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    """The fields of a row; one that is optional and not given is left out, so that it changes no digest."""
+    found = {field: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {
+        field.name: value for field, value in found.items() if value is not None or field.default is not None
+    }
 
 
 # Writes what `values.canonical` would, without first copying every string of a row.

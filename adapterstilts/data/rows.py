@@ -24,11 +24,16 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class TaggedRow:
-    """A tokenised sentence with one tag a token (None only for prediction)."""
+    """A tokenised sentence with one tag a token (None only for prediction).
+
+    Attributes:
+        spaces: whether a space follows each token in running text; None where the release does not tell.
+    """
 
     id: str
     tokens: tuple[str, ...]
     tags: tuple[str, ...] | None
+    spaces: tuple[bool, ...] | None = None
 
     @property
     def group(self) -> str:
@@ -92,7 +97,20 @@ class RetrievalRow:
         return self.id
 
 
-Row = PairRow | TaggedRow | QuestionRow | ChoiceRow | RetrievalRow
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A sentence or paragraph of plain text."""
+
+    id: str
+    text: str
+
+    @property
+    def group(self) -> str:
+        """Rows of one group stay on one side of a hold-out: equal texts."""
+        return self.text
+
+
+Row = PairRow | TaggedRow | QuestionRow | ChoiceRow | RetrievalRow | TextRow
 
 
 def as_json(row: Row) -> dict[str, Any]:

@@ -6,17 +6,21 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from glob import glob
 from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from adapterstilts.data.files import HiddenLabelsError, Item, read
+from adapterstilts.data.files import read
 from adapterstilts.data.fingerprint import fingerprint, subsample
 from adapterstilts.data.hub import read_hub
+from adapterstilts.data.items import HiddenLabelsError, Item
+from adapterstilts.data.retrieval_files import ORIGINS
 from adapterstilts.data.rows import Row
+from adapterstilts.data.table import of_split
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StiltsError
-from adapterstilts.tasks.registry import check_language
+from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import FolderSource, Split, Task
 from adapterstilts.values import Value
 
@@ -50,7 +54,8 @@ class Loaded:
 
     Attributes:
         origin: kind of source, file or Hub dataset with its commit, slice, limit, the number of rows, and
-            of records left out because the release itself gives them no gold label ("dropped").
+            of records left out because the release itself gives them no gold label ("dropped"); of a
+            mixture, the same of each part.
         fingerprint: SHA-256 over the rows; the same rows have the same one wherever they came from.
     """
 
@@ -69,7 +74,7 @@ class Span(NamedTuple):
 class _Place(NamedTuple):
     kind: str
     name: str  # as it stands in the origin
-    path: Path
+    paths: tuple[Path, ...]  # read one after the other
     span: Span | None = None
 
 
@@ -87,7 +92,14 @@ def load(
         DataError: the data is not what it should be; file and line are named.
         MissingDataError: what was looked for where, and how to provide it.
     """
-    check_language(task, language)
+    registry.check_language(task, language)
+    return collect(task, split, language, where, limit, seed)
+
+
+def collect(
+    task: Task, split: Split, language: str, where: Where, limit: int | None = None, seed: int = 1
+) -> Loaded:
+    """As `load`, in any language: a translation of the task's data may be in one that the task has not."""
     if limit is not None and limit < 1:
         raise ConfigError(f"a limit of {limit} rows leaves nothing: give at least 1")
     items, origin = _open(task, split, language, where)
@@ -95,7 +107,8 @@ def load(
     rows = [row for item in found for row in item]
     if not rows:
         raise DataError(
-            f"no labelled row of {task.name} in '{language}'", str(origin.get("file", origin.get("repo")))
+            f"no labelled row of {task.name} in '{language}'",
+            str(origin.get("file") or origin.get("repo") or "its parts"),
         )
     kept = _limited(rows, limit, seed)
     counts = {"limit": limit, "seed": seed if limit else None, "dropped": found.count(()), "rows": len(kept)}
@@ -121,7 +134,7 @@ def available(task: Task, split: Split, where: Where) -> tuple[str, ...]:
 
 
 def _only_hub(task: Task, where: Where) -> bool:
-    return where.source == "auto" and not task.bundled and not _roots(where)
+    return where.source == "auto" and not task.bundled and not _roots(where, task)
 
 
 def _on_hub(task: Task, split: Split) -> tuple[str, ...]:
@@ -143,11 +156,13 @@ def _named(file: str, languages: tuple[str, ...], codes: Mapping[str, str]) -> t
 
 
 def _at_hand(task: Task, split: Split, language: str, where: Where) -> bool:
+    if task.parts and where.file is None:
+        return all(_at_hand(registry.get(part), split, language, where) for part in task.parts)
     place = _find(task, split, language, where, [])
     if place is None or place.kind != "folder":
         return place is not None
     try:
-        next(read(place.path, task, language), None)
+        next(read(place.paths[0], _narrowed(task, split, where), language), None)
     except HiddenLabelsError:
         return False
     except StiltsError:
@@ -155,23 +170,55 @@ def _at_hand(task: Task, split: Split, language: str, where: Where) -> bool:
     return True
 
 
+def _narrowed(task: Task, split: Split, where: Where) -> Task:
+    """The task as the split reads it: of a file that is given explicitly, every row is taken."""
+    return of_split(task, None if where.file else split)
+
+
 def _open(task: Task, split: Split, language: str, where: Where) -> tuple[Iterator[Item], dict[str, Any]]:
+    if task.parts and where.file is None:
+        return _mixture(task, split, language, where)
     tried: list[str] = []
+    task = _narrowed(task, split, where)
     place = _find(task, split, language, where, tried)
     if place:
         origin = {"kind": place.kind, "file": place.name, "slice": list(place.span) if place.span else None}
-        return _cut(_unique(read(place.path, task, language)), place), origin
+        if task.form in ORIGINS:
+            origin |= ORIGINS[task.form](place.paths[0], task, language)
+        found = (item for path in place.paths for item in read(path, task, language))
+        return _cut(_unique(found), place), origin
     if where.file is not None:
         raise MissingDataError(tried[0])
     if where.source in ("auto", "hub"):
         try:
             if _offline():
                 raise MissingDataError("the Hub was not asked, since HF_HUB_OFFLINE is set")
-            found = read_hub(task, split, language, where.revision)
-            return _unique(found.items), {"kind": "hub", **found.origin}
+            dataset = read_hub(task, split, language, where.revision)
+            return _unique(dataset.items), {"kind": "hub", **dataset.origin}
         except MissingDataError as error:
             tried.append(str(error))
     raise _missing(task, split, language, tried)
+
+
+def _mixture(task: Task, split: Split, language: str, where: Where) -> tuple[Iterator[Item], dict[str, Any]]:
+    """The rows of all parts in order, their ids led by the part's name."""
+    if where.revision:
+        raise ConfigError(
+            f"{task.name} joins {', '.join(task.parts)}, which one revision cannot name: leave "
+            "--data-revision out, or pin each of them in a lock file (adapterstilts tasks lock)"
+        )
+    joined: list[Item] = []
+    origins = []
+    for name in task.parts:
+        try:
+            found, origin = _open(registry.get(name), split, language, where)
+        except MissingDataError as error:
+            raise MissingDataError(f"{task.name} joins {', '.join(task.parts)}, but: {error}") from None
+        items = [tuple(replace(row, id=f"{name}/{row.id}") for row in item) for item in found]
+        counts = {"rows": sum(map(len, items)), "dropped": items.count(())}
+        origins.append({"task": name, **origin, **counts})
+        joined += items
+    return iter(joined), {"kind": "mixture", "parts": origins}
 
 
 def _missing(task: Task, split: Split, language: str, tried: list[str]) -> MissingDataError:
@@ -200,7 +247,7 @@ def _find(task: Task, split: Split, language: str, where: Where, tried: list[str
         found = _in_folder(task, task.bundled, split, language, (package,), tried)
         return found and found._replace(kind="bundled")
     if task.folder and where.source in ("auto", "folder"):
-        roots = _roots(where)
+        roots = _roots(where, task)
         if not roots:
             tried.append("no data folder is given")
         return _in_folder(task, task.folder, split, language, roots, tried)
@@ -215,9 +262,9 @@ def _explicit(task: Task, language: str, template: str, where: Where, tried: lis
         template.replace("{lang}", code) for code in (language, codes.get(language, language))
     )
     for name in names:
-        for root in (Path(), *_roots(where)):
+        for root in (Path(), *_roots(where, task)):
             if (root / Path(name).expanduser()).is_file():
-                return _Place("file", name, root / Path(name).expanduser(), span)
+                return _Place("file", name, (root / Path(name).expanduser(),), span)
     tried.append(f"there is no file {' or '.join(names)} (for {task.name} in '{language}')")
     return None
 
@@ -238,34 +285,45 @@ def parse_slice(template: str) -> tuple[str, Span | None]:
     return path, span
 
 
-def _roots(where: Where) -> tuple[Path, ...]:
-    """The folders that templates are relative to."""
+def _roots(where: Where, task: Task) -> tuple[Path, ...]:
+    """The folders that templates are relative to: a task of one's own has its definition's before all."""
+    own = (Path(task.base),) if task.base else ()
     given = where.data_dir or os.environ.get(FOLDER_VARIABLE)
     if not given:
-        return ()
+        return own
     base = Path(given).expanduser()
     if not base.is_dir():
         who = "--data-dir" if where.data_dir else FOLDER_VARIABLE
         raise MissingDataError(f"the data folder {base} (from {who}) is not there")
-    return tuple(base / sub for sub in SUBFOLDERS if (base / sub).is_dir())
+    return (*own, *(base / sub for sub in SUBFOLDERS if (base / sub).is_dir()))
 
 
 def _in_folder(
     task: Task, source: FolderSource, split: Split, language: str, roots: Iterable[Path], tried: list[str]
 ) -> _Place | None:
-    """The first file that is there; one without `{lang}` may hold all languages, if its name names none."""
+    """The first file that is there; one whose name tells no language may hold all, or trains in English."""
+    unnamed = ("en",) if split == "train" else task.languages
     names = [
         template.replace("{lang}", source.codes.get(language, language))
         for template in source.files.get(split, ())
-        if "{lang}" in template or language in (_named(template, task.languages, {}) or task.languages)
+        if "{lang}" in template or language in (_named(template, task.languages, {}) or unnamed)
     ]
     for root in roots:
-        for name in names:
-            if (root / name).is_file():
-                return _Place("folder", name, root / name)
+        for name, span in map(parse_slice, names):
+            if paths := _files(root, name):
+                return _Place("folder", name, paths, span)
         if names:
             tried.append(f"no {' or '.join(names)} in {root}")
     return None
+
+
+def _files(root: Path, name: str) -> tuple[Path, ...]:
+    """The files that a template's name stands for; none where one of its parts is not there."""
+    if (root / name).is_file():
+        return (root / name,)
+    parts = name.split("+")
+    found = [sorted(glob(part, root_dir=root)) for part in parts]  # noqa: PTH207 (Path's refuses absolute ones)
+    return tuple(root / each for names in found for each in names) if all(found) else ()
 
 
 def _cut(items: Iterator[Item], place: _Place) -> Iterator[Item]:
@@ -279,7 +337,7 @@ def _cut(items: Iterator[Item], place: _Place) -> Iterator[Item]:
         read_so_far += 1
         yield item
     if read_so_far < last:
-        raise DataError(f"rows {first}-{last} are asked for, but there are fewer", place.path)
+        raise DataError(f"rows {first}-{last} are asked for, but there are fewer", place.paths[-1])
 
 
 def _unique(items: Iterator[Item]) -> Iterator[Item]:

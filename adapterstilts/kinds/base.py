@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.errors import ConfigError, DataError
@@ -18,8 +18,12 @@ from adapterstilts.values import Value
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.float64]
 Prediction = dict[str, Any]  # one per row, JSON values only; always holds "id"
 Metrics = dict[str, float]  # in percent; always holds "score", the task's headline metric
+
+
+UNSETTLED = (("words", "auto"), ("threshold", None))
 
 
 class Encoding(Value):
@@ -29,17 +33,23 @@ class Encoding(Value):
         max_length: subwords of one sequence, special tokens counted; a model that takes fewer sets the limit.
         stride: subwords that neighbouring windows share, at most half of a context's window (span) and a
             quarter of `max_length` (tagging).
+        words: what a word's subwords are made from (tagging): the word alone ("separate"), or the sentence
+            as it is written ("written"); "auto" is settled by language before a job is made.
         n_best, max_answer: candidate spans kept per question; longest answer in subwords (span).
         null_threshold: SQuAD v2: predict no answer if null score - best span score exceeds it.
         layer: hidden layer that sentence embeddings are read from (retrieval); -1 is the last,
             0 the embeddings.
         pooling: sentence embedding (retrieval): "mean" over non-special tokens, "mean_all" over all
             non-padding tokens, "cls" the first token.
-        similarity, neighbours: how embeddings are compared, and k of the margin (retrieval).
+        similarity, neighbours: how embeddings are compared, and k of the margin (retrieval; mining always
+            compares by margin).
+        threshold: the margin from which on a pair is a translation (mining); None is the one of best F1 on
+            development data, or on the evaluated rows where these are development data.
     """
 
     max_length: int = Field(128, ge=8)
     stride: int = Field(128, ge=0)
+    words: Literal["auto", "separate", "written"] = "auto"
     n_best: int = Field(20, ge=1)
     max_answer: int = Field(30, ge=1)
     null_threshold: float = 0.0
@@ -47,13 +57,20 @@ class Encoding(Value):
     pooling: Literal["mean", "mean_all", "cls"] = "mean"
     similarity: Literal["cosine", "margin"] = "cosine"
     neighbours: int = Field(4, ge=1)
+    threshold: float | None = None
+
+    @model_serializer(mode="wrap")
+    def _settled(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what nothing settled: kinds that do not ask for it have no such key."""
+        found: dict[str, Any] = serialize(self)
+        return {name: value for name, value in found.items() if (name, value) not in UNSETTLED}
 
 
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
     """The prediction head that a kind needs: what the host builds."""
 
-    kind: Literal["classification", "tagging", "span", "choice"]
+    kind: Literal["classification", "tagging", "span", "choice", "mlm"]
     labels: tuple[str, ...] = ()
 
 
@@ -124,10 +141,18 @@ class Kind(Protocol):
     ) -> list[Prediction]:
         """One prediction per row, in row order."""
 
+    def counts(
+        self, predictions: Sequence[Prediction], rows: Sequence[Any], task: Task, language: str
+    ) -> Counts:
+        """What each example adds to the sums that its metrics are computed from [examples, k]."""
+
+    def rates(self, sums: Counts) -> dict[str, Counts]:
+        """The metrics in percent [...] of such sums [..., k]; a task's headline metric is among them."""
+
     def score(
         self, predictions: Sequence[Prediction], rows: Sequence[Any], task: Task, language: str
     ) -> Metrics:
-        """Metrics in percent against the rows' gold."""
+        """Metrics in percent against the rows' gold: the rates of all counts together."""
 
 
 def pad_batch(features: Sequence[Feature], pad: int) -> Batch:
@@ -161,7 +186,7 @@ def cut(logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
     return [array[: feature.length].copy() for array, feature in zip(arrays, features, strict=True)]
 
 
-def headline(metrics: Mapping[str, float], task: Task) -> Metrics:
+def headline(metrics: Mapping[str, SupportsFloat], task: Task) -> Metrics:
     """Plain rounded floats, the same on every read, with "score" taken from the task's metric.
 
     Raises:

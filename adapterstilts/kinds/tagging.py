@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
+from seqeval.metrics.sequence_labeling import get_entities
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError, unknown
 from adapterstilts.kinds.base import (
     Batch,
+    Counts,
     Encoding,
     Feature,
     Floats,
@@ -26,7 +28,9 @@ from adapterstilts.kinds.base import (
     headline,
     pad_batch,
 )
+from adapterstilts.kinds.intervals import f1_rates, percent
 from adapterstilts.kinds.subwords import Template, limit, pieces
+from adapterstilts.kinds.writing import marks, read_off, written
 from adapterstilts.tasks.spec import Task
 
 IGNORED = -100  # PyTorch's cross-entropy skips it
@@ -37,6 +41,7 @@ class TaggingKind:
 
     A feature is a window of whole words. Its target [L] holds the tag's index at each word's first
     subword and -100 elsewhere; `align` [words, 2] holds (index of the word in the row, that position).
+    Words of one position share a subword: its target is the first one's tag.
     """
 
     name = "tagging"
@@ -48,25 +53,25 @@ class TaggingKind:
     def encode(
         self, rows: Sequence[TaggedRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
     ) -> list[Feature]:
-        """Each word is tokenised on its own, which is the protocol of XTREME.
+        """Words are tokenised each on its own, the protocol of XTREME, or as the sentence is written.
 
-        A word that the tokenizer turns into nothing becomes one <unk>, so that it is still predicted and
-        scored; a sentence that is too long becomes windows that overlap.
+        A word that the tokenizer turns into nothing becomes one <unk>, or in a written sentence shares the
+        word's before it, so that it is still predicted and scored; a sentence that is too long becomes
+        windows that overlap.
 
         Raises:
             ConfigError: a tag that the task does not have.
         """
         template, length = Template.of(tokenizer, pair=False), limit(tokenizer, encoding)
         budget, stride = length - template.size, min(encoding.stride, length // 4)
-        words = _subwords(rows, tokenizer, budget)
+        sentences = (_written if encoding.words == "written" else _separate)(rows, tokenizer, budget)
         index = {label: n for n, label in enumerate(task.labels)}
         features = []
-        for number, row in enumerate(rows):
-            parts = [words[token] for token in row.tokens]
+        for number, (row, sentence) in enumerate(zip(rows, sentences, strict=True)):
             tags = _tags(row, index, task)
-            sizes = np.array([len(part) for part in parts], np.int32)
+            sizes = np.array([len(part) for part in sentence.parts], np.int32)
             for begin, end in _windows(sizes, budget, stride):
-                features.append(_feature(number, parts, tags, template, range(begin, end)))
+                features.append(_feature(number, sentence, tags, template, slice(begin, end)))
         return features
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
@@ -98,28 +103,36 @@ class TaggingKind:
         task: Task,
         encoding: Encoding,
     ) -> list[Prediction]:
-        """`{"id", "tags"}` per row; a word in two windows is read where it is farthest from an edge."""
+        """`{"id", "tags"}` per row; a word in two windows is read where it is farthest from an edge.
+
+        A word that shares the subword of the one before goes on with its entity (B-PER, then I-PER).
+        """
         tags = [np.zeros(len(row.tokens), np.int32) for row in rows]
         depth = [np.full(len(row.tokens), -1, np.int32) for row in rows]  # distance to the nearer edge
+        inside = _inside(task)
         for logits, feature in zip(outputs, features, strict=True):
             if not len(feature.align):
                 continue
             words, at = feature.align.T
+            said = logits[at].argmax(1)
+            shared = np.append(False, at[1:] == at[:-1])
+            said[shared] = inside[said[shared]]
             edge = np.minimum(at, feature.length - 1 - at)
             better = edge > depth[feature.row][words]
-            tags[feature.row][words[better]] = logits[at[better]].argmax(1)
+            tags[feature.row][words[better]] = said[better]
             depth[feature.row][words[better]] = edge[better]
         return [
             {"id": row.id, "tags": [task.labels[tag] for tag in found]}
             for row, found in zip(rows, tags, strict=True)
         ]
 
-    def score(
+    def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[TaggedRow], task: Task, language: str
-    ) -> Metrics:
-        """Entity F1, precision and recall (seqeval, micro, on the raw tags, as XTREME's script) and accuracy.
+    ) -> Counts:
+        """Chunks right, predicted and gold, tags right, and words [sentences, 5].
 
-        The raw tags also where they are parts of speech: seqeval then reads equal neighbours as one chunk.
+        Chunks are seqeval's reading of the tags, as in XTREME's script, also where they are parts of speech:
+        equal neighbours are then one chunk.
 
         Raises:
             DataError: hidden tags, or a prediction with more or fewer tags than its sentence.
@@ -131,22 +144,92 @@ class TaggingKind:
                 raise DataError(
                     f"sentence {row.id} has {len(row.tokens)} words but {len(mine)} predicted tags"
                 )
-        hits = [a == b for x, y in zip(gold, found, strict=True) for a, b in zip(x, y, strict=True)]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that tags are not of the BIO form, or that a class is empty
-            precision, recall, f1, _ = precision_recall_fscore_support(gold, found, average="micro")
-        accuracy = sum(hits) / max(len(hits), 1)
-        shares = {"f1": f1, "precision": precision, "recall": recall, "accuracy": accuracy}
-        return headline({name: 100 * share for name, share in shares.items()}, task)
+            warnings.simplefilter("ignore")  # that tags are not of the BIO form
+            return np.array([_counted(*pair) for pair in zip(found, gold, strict=True)], np.float64)
+
+    def rates(self, sums: Counts) -> dict[str, Counts]:
+        """Chunk F1, precision and recall (micro), and the accuracy of the tags."""
+        hits, found, gold, right, words = np.moveaxis(sums, -1, 0)
+        return {**f1_rates(hits, found, gold), "accuracy": percent(right, words)}
+
+    def score(
+        self, predictions: Sequence[Prediction], rows: Sequence[TaggedRow], task: Task, language: str
+    ) -> Metrics:
+        """Chunk F1, precision, recall and accuracy."""
+        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
-def _subwords(rows: Sequence[TaggedRow], tokenizer: PreTrainedTokenizerFast, budget: int) -> dict[str, Ints]:
-    """The subwords of each distinct word: at least one, at most `budget`."""
+def _counted(found: list[str], gold: list[str]) -> tuple[int, ...]:
+    """One sentence's counts; no chunk goes beyond its sentence, so that those of sentences add up."""
+    mine, theirs = (set(get_entities([_typed(tag) for tag in tags])) for tags in (found, gold))
+    right = sum(a == b for a, b in zip(found, gold, strict=True))
+    return len(mine & theirs), len(mine), len(theirs), right, len(gold)
+
+
+def _typed(tag: str) -> str:
+    """Tells seqeval that a plain tag is its own type: NOUN becomes N-NOUN.
+
+    So its versions before 1.0 read it, on which XTREME's scores rest (evaluate_test.py expects theirs); later
+    ones take the first letter off, and X, of which nothing is left, runs into the next sentence.
+    """
+    return tag if tag == "O" or "-" in tag else f"{tag[0]}-{tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence's subwords, in parts that no window divides.
+
+    Attributes:
+        parts: at least one subword each, at most as many as a window takes.
+        part: the part that each word is read in, ascending [words].
+        at: the subword in that part which it is read off [words].
+    """
+
+    parts: Sequence[Ints]
+    part: Ints
+    at: Ints
+
+
+def _separate(
+    rows: Sequence[TaggedRow], tokenizer: PreTrainedTokenizerFast, budget: int
+) -> Iterator[_Sentence]:
+    """Each word a part of its own."""
     found = pieces(tokenizer, [token for row in rows for token in row.tokens])
+    nothing = _nothing(tokenizer)
+    words = {word: piece.ids[:budget] if len(piece.ids) else nothing for word, piece in found.items()}
+    for row in rows:
+        numbers = np.arange(len(row.tokens), dtype=np.int32)
+        yield _Sentence([words[token] for token in row.tokens], numbers, np.zeros_like(numbers))
+
+
+def _written(
+    rows: Sequence[TaggedRow], tokenizer: PreTrainedTokenizerFast, budget: int
+) -> Iterator[_Sentence]:
+    """The text's subwords, a part from each word's first subword to the next word's."""
+    texts = [written(row) for row in rows]
+    found, nothing = pieces(tokenizer, [text for text, _ in texts]), _nothing(tokenizer)
+    spaces = marks(tokenizer)
+    for text, spans in texts:
+        ids = found[text].ids if len(found[text].ids) else nothing
+        edges, part = np.unique(read_off(text, spans, found[text], spaces), return_inverse=True)
+        at = np.where(part == 0, min(edges[0], budget - 1), 0) if len(edges) else part
+        parts = [each[:budget] for each in np.split(ids, edges[1:])] if len(edges) else []
+        yield _Sentence(parts, part.astype(np.int32), at.astype(np.int32))
+
+
+def _nothing(tokenizer: PreTrainedTokenizerFast) -> Ints:
+    """What stands for a word without subwords."""
     if tokenizer.unk_token_id is None:
         raise ConfigError("the tokenizer has no unknown token; tagging needs one for words without subwords")
-    nothing = np.array([tokenizer.unk_token_id], np.int32)
-    return {word: part.ids[:budget] if len(part.ids) else nothing for word, part in found.items()}
+    return np.array([tokenizer.unk_token_id], np.int32)
+
+
+def _inside(task: Task) -> Ints:
+    """For each tag that of an entity's next word: I-PER for B-PER, others themselves [tags]."""
+    index = {label: n for n, label in enumerate(task.labels)}
+    following = (f"I-{label[2:]}" if label.startswith("B-") else label for label in task.labels)
+    return np.array([index.get(label, n) for n, label in enumerate(following)], np.int32)
 
 
 def _tags(row: TaggedRow, index: dict[str, int], task: Task) -> Ints | None:
@@ -176,18 +259,20 @@ def _windows(sizes: Ints, budget: int, stride: int) -> Iterator[tuple[int, int]]
         begin = int(max(wanted, needed))
 
 
-def _feature(row: int, parts: Sequence[Ints], tags: Ints | None, template: Template, words: range) -> Feature:
-    """The window of `words`, an index range into `parts` (and `tags`)."""
-    inside = [parts[word] for word in words]
+def _feature(row: int, sentence: _Sentence, tags: Ints | None, template: Template, window: slice) -> Feature:
+    """The window of those parts of the sentence, with the words that are read in it."""
+    inside = sentence.parts[window]
     body = np.concatenate(inside) if inside else np.empty(0, np.int32)
     ids, types = template.build(body)
     sizes = np.array([len(part) for part in inside], np.int32)
-    positions = template.start() + np.cumsum(sizes) - sizes
-    align = np.stack([np.array(words, np.int32), positions.astype(np.int32)], axis=1)
+    starts = template.start() + np.cumsum(sizes) - sizes
+    first, past = np.searchsorted(sentence.part, [window.start, window.stop])
+    positions = starts[sentence.part[first:past] - window.start] + sentence.at[first:past]
+    align = np.stack([np.arange(first, past), positions], axis=1).astype(np.int32)
     if tags is None:
         return Feature(row, (ids,), (types,), np.empty(0, np.int32), align)
     target = np.full(len(ids), IGNORED, np.int32)
-    target[positions] = tags[words.start : words.stop]
+    target[positions[::-1]] = tags[first:past][::-1]  # of several words at one position the first stays
     return Feature(row, (ids,), (types,), target, align)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.data.files import HiddenLabelsError, read
+from adapterstilts.data.files import read
+from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.rows import (
     Answer,
     ChoiceRow,
@@ -384,7 +385,7 @@ def ids(path: Path) -> int:
         ("cosmosqa", "en", "english/cosmosqa/valid.csv", lines),
         ("siqa", "en", "xtreme/siqa/socialIQa_v1.4_dev.jsonl", lines),
         ("xcopa", "en", "xtreme/xcopa/train-en.jsonl", lines),
-        ("xcopa", "ta", "xtreme/xcopa/test-ta.jsonl", lines),
+        ("xcopa", "ta", "xtreme/xcopa/val-ta.jsonl", lines),
         ("tatoeba", "yi", "xtreme/tatoeba/tatoeba.yid-eng.yid", lines),
         ("tatoeba", "zh", "xtreme/tatoeba/tatoeba.cmn-eng.cmn", lines),
     ],
@@ -424,6 +425,12 @@ def test_real_blanked_answers(shared_data: Path, language: str) -> None:
     path = shared_data / f"xtreme/tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.{language}.dev.json"
     with pytest.raises(HiddenLabelsError, match="labels of this file are hidden"):
         list(read(path, registry.get("tydiqa"), language))
+
+
+def test_real_xcopa_test_files_have_no_labels(shared_data: Path) -> None:
+    """As XTREME-R's download leaves them: a label 0 on every line."""
+    with pytest.raises(HiddenLabelsError, match="all 500 labels are 0"):
+        read(shared_data / "xtreme/xcopa/test-sw.jsonl", registry.get("xcopa"), "sw")
 
 
 def test_a_task_of_ones_own_from_sick(shared_data: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError
+from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.tagging import IGNORED, KIND
 
@@ -181,6 +182,142 @@ def test_hidden_tags_and_lost_words_are_refused(task):
         KIND.score([{"id": "1", "tags": ["O"]}], [TaggedRow("1", ("a",), None)], task, "en")
     with pytest.raises(DataError, match="2 words but 1"):
         KIND.score([{"id": "1", "tags": ["O"]}], [TaggedRow("1", ("a", "b"), ("O", "O"))], task, "en")
+
+
+# --- the sentence as it is written
+
+
+WRITTEN = Encoding(words="written")
+
+
+def subwords(tokenizer, feature):
+    return tokenizer.convert_ids_to_tokens(feature.ids[0].tolist())
+
+
+def test_a_sentence_is_tokenised_as_it_is_written(real_tokenizer, task):
+    words = ("東京", "は", "大きい", "。")
+    (apart,) = KIND.encode([TaggedRow("1", words, None)], task, real_tokenizer, Encoding(words="separate"))
+    assert subwords(real_tokenizer, apart).count("▁") == 4  # one before each word
+    (feature,) = KIND.encode([TaggedRow("1", words, None)], task, real_tokenizer, WRITTEN)
+    assert subwords(real_tokenizer, feature)[1:-1] == ["▁", "東京", "は", "大きい", "。"]
+    assert feature.align.tolist() == [[0, 2], [1, 3], [2, 4], [3, 5]]  # none is read off the space mark
+
+
+def test_words_with_single_spaces_are_read_as_words_apart(real_tokenizer, task):
+    row = TaggedRow("1", ("Şehir", "güzel", "ͻ", "!!!", "தமிழ்", "%", "3.5"), None)
+    apart, whole = (
+        KIND.encode([row], task, real_tokenizer, Encoding(words=each))[0] for each in ("separate", "written")
+    )
+    assert "▁" in subwords(real_tokenizer, whole)
+    assert whole.ids[0].tolist() == apart.ids[0].tolist()
+    assert whole.align.tolist() == apart.align.tolist()
+
+
+def test_separate_is_what_auto_means_where_nothing_settled_it(real_tokenizer, task):
+    rows = [TaggedRow("1", ("東京", "は"), ("B-LOC", "O"))]
+    auto, separate = (
+        KIND.encode(rows, task, real_tokenizer, Encoding(words=each))[0] for each in ("auto", "separate")
+    )
+    assert auto.ids[0].tolist() == separate.ids[0].tolist()
+
+
+def test_words_of_one_subword_share_it_and_go_on_with_its_entity(real_tokenizer, task):
+    """PAN-X gives Chinese character by character: 東京 is two words and one subword."""
+    row = TaggedRow("1", ("在", "東", "京", "。"), ("O", "B-LOC", "I-LOC", "O"))
+    features = KIND.encode([row], task, real_tokenizer, WRITTEN)
+    assert features[0].align.tolist() == [[0, 1], [1, 2], [2, 2], [3, 3]]
+    assert features[0].target[1:4].tolist() == [0, 3, 0]  # the first word's tag
+    (prediction,) = KIND.decode(perfect(features), features, [row], task, WRITTEN)
+    assert tuple(prediction["tags"]) == row.tags
+
+
+def test_words_that_share_a_subword_have_the_same_part_of_speech(real_tokenizer, task_of):
+    task = task_of("tagging", ("NOUN", "VERB"))
+    row = TaggedRow("1", ("東", "京"), ("VERB", "NOUN"))
+    features = KIND.encode([row], task, real_tokenizer, WRITTEN)
+    logits = np.tile(np.array([0, 1], np.float32), (features[0].length, 1))
+    assert KIND.decode([logits], features, [row], task, WRITTEN) == [{"id": "1", "tags": ["VERB", "VERB"]}]
+
+
+@pytest.mark.parametrize("nothing", ["\u200d", "\u00ad", ""])
+def test_a_written_word_of_no_subwords_shares_the_one_before(cleaning_tokenizer, task, nothing):
+    row = TaggedRow("1", (nothing, "ab", nothing, nothing, "c"), ("O", "B-PER", "I-PER", "I-PER", "O"))
+    features = KIND.encode([row], task, cleaning_tokenizer, WRITTEN)
+    assert subwords(cleaning_tokenizer, features[0]) == ["[CLS]", "a", "##b", "c", "[SEP]"]
+    assert features[0].align.tolist() == [[0, 1], [1, 1], [2, 1], [3, 1], [4, 3]]
+    (prediction,) = KIND.decode(perfect(features), features, [row], task, WRITTEN)
+    assert len(prediction["tags"]) == 5
+
+
+def test_a_written_sentence_of_nothing_is_one_unk(cleaning_tokenizer, task):
+    row = TaggedRow("1", ("\u200d", ""), ("B-PER", "I-PER"))
+    features = KIND.encode([row], task, cleaning_tokenizer, WRITTEN)
+    assert subwords(cleaning_tokenizer, features[0]) == ["[CLS]", "[UNK]", "[SEP]"]
+    assert KIND.decode(perfect(features), features, [row], task, WRITTEN)[0]["tags"] == ["B-PER", "I-PER"]
+    empty = KIND.encode([TaggedRow("2", (), ())], task, cleaning_tokenizer, WRITTEN)
+    assert subwords(cleaning_tokenizer, empty[0]) == ["[CLS]", "[SEP]"]
+
+
+@pytest.mark.parametrize("count", [1, 5, 40, 301])
+@pytest.mark.parametrize("words", [("東京", "は"), ("ab", "c"), ("x" * 60,)])
+def test_windows_of_a_written_sentence_cover_every_word_and_fit(real_tokenizer, task, count, words):
+    tokens = words * count
+    tags = tuple(BIO[n % len(BIO)] for n in range(len(tokens)))
+    row, encoding = TaggedRow("1", tokens, tags), Encoding(max_length=32, words="written")
+    features = KIND.encode([row], task, real_tokenizer, encoding)
+    assert max(f.length for f in features) <= 32
+    assert {word for f in features for word in f.align[:, 0]} == set(range(len(tokens)))
+    for feature in features:
+        assert feature.align[:, 1].min() >= 1
+        assert feature.align[:, 1].max() <= feature.length - 2
+    for before, after in itertools.pairwise(features):
+        assert after.align[-1, 0] > before.align[-1, 0]
+        assert after.align[0, 0] <= before.align[-1, 0] + 1
+    (prediction,) = KIND.decode(perfect(features), features, [row], task, encoding)
+    assert tuple(prediction["tags"]) == tags
+
+
+def test_words_of_one_subword_stay_in_one_window(tokenizer, task):
+    """The tiny tokenizer knows "dog" as one subword; here it is three words."""
+    row = TaggedRow("1", tuple("dog") * 40, None, spaces=(False, False, True) * 40)
+    features = KIND.encode([row], task, tokenizer, Encoding(max_length=16, words="written"))
+    assert len(features) > 1
+    for feature in features:
+        positions, counts = np.unique(feature.align[:, 1], return_counts=True)
+        assert counts.tolist() == [3] * len(positions)
+
+
+@pytest.mark.parametrize(
+    ("language", "settings", "words"),
+    [
+        ("en", {}, "separate"),
+        ("ko", {}, "separate"),
+        ("zh", {}, "written"),
+        ("th", {}, "written"),
+        ("zh", {"words": "separate"}, "separate"),
+        ("en", {"words": "written"}, "written"),
+    ],
+)
+def test_the_language_settles_how_words_are_encoded(task, language, settings, words):
+    assert encoding_for(task, language, settings).model_dump()["words"] == words
+
+
+def test_other_kinds_have_no_such_setting_in_their_keys(task_of):
+    assert "words" not in encoding_for(task_of("span"), "zh", {}).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("name", ["panx", "udpos"])
+def test_every_word_of_the_real_chinese_files_is_written(shared_data, real_tokenizer, task_of, name):
+    rows = read(shared_data / "xtreme" / name / "dev-zh.tsv")
+    rows = [row for row in rows if "\u200b" in row.tokens or len(row.tokens) > 200] + rows[:300]
+    task = task_of("tagging", tuple(sorted({tag for row in rows for tag in row.tags})))
+    features = KIND.encode(rows, task, real_tokenizer, WRITTEN)
+    assert max(f.length for f in features) <= 128
+    outputs = [np.zeros((f.length, len(task.labels)), np.float32) for f in features]
+    predictions = KIND.decode(outputs, features, rows, task, WRITTEN)
+    assert [len(p["tags"]) for p in predictions] == [len(row.tokens) for row in rows]
+    read_words = {(f.row, word) for f in features for word in f.align[:, 0].tolist()}
+    assert len(read_words) == sum(len(row.tokens) for row in rows)
 
 
 def test_every_word_of_the_real_chinese_file_is_scored(shared_data, real_tokenizer, task):
