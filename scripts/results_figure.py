@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
-from results_tables import collect
+from results_tables import Results
 
 from adapterstilts.store import Store
 
@@ -21,7 +21,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 def main() -> None:
     """Writes the figure."""
     store, target, metric, rows, out = sys.argv[1:]
-    cells = collect(Store(Path(store)))[target, metric, int(rows)]
+    cells = Results(Store(Path(store))).cells({"task": target, "metric": metric, "rows": rows})
     columns = sorted({column for column, _ in cells if "(" in column})
     baseline = next(column for column, _ in cells if "(" not in column)
     languages = sorted({code for _, code in cells})

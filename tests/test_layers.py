@@ -110,8 +110,10 @@ def test_one_file_alone_imports_adapters() -> None:
     assert importers == ["model/host.py"]
 
 
-KINDS = ("sequence", "tagging", "span", "choice", "retrieval")
-CONCRETE_TASKS = {f"adapterstilts.tasks.{name}" for name in ("intermediate", "targets", "mini", "registry")}
+KINDS = ("sequence", "tagging", "span", "choice", "retrieval", "mining", "mlm")
+CONCRETE_TASKS = {
+    f"adapterstilts.tasks.{name}" for name in ("intermediate", "targets", "xtreme_r", "mini", "registry")
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,8 +21,8 @@ def test_impossible_settings_are_refused(wrong):
 
 
 def test_recipe_defaults_depend_on_kind():
-    assert recipe_for("span", {}).batch_size == 16
-    assert recipe_for("span", {"batch_size": 4}).batch_size == 4
+    assert recipe_for(["span"], {}).batch_size == 16
+    assert recipe_for(["span"], {"batch_size": 4}).batch_size == 4
 
 
 def test_unknown_error_without_a_near_name_lists_all():
