@@ -117,8 +117,9 @@ def read_lareqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     which the answer begins, and any that equals it there. Sentences are those of XQuAD-R's "sentence_breaks";
     a file without them (XQuAD) is divided at closing marks (`SENTENCE_END`), which Thai has none of.
 
-    A candidate is its sentence alone. XTREME-R's dual encoder learns to read the paragraph after it; pooled
-    embeddings, which do not, found 18 points less with it (mAP@20 of English questions, multilingual E5).
+    A candidate is its sentence alone unless `Encoding.context` adds the paragraph, which XTREME-R's dual
+    encoder learns to read; pooled embeddings, which do not, found 18 points less with it (mAP@20 of English
+    questions, multilingual E5).
 
     Yields:
         The candidates one by one, then the questions; none for one whose answer begins in no sentence.
@@ -156,7 +157,7 @@ def _answered(path: Path, task: Task, code: str) -> Iterator[_Part]:
             context = records.text_of(paragraph, "context")
             breaks = _breaks(paragraph, context)
             sentences = [
-                RetrievalRow(f"{code}-{number}-{n}", context[start:end], "candidate")
+                RetrievalRow(f"{code}-{number}-{n}", context[start:end], "candidate", context=context)
                 for n, (start, end) in enumerate(breaks, 1)
             ]
             questions = []

@@ -84,12 +84,17 @@ class ChoiceRow:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalRow:
-    """A text on one side of a retrieval task; a query names the ids of its gold candidates."""
+    """A text on one side of a retrieval task; a query names the ids of its gold candidates.
+
+    Attributes:
+        context: the paragraph that a candidate stands in, where the release has one.
+    """
 
     id: str
     text: str
     side: str  # "query" or "candidate"
     gold: tuple[str, ...] = ()
+    context: str | None = None
 
     @property
     def group(self) -> str:

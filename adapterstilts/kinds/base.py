@@ -23,7 +23,7 @@ Prediction = dict[str, Any]  # one per row, JSON values only; always holds "id"
 Metrics = dict[str, float]  # in percent; always holds "score", the task's headline metric
 
 
-UNSETTLED = (("words", "auto"), ("threshold", None))
+UNSETTLED = (("words", "auto"), ("threshold", None), ("context", False))
 
 
 class Encoding(Value):
@@ -43,6 +43,7 @@ class Encoding(Value):
             non-padding tokens, "cls" the first token.
         similarity, neighbours: how embeddings are compared, and k of the margin (retrieval; mining always
             compares by margin).
+        context: a candidate is read together with the paragraph that it stands in (retrieval).
         threshold: the margin from which on a pair is a translation (mining); None is the one of best F1 on
             development data, or on the evaluated rows where these are development data.
     """
@@ -57,6 +58,7 @@ class Encoding(Value):
     pooling: Literal["mean", "mean_all", "cls"] = "mean"
     similarity: Literal["cosine", "margin"] = "cosine"
     neighbours: int = Field(4, ge=1)
+    context: bool = False
     threshold: float | None = None
 
     @model_serializer(mode="wrap")

@@ -26,8 +26,17 @@ class Embedding:
         self, rows: Sequence[RetrievalRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
     ) -> list[Feature]:
         """One feature per row, query or candidate."""
-        tokens = sequences(tokenizer, [row.text for row in rows], None, limit(tokenizer, encoding))
-        return [Feature(n, (ids,), (types,), np.empty(0, np.int32)) for n, (ids, types) in enumerate(tokens)]
+        length = limit(tokenizer, encoding)
+        features: dict[int, Feature] = {}
+        for paired in (True, False):  # one tokenizer call takes either pairs or single texts
+            chosen = [
+                n for n, row in enumerate(rows) if (encoding.context and row.context is not None) == paired
+            ]
+            contexts = [rows[n].context or "" for n in chosen] if paired else None
+            tokens = sequences(tokenizer, [rows[n].text for n in chosen], contexts, length)
+            for n, (ids, types) in zip(chosen, tokens, strict=True):
+                features[n] = Feature(n, (ids,), (types,), np.empty(0, np.int32))
+        return [features[n] for n in range(len(rows))]
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
         """Inputs only."""

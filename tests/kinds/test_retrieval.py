@@ -91,6 +91,15 @@ def test_encode_and_collate(tokenizer, task):
     assert "labels" not in KIND.collate(features, tokenizer.pad_token_id)
 
 
+def test_a_candidate_is_read_with_its_paragraph_only_if_asked(tokenizer, task):
+    rows = [RetrievalRow("q", "first", "query"), RetrievalRow("c", "hub", "candidate", context="far second")]
+    plain, with_context = (KIND.encode(rows, task, tokenizer, Encoding(context=on)) for on in (False, True))
+    assert plain[1].ids[0].tolist() == tokenizer("hub")["input_ids"]
+    assert with_context[1].ids[0].tolist() == tokenizer("hub", "far second")["input_ids"]
+    assert with_context[0].ids[0].tolist() == plain[0].ids[0].tolist()
+    assert "context" not in Encoding().model_dump() and Encoding(context=True).model_dump()["context"]
+
+
 def test_pooling_by_hand(tokenizer):
     s, e, pad, unk = (tokenizer.convert_tokens_to_ids(t) for t in ("<s>", "</s>", "<pad>", "<unk>"))
     dog = tokenizer.convert_tokens_to_ids("dog")
