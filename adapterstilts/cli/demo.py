@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 INTERMEDIATE = ("mini_nli", "mini_qa")
 COMPOSITIONS: tuple[CompositionName, ...] = ("sequential", "stack")
-TARGET_ROWS = {"mini_paraphrase": None, "mini_ner": 160}  # little English data: most to gain; None is all
+TARGET_ROWS = {"mini_paraphrase": 200, "mini_ner": 160}  # little English data: most to gain
 AT_THE_END = 10**6  # steps between development scores: one, after the last step, is enough here
 # Chosen on the English development data of each task, for seed 1 and without an intermediate task.
 RECIPES: dict[str, dict[str, float]] = {
     "mini_nli": {"epochs": 3, "batch_size": 8},
-    "mini_qa": {"epochs": 2, "batch_size": 8},
-    "mini_paraphrase": {"epochs": 3, "batch_size": 8},
-    "mini_ner": {"epochs": 4, "batch_size": 8, "learning_rate": 3e-3},
+    "mini_qa": {"epochs": 1, "batch_size": 4},
+    "mini_paraphrase": {"epochs": 3, "batch_size": 4},
+    "mini_ner": {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3},
 }
 
 
