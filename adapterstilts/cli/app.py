@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Annotated, Any
 
 import typer
@@ -84,5 +85,10 @@ app.command("demo")(demo.demo)
 
 
 def main() -> None:
-    """Entry point of the program."""
+    """Entry point of the program.
+
+    Idle threads sleep instead of spinning: beside other programs on two cores that made products of
+    matrices 3 times as fast.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported, which is later
     app(prog_name="adapterstilts")
