@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "adapterstilts"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-PLAIN = {"pydantic", "yaml"}
+PLAIN = {"pydantic", "pydantic_core", "yaml"}
 HUB = {"huggingface_hub", "datasets", "filelock"}
 ARRAYS = {"numpy", "scipy", "pyarrow"}
 MODELS = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "adapters"}
@@ -21,6 +21,10 @@ METRICS = {"seqeval", "sklearn", "faiss"}
 LONGEST = 420  # lines: a file that outgrows about 400 becomes a folder
 TERMINAL = {"rich", "typer"}
 VALUES = {"errors", "values"}
+# The files of the grid have layers of their own: planning knows no results, and the worker alone knows models
+PLANNING = {f"grid/{name}" for name in ("recipe", "yaml_lines", "request", "settings", "plan", "sizes")}
+WORK = {"grid/worker", "api", "run", "store"}
+KEEPING = {f"grid/{name}" for name in ("records", "state", "estimate", "table", "upkeep")}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ def layers() -> dict[str, Layer]:
         "kinds": Layer(plain | {"data", "kinds"}, PLAIN | ARRAYS | MODELS | METRICS),
         "model": Layer(model, PLAIN | ARRAYS | HUB | MODELS),
         "run": Layer(model | {"run", "store"}, everything | TERMINAL),
+        **dict.fromkeys(("grid", *PLANNING), Layer(plain | PLANNING, PLAIN)),
+        "grid/at_hand": Layer(plain | PLANNING | {"data"}, PLAIN),
+        **dict.fromkeys(KEEPING, Layer(plain | PLANNING | KEEPING | {"store"}, PLAIN)),
+        "grid/display": Layer(PLANNING | KEEPING, TERMINAL),
+        "grid/local": Layer(PLANNING | KEEPING | {"grid/worker"}, set()),
+        **dict.fromkeys(
+            ("grid/worker", "grid/calibrate"), Layer(model | PLANNING | KEEPING | WORK, everything | TERMINAL)
+        ),
     }
 
 
@@ -57,7 +69,7 @@ class Import:
     def part(self) -> str | None:
         """The part of this package, or None for a library's module."""
         top, _, rest = self.module.partition(".")
-        return rest.partition(".")[0] if top == "adapterstilts" else None
+        return named(rest.split(".")) if top == "adapterstilts" else None
 
 
 def imports(path: Path) -> Iterator[Import]:
@@ -75,7 +87,13 @@ def imports(path: Path) -> Iterator[Import]:
 
 
 def part_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    parts = [part.removesuffix(".py") for part in path.relative_to(PACKAGE).parts]
+    return named([part for part in parts if part != "__init__"] or parts)
+
+
+def named(parts: list[str]) -> str:
+    """The part of the package that a module belongs to; of the grid each file is one."""
+    return "/".join(parts[:2]) if parts[:1] == ["grid"] else "".join(parts[:1])
 
 
 def broken(path: Path, layer: Layer) -> list[str]:

@@ -62,7 +62,9 @@ def test_the_wheel_holds_configs_bundled_data_and_licence(wheel: Path) -> None:
         for path in (ROOT / "adapterstilts" / "data" / "mini").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    grids = {f"adapterstilts/grids/{path.name}" for path in (ROOT / "grids").glob("*.yaml")}
     assert configs and configs <= names
+    assert grids and grids <= names
     assert bundled and bundled <= names
     assert "adapterstilts/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -94,7 +94,8 @@ def _missing(tasks: Sequence[Task], missing: Mapping[str, MissingDataError]) -> 
 
 def _rows(task: Task, options: Options, recipe: Recipe, mixed: bool) -> TrainingRows:
     if task.kind != "mlm":
-        return training_rows(task, options, recipe)
+        own = {"train_file": options.train_files.get(task.name, options.train_file)}
+        return training_rows(task, options.model_copy(update=own), recipe)
     if not options.mlm_languages:
         raise ConfigError("of which languages is the text? Say --language CODE, or --mlm-languages sw,de,ar")
     task, options = _place(task, options, mixed)

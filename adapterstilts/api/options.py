@@ -22,6 +22,7 @@ class Options(Value):
         recipe, encoding: settings over the kind's defaults; unknown keys are errors.
         train_file, eval_file: files in the release's form; may hold `{lang}` and end in `#first-last`,
             counting rows from 1. For training, `eval_file` is the English development data.
+        train_files: such files by task, where several are trained together.
         translated: training data in other languages, in the release's form or XTREME's translate-train form;
             may hold `{lang}`, which the `translated_languages` replace, one file for each.
         translated_only: train on that alone, without the English data.
@@ -49,6 +50,7 @@ class Options(Value):
     encoding: Mapping[str, Any] = {}
     train_file: str | None = None
     eval_file: str | None = None
+    train_files: Mapping[str, str] = {}
     translated: str | None = None
     translated_languages: tuple[str, ...] = ()
     translated_only: bool = False

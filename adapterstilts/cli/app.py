@@ -10,7 +10,19 @@ import typer
 from typer.core import TyperGroup
 
 from adapterstilts import __version__
-from adapterstilts.cli import backbones, configs, demo, doctor, evaluate, predict, runs, submit, tasks, train
+from adapterstilts.cli import (
+    backbones,
+    configs,
+    demo,
+    doctor,
+    evaluate,
+    grid,
+    predict,
+    runs,
+    submit,
+    tasks,
+    train,
+)
 from adapterstilts.cli.console import OUT, fail, note
 from adapterstilts.errors import StiltsError
 
@@ -81,6 +93,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("submit")(submit.submit)
 app.add_typer(runs.app, name="runs")
+app.add_typer(grid.app, name="grid")
 app.command("demo")(demo.demo)
 
 

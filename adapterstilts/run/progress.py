@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
-CONSOLE = Console(stderr=True)
+_CONSOLE = ContextVar("console", default=Console(stderr=True))  # noqa: B039 (nobody changes it)
+
+
+@contextmanager
+def speaking_to(console: Console | None) -> Iterator[None]:
+    """Lets everything here go to another console meanwhile; None leaves it as it is."""
+    before = _CONSOLE.set(console or _CONSOLE.get())
+    try:
+        yield
+    finally:
+        _CONSOLE.reset(before)
 
 
 def say(message: str) -> None:
     """One line for the person at the terminal, on standard error."""
-    CONSOLE.print(message, highlight=False, soft_wrap=True)
+    _CONSOLE.get().print(message, highlight=False, soft_wrap=True)
 
 
 class Bar:
@@ -41,7 +52,8 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
         Remaining(),
         TextColumn("{task.fields[status]}"),
     )
-    with Progress(*columns, console=CONSOLE, transient=True, disable=not CONSOLE.is_terminal) as progress:
+    console = _CONSOLE.get()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bar(progress, title, total, done)
 
 

@@ -55,6 +55,8 @@ class Work:
         out = self.folder / "out"
         with disk_errors(self.store.root):
             out.mkdir(parents=True, exist_ok=True)
+            for left in filter(Path.is_file, out.rglob(".*")):  # by a kill in the middle of writing a file
+                left.unlink()
             write_json(out / JOB, {**self.job.model_dump(mode="json"), "key": self.job.key})
             write_json(out / METRICS, metrics)
             write_json(out / MANIFEST, manifest_of(out))

@@ -19,7 +19,7 @@ from .conftest import Call
 ROOT = Path(__file__).parents[2]
 VERBS = [
     "tasks", "backbones", "configs", "doctor", "train-adapter", "baseline", "sequential", "stack", "fuse",
-    "average", "evaluate", "predict", "submit", "runs", "demo",
+    "average", "evaluate", "predict", "submit", "runs", "grid", "demo",
 ]  # fmt: skip
 
 
@@ -35,7 +35,11 @@ def test_the_program_lists_its_verbs(call: Call) -> None:
     assert call("--version").stdout == "adapterstilts 0.1.0\n"
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "runs show", "runs rm", "tasks show", "tasks check", "tasks lock"])
+PARTS = ["runs show", "runs rm", "tasks show", "tasks check", "tasks lock"]
+PARTS += [f"grid {part}" for part in ("plan", "run", "status", "verify", "gc", "table")]
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *PARTS])
 def test_help_shows_an_example(call: Call, verb: str) -> None:
     assert f"Example: adapterstilts {verb.split(maxsplit=1)[0]}" in plain(
         call(*verb.split(), "--help").stdout

@@ -1,0 +1,328 @@
+"""The verb `grid`: every intermediate task by every target by every language, from one recipe."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adapterstilts.cli.console import DEFAULT_STORE, OUT, AsJson, StorePath, fail, note, size_text, table
+from adapterstilts.errors import ConfigError
+
+if TYPE_CHECKING:
+    from adapterstilts.grid.estimate import Estimate, Estimator
+    from adapterstilts.grid.plan import Plan
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.request import Request, RequestType
+    from adapterstilts.grid.state import State
+
+app = typer.Typer(no_args_is_help=True)
+RecipeName = Annotated[
+    str, typer.Argument(help="A YAML file, or a name: quick, xtreme-folder …", show_default=False)
+]
+Budget = Annotated[
+    str | None, typer.Option(help="Only what fits into 8h, 30m or 2d, the most informative first.")
+]
+TYPES: tuple[tuple[RequestType, str], ...] = (
+    ("train", "train an adapter"), ("compose", "compose for a target"), ("evaluate", "evaluate a language"),
+)  # fmt: skip
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@app.callback()
+def grid() -> None:
+    """Plan and run a whole grid of transfers, and see its table.
+
+    Example: adapterstilts grid plan quick
+    """
+
+
+@app.command("plan")
+def plan(
+    recipe: RecipeName,
+    store: StorePath = DEFAULT_STORE,
+    budget: Budget = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Time a few real steps first; minutes, kept for later.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a grid consists of, what is there already, and what the rest will take.
+
+    Example: adapterstilts grid plan quick --budget 1h
+    """
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.state import look
+
+    planned, records = read_plan(recipe), Records(store)
+    if calibrate:
+        from adapterstilts.grid.calibrate import calibrate as time_steps
+
+        time_steps(planned, records, note)
+    estimator = estimator_of(records)
+    state = look(planned.requests(), records)
+
+    def chosen() -> Iterable[Request]:
+        found = planned.requests()
+        return estimator.within(found, state.records, seconds_of(budget)) if budget else found
+
+    if as_json:
+        for request in chosen():
+            print(json.dumps(as_dict(request, state), ensure_ascii=False))
+        return
+    fitting = look(chosen(), records) if budget else state
+    print_counts(fitting)
+    print_estimate(estimator.total(state.left(chosen())))
+    if budget:
+        note(f"{fitting.all} of {state.all} jobs fit into {budget}")
+    for name in planned.left_out:
+        note(f"left out: {name}, no data at hand (adapterstilts tasks show {name})")
+
+
+@app.command("run")
+def run(
+    recipe: RecipeName,
+    store: StorePath = DEFAULT_STORE,
+    budget: Budget = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
+    recheck: Annotated[
+        bool,
+        typer.Option("--recheck", help="Read all data again, to see whether it changed; results stay."),
+    ] = False,
+    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 5.0,
+    checkpoint_steps: Annotated[
+        int | None, typer.Option(help="Optimizer steps between checkpoints.", show_default=False)
+    ] = None,
+) -> None:
+    """Make what a grid still lacks; stop it at any time and give the same command again to go on.
+
+    Example: adapterstilts grid run quick
+    """
+    from adapterstilts.grid.display import Display, duration
+    from adapterstilts.grid.local import Engine
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.state import look
+    from adapterstilts.grid.worker import Worker, check_encodings
+
+    planned, records = read_plan(recipe), Records(store)
+    requests = list(planned.requests())
+    check_encodings(requests)
+    estimator = estimator_of(records)
+    before = look(requests, records)
+    if budget:
+        requests = list(estimator.within(requests, before.records, seconds_of(budget)))
+        before = look(requests, records)
+    with Display(requests, before, records, estimator) as shown:
+        worker = Worker(records, checkpoint_minutes, checkpoint_steps, shown.said)
+        engine = Engine(worker, records, shown)
+        after = engine.run(requests, retry_failed, recheck)
+    print_counts(after)
+    known = {request.digest: request for request in requests}
+    made = [record for record in engine.finished if record.seconds is not None]
+    if made:
+        expected = estimator.total(known[record.request] for record in made).seconds
+        took = sum(record.seconds or 0.0 for record in made)
+        note(
+            f"{len(made)} jobs took {duration(took)}; the estimate was {duration(expected)} "
+            f"({(expected - took) / took:+.0%})"
+        )
+    if after.total("failed"):
+        fail(f"{after.total('failed')} jobs failed: adapterstilts grid status {recipe} says why")
+        raise typer.Exit(1)
+    note(f"next: adapterstilts grid table {recipe}")
+
+
+@app.command("status")
+def status(recipe: RecipeName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Show where a grid stands, while it runs and after.
+
+    Example: adapterstilts grid status quick
+    """
+    import time
+
+    from adapterstilts.grid.display import duration
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.state import STATES, look
+
+    planned, records = read_plan(recipe), Records(store)
+    state = look(planned.requests(), records)
+    total = estimator_of(records).total(state.left(planned.requests()))
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "counts": [
+                        {"type": kind, "state": where, "jobs": n} for (kind, where), n in state.counts.items()
+                    ],
+                    "totals": {name: state.total(name) for name in STATES},
+                    "running": [vars(each) for each in state.running],
+                    "failures": [vars(each) for each in state.failures.values()],
+                    "seconds_left": round(total.seconds, 1),
+                },
+                ensure_ascii=False,
+            )
+        )
+        return
+    print_counts(state)
+    for each in state.running:
+        note(f"running: {each.name} (process {each.process}, {duration(time.time() - each.since)})")
+    for failure in state.failures.values():
+        note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.request)}")
+    print_estimate(total)
+
+
+@app.command("verify")
+def verify(recipe: RecipeName, store: StorePath = DEFAULT_STORE) -> None:
+    """Check every byte of a grid's results; `grid run` makes again what is damaged.
+
+    Example: adapterstilts grid verify quick
+    """
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.upkeep import verify as check_all
+
+    found = check_all(read_plan(recipe).requests(), Records(store))
+    for name, reason in found.damaged.items():
+        OUT.print(f"damaged: {name}: {reason}", highlight=False, markup=False)
+    for name in found.gone:
+        OUT.print(f"gone: {name}", highlight=False, markup=False)
+    OUT.print(f"{found.whole} runs are whole", highlight=False)
+    if found.damaged or found.gone:
+        note(f"adapterstilts grid run {recipe} makes them again")
+        raise typer.Exit(1)
+
+
+@app.command("gc")
+def gc(
+    recipes: Annotated[list[str], typer.Argument(help="All recipes whose results stay.", show_default=False)],
+    store: StorePath = DEFAULT_STORE,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove results of grids that none of the given recipes needs; what was made by hand stays.
+
+    Example: adapterstilts grid gc quick my-grid.yaml
+    """
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.upkeep import garbage, sweep
+
+    records = Records(store)
+    found = garbage((each for name in recipes for each in read_plan(name).requests()), records)
+    table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
+    if found.kept:
+        note(f"{found.kept} runs that no grid asked for stay")
+    if not found.runs:
+        note(
+            f"{len(found.leftovers)} leftovers of kills are removed"
+            if found.leftovers
+            else "nothing to remove"
+        )
+        sweep(replace(found, records=()), records)
+        return
+    question = f"Remove {len(found.runs)} runs ({size_text(found.size)})?"
+    if not yes and not typer.confirm(question, err=True):
+        raise typer.Exit(1)
+    sweep(found, records)
+    note(f"removed {len(found.runs)} runs")
+
+
+@app.command("table")
+def show_table(
+    recipe: RecipeName,
+    store: StorePath = DEFAULT_STORE,
+    per_language: Annotated[bool, typer.Option("--per-language", help="A column for each language.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for each cell.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how much each intermediate task changes each target, in points over the baseline.
+
+    A cell is the mean over seeds of the mean over all languages but English, with the smallest and the
+    largest seed in brackets; the baseline's own row is its score. A star marks cells that lack languages yet.
+
+    Example: adapterstilts grid table quick --per-language
+    """
+    from adapterstilts.cli.grid_table import show
+
+    show(
+        read_plan(recipe),
+        store,
+        per_language,
+        "markdown" if markdown else "csv" if csv else "json" if as_json else "",
+    )
+
+
+def read_plan(recipe: str) -> Plan:
+    """The plan of a recipe, with the data that is at hand."""
+    from adapterstilts.grid.at_hand import scenes
+    from adapterstilts.grid.plan import expand
+    from adapterstilts.grid.recipe import load
+    from adapterstilts.model.configs import adapter_config
+
+    found = load(recipe)
+    for config in found.configs:
+        adapter_config(config.name, config.set)  # refuses what there is not, before anything is planned
+    return expand(found, *scenes(found))
+
+
+def estimator_of(records: Records) -> Estimator:
+    """Estimates by what the store has recorded, and by the last calibration."""
+    from adapterstilts.grid.estimate import Estimator, read_rates
+
+    return Estimator(records.all(), read_rates(records.root))
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of `8h`, `30m`, `2d` or `90s`.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if not found:
+        raise ConfigError(f"--budget wants a time such as 8h, 30m or 2d, not '{text}'")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def as_dict(request: Request, state: State) -> dict[str, object]:
+    """A request as JSON values."""
+    return {
+        "digest": request.digest,
+        "type": request.type,
+        "task": request.task,
+        "composition": None if request.language else request.composition,
+        "needs": list(request.needs),
+        "seed": request.seed,
+        "language": request.language or None,
+        "split": request.split or None,
+        "state": state.of(request),
+        "run": state.records[request.digest].run if request.digest in state.records else None,
+        "told": request.told.model_dump(mode="json", exclude_defaults=True),
+    }
+
+
+def print_counts(state: State) -> None:
+    """How many jobs of each type are where."""
+    from adapterstilts.grid.state import STATES
+
+    rows = []
+    for kind, name in TYPES:
+        each = [state.counts.get((kind, where), 0) for where in STATES]
+        rows.append([name, str(sum(each)), *map(str, each)])
+    rows.append(["all", str(state.all), *(str(state.total(where)) for where in STATES)])
+    table(("jobs", "all", *STATES), rows, right=("all", *STATES))
+
+
+def print_estimate(found: Estimate) -> None:
+    """Time and disk of what is left, and how sure that is."""
+    from adapterstilts.grid.display import duration
+
+    bases = ", ".join(f"{number} {basis}" for basis, number in found.jobs.items() if number)
+    if not bases:
+        note("nothing is left to do")
+        return
+    note(f"left: about {duration(found.seconds)} and {size_text(round(found.bytes))} on disk ({bases})")
+    if found.jobs["rough"]:
+        note("rough estimates are for a small encoder on two cores: --calibrate times a few real steps")

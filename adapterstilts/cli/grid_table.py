@@ -1,0 +1,62 @@
+"""How `grid table` prints: for the terminal, as Markdown, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapterstilts.cli.console import note, table
+
+if TYPE_CHECKING:
+    from adapterstilts.grid.plan import Plan
+    from adapterstilts.grid.table import Effect
+
+
+def show(plan: Plan, store: Path, per_language: bool, form: str) -> None:
+    """Prints the table.
+
+    Args:
+        form: "markdown", "csv", "json", or "" for the terminal.
+    """
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.table import effects, effects_by_language, grid_of
+
+    records = Records(store)
+    columns = effects_by_language(plan, records) if per_language else {"": effects(plan, records)}
+    if form in ("csv", "json"):
+        lines = [_line(effect, code) for code, found in columns.items() for effect in found]
+        _as_csv(lines) if form == "csv" else print(json.dumps(lines, ensure_ascii=False))
+        return
+    head, *rows = grid_of([], columns) if per_language else grid_of(columns[""])
+    if form == "markdown":
+        _as_markdown(head, rows)
+    else:
+        first = 3 if per_language else 2
+        table(head, rows, right=head[first:])
+    if any(cell.endswith("*") for row in rows for cell in row):
+        note("* not all languages are there yet")
+
+
+def _line(effect: Effect, language: str) -> dict[str, object]:
+    """One cell, its numbers rounded."""
+    found = {
+        name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(effect).items()
+    }
+    return {**found, "language": language or "mean without en"}
+
+
+def _as_csv(lines: list[dict[str, object]]) -> None:
+    writer = csv.DictWriter(sys.stdout, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+
+
+def _as_markdown(head: list[str], rows: list[list[str]]) -> None:
+    print(f"| {' | '.join(head)} |")
+    print(f"|{'---|' * len(head)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")

@@ -1,0 +1,101 @@
+"""Which targets of a recipe can be evaluated in which languages, by the data at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from adapterstilts.data.source import Where, available
+from adapterstilts.errors import ConfigError, MissingDataError
+from adapterstilts.grid.plan import Scene
+from adapterstilts.grid.recipe import GridRecipe
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.spec import Split, Task
+from adapterstilts.tasks.suites import suite_languages
+
+Choice = tuple[dict[str, Scene], dict[str, str]]
+
+
+def scenes(recipe: GridRecipe) -> Choice:
+    """The targets with their languages; and of a suite those that are left out, with the reason.
+
+    Data is not read, only looked for; with `languages: all` not even that.
+
+    Raises:
+        MissingDataError: a target that the recipe names itself has no data at hand.
+    """
+    found: dict[str, Scene] = {}
+    left_out: dict[str, str] = {}
+    for name in recipe.all_targets:
+        try:
+            found[name] = _scene(recipe, name)
+        except MissingDataError as error:
+            if name in recipe.targets:
+                raise
+            left_out[name] = str(error)
+    if not found:
+        raise MissingDataError(
+            f"no target of the recipe has data at hand. The first: {next(iter(left_out.values()))}"
+        )
+    return found, left_out
+
+
+def _scene(recipe: GridRecipe, name: str) -> Scene:
+    task = registry.get(name)
+    wanted = recipe.languages_of(name)
+    of_suite = _of_suite(recipe, name, task)
+    if wanted == "all":
+        return Scene(recipe.split_of(name) or _usual_split(task), _ordered(of_suite))
+    split, here = _at_hand(recipe, name, task)
+    if wanted != "at hand":
+        asked = tuple(code for code in task.languages if code in wanted)
+        if not asked:
+            raise ConfigError(f"{name} has none of the languages {', '.join(wanted)}: leave it out")
+        return Scene(recipe.split_of(name) or (split if here else _usual_split(task)), _ordered(asked))
+    if name not in recipe.targets:
+        _check_training(recipe, task)
+    languages = tuple(code for code in of_suite if code in here)
+    if not languages:
+        raise MissingDataError(
+            f"no evaluation data of {name} is at hand. Wanted is {task.obtain} Name its place in the recipe "
+            "(data_dir, or files), or plan without looking for data (languages: all)"
+        )
+    return Scene(split, _ordered(languages))
+
+
+def _of_suite(recipe: GridRecipe, name: str, task: Task) -> tuple[str, ...]:
+    """All its languages; of a target that only the suite names, those that count in it."""
+    if recipe.suite and name not in recipe.targets:
+        return suite_languages(recipe.suite, name)
+    return task.languages
+
+
+def _check_training(recipe: GridRecipe, target: Task) -> None:
+    if target.trained_on is None:
+        return
+    trainer = target if target.trained_on == target.name else registry.get(target.trained_on)
+    files = recipe.files.get(trainer.name)
+    where = Where(data_dir=recipe.data_dir, file=files.train if files else None, source=recipe.source)
+    if not available(trainer, "train", where):
+        raise MissingDataError(f"no training data of {trainer.name} is at hand. Wanted is {trainer.obtain}")
+
+
+def _at_hand(recipe: GridRecipe, name: str, task: Task) -> tuple[Split, tuple[str, ...]]:
+    """The split that was asked for, else the one at hand in more languages, test if equal."""
+    files = recipe.files.get(name)
+    where = Where(data_dir=recipe.data_dir, file=files.eval if files else None, source=recipe.source)
+    asked = recipe.split_of(name)
+    splits: tuple[Split, ...] = (asked,) if asked else ("test", "dev")
+    here: Mapping[Split, tuple[str, ...]] = {split: available(task, split, where) for split in splits}
+    split = max(splits, key=lambda each: len(here[each]))
+    return split, here[split]
+
+
+def _usual_split(task: Task) -> Split:
+    """Test, unless the task has development data alone."""
+    known = {split for source in (task.folder, task.bundled) if source for split in source.files}
+    return "dev" if "test" not in known and "dev" in known else "test"
+
+
+def _ordered(languages: tuple[str, ...]) -> tuple[str, ...]:
+    """English first, the others by their code."""
+    return tuple(sorted(languages, key=lambda code: (code != "en", code)))

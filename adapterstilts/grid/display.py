@@ -1,0 +1,122 @@
+"""What a person sees while a grid runs: a live panel at a terminal, else a line for each job."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.records import Failure, Record, Records
+from adapterstilts.grid.request import Request
+from adapterstilts.grid.state import State
+
+RECENT = 8  # finished jobs that are shown
+CONSOLE = Console(stderr=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(7.4), duration(150), duration(7200), duration(200_000)
+    ('7 s', '2 min 30 s', '2 h 00 min', '2 d 8 h')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+class Display:
+    """Told by the engine what happens (`grid/local.py`)."""
+
+    def __init__(self, requests: Iterable[Request], state: State, records: Records, estimator: Estimator):
+        self._records = records
+        self._costs = {each.digest: estimator.seconds(each)[0] for each in state.left(requests)}
+        self._all = state.all
+        self._done = state.total("done")
+        self._failed = state.total("failed")
+        self._now: tuple[str, float] | None = None
+        self._said = ""
+        self._recent: deque[tuple[str, str, str]] = deque(maxlen=RECENT)
+        self._spent = self._made = 0.0
+        self._live = Live(console=CONSOLE, get_renderable=self._panel, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Self:
+        if CONSOLE.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def said(self, line: str) -> None:
+        """A line of the job that is running."""
+        self._said = line
+        if "out of memory" in line or "damaged" in line:
+            CONSOLE.print(Text(line))
+
+    def started(self, request: Request) -> None:
+        """It is being made now."""
+        self._now, self._said = (request.name, time.monotonic()), ""
+
+    def finished(self, request: Request, record: Record) -> None:
+        """It is done."""
+        self._done += 1
+        self._count(request, record.seconds or 0.0)
+        took = "was there" if record.seconds is None else duration(record.seconds)
+        self._tell(request.name, self._score(request, record), took)
+
+    def failed(self, request: Request, failure: Failure) -> None:
+        """It has no result; what needs it is blocked."""
+        self._failed += 1
+        self._count(request, 0.0)
+        CONSOLE.print(Text.assemble(("failed ", "bold red"), f"{request.name}: {failure.message}"))
+
+    def _count(self, request: Request, seconds: float) -> None:
+        expected = self._costs.pop(request.digest, 0.0)
+        if seconds:
+            self._spent, self._made = self._spent + expected, self._made + seconds
+
+    def _score(self, request: Request, record: Record) -> str:
+        metrics = self._records.metrics(record)
+        found = metrics if request.language else metrics.get("dev", {})
+        return f"{found['score']:.1f}" if "score" in found else ""
+
+    def _tell(self, name: str, score: str, took: str) -> None:
+        self._recent.append((name, score, took))
+        if not CONSOLE.is_terminal:
+            CONSOLE.print(Text(f"[{self._done}/{self._all}] {name}  {score}  {took}"), soft_wrap=True)
+
+    def _left(self) -> float:
+        """Seconds that are left: the estimate, stretched by how wrong it was so far."""
+        stretch = self._made / self._spent if self._spent else 1.0
+        return sum(self._costs.values()) * stretch
+
+    def _panel(self) -> RenderableType:
+        head = Table.grid(padding=(0, 2))
+        left = f"about {duration(self._left())} left" if self._costs else ""
+        counts = f"{self._done} of {self._all} done"
+        failed = f"{self._failed} failed" if self._failed else ""
+        head.add_row(ProgressBar(self._all, self._done, width=24), counts, Text(failed, "red"), left)
+        rows = Table.grid(padding=(0, 2))
+        for name, score, took in self._recent:
+            rows.add_row(Text(name), score, Text(took, "dim"))
+        if self._now:
+            since = duration(time.monotonic() - self._now[1])
+            rows.add_row(Text(self._now[0], "bold"), "", Text(f"{since}  {self._said[:100]}"))
+        return Group(head, rows)

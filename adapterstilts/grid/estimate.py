@@ -1,0 +1,184 @@
+"""What a grid will take: time and disk, from what was recorded, from a calibration, or from rough rates."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+from typing import Literal
+
+from adapterstilts.errors import ConfigError
+from adapterstilts.grid.records import Record
+from adapterstilts.grid.request import Request
+from adapterstilts.grid.sizes import rows_of
+from adapterstilts.recipe import Recipe
+from adapterstilts.store.files import write_json
+from adapterstilts.values import Value
+
+Basis = Literal["recorded", "calibrated", "rough"]
+ROUGH = {"train": 10.0, "evaluate": 40.0}  # examples/s of a small encoder on two CPU cores
+RATES = "rates.json"
+OVERHEAD = 1.0  # seconds of a job besides its steps: reading data, loading adapters, publishing
+MEGABYTES = {"train": 4.0, "compose": 5.0, "evaluate": 0.2}  # of a run, where none is there to be measured
+
+
+class Rates(Value):
+    """Speed on one device, timed on a few real steps.
+
+    Attributes:
+        device: its name.
+        train, evaluate: examples a second by kind of task; "" is the mean of the kinds.
+        overhead: seconds of a job besides; by type of request.
+        rows: rows of data at hand, by task and split (`mnli/train`).
+    """
+
+    device: str
+    backbone: str
+    train: Mapping[str, float]
+    evaluate: Mapping[str, float]
+    overhead: Mapping[str, float] = {}
+    rows: Mapping[str, int] = {}
+
+    def speed(self, what: str, kind: str | None) -> float:
+        """Examples a second of a kind; of one that was not timed the mean of those that were."""
+        speeds = self.evaluate if what == "evaluate" else self.train
+        return speeds.get(kind or "", fmean(speeds.values()))
+
+
+def read_rates(folder: Path) -> dict[str, Rates]:
+    """The calibrations of a store by backbone; empty where there are none that can be read."""
+    try:
+        found = json.loads((folder / RATES).read_bytes())
+        return {name: Rates.parse(rates) for name, rates in found.items()}
+    except (OSError, ValueError, AttributeError, ConfigError):
+        return {}
+
+
+def write_rates(folder: Path, rates: Mapping[str, Rates]) -> None:
+    """Keeps calibrations."""
+    write_json(folder / RATES, {name: each.model_dump(mode="json") for name, each in rates.items()})
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What requests will take.
+
+    Attributes:
+        seconds, bytes: in all.
+        jobs: how many requests there are by where their estimate comes from.
+    """
+
+    seconds: float
+    bytes: float
+    jobs: Mapping[Basis, int]
+
+
+@dataclass
+class Estimator:
+    """Estimates requests by the records of finished ones, else by rates."""
+
+    records: Iterable[Record] = ()
+    rates: Mapping[str, Rates] = field(default_factory=dict)
+    _seconds: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
+    _sizes: dict[str, list[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for record in self.records:
+            self._sizes.setdefault(record.type, []).append(record.size)
+            if record.seconds is not None:
+                for key in _keys(record.backbone, record.type, record.task, record.composition):
+                    self._seconds.setdefault(key, []).append(record.seconds)
+
+    @cached_property
+    def means(self) -> Mapping[tuple[str, ...], float]:
+        """Mean seconds of what was recorded, by likeness."""
+        return {key: fmean(values) for key, values in self._seconds.items()}
+
+    def seconds(self, request: Request) -> tuple[float, Basis]:
+        """How long one request will take, and where that number comes from."""
+        told = request.told
+        for key in _keys(told.backbone, request.type, request.task, request.composition):
+            if key in self.means:
+                return self.means[key], "recorded"
+        examples = self.examples(request)
+        what = "evaluate" if request.language else "train"
+        rates = self.rates.get(told.backbone)
+        if rates is None:
+            return OVERHEAD + examples / ROUGH[what], "rough"
+        seconds = rates.overhead.get(what, OVERHEAD) + examples / rates.speed(what, told.kind)
+        return seconds + self._development(request, rates), "calibrated"
+
+    def examples(self, request: Request) -> int:
+        """Examples that a request goes through."""
+        rows = self._rows(request)
+        recipe = request.told.recipe
+        if recipe is None:
+            return rows if request.language else 0
+        steps = max(1, ceil(recipe.epochs * ceil(rows / recipe.batch_size)))
+        return min(steps, recipe.max_steps or steps) * recipe.batch_size
+
+    def size(self, request: Request) -> float:
+        """Bytes of its run."""
+        known = self._sizes.get(request.type)
+        return fmean(known) if known else MEGABYTES[request.type] * 1e6
+
+    def total(self, requests: Iterable[Request]) -> Estimate:
+        """What all these requests take, one after the other."""
+        jobs: dict[Basis, int] = {"recorded": 0, "calibrated": 0, "rough": 0}
+        seconds = size = 0.0
+        for request, number in self._alike(requests):
+            each, basis = self.seconds(request)
+            seconds += number * each
+            size += number * self.size(request)
+            jobs[basis] += number
+        return Estimate(seconds, size, jobs)
+
+    def _alike(self, requests: Iterable[Request]) -> Iterable[tuple[Request, int]]:
+        """One of each sort of requests that take the same (languages, seeds), with how many there are."""
+        counts: Counter[tuple[str, str, str, bool]] = Counter()
+        first: dict[tuple[str, str, str, bool], Request] = {}
+        for request in requests:
+            key = (request.told.digest, request.task, request.composition, not request.language)
+            counts[key] += 1
+            first.setdefault(key, request)
+        return [(first[key], number) for key, number in counts.items()]
+
+    def within(self, requests: Iterable[Request], done: Iterable[str], seconds: float) -> Iterator[Request]:
+        """The first requests that fit into a time; what is done takes none."""
+        finished, spent = set(done), 0.0
+        for request in requests:
+            spent += 0.0 if request.digest in finished else self.seconds(request)[0]
+            if spent > seconds:
+                return
+            yield request
+
+    def _rows(self, request: Request) -> int:
+        rates = self.rates.get(request.told.backbone)
+        return rows_of(request.task, request.split or "train", request.told, rates.rows if rates else {})
+
+    def _development(self, request: Request, rates: Rates) -> float:
+        """Seconds of the evaluations on development data while training."""
+        recipe = request.told.recipe
+        if recipe is None:
+            return 0.0
+        rows = self._rows(request)
+        steps = self.examples(request) / recipe.batch_size
+        times = ceil(steps / (recipe.eval_every or max(1, ceil(rows / recipe.batch_size))))
+        return times * _dev_rows(recipe, rows) / rates.speed("evaluate", request.told.kind)
+
+
+def _dev_rows(recipe: Recipe, rows: int) -> int:
+    """Development rows, as if they were held out of the training rows."""
+    return min(recipe.dev_rows, max(1, round(recipe.holdout * rows)))
+
+
+def _keys(backbone: str, *what: str) -> Iterator[tuple[str, ...]]:
+    """What recorded requests are alike in, the most alike first: all, or all but the composition."""
+    yield (backbone, *what)
+    if what[0] == "compose":
+        yield (backbone, "compose", what[1])

@@ -1,0 +1,215 @@
+"""From a recipe to the requests of its grid: pure data, shared where it can be, in a useful order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+
+from adapterstilts.composition import CompositionName
+from adapterstilts.grid.recipe import TARGET, GridRecipe
+from adapterstilts.grid.request import Request, RequestType, Told, evaluations, training
+from adapterstilts.grid.settings import INTERMEDIATE, TARGET_ROLE, Teller, Trained
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.spec import Split, Task
+
+SPREAD = ("en", "zh", "ar", "de", "sw", "hi", "ru", "tr", "fi", "ja")  # languages evaluated before the others
+FIRST = 5  # how many of them
+JOINT: tuple[CompositionName, ...] = ("fuse", "average")  # over sets; the others over one adapter
+AS_IS = "as it is"  # how an intermediate adapter meets a target that nothing trains
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One target as it is evaluated.
+
+    Attributes:
+        languages: English first, if it is among them.
+    """
+
+    split: Split
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training seen from one target: what a table compares, for one seed.
+
+    Attributes:
+        target: its name.
+        intermediate: "" of the baseline; of a set the names with commas between.
+        how: the composition, "baseline" or `AS_IS`.
+        rank: place of the composition in the recipe, from 1; 0 of the baseline.
+        first: languages that are evaluated before the others; `rest`: the others.
+    """
+
+    backbone: str
+    config: str
+    target: str
+    intermediate: str
+    how: str
+    rank: int
+    seed: int
+    training: Request
+    reference: str
+    told: Told
+    split: Split
+    first: tuple[str, ...]
+    rest: tuple[str, ...]
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All of them, the first ones first."""
+        return self.first + self.rest
+
+    def evaluations(self, languages: Iterable[str]) -> Iterator[Request]:
+        """The requests for its evaluations in these languages."""
+        return evaluations(self.reference, self.training.digest, self.told, self.split, languages)
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """What its evaluations have in common."""
+        return self.training.digest, self.told.digest, self.reference
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All requests of a grid.
+
+    Attributes:
+        trainings: by digest, each after those that it needs.
+        cells: of the table.
+        left_out: targets of the suite that cannot be evaluated, and why.
+    """
+
+    trainings: Mapping[str, Request]
+    cells: tuple[Cell, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def requests(self) -> Iterator[Request]:
+        """Every request once, after those that it needs, the most informative first.
+
+        For each seed: the baselines and then the first composition of every pair, in English and a spread of
+        languages; then the same in the other languages; then the other compositions.
+        """
+        trained: set[str] = set()
+        evaluated: set[tuple[tuple[str, str, str], bool]] = set()
+        for cell, first in self._stages():
+            yield from self._chain(cell.training.digest, trained)
+            if (cell.group, first) not in evaluated:
+                evaluated.add((cell.group, first))
+                yield from cell.evaluations(cell.first if first else cell.rest)
+
+    def _stages(self) -> Iterator[tuple[Cell, bool]]:
+        by_seed: dict[int, list[Cell]] = {}
+        for cell in self.cells:
+            by_seed.setdefault(cell.seed, []).append(cell)
+        for cells in by_seed.values():
+            base = [cell for cell in cells if cell.rank == 0] + [cell for cell in cells if cell.rank == 1]
+            yield from ((cell, True) for cell in base)
+            yield from ((cell, False) for cell in base)
+            more = sorted((cell for cell in cells if cell.rank > 1), key=lambda cell: cell.rank)
+            yield from ((cell, first) for cell in more for first in (True, False))
+
+    def _chain(self, digest: str, trained: set[str]) -> Iterator[Request]:
+        """A training after all that it needs."""
+        if digest not in trained:
+            trained.add(digest)
+            for need in self.trainings[digest].needs:
+                yield from self._chain(need, trained)
+            yield self.trainings[digest]
+
+    def counts(self) -> Counter[RequestType]:
+        """How many requests there are of each type."""
+        found = Counter(request.type for request in self.trainings.values())
+        groups = {cell.group: len(cell.languages) for cell in self.cells}
+        found["evaluate"] = sum(groups.values())
+        return found
+
+
+def expand(
+    recipe: GridRecipe,
+    scenes: Mapping[str, Scene],
+    left_out: Mapping[str, str] | None = None,
+    get: Callable[[str], Task] = registry.get,
+) -> Plan:
+    """The plan of a recipe.
+
+    Args:
+        scenes: the targets that are evaluated, with what of them is at hand.
+        left_out: targets that are not, and why.
+        get: finds a task by its name.
+
+    Raises:
+        ConfigError: settings that have no effect on a task, such as those of several tasks on one.
+    """
+    trainings: dict[str, Request] = {}
+    cells: list[Cell] = []
+    tellers = [
+        Teller(recipe, backbone, config, get)
+        for backbone, config in product(recipe.backbones, recipe.configs)
+    ]
+    for seed, teller in product(dict.fromkeys(recipe.seeds), tellers):
+        column = _Column(teller, seed, trainings)
+        for target, scene in scenes.items():
+            cells += column.cells(target, scene)
+    return Plan(trainings, tuple(cells), left_out or {})
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The cells of one backbone, adapter config and seed; their trainings are added to `trainings`."""
+
+    teller: Teller
+    seed: int
+    trainings: dict[str, Request]
+
+    def cells(self, target: str, scene: Scene) -> Iterator[Cell]:
+        what = self.teller.trained(target)
+        base = self._train(what, TARGET_ROLE, "single", ())
+        yield self._cell(target, scene, base, "", "baseline", 0)
+        recipe = self.teller.recipe
+        if base.told.recipe is None:
+            for name in recipe.intermediate:
+                yield self._cell(target, scene, self._intermediate(name), self._label(name), AS_IS, 1)
+        for rank, composition in enumerate(recipe.compositions, 1):
+            if composition == "single" or (base.told.recipe is None and composition != "average"):
+                continue
+            for group in recipe.sets if composition in JOINT else [(name,) for name in recipe.intermediate]:
+                needs = tuple(base if name == TARGET else self._intermediate(name) for name in group)
+                made = self._train(what, TARGET_ROLE, composition, tuple(need.digest for need in needs))
+                label = ", ".join(name if name == TARGET else self._label(name) for name in group)
+                yield self._cell(target, scene, made, label, composition, rank)
+
+    def _label(self, name: str) -> str:
+        return self.teller.trained(name).label
+
+    def _intermediate(self, name: str) -> Request:
+        return self._train(self.teller.trained(name), INTERMEDIATE, "single", ())
+
+    def _train(
+        self, what: Trained, role: str, composition: CompositionName, needs: tuple[str, ...]
+    ) -> Request:
+        told = self.teller.training(what, role, composition)
+        made = training(what.reference, composition, needs, told, self.seed)
+        return self.trainings.setdefault(made.digest, made)
+
+    def _cell(self, target: str, scene: Scene, made: Request, intermediate: str, how: str, rank: int) -> Cell:
+        task = self.teller.task(target)
+        first = tuple(code for code in SPREAD if code in scene.languages)[:FIRST] or scene.languages[:FIRST]
+        return Cell(
+            backbone=self.teller.backbone.name,
+            config=self.teller.config.label,
+            target=task.name,
+            intermediate=intermediate,
+            how=how,
+            rank=rank,
+            seed=self.seed,
+            training=made,
+            reference=target if task.base else task.name,
+            told=self.teller.evaluation(target),
+            split=scene.split,
+            first=first,
+            rest=tuple(code for code in scene.languages if code not in first),
+        )

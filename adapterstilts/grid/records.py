@@ -1,0 +1,307 @@
+"""Which run answers which request: small records beside the runs, that can always be made again.
+
+A record is never trusted over its run: if the run is gone or its files are not what they were, the request
+counts as not done. Records, failures and claims of a store are kept under `.grid/` and `failures/`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.errors import ConfigError, StoreError
+from adapterstilts.grid.request import Request, RequestType
+from adapterstilts.store import Run
+from adapterstilts.store.files import MANIFEST, METRICS, disk_errors, sha256, write_json
+from adapterstilts.values import Value
+
+FILE_NAME = 64 + len(".json")  # digits of a digest
+
+
+class Record(Value):
+    """One finished request.
+
+    Attributes:
+        run, key, manifest: the run that answers it, its key, and the SHA-256 of its manifest.
+        type, task, kind, composition, backbone, language: what was asked for, for estimates and for people.
+        seconds: that computing it took; None where the run was there already.
+        examples: that it went through, with repetitions; None where nothing was trained.
+        size: of the run's files, bytes.
+        accumulation: forward passes of one step, raised where memory was short; 1 in evaluations.
+        damaged: a check of all checksums found the run changed.
+    """
+
+    request: str
+    run: str
+    key: str
+    manifest: str
+    type: RequestType
+    task: str
+    kind: str | None
+    composition: str
+    backbone: str
+    language: str = ""
+    seconds: float | None = None
+    examples: int | None = None
+    size: int = 0
+    accumulation: int = 1
+    damaged: bool = False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What making a run took; see `Record`."""
+
+    seconds: float | None = None
+    examples: int | None = None
+    accumulation: int = 1
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a request has no result.
+
+    Attributes:
+        name: the request, for people.
+        message: the error in one line or a few; `traceback` as Python prints it.
+        time: ISO 8601, UTC.
+    """
+
+    request: str
+    name: str
+    message: str
+    traceback: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Running:
+    """A request that some process is making.
+
+    Attributes:
+        since: seconds since the epoch.
+    """
+
+    request: str
+    name: str
+    process: int
+    since: float
+
+
+class Records:
+    """The records of one store."""
+
+    def __init__(self, store: Path):
+        self.store = Path(store)
+        self.root = self.store / ".grid"
+
+    def file(self, request: str) -> Path:
+        """Where the record of a request is, once there is one."""
+        return self.root / "done" / request[:2] / f"{request}.json"
+
+    def read(self, request: str) -> Record | None:
+        """The record of a request; None where there is none that can be read."""
+        try:
+            return Record.parse(json.loads(self.file(request).read_bytes()))
+        except (OSError, ValueError, ConfigError):
+            return None
+
+    def done(self, request: str) -> Record | None:
+        """The record of a finished request, after a look at its run.
+
+        Sizes are checked; of files that were changed after the run was published, the checksum too.
+        """
+        record = self.read(request)
+        if record is None or record.damaged or not _intact(self.store / record.run, record.manifest):
+            return None
+        return record
+
+    def metrics(self, record: Record) -> dict[str, Any]:
+        """The metrics of a finished request's run."""
+        found: dict[str, Any] = json.loads((self.store / record.run / METRICS).read_bytes())
+        return found
+
+    def finish(self, request: Request, run: Run, cost: Cost) -> Record:
+        """Records that a run answers a request."""
+        told = request.told
+        record = Record(
+            request=request.digest,
+            run=run.id,
+            key=run.key,
+            manifest=sha256(run.path / MANIFEST),
+            type=request.type,
+            task=request.task,
+            kind=told.kind,
+            composition=request.composition,
+            backbone=told.backbone,
+            language=request.language,
+            seconds=cost.seconds,
+            examples=cost.examples,
+            size=run.size,
+            accumulation=cost.accumulation,
+        )
+        self.write(record)
+        self.failure_file(request.digest).unlink(missing_ok=True)
+        return record
+
+    def write(self, record: Record) -> None:
+        """Publishes a record, whole or not at all."""
+        with disk_errors(self.store):
+            write_json(self.file(record.request), record.model_dump(mode="json"))
+
+    def names(self) -> set[str]:
+        """The requests that have a record, whatever it is worth."""
+        folders = _listed(self.root / "done")
+        return {
+            name[:-5]
+            for part in folders
+            for name in _listed(self.root / "done" / part)
+            if len(name) == FILE_NAME
+        }
+
+    def all(self) -> Iterator[Record]:
+        """All records that can be read, of whatever recipe."""
+        for name in sorted(self.names()):
+            record = self.read(name)
+            if record:
+                yield record
+
+    def failed(self) -> set[str]:
+        """The requests, and jobs, whose failure is recorded."""
+        return {name[:-5] for name in _listed(self.store / "failures") if len(name) == FILE_NAME}
+
+    def failure_file(self, request: str) -> Path:
+        """Where the failure of a request is recorded; those of single jobs lie beside it."""
+        return self.store / "failures" / f"{request}.json"
+
+    def failure(self, request: str) -> Failure | None:
+        """Why a request failed, if it did."""
+        try:
+            return Failure(**json.loads(self.failure_file(request).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def fail(self, request: Request, message: str, traceback: str) -> Failure:
+        """Records a failure; it is never a result, and success removes it."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        failure = Failure(request.digest, request.name, message, traceback, now)
+        with disk_errors(self.store):
+            write_json(self.failure_file(request.digest), vars(failure))
+        return failure
+
+    def forgive(self, request: str) -> None:
+        """Forgets a failure, so that the request is tried again."""
+        self.failure_file(request).unlink(missing_ok=True)
+
+    def forget(self, request: str) -> None:
+        """Removes a record; the run stays, and is found again by its key."""
+        self.file(request).unlink(missing_ok=True)
+
+    @contextmanager
+    def claim(self, request: Request) -> Iterator[bool]:
+        """The right to make one request's result; false where another process has it."""
+        path = self.root / "running" / request.digest
+        with disk_errors(self.store):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            number = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            mine = _lock(number) and _is(number, path)
+            if mine:
+                about = {"name": request.name, "process": os.getpid(), "since": datetime.now(UTC).timestamp()}
+                os.ftruncate(number, 0)
+                os.write(number, json.dumps(about).encode())
+            try:
+                yield mine
+            finally:
+                if mine:
+                    path.unlink(missing_ok=True)
+        finally:
+            os.close(number)
+
+    def running(self) -> list[Running]:
+        """What living processes are making, the longest first; claims of dead ones do not count."""
+        folder = self.root / "running"
+        found = [each for name in _listed(folder) if (each := _running(folder / name))]
+        return sorted(found, key=lambda each: each.since)
+
+
+def _listed(folder: Path) -> list[str]:
+    """Names in a folder; none where there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _lock(number: int) -> bool:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is(number: int, path: Path) -> bool:
+    """Whether the open file is the one that stands there: whoever had the claim removes it at the end."""
+    try:
+        return os.path.samestat(os.fstat(number), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _running(path: Path) -> Running | None:
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        about: Mapping[str, Any] = json.loads(os.pread(number, 1000, 0) or b"{}")
+        return Running(path.name, about["name"], about["process"], about["since"]) if about else None
+    else:
+        return None  # whoever made it is dead
+    finally:
+        os.close(number)
+
+
+def _intact(folder: Path, manifest: str) -> bool:
+    """Whether a run's folder is as it was published, as far as sizes and times show it."""
+    try:
+        text = (folder / MANIFEST).read_bytes()
+        if hashlib.sha256(text).hexdigest() != manifest:
+            return False
+        published = (folder / MANIFEST).stat().st_mtime_ns
+        files: dict[str, dict[str, Any]] = json.loads(text)["files"]
+        found = dict(_files(folder, ""))
+        if found.keys() != files.keys() | {MANIFEST}:
+            return False
+        return all(
+            found[name].st_size == entry["size"]
+            and (found[name].st_mtime_ns <= published or sha256(folder / name) == entry["sha256"])
+            for name, entry in files.items()
+        )
+    except (OSError, ValueError, KeyError, StoreError):
+        return False
+
+
+def _files(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    """All files below a folder; anything but files and folders is an error."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            info = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(info.st_mode):
+                yield from _files(folder / entry.name, f"{prefix}{entry.name}/")
+            elif stat.S_ISREG(info.st_mode):
+                yield prefix + entry.name, info
+            else:
+                raise StoreError(f"{entry.path}: a result holds plain files only, not links or devices")

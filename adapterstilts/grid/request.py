@@ -1,0 +1,118 @@
+"""A request: one result that a grid wants, as pure data, and its digest.
+
+A request says what is wanted before any data is read, so its digest is not the key of a job: two requests may
+lead to the same job, and then they share its result. Which run answers a request is recorded beside the runs
+(`grid/records.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from adapterstilts.composition import CompositionName
+from adapterstilts.recipe import Recipe
+from adapterstilts.tasks.spec import KindName, Split
+from adapterstilts.values import Value, digest
+
+FORM = 1  # raised when the form of digests changes
+
+RequestType = Literal["train", "compose", "evaluate"]
+
+
+class Told(Value):
+    """What a verb is told besides task, composition, seed and store; `api.Options` says what each is.
+
+    Attributes:
+        version: of the task; for adapter configs in a file of one's own, that file's digest beside it.
+        kind: of the task; None for several tasks.
+        recipe: in full; None where nothing trains, and in evaluations.
+    """
+
+    version: str
+    kind: KindName | None
+    backbone: str
+    revision: str | None = None
+    config: str | None = None
+    adapter: Mapping[str, Any] = {}
+    recipe: Recipe | None = None
+    encoding: Mapping[str, Any] = {}
+    train_file: str | None = None
+    eval_file: str | None = None
+    train_files: Mapping[str, str] = {}
+    data_dir: Path | None = None
+    source: Literal["auto", "folder", "hub", "bundled"] = "auto"
+    limit: int | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return digest(self)
+
+    def options(self) -> dict[str, Any]:
+        """As `api.Options` takes it: only what is set."""
+        given = self.model_dump(exclude={"version", "kind", "recipe"}, exclude_defaults=True)
+        recipe = {"recipe": self.recipe.model_dump()} if self.recipe else {}
+        return {**given, **recipe}
+
+
+class Request(NamedTuple):
+    """One wanted result.
+
+    Attributes:
+        task: as the verb takes it: a name, several (`a+b`), or the YAML file of a task of one's own.
+        composition: of a training; "single" in evaluations, where it says nothing.
+        needs: digests of the requests whose results it is made from: the adapters to join, in order; the
+            training to evaluate.
+        seed: of a training; 1 in evaluations, so that all seeds are evaluated on the same rows.
+        language, split: of an evaluation; "" in trainings.
+        digest: SHA-256 of all that.
+    """
+
+    task: str
+    composition: CompositionName
+    needs: tuple[str, ...]
+    told: Told
+    seed: int
+    language: str
+    split: Split | Literal[""]
+    digest: str
+
+    @property
+    def type(self) -> RequestType:
+        """Of a training: whether it joins adapters."""
+        if self.language:
+            return "evaluate"
+        return "train" if self.composition == "single" else "compose"
+
+    @property
+    def name(self) -> str:
+        """For people; not unique."""
+        if self.language:
+            return f"evaluate {self.task} {self.language}"
+        return f"{self.composition} {self.task} seed {self.seed}"
+
+
+def training(
+    task: str, composition: CompositionName, needs: tuple[str, ...], told: Told, seed: int
+) -> Request:
+    """The request for a trained (or merged) adapter; where nothing trains, seeds are no matter."""
+    seed = seed if told.recipe else 0
+    identity = digest([FORM, "train", task, composition, needs, told.digest, seed])
+    return Request(task, composition, needs, told, seed, "", "", identity)
+
+
+def evaluations(task: str, of: str, told: Told, split: Split, languages: Iterable[str]) -> Iterator[Request]:
+    """The requests for the evaluation of a training, by its digest, in these languages.
+
+    There are many of these, so the digest is that of a short text and not of JSON.
+    """
+    begun = hashlib.sha256(f"{FORM} evaluate {of} {told.digest} {split} {task} ".encode())
+    needs = (of,)
+    for language in languages:
+        whole = begun.copy()
+        whole.update(language.encode())
+        yield Request(task, "single", needs, told, 1, language, split, whole.hexdigest())

@@ -1,0 +1,132 @@
+"""What each request is told: the recipe's settings, with those of a role, a kind and a task over them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.composition import CompositionName
+from adapterstilts.errors import ConfigError
+from adapterstilts.grid.recipe import ROLES, Backbone, Config, Files, GridRecipe
+from adapterstilts.grid.request import Told
+from adapterstilts.recipe import recipe_for
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.several import MULTITASK, join_names, split_name
+from adapterstilts.tasks.spec import Task
+
+INTERMEDIATE, TARGET_ROLE = ROLES
+OWN_CONFIG = ("single", "stack")  # compositions whose new adapter has a config of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What one training trains.
+
+    Attributes:
+        reference: as the verb takes it.
+        label: for people, and for files and settings in the recipe.
+    """
+
+    reference: str
+    label: str
+    tasks: tuple[Task, ...]
+
+
+@dataclass
+class Teller:
+    """Settings of the requests of one backbone and one adapter config; each made once."""
+
+    recipe: GridRecipe
+    backbone: Backbone
+    config: Config
+    get: Callable[[str], Task] = registry.get
+    _tasks: dict[str, Task] = field(default_factory=dict)
+    _made: dict[tuple[str, ...], Any] = field(default_factory=dict)
+
+    def task(self, name: str) -> Task:
+        """The task of that name."""
+        if name not in self._tasks:
+            self._tasks[name] = self.get(name)
+        return self._tasks[name]
+
+    def trained(self, name: str) -> Trained:
+        """What trains a task, or several (`a+b`): the tasks that have English data."""
+        if ("trained", name) not in self._made:
+            self._made["trained", name] = self._trained(name)
+        found: Trained = self._made["trained", name]
+        return found
+
+    def training(self, what: Trained, role: str, composition: CompositionName) -> Told:
+        """The settings of a training."""
+        keys = ("training", what.reference, role, composition)
+        if keys not in self._made:
+            self._made[keys] = self._training(what, role, composition)
+        told: Told = self._made[keys]
+        return told
+
+    def evaluation(self, target: str) -> Told:
+        """The settings of a target's evaluations."""
+        if ("evaluation", target) not in self._made:
+            self._made["evaluation", target] = self._evaluation(target)
+        told: Told = self._made["evaluation", target]
+        return told
+
+    def _trained(self, name: str) -> Trained:
+        found = {}
+        for one in split_name(name):
+            task = self.task(one)
+            own = task.trained_on in (None, task.name)
+            reference = one if own and task.base else task.name if own else str(task.trained_on)
+            found[reference] = task if own else self.task(reference)
+        references = sorted(found)
+        tasks = tuple(found[each] for each in references)
+        return Trained("+".join(references), join_names(task.name for task in tasks), tasks)
+
+    def _training(self, what: Trained, role: str, composition: CompositionName) -> Told:
+        kind = what.tasks[0].kind if len(what.tasks) == 1 else None
+        settings = self.recipe.told(role, kind or MULTITASK, composition, what.label)
+        trains = what.tasks[0].trained_on is not None
+        files = {task.name: self.recipe.files.get(task.name, Files()) for task in what.tasks}
+        alone = files[what.label] if kind else Files()
+        own = composition in OWN_CONFIG
+        return self._told(
+            what.tasks,
+            kind=kind,
+            config=self.config.name if own else None,
+            adapter=self.config.set if own else {},
+            recipe=recipe_for([task.kind for task in what.tasks], settings.recipe) if trains else None,
+            encoding=settings.encoding,
+            train_file=alone.train,
+            eval_file=alone.dev,
+            train_files={} if kind else {name: each.train for name, each in files.items() if each.train},
+            limit=settings.limits.train,
+        )
+
+    def _evaluation(self, target: str) -> Told:
+        task = self.task(target)
+        settings = self.recipe.told(TARGET_ROLE, task.kind, task.name)
+        files = self.recipe.files.get(task.name, Files())
+        given = {"kind": task.kind, "encoding": settings.encoding, "eval_file": files.eval}
+        return self._told((task,), **given, limit=settings.limits.eval)
+
+    def _told(self, tasks: Sequence[Task], **given: Any) -> Told:
+        return Told(
+            version="+".join(str(task.version) for task in tasks) + self._config_version(given.get("config")),
+            backbone=self.backbone.name,
+            revision=self.backbone.revision,
+            data_dir=self.recipe.data_dir,
+            source=self.recipe.source,
+            **given,
+        )
+
+    def _config_version(self, config: str | None) -> str:
+        """The digest of an adapter config in a file of one's own, which may change under its name."""
+        if config is None or not config.endswith((".yaml", ".yml")):
+            return ""
+        try:
+            return " " + hashlib.sha256(Path(config).expanduser().read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise ConfigError(f"the adapter config {config} cannot be read ({error.strerror})") from None

@@ -1,0 +1,170 @@
+"""The table of a grid: how much each intermediate task changes each target, from what is in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from adapterstilts.grid.plan import Cell, Plan
+from adapterstilts.grid.records import Records
+
+Scores = Mapping[str, float]  # language -> score in percent
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One transfer to one target, or the target's baseline, over seeds.
+
+    Attributes:
+        intermediate, how: "" and "baseline" of the baseline.
+        mean: over seeds of the mean over languages: of the baseline its score, else the difference from the
+            baseline of the same seed in the same languages, in points. None without a result.
+        low, high: the smallest and the largest over seeds; None where there is only one.
+        languages, wanted: how many languages the mean is over, and how many it should be over.
+        seeds: how many seeds have results.
+    """
+
+    backbone: str
+    config: str
+    target: str
+    intermediate: str
+    how: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    languages: int
+    wanted: int
+    seeds: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all languages are there."""
+        return self.languages == self.wanted
+
+
+def effects(plan: Plan, records: Records) -> list[Effect]:
+    """The effects over the languages other than English, in the plan's order."""
+    return _effects(plan, _reader(records), lambda code: code != "en")
+
+
+def effects_by_language(plan: Plan, records: Records) -> dict[str, list[Effect]]:
+    """The effects in each language alone, English first."""
+    codes = dict.fromkeys(code for cell in plan.cells for code in cell.languages)
+    read = _reader(records)
+    ordered = sorted(codes, key=lambda code: (code != "en", code))
+    return {code: _effects(plan, read, lambda each, code=code: each == code) for code in ordered}  # type: ignore[misc]
+
+
+def _reader(records: Records) -> Callable[[Cell], Scores]:
+    """Scores of a cell's finished evaluations, each read once."""
+    known: dict[tuple[str, str, str], Scores] = {}
+
+    def read(cell: Cell) -> Scores:
+        if cell.group not in known:
+            known[cell.group] = _scores(cell, records)
+        return known[cell.group]
+
+    return read
+
+
+def _scores(cell: Cell, records: Records) -> Scores:
+    found = {}
+    for request in cell.evaluations(cell.languages):
+        record = records.done(request.digest)
+        if record:
+            found[request.language] = float(records.metrics(record)["score"])
+    return found
+
+
+def _effects(plan: Plan, read: Callable[[Cell], Scores], counts: Callable[[str], bool]) -> list[Effect]:
+    base = {_base_key(cell): cell for cell in plan.cells if cell.rank == 0}
+    rows: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in plan.cells:
+        rows.setdefault((cell.backbone, cell.config, cell.target, cell.intermediate, cell.how), []).append(
+            cell
+        )
+    return [_effect(cells, base, read, counts) for cells in rows.values()]
+
+
+def _base_key(cell: Cell) -> tuple[str, str, str, int]:
+    return cell.backbone, cell.config, cell.target, cell.seed
+
+
+def _effect(
+    cells: Sequence[Cell],
+    base: Mapping[tuple[str, str, str, int], Cell],
+    read: Callable[[Cell], Scores],
+    counts: Callable[[str], bool],
+) -> Effect:
+    """The effect of one transfer over the cells of its seeds."""
+    cell = cells[0]
+    values: list[dict[str, float]] = []
+    for each in cells:
+        scores = {code: score for code, score in read(each).items() if counts(code)}
+        before = read(base[_base_key(each)]) if each.rank else {}
+        both = scores.keys() & before.keys() if each.rank else scores.keys()
+        if both:
+            values.append({code: scores[code] - before.get(code, 0.0) for code in both})
+    means = [fmean(differences.values()) for differences in values]
+    return Effect(
+        backbone=cell.backbone,
+        config=cell.config,
+        target=cell.target,
+        intermediate=cell.intermediate,
+        how=cell.how,
+        mean=fmean(means) if means else None,
+        low=min(means) if len(means) > 1 else None,
+        high=max(means) if len(means) > 1 else None,
+        languages=min((len(differences) for differences in values), default=0),
+        wanted=sum(map(counts, cell.languages)),
+        seeds=len(values),
+    )
+
+
+def cell_text(effect: Effect) -> str:
+    """For people: `+1.2 [0.8, 1.9]`; a star where languages are missing, a dash without a result."""
+    if effect.mean is None:
+        return "-"
+    sign = "" if effect.how == "baseline" else "+"
+    mean, low, high = (
+        "" if value is None else f"{round(value, 1) + 0.0:{sign}.1f}"  # + 0.0 takes the sign off -0.0
+        for value in (effect.mean, effect.low, effect.high)
+    )
+    return f"{mean}{f' [{low}, {high}]' if low else ''}{'' if effect.whole else '*'}"
+
+
+def grid_of(
+    found: Iterable[Effect], columns: Mapping[str, Iterable[Effect]] | None = None
+) -> list[list[str]]:
+    """Rows of text with a header: a row for each transfer, a column for each target.
+
+    Args:
+        columns: instead of the targets, such as languages; then a row for each transfer to each target.
+    """
+    if columns is None:
+        return _by_target(list(found))
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for effects_there in columns.values():
+        for each in effects_there:
+            key = (each.backbone, each.config, each.target, each.how, each.intermediate)
+            rows.setdefault(key, []).append(cell_text(each))
+    head = ["backbone", "config", "target", "composition", "intermediate", *columns]
+    return _without_constant([head, *([*key, *cells] for key, cells in rows.items())])
+
+
+def _by_target(found: Sequence[Effect]) -> list[list[str]]:
+    targets = list(dict.fromkeys(each.target for each in found))
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for each in found:
+        key = (each.backbone, each.config, each.how, each.intermediate)
+        rows.setdefault(key, {})[each.target] = cell_text(each)
+    head = ["backbone", "config", "composition", "intermediate", *targets]
+    body = [[*key, *(cells.get(target, "") for target in targets)] for key, cells in rows.items()]
+    return _without_constant([head, *body])
+
+
+def _without_constant(rows: list[list[str]]) -> list[list[str]]:
+    """Without the columns of backbone and config where there is only one."""
+    dropped = [n for n in (0, 1) if len({row[n] for row in rows[1:]}) == 1]
+    return [[text for n, text in enumerate(row) if n not in dropped] for row in rows]

@@ -1,0 +1,129 @@
+"""Keeps a grid's results sound and small: finds damaged runs, and runs that no recipe needs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adapterstilts.grid.records import Record, Records
+from adapterstilts.grid.request import Request
+from adapterstilts.store import Damaged, Run, Store
+from adapterstilts.store.runs import check
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a check of all checksums found.
+
+    Attributes:
+        whole: how many runs are as they were published.
+        damaged: run id -> what is wrong; each is marked, so that the next `grid run` makes it again.
+        gone: runs that are recorded, but not there.
+    """
+
+    whole: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+
+
+def verify(
+    requests: Iterable[Request], records: Records, tell: Callable[[int], None] | None = None
+) -> Verified:
+    """Reads every byte of the runs that answer these requests.
+
+    Args:
+        tell: receives how many runs have been checked.
+    """
+    by_run: dict[str, list[Record]] = {}
+    for request in requests:
+        record = records.read(request.digest)
+        if record:
+            by_run.setdefault(record.run, []).append(record)
+    whole, damaged, gone = 0, {}, []
+    for count, (name, answers) in enumerate(sorted(by_run.items()), 1):
+        folder = records.store / name
+        found = check(folder) if folder.is_dir() else None
+        if found is None:
+            gone.append(name)
+        elif isinstance(found, Damaged):
+            damaged[name] = found.reason
+            for record in answers:
+                records.write(record.model_copy(update={"damaged": True}))
+        else:
+            whole += 1
+        if tell:
+            tell(count)
+    return Verified(whole, damaged, tuple(gone))
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What no given recipe needs.
+
+    Attributes:
+        runs: made by grids, with their sizes in bytes.
+        records: of requests that no given recipe has.
+        leftovers: working files of jobs that are finished: what a kill at the last moment leaves.
+        kept: runs that no grid's record names, such as those made by hand: they stay.
+    """
+
+    runs: dict[str, int]
+    records: tuple[str, ...]
+    leftovers: tuple[Path, ...]
+    kept: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(self.runs.values())
+
+
+def garbage(requests: Iterable[Request], records: Records) -> Garbage:
+    """Lists runs that only requests of other recipes than the given ones asked for.
+
+    What a needed run was made from is needed too.
+    """
+    wanted = {request.digest for request in requests}
+    answers = list(records.all())
+    recorded = {record.run for record in answers}
+    runs = {run.id: run for run in Store(records.store).scan(quick=True) if isinstance(run, Run)}
+    needed = _with_sources({record.run for record in answers if record.request in wanted}, runs)
+    loose = {name: runs[name].size for name in sorted(recorded - needed) if name in runs}
+    stale = tuple(record.request for record in answers if record.request not in wanted)
+    keys = {run.key for run in runs.values()}
+    leftovers = tuple(path for path in (records.store / ".work").glob("*") if path.stem in keys)
+    return Garbage(loose, stale, leftovers, len(runs.keys() - recorded))
+
+
+def _with_sources(names: set[str], runs: dict[str, Run]) -> set[str]:
+    """The runs, and those that they were made from or evaluate."""
+    by_key = {run.key: name for name, run in runs.items()}
+    found: set[str] = set()
+    left = list(names)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += [by_key[key] for key in _parents(runs.get(name)) if key in by_key]
+    return found
+
+
+def _parents(run: Run | None) -> list[str]:
+    if run is None:
+        return []
+    evaluated = run.job.get("run")
+    return [evaluated] if evaluated else list(run.job.get("composition", {}).get("sources", ()))
+
+
+def sweep(found: Garbage, records: Records) -> None:
+    """Removes runs and records; the records first, so that none is left without its run."""
+    for request in found.records:
+        records.forget(request)
+        records.forgive(request)
+    for path in found.leftovers:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    store = Store(records.store)
+    for name in found.runs:
+        store.remove(name)

@@ -1,0 +1,193 @@
+"""Makes the result of one request: the only part of the grid that knows models."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from adapterstilts.api import Options, compose, evaluate
+from adapterstilts.errors import StiltsError
+from adapterstilts.grid.records import Cost, Failure, Record, Records
+from adapterstilts.grid.request import Request
+from adapterstilts.kinds import default_encoding
+from adapterstilts.run.device import accelerator
+from adapterstilts.run.progress import say, speaking_to
+from adapterstilts.store import Damaged, Run, Store
+from adapterstilts.store.files import is_full
+from adapterstilts.store.runs import check
+
+FATAL = {errno.EACCES, errno.EPERM, errno.EROFS}  # of the results folder: no other job would fare better
+MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Makes results in one store; the backbone is kept from one request to the next.
+
+    Attributes:
+        listen: receives every line that is said meanwhile; None leaves them on standard error.
+    """
+
+    records: Records
+    checkpoint_minutes: float = 5.0
+    checkpoint_steps: int | None = None
+    listen: Callable[[str], None] | None = None
+
+    def perform(self, request: Request) -> Record | Failure:
+        """Makes the result, or finds it in the store; a failure is recorded with its traceback.
+
+        Raises:
+            StoreError, OSError: nothing can be written to the store.
+            KeyboardInterrupt: training wrote a checkpoint first.
+        """
+        try:
+            with speaking_to(_console(self.listen)):
+                return self._perform(request)
+        except Exception as error:
+            if _fatal(error, self.records.store):
+                raise
+            message = str(error) if isinstance(error, StiltsError) else f"{type(error).__name__}: {error}"
+            return self.records.fail(request, message, traceback.format_exc())
+
+    def _perform(self, request: Request) -> Record:
+        self._clear(request)
+        before = set(os.listdir(self.records.store)) if self.records.store.is_dir() else set()
+        began = time.monotonic()
+        run, accumulation = self._evaluate(request) if request.language else self._train(request)
+        seconds = None if run.id in before else _seconds(run, time.monotonic() - began)
+        return self.records.finish(request, run, Cost(seconds, _examples(request, run), accumulation))
+
+    def _clear(self, request: Request) -> None:
+        """Removes a damaged result, which would be in the way."""
+        record = self.records.read(request.digest)
+        if record is None:
+            return
+        folder = self.records.store / record.run
+        if folder.is_dir() and isinstance(check(folder), Damaged):
+            say(f"{record.run} is damaged: it is made again")
+            Store(self.records.store).remove(record.run)
+
+    def _train(self, request: Request) -> tuple[Run, int]:
+        """The run and the accumulation that it was trained with: more than asked for if memory was short."""
+        sources = self._sources(request)
+        recipe = request.told.recipe
+        sizes = list(_accumulations(recipe.accumulation, recipe.batch_size)) if recipe else [1]
+        for accumulation in sizes:
+            options = self._options(request, {"accumulation": accumulation} if recipe else {})
+            try:
+                return compose(request.task, request.composition, sources, options), accumulation
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error) or accumulation == sizes[-1]:
+                    raise
+            _free_memory()  # here, where the error and all that it holds is gone
+            say(f"out of memory: {request.name} goes on with {2 * accumulation} forward passes a batch, not "
+                f"{accumulation}; the batch as a whole stays as it is")  # fmt: skip
+        raise AssertionError("one of the sizes was the last")
+
+    def _evaluate(self, request: Request) -> tuple[Run, int]:
+        (run,) = self._sources(request)
+        split = request.split or None
+        found = evaluate(run, request.task, [request.language], self._options(request, {}), split)
+        return found[0].runs[request.language], 1
+
+    def _sources(self, request: Request) -> Sequence[str]:
+        """Ids of the runs that answer what it needs."""
+        records = [self.records.read(need) for need in request.needs]
+        return [record.run for record in records if record]
+
+    def _options(self, request: Request, recipe: dict[str, int]) -> Options:
+        given = request.told.options()
+        if recipe:
+            given["recipe"] = {**given["recipe"], **recipe}
+        saving = {"checkpoint_minutes": self.checkpoint_minutes, "checkpoint_steps": self.checkpoint_steps}
+        return Options.parse({**given, **saving, "seed": request.seed, "store": self.records.store}, "option")
+
+
+def check_encodings(requests: Iterable[Request]) -> None:
+    """Refuses, before anything is computed, encoding settings that there are not.
+
+    Raises:
+        ConfigError: the nearest key is named.
+    """
+    seen = {(each.told.kind, each.told.digest): each.told for each in requests}
+    for told in seen.values():
+        default_encoding(told.kind or "sequence", told.encoding)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory left."""
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in MEMORY)
+
+
+def _accumulations(first: int, batch: int) -> Iterator[int]:
+    """The accumulation asked for and then twice as much each time, as long as every part has an example."""
+    yield first
+    while 2 * first <= batch:
+        first *= 2
+        yield first
+
+
+def device_name() -> str:
+    """What computes here."""
+    device = accelerator().device
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _examples(request: Request, run: Run) -> int | None:
+    if request.language:
+        return int(run.metrics["examples"])
+    recipe = request.told.recipe
+    return int(run.metrics["steps"]) * recipe.batch_size if recipe else None
+
+
+def _seconds(run: Run, wall: float) -> float:
+    """What a run took: of a training that was interrupted, the time of all sittings."""
+    log = run.path / "log.jsonl"
+    last = log.read_text("utf-8").splitlines()[-1] if log.is_file() else "{}"
+    return round(max(wall, float(json.loads(last).get("seconds", 0.0))), 3)
+
+
+def _fatal(error: BaseException, store: Path) -> bool:
+    """Whether the results cannot be written at all."""
+    if is_full(error) or (error.__cause__ is not None and is_full(error.__cause__)):
+        return True
+    if not isinstance(error, OSError) or error.errno not in FATAL or not error.filename:
+        return False
+    return Path(str(error.filename)).resolve().is_relative_to(store.resolve())
+
+
+class _Lines:
+    """A file whose lines go to a function."""
+
+    def __init__(self, listen: Callable[[str], None]):
+        self._listen = listen
+
+    def write(self, text: str) -> int:
+        for line in filter(None, map(str.strip, text.splitlines())):
+            self._listen(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def _console(listen: Callable[[str], None] | None) -> Console | None:
+    return Console(file=_Lines(listen), width=10_000) if listen else None  # type: ignore[arg-type]

@@ -1,0 +1,46 @@
+"""Small grids on bundled data with the tiny encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adapterstilts.grid.at_hand import scenes
+from adapterstilts.grid.plan import Plan, expand
+from adapterstilts.grid.recipe import load
+
+Write = Callable[..., Path]
+
+SMALL: dict[str, Any] = {
+    "intermediate": ["mini_nli", "mini_qa"],
+    "compositions": ["sequential"],
+    "targets": ["mini_paraphrase", "mini_retrieval"],
+    "languages": ["en", "de", "sw"],
+    "source": "bundled",
+    "limits": {"train": 32, "eval": 12},
+    "recipe": {"max_steps": 4, "batch_size": 8, "eval_every": 100, "dev_rows": 8},
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path, tiny_backbone: Path) -> Write:
+    """Writes a recipe like `SMALL` with changes; a change to None takes the key out."""
+
+    def run(name: str = "small", **changes: Any) -> Path:
+        data = {"backbones": str(tiny_backbone), **SMALL, **changes}
+        path = tmp_path / f"{name}.yaml"
+        kept = {key: value for key, value in data.items() if value is not None}
+        path.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+        return path
+
+    return run
+
+
+def plan_of(path: Path) -> Plan:
+    """The plan of a recipe's file."""
+    recipe = load(str(path))
+    return expand(recipe, *scenes(recipe))

@@ -1,0 +1,154 @@
+"""A grid that is killed again and again ends with the same store; two at once share the work."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from adapterstilts.grid.records import Records
+from adapterstilts.grid.upkeep import garbage, sweep
+from adapterstilts.store import Store
+
+from .conftest import Write, plan_of
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["adapterstilts.api", "adapterstilts.cli.app", "adapters", "pyarrow"])
+KILLS = int(os.environ.get("ADAPTERSTILTS_KILLS", "5"))  # by hand: more
+GRID = {
+    "targets": ["mini_paraphrase", "mini_retrieval"],
+    "languages": ["en", "de"],
+    "limits": {"train": 48, "eval": 12},
+}
+
+
+def grid_run(path: Path, store: Path) -> None:
+    """What a child process does: the verb itself."""
+    from adapterstilts.cli.app import app
+
+    with (store.parent / "output.txt").open("a") as file, contextlib.redirect_stderr(file):
+        app(["grid", "run", str(path), "-C", str(store), "--checkpoint-steps", "1"], standalone_mode=False)
+
+
+def share(path: Path, store: Path, made: Path) -> None:
+    """What a child process does: its share, and a list of what that was."""
+    from adapterstilts.grid.local import Engine
+    from adapterstilts.grid.worker import Worker
+    from tests.grid.test_run import Silent
+
+    engine = Engine(Worker(Records(store)), Records(store), Silent())
+    engine.run(plan_of(path).requests())
+    made.write_text(json.dumps([record.run for record in engine.finished]), encoding="utf-8")
+
+
+def start(*call: object) -> multiprocessing.process.BaseProcess:
+    child = SERVER.Process(target=call[0], args=call[1:])  # type: ignore[arg-type]
+    child.start()
+    return child
+
+
+def results(store: Path) -> dict[str, bytes]:
+    """Every file of every run that is a result; logs and manifests hold times."""
+    found = {}
+    for run in Store(store).scan():
+        assert not hasattr(run, "reason"), run
+        for path in sorted(run.path.rglob("*")):
+            if path.is_file() and path.name not in ("log.jsonl", "manifest.json"):
+                found[str(path.relative_to(store))] = path.read_bytes()
+    return found
+
+
+def complete(store: Path) -> dict[str, tuple[int, int]]:
+    """The published runs, each with what would change if it were made again."""
+    folders = (
+        [path for path in store.glob("*-*") if (path / "manifest.json").is_file()] if store.is_dir() else []
+    )
+    stats = {path.name: (path / "manifest.json").stat() for path in folders}
+    return {name: (info.st_ino, info.st_mtime_ns) for name, info in stats.items()}
+
+
+def run_whole(path: Path, store: Path) -> float:
+    """Runs a grid undisturbed; how many seconds that took."""
+    store.parent.mkdir(exist_ok=True)
+    began = time.monotonic()
+    child = start(grid_run, path, store)
+    child.join()
+    assert child.exitcode == 0
+    return time.monotonic() - began
+
+
+def run_killed(path: Path, store: Path, delay: float) -> bool:
+    """Starts a grid and kills it after some seconds; false if it was through before."""
+    store.parent.mkdir(exist_ok=True)
+    before = complete(store)
+    child = start(grid_run, path, store)
+    child.join(delay)
+    alive = child.is_alive()
+    if alive:
+        os.kill(child.pid or 0, signal.SIGKILL)
+    child.join()
+    assert alive or child.exitcode == 0
+    assert before.items() <= complete(store).items()  # whatever was complete was not made again
+    return alive
+
+
+@pytest.mark.slow
+def test_a_grid_that_is_killed_ends_with_the_same_store(write: Write, tmp_path: Path) -> None:
+    path, whole = write(**GRID), tmp_path / "whole" / "store"
+    start(time.sleep, 0).join()  # the server has loaded everything by then
+    duration = run_whole(path, whole)
+    moments, kills, rounds = random.Random(7), 0, 0
+    while kills < KILLS:
+        rounds += 1
+        killed = tmp_path / f"killed-{rounds}" / "store"
+        while kills < KILLS and run_killed(path, killed, moments.uniform(0.05, 0.7) * duration):
+            kills += 1
+        run_whole(path, killed)
+        assert results(killed) == results(whole)
+        found = garbage(plan_of(path).requests(), Records(killed))
+        sweep(found, Records(killed))  # a kill at the last moment leaves an empty lock or a working folder
+        assert not found.runs
+        assert not list((killed / ".work").iterdir())
+        assert results(killed) == results(whole)
+        assert all(Records(killed).done(request.digest) for request in plan_of(path).requests())
+    print(f"{kills} kills in {rounds} grids; undisturbed one takes {duration:.1f} s")
+
+
+@pytest.mark.slow
+def test_two_at_once_share_the_work(write: Write, tmp_path: Path) -> None:
+    path, store = write(**GRID), tmp_path / "store"
+    lists = [tmp_path / "a.json", tmp_path / "b.json"]
+    children = [start(share, path, store, made) for made in lists]
+    for child in children:
+        child.join()
+        assert child.exitcode == 0
+    a, b = ([*json.loads(made.read_text())] for made in lists)
+    assert len(a) + len(b) == len(set(a) | set(b)) == len(list(plan_of(path).requests()))
+    assert a and b
+    alone = tmp_path / "alone"
+    child = start(share, path, alone, tmp_path / "c.json")
+    child.join()
+    assert results(store) == results(alone)
+
+
+def test_only_claims_of_the_living_count(write: Write, tmp_path: Path) -> None:
+    records = Records(tmp_path / "store")
+    request = next(plan_of(write()).requests())
+    with records.claim(request) as mine:
+        assert mine
+        with records.claim(request) as again:
+            assert not again
+        (running,) = records.running()
+        assert (running.name, running.process) == (request.name, os.getpid())
+    assert records.running() == []
+    (records.root / "running" / request.digest).write_text("{}")  # left behind by a kill
+    assert records.running() == []
+    with records.claim(request) as mine:
+        assert mine

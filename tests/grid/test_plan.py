@@ -1,0 +1,185 @@
+"""A plan shares what is the same, and grows by what is added and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from adapterstilts.grid.at_hand import scenes
+from adapterstilts.grid.plan import Plan, Scene, expand
+from adapterstilts.grid.recipe import GridRecipe, load
+
+from .conftest import Write, plan_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def plan(**given: object) -> Plan:
+    recipe = GridRecipe.model_validate({"languages": "all", **given})
+    return expand(recipe, *scenes(recipe))
+
+
+def digests(found: Plan) -> list[str]:
+    return [request.digest for request in found.requests()]
+
+
+def test_xquad_and_mlqa_share_one_training() -> None:
+    found = plan(targets=["xquad", "mlqa"])
+    assert [request.task for request in found.trainings.values()] == ["squad_v1"]
+    assert found.counts() == {"train": 1, "evaluate": 12 + 7}
+
+
+def test_an_intermediate_adapter_serves_all_targets() -> None:
+    found = plan(
+        targets=["xnli", "panx", "tatoeba"], intermediate=["squad_v1"], compositions=["sequential", "stack"]
+    )
+    trained = [(each.composition, each.task) for each in found.trainings.values()]
+    assert sorted(trained) == sorted(
+        [("single", "mnli"), ("single", "squad_v1"), ("single", "panx"), ("single", "tatoeba")]
+        + [(how, task) for how in ("sequential", "stack") for task in ("mnli", "panx")]
+    )
+    as_it_is = [cell for cell in found.cells if cell.target == "tatoeba" and cell.intermediate]
+    assert [(cell.how, cell.training.task) for cell in as_it_is] == [("as it is", "squad_v1")]
+
+
+def test_a_baseline_is_the_intermediate_adapter_of_the_same_task_and_settings() -> None:
+    assert len(plan(targets=["xnli"], intermediate=["mnli"]).trainings) == 2
+    apart = plan(
+        targets=["xnli"], intermediate=["mnli"], overrides={"intermediate": {"limits": {"train": 100}}}
+    )
+    assert len(apart.trainings) == 3
+
+
+def test_tasks_trained_together_go_by_one_name() -> None:
+    found = plan(targets=["panx"], intermediate=["qqp+mnli", "mnli+qqp", "multitask"])
+    assert [cell.intermediate for cell in found.cells] == ["", "mnli+qqp", "mnli+qqp", "multitask"]
+    assert len(found.trainings) == 1 + 2 + 2
+
+
+def test_sets_are_joined_with_the_target_among_them() -> None:
+    found = plan(
+        targets=["panx", "tatoeba"], intermediate=["mnli"], compositions=["fuse", "average"],
+        sets=[["mnli", "squad_v1", "target"]],
+    )  # fmt: skip
+    base = next(cell.training for cell in found.cells if cell.target == "panx")
+    fused = next(cell.training for cell in found.cells if cell.how == "fuse")
+    assert [found.trainings[need].task for need in fused.needs] == ["mnli", "squad_v1", "panx"]
+    assert fused.needs[-1] == base.digest
+    assert fused.told.config is None
+    merged = [cell.how for cell in found.cells if cell.target == "tatoeba"]
+    assert merged == ["baseline", "as it is", "average"]  # nothing is trained there, so nothing can be fused
+
+
+def test_what_is_needed_stands_first_and_nothing_stands_twice() -> None:
+    found = list(
+        plan(
+            targets=["xquad", "mlqa", "panx", "tatoeba"], intermediate=["mnli", "squad_v1"],
+            compositions=["sequential", "fuse"], sets=[["mnli", "squad_v1"]], seeds=[1, 2],
+        ).requests()
+    )  # fmt: skip
+    seen: set[str] = set()
+    for request in found:
+        assert seen.issuperset(request.needs)
+        assert request.digest not in seen
+        seen.add(request.digest)
+
+
+def test_counts_are_those_of_the_requests() -> None:
+    found = plan(targets=["xquad", "tatoeba"], intermediate=["mnli", "panx"], seeds=[1, 2, 3])
+    kinds = [request.type for request in found.requests()]
+    assert {kind: kinds.count(kind) for kind in ("train", "compose", "evaluate")} == dict(found.counts())
+
+
+def test_the_most_informative_comes_first() -> None:
+    found = list(
+        plan(
+            targets=["panx", "udpos"],
+            intermediate=["mnli", "qqp"],
+            compositions=["sequential", "stack"],
+            seeds=[1, 2],
+        ).requests()
+    )
+    place = {request.digest: n for n, request in enumerate(found)}
+    trained = [request for request in found if not request.language]
+    assert [request.composition for request in trained[:2]] == ["single", "single"]
+    last = max(place[each.digest] for each in trained if each.composition == "sequential" and each.seed == 1)
+    assert last < min(place[each.digest] for each in trained if each.composition == "stack")
+    assert last < min(place[each.digest] for each in trained if each.seed == 2)
+    first = [request.language for request in found if request.needs == (found[0].digest,)]
+    assert first[:5] == ["en", "zh", "ar", "de", "sw"]
+
+
+def test_a_language_adds_its_evaluations_alone(write: Write) -> None:
+    less = digests(plan_of(write(languages=["en", "de"])))
+    more = plan_of(write(languages=["en", "de", "sw"]))
+    added = [request for request in more.requests() if request.digest not in set(less)]
+    assert set(less) < set(digests(more))
+    assert {request.language for request in added} == {"sw"}
+    assert len(added) == 3 + 3
+
+
+def test_a_seed_adds_its_own_jobs_alone(write: Write) -> None:
+    less, more = digests(plan_of(write(seeds=[1]))), plan_of(write(seeds=[1, 2]))
+    added = [request for request in more.requests() if request.digest not in set(less)]
+    assert set(less) < set(digests(more))
+    assert {request.seed for request in added if not request.language} == {2}
+    bare = [each for each in more.trainings.values() if each.told.recipe is None]
+    assert len(bare) == 1  # the bare encoder has no seed
+
+
+def test_a_target_adds_its_own_jobs_alone(write: Write) -> None:
+    less = digests(plan_of(write()))
+    more = plan_of(write(targets=["mini_paraphrase", "mini_retrieval", "mini_ner"]))
+    added = [request for request in more.requests() if request.digest not in set(less)]
+    assert set(less) < set(digests(more))
+    assert {request.task for request in added} == {"mini_ner"}
+
+
+def test_a_setting_changes_the_digests_that_it_bears_on(write: Write) -> None:
+    before = plan_of(write())
+    after = plan_of(write(overrides={"mini_qa": {"recipe": {"epochs": 9}}}))
+    kept = set(digests(before)) & set(digests(after))
+    tasks = {before.trainings[key].task for key in kept if key in before.trainings}
+    assert tasks == {"mini_paraphrase", "mini_retrieval", "mini_nli"}
+    assert (
+        len(set(digests(before)) - kept) == 1 + 1 + 3 + 2
+    )  # the adapter, what starts from it, their evaluations
+
+
+def test_a_default_that_is_spelled_out_changes_nothing(write: Write) -> None:
+    plain = digests(plan_of(write()))
+    spelled = digests(plan_of(write(configs="seq_bn", seeds=[1], compositions="sequential")))
+    assert plain == spelled
+
+
+def test_digests_are_the_same_in_every_process(write: Write) -> None:
+    path = write()
+    code = (
+        "from pathlib import Path\nfrom tests.grid.conftest import plan_of\n"
+        f"print(*[request.digest for request in plan_of(Path({str(path)!r})).requests()])"
+    )
+    for seed in ("1", "2"):
+        shown = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert shown.stdout.split() == digests(plan_of(path))
+
+
+def test_of_a_suite_those_are_left_out_whose_data_is_not_at_hand(tmp_path: Path) -> None:
+    (tmp_path / "tatoeba").mkdir()
+    for ending in ("deu", "eng"):
+        (tmp_path / "tatoeba" / f"tatoeba.deu-eng.{ending}").write_text("a\nb\n", encoding="utf-8")
+    recipe = GridRecipe.model_validate({"suite": "xtreme", "data_dir": tmp_path, "source": "folder"})
+    found, left_out = scenes(recipe)
+    assert found == {"tatoeba": Scene("test", ("de",))}
+    assert "xnli" in left_out
+
+
+def test_the_paper_has_nine_tasks_and_all_of_them_together() -> None:
+    recipe = load("paper-mbert")
+    found = expand(recipe, *scenes(recipe))
+    assert len({cell.intermediate for cell in found.cells} - {""}) == 10
+    assert len({cell.target for cell in found.cells}) == 9

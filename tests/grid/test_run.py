@@ -1,0 +1,208 @@
+"""A grid runs to its end, a failure costs only what needs it, and memory that is short costs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adapterstilts.grid import worker as module
+from adapterstilts.grid.local import Engine
+from adapterstilts.grid.records import Failure, Record, Records
+from adapterstilts.grid.request import Request
+from adapterstilts.grid.state import State
+from adapterstilts.grid.worker import Worker
+from tests.cli.conftest import Call, call  # noqa: F401
+
+from .conftest import Write, plan_of
+
+Run = Callable[..., State]
+FEW = {"targets": ["mini_paraphrase"], "languages": ["de"]}
+
+
+class Silent:
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+        self.broken: list[str] = []
+
+    def started(self, request: Request) -> None:
+        pass
+
+    def finished(self, request: Request, record: Record) -> None:
+        self.made.append(request.name)
+
+    def failed(self, request: Request, failure: Failure) -> None:
+        self.broken.append(request.name)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Records:
+    return Records(tmp_path / "store")
+
+
+@pytest.fixture
+def run(records: Records) -> Run:
+    def work(path: Path, retry: bool = False, recheck: bool = False, said: list[str] | None = None) -> State:
+        listen = [] if said is None else said
+        engine = Engine(Worker(records, listen=listen.append), records, Silent())
+        work.engine = engine  # type: ignore[attr-defined]
+        return engine.run(plan_of(path).requests(), retry, recheck)
+
+    return work
+
+
+def made(run: Run) -> list[str]:
+    return run.engine.watch.made  # type: ignore[attr-defined,no-any-return]
+
+
+def test_what_is_added_is_all_that_is_made(run: Run, write: Write) -> None:
+    state = run(write(**FEW))
+    assert state.total("done") == state.all == 3 + 2 + 3
+    run(write(**FEW))
+    assert made(run) == []
+    run(write(**{**FEW, "languages": ["de", "sw"]}))
+    assert made(run) == ["evaluate mini_paraphrase sw"] * 3
+    run(write(**FEW, seeds=[1, 2], intermediate=["mini_nli"]))
+    assert len(made(run)) == 3 + 2
+
+
+def test_a_failure_blocks_what_needs_it_and_nothing_else(run: Run, write: Write, tmp_path: Path) -> None:
+    data = tmp_path / "train.tsv"
+    data.write_text("a\tb\tnonsense\n", encoding="utf-8")
+    broken = {**FEW, "files": {"mini_nli": {"train": str(data)}}}
+    state = run(write(**broken))
+    assert {name: state.total(name) for name in ("done", "failed", "blocked")} == {
+        "done": 5, "failed": 1, "blocked": 2,
+    }  # fmt: skip
+    (failure,) = state.failures.values()
+    assert f"{data}, line 1" in failure.message
+    assert "Traceback" in failure.traceback
+    data.write_text("a\tb\tentailment\nc\td\tneutral\n", encoding="utf-8")
+    assert run(write(**broken)).total("failed") == 1  # not without being asked
+    assert made(run) == []
+    assert run(write(**broken), retry=True).total("done") == 8
+    assert len(made(run)) == 3
+
+
+def test_changed_data_is_seen_when_it_is_looked_for(run: Run, write: Write, tmp_path: Path) -> None:
+    data = tmp_path / "train.tsv"
+    data.write_text("a\tb\tentailment\nc\td\tneutral\n" * 4, encoding="utf-8")
+    path = write(**FEW, files={"mini_nli": {"train": str(data)}})
+    run(path)
+    runs = set((tmp_path / "store").iterdir())
+    run(path, recheck=True)
+    assert set((tmp_path / "store").iterdir()) == runs
+    assert len(made(run)) == 8
+    data.write_text("a\tb\tentailment\nc\td\tcontradiction\n" * 4, encoding="utf-8")
+    run(path, recheck=True)
+    assert len(set((tmp_path / "store").iterdir()) - runs) == 1 + 1 + 1  # adapter, transfer, evaluation
+
+
+def test_lost_records_are_made_again_without_computing(run: Run, write: Write, records: Records) -> None:
+    path = write(**FEW)
+    run(path)
+    for file in records.root.rglob("*.json"):
+        file.unlink()
+    state = run(path)
+    assert state.total("done") == 8
+    assert all(record.seconds is None for record in state.records.values())
+
+
+def test_a_record_that_is_no_json_counts_for_nothing(run: Run, write: Write, records: Records) -> None:
+    path = write(**FEW)
+    state = run(path)
+    first = next(iter(state.records))
+    records.file(first).write_text("{", encoding="utf-8")
+    assert records.done(first) is None
+    assert run(path).total("done") == 8
+
+
+def test_short_memory_halves_the_batch_and_says_so(
+    run: Run, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = module.compose, []
+
+    def scarce(task: str, kind: str, sources: list[str], options: module.Options) -> object:
+        asked.append(options.recipe["accumulation"])
+        if task == "mini_nli" and asked[-1] < 4:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
+        return real(task, kind, sources, options)
+
+    monkeypatch.setattr(module, "compose", scarce)
+    said: list[str] = []
+    state = run(write(**FEW, intermediate=["mini_nli"], compositions=[]), said=said)
+    assert state.total("failed") == 0
+    state = run(write(**FEW, intermediate=["mini_nli"]), said=said)
+    assert state.total("failed") == 0
+    assert asked == [1, 1, 2, 4, 1]
+    assert sum("out of memory" in line for line in said) == 2
+    (trained,) = [r for r in state.records.values() if r.task == "mini_nli"]
+    assert trained.accumulation == 4
+
+
+def test_memory_that_never_suffices_is_a_failure(
+    run: Run, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError("no")
+
+    monkeypatch.setattr(module, "compose", full)
+    state = run(write(**FEW))
+    assert (state.total("failed"), state.total("blocked")) == (3, 5)
+
+
+def test_a_full_disk_ends_the_grid(run: Run, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "compose", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(write(**FEW))
+
+
+def test_two_recipes_share_runs_that_are_the_same_job(run: Run, write: Write, tmp_path: Path) -> None:
+    run(write(**FEW))
+    copy = tmp_path / "copy.tsv"
+    place = Path(module.__file__).parents[1] / "data" / "mini" / "nli" / "train-en.tsv"
+    copy.write_bytes(place.read_bytes())
+    changed = write(
+        **FEW, files={"mini_nli": {"train": str(copy), "dev": str(place.with_name("dev-en.tsv"))}}
+    )
+    state = run(changed)
+    other = [r for r in state.records.values() if r.task == "mini_nli"]
+    assert [record.seconds for record in other] == [None]  # asked for in another way, but the same rows
+
+
+def test_the_verbs_from_plan_to_table(call: Call, write: Write) -> None:  # noqa: F811
+    path = str(write(**FEW))
+    lines = call("grid", "plan", path, "--json").stdout.splitlines()
+    assert [json.loads(line)["state"] for line in lines] == ["waiting"] * 8
+    assert "fit into 1s" in call("grid", "plan", path, "--budget", "1s").stderr
+    assert "8h, 30m or 2d" in call("grid", "plan", path, "--budget", "soon", code=2).stderr
+    shown = call("grid", "run", path)
+    assert "8 jobs took" in shown.stderr
+    status = json.loads(call("grid", "status", path, "--json").stdout)
+    assert status["totals"] == {"done": 8, "running": 0, "failed": 0, "blocked": 0, "waiting": 0}
+    table = call("grid", "table", path).stdout
+    assert table.splitlines()[0].split() == ["composition", "intermediate", "mini_paraphrase"]
+    assert "nothing is left to do" in call("grid", "plan", path).stderr
+    assert call("grid", "table", path, "--csv").stdout.startswith("backbone,config,target,")
+    assert json.loads(call("grid", "table", path, "--json", "--per-language").stdout)[0]["language"] == "de"
+    assert call("grid", "table", path, "--markdown").stdout.splitlines()[1] == "|---|---|---|"
+
+
+def test_a_calibration_times_real_steps(call: Call, write: Write) -> None:  # noqa: F811
+    shown = call("grid", "plan", str(write(**FEW)), "--calibrate").stderr
+    assert "examples/s" in shown
+    assert "8 calibrated" in shown
+
+
+def test_a_wrong_setting_is_refused_before_anything_runs(call: Call, write: Write) -> None:  # noqa: F811
+    shown = call("grid", "run", str(write(**FEW, encoding={"max_lenght": 64})), code=2)
+    assert "did you mean 'max_length'" in shown.stderr
+    shown = call("grid", "plan", str(write(**FEW, configs="seq_bm")), code=2)
+    assert "did you mean 'seq_bn'" in shown.stderr

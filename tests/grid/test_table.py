@@ -1,0 +1,73 @@
+"""The numbers of a table, by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from adapterstilts.grid.at_hand import scenes
+from adapterstilts.grid.plan import Cell, Plan, expand
+from adapterstilts.grid.recipe import GridRecipe
+from adapterstilts.grid.table import _effects, cell_text, grid_of
+
+SCORES: dict[tuple[str, int], Mapping[str, float]] = {
+    ("", 1): {"en": 90, "de": 50, "zh": 60},
+    ("", 2): {"en": 92, "de": 52, "zh": 58},
+    ("mini_nli", 1): {"en": 91, "de": 53, "zh": 61},  # +3, +1: +2
+    ("mini_nli", 2): {"en": 80, "de": 56, "zh": 58},  # +4, 0: +2
+    ("mini_qa", 1): {"en": 90, "de": 49, "zh": 60},  # -1, 0: -0.5
+    ("mini_qa", 2): {"en": 90, "de": 53},  # +1, and Chinese is not there yet
+}
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    recipe = GridRecipe.model_validate(
+        {
+            "targets": "mini_paraphrase",
+            "intermediate": ["mini_nli", "mini_qa"],
+            "languages": ["en", "de", "zh"],
+            "seeds": [1, 2],
+        }
+    )
+    return expand(recipe, *scenes(recipe))
+
+
+def read(cell: Cell) -> Mapping[str, float]:
+    return SCORES[cell.intermediate, cell.seed]
+
+
+def test_means_are_over_seeds_and_languages_but_english(plan: Plan) -> None:
+    base, nli, qa = _effects(plan, read, lambda code: code != "en")
+    assert (base.mean, base.low, base.high) == (55.0, 55.0, 55.0)
+    assert (nli.mean, nli.low, nli.high, nli.whole) == (2.0, 2.0, 2.0, True)
+    assert (qa.mean, qa.low, qa.high, qa.whole, qa.languages, qa.wanted) == (0.25, -0.5, 1.0, False, 1, 2)
+    assert [cell_text(each) for each in (base, nli, qa)] == [
+        "55.0 [55.0, 55.0]", "+2.0 [+2.0, +2.0]", "+0.2 [-0.5, +1.0]*",
+    ]  # fmt: skip
+
+
+def test_english_alone(plan: Plan) -> None:
+    base, nli, _ = _effects(plan, read, lambda code: code == "en")
+    assert (base.mean, nli.mean, nli.low, nli.high) == (91.0, -5.5, -12.0, 1.0)
+
+
+def test_without_results_there_is_a_dash(plan: Plan) -> None:
+    found = _effects(plan, lambda cell: {}, lambda code: code != "en")
+    assert [cell_text(each) for each in found] == ["-", "-", "-"]
+    assert grid_of(found) == [
+        ["composition", "intermediate", "mini_paraphrase"],
+        ["baseline", "", "-"],
+        ["sequential", "mini_nli", "-"],
+        ["sequential", "mini_qa", "-"],
+    ]
+
+
+def test_a_seed_without_its_baseline_does_not_count(plan: Plan) -> None:
+    found = _effects(
+        plan,
+        lambda cell: {} if (cell.intermediate, cell.seed) == ("", 2) else read(cell),
+        lambda c: c != "en",
+    )
+    assert (found[2].mean, found[2].seeds, found[2].low) == (-0.5, 1, None)

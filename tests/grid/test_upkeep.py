@@ -1,0 +1,115 @@
+"""Damage is found and made good, and what no recipe needs is removed after asking."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from adapterstilts.grid.records import Records
+from adapterstilts.store import Store
+from tests.cli.conftest import Call, call  # noqa: F401
+
+from .conftest import Write, plan_of
+
+FEW = {"targets": ["mini_paraphrase"], "languages": ["de"], "intermediate": ["mini_nli"]}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for one finished store, made by the first test."""
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture
+def grid(call: Call, write: Write, finished: Path) -> str:  # noqa: F811
+    """The recipe of a finished grid in `checkpoints`."""
+    path = str(write(**FEW))
+    if not (finished / "checkpoints").exists():
+        call("grid", "run", path)
+        shutil.copytree("checkpoints", finished / "checkpoints")
+    elif not Path("checkpoints").exists():
+        shutil.copytree(finished / "checkpoints", "checkpoints")
+    return path
+
+
+def run_of(grid: str, task: str) -> Path:
+    """The folder of a task's adapter."""
+    records = Records(Path("checkpoints"))
+    (found,) = [r for r in records.all() if r.task == task and r.type == "train"]
+    return records.store / found.run
+
+
+def flip(path: Path, keep_time: bool) -> None:
+    """Changes one bit."""
+    info = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    if keep_time:
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def weights(folder: Path) -> Path:
+    return next(folder.rglob("*.safetensors"))
+
+
+def damage(grid: str, how: str) -> Path:
+    folder = run_of(grid, "mini_nli")
+    if how == "truncated":
+        os.truncate(weights(folder), 100)
+    elif how == "removed":
+        shutil.rmtree(folder)
+    else:
+        flip(weights(folder), how == "flipped unseen")
+    return folder
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "flipped unseen", "removed"])
+def test_damage_is_found_and_only_that_is_made_again(call: Call, grid: str, how: str) -> None:  # noqa: F811
+    before = {path: path.stat().st_ino for path in Path("checkpoints").iterdir()}
+    whole = weights(run_of(grid, "mini_nli")).read_bytes()
+    folder = damage(grid, how)
+    shown = call("grid", "verify", grid, code=1).stdout
+    assert folder.name in shown
+    assert "4 runs are whole" in shown
+    assert "1 jobs took" in call("grid", "run", grid).stderr
+    assert "5 runs are whole" in call("grid", "verify", grid).stdout
+    assert weights(folder).read_bytes() == whole
+    changed = [path for path, inode in before.items() if path.stat().st_ino != inode]
+    assert changed == [folder]
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "removed"])
+def test_most_damage_is_seen_without_verify(call: Call, grid: str, how: str) -> None:  # noqa: F811
+    damage(grid, how)
+    assert "1 jobs took" in call("grid", "run", grid).stderr
+    assert "5 runs are whole" in call("grid", "verify", grid).stdout
+
+
+def test_nothing_that_is_needed_is_removed(call: Call, grid: str, write: Write) -> None:  # noqa: F811
+    assert "nothing to remove" in call("grid", "gc", grid, "--yes").stderr
+    less = str(write("less", **{**FEW, "intermediate": []}))
+    assert "nothing to remove" in call("grid", "gc", less, grid, "--yes").stderr
+    assert "5 runs are whole" in call("grid", "verify", grid).stdout
+
+
+def test_what_no_recipe_needs_is_removed_after_asking(call: Call, grid: str, write: Write) -> None:  # noqa: F811
+    less = write("less", **{**FEW, "intermediate": []})
+    call("grid", "gc", str(less), code=1, given="n\n")
+    assert len(list(Store(Path("checkpoints")).scan())) == 5
+    assert "removed 3 runs" in call("grid", "gc", str(less), given="y\n").stderr
+    kept = {run.id for run in Store(Path("checkpoints")).scan()}  # type: ignore[union-attr]
+    records = Records(Path("checkpoints"))
+    assert kept == {records.done(request.digest).run for request in plan_of(less).requests()}  # type: ignore[union-attr]
+    assert len(list(records.all())) == 2
+
+
+def test_what_was_made_by_hand_stays(call: Call, grid: str, write: Write) -> None:  # noqa: F811
+    for record in Records(Path("checkpoints")).all():
+        Records(Path("checkpoints")).forget(record.request)
+    less = write("less", **{**FEW, "intermediate": []})
+    assert "5 runs that no grid asked for stay" in call("grid", "gc", str(less), "--yes").stderr
+    assert len(list(Store(Path("checkpoints")).scan())) == 5
