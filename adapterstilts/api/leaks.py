@@ -126,6 +126,8 @@ class Guard:
     def _originals(self, language: str, loaded: Loaded) -> Mapping[str, Row]:
         """Row id -> its English counterpart; empty if the two sides do not correspond."""
         where = self._place_of_english(language)
+        if where.file is not None and where.file == self.where.file and "{lang}" not in where.file:
+            return {}  # its name tells no language, so that no English one can be derived from it
         english = load(self.target, self.split, "en", where)
         if self.target.parallel == "id":
             return {row.id: row for row in english.rows}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from adapterstilts.api.options import Options
@@ -115,12 +116,16 @@ def _rows(task: Task, options: Options, recipe: Recipe, mixed: bool) -> Training
 def _place(task: Task, options: Options, mixed: bool) -> tuple[Task, Options]:
     """Where the text is: a Hub dataset, a file (then it is `options.mlm`), or where the task's entry says."""
     reference = options.mlm
-    if reference and HUB_DATASET.fullmatch(reference) and not reference.endswith(".txt"):
+    if reference and HUB_DATASET.fullmatch(reference) and not _is_file(reference):
         return hub_text(reference), options.model_copy(update={"source": "hub", "mlm": None})
     file = reference or (None if mixed else options.train_file)
     if file and "{lang}" not in file and len(set(options.mlm_languages)) > 1:
         raise ConfigError(f"{file} is one file, but several languages are named: put {{lang}} into its path")
     return task, options.model_copy(update={"mlm": file})
+
+
+def _is_file(reference: str) -> bool:
+    return reference.endswith(".txt") or Path(reference).is_file()
 
 
 def _pool(task: Task, file: str | None, options: Options, limit: int | None) -> Loaded:

@@ -16,6 +16,7 @@ from adapterstilts.data.text import json_file, numbered_lines
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
 
+SURE = 20  # so many sentences are not in order of the alphabet by chance
 CLOSING = "\"'”’»)\\]」』）》"
 # The end of a sentence: full stop, question or exclamation mark before white space, but not after a single
 # letter (an initial) or one or two digits (a date); the full-width ones need no white space.
@@ -39,6 +40,10 @@ def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
         raise DataError(
             f"{len(queries)} lines, but {other} has {len(candidates)}: they are not aligned", path
         )
+    texts = [text for _, text in candidates]
+    if len(texts) >= SURE and texts in (sorted(texts), sorted(texts, key=str.casefold)):
+        raise HiddenLabelsError("its sentences are sorted, which hides whose translations they are "
+            "(XTREME's download sorts them): take LASER's files", other)  # fmt: skip
     for (number, query), (_, candidate) in zip(queries, candidates, strict=True):
         for file, text in ((path, query), (other, candidate)):
             if not text.strip():

@@ -15,6 +15,8 @@ def split_name(name: str) -> tuple[str, ...]:
     """The names in `a+b+c`, as they were given; `multitask` stands for the nine tasks of the paper."""
     if name.endswith((".yaml", ".yml")) and Path(name).is_file():  # a plus sign in the path of a task's file
         return (name,)
+    if name.endswith("+"):  # of a task's own name: ANLI+
+        return (name,)
     return tuple(one for part in name.split("+") for one in (NINE if part == MULTITASK else (part,)))
 
 

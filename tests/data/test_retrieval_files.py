@@ -261,3 +261,11 @@ def test_mewslix_with_hidden_entities_or_without_candidates(tmp_path: Path) -> N
     (tmp_path / "candidate_set_entities.jsonl").unlink()
     with pytest.raises(DataError, match=r"candidate_set_entities\.jsonl, are neither beside it"):
         rows_of(path, "mewslix", "en")
+
+
+def test_tatoeba_with_a_sorted_english_side_has_hidden_labels(tmp_path: Path) -> None:
+    for name, texts in (("deu", range(20, 0, -1)), ("eng", range(20))):
+        lines = "".join(f"sentence {number:02d}\n" for number in texts)
+        (tmp_path / f"tatoeba.deu-eng.{name}").write_text(lines)
+    with pytest.raises(HiddenLabelsError, match="sorted"):
+        rows_of(tmp_path / "tatoeba.deu-eng.deu", "tatoeba", "de")
