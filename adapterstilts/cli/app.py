@@ -100,8 +100,9 @@ app.command("demo")(demo.demo)
 def main() -> None:
     """Entry point of the program.
 
-    A waiting thread spins only briefly before it sleeps. With the default of GNU OpenMP a training step on two
-    cores beside other programs took 1.7 times as long as with a short spin; alone, 20,000 turns cost 3 to 9 %.
+    A waiting thread spins only briefly before it sleeps. With the default of GNU OpenMP a training step on
+    two cores beside other programs took 1.7 times as long as with a short spin; alone, 20,000 turns cost
+    3 to 9 %.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # read when torch is imported, which is later
     app(prog_name="adapterstilts")
