@@ -68,7 +68,7 @@ def demo(
 
     options = Options(backbone=backbone, store=store, seed=seed, source="bundled")
     trainings = len(INTERMEDIATE) + len(TARGET_ROWS) * (1 + len(INTERMEDIATE) * len(COMPOSITIONS))
-    say(f"{trainings} short trainings on bundled data; about five minutes on two cores, once.")
+    say(f"{trainings} short trainings on bundled data; about six minutes on two cores, once.")
     lines = _lines(options)
     if as_json:
         print(json.dumps([vars(line) for line in lines]))
