@@ -1,6 +1,7 @@
 """About how many rows the releases have: for estimates of time, where the data itself was not counted.
 
-Round guides, not counted from the releases and not to be quoted. Of targets these are evaluation rows of one language, a middle value where languages differ.
+Round guides, not counted from the releases and not to be quoted. Of targets these are evaluation rows of one
+language, a middle value where languages differ.
 """
 
 from __future__ import annotations
