@@ -39,6 +39,10 @@ class StoreError(StiltsError):
     """A run that is unknown, ambiguous, damaged or in use."""
 
 
+class ClusterError(StiltsError):
+    """A cluster that gives no workers, or whose workers are of another version."""
+
+
 def unknown(what: str, given: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not one of `known`; it names the nearest ones.
 

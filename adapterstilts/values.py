@@ -33,7 +33,21 @@ class Value(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
-            raise ConfigError(f"{what}: {where or 'value'}: {first['msg']}") from None
+            raise ConfigError(f"{what}: {where + ': ' if where else ''}{problem_text(first)}") from None
+
+
+def problem_text(problem: Mapping[str, Any]) -> str:
+    """What pydantic says of one value, in plain words and with the value.
+
+    >>> problem_text({"type": "greater_than", "msg": "Input should be greater than 0", "input": -1})
+    'should be greater than 0, not -1'
+    """
+    said = str(problem["msg"])
+    if problem["type"] == "value_error":  # one of our own
+        return said.removeprefix("Value error, ")
+    if said.startswith("Input should"):
+        return f"{said.removeprefix('Input ').partition(', unable')[0]}, not {problem['input']!r}"
+    return said
 
 
 def canonical(data: Any) -> str:

@@ -13,9 +13,9 @@ from adapterstilts.api.leaks import Guard, Leak
 from adapterstilts.api.options import Options
 from adapterstilts.data.rows import RetrievalRow, Row
 from adapterstilts.data.source import Loaded, Where, available, load
-from adapterstilts.errors import AdapterError, ConfigError, MissingDataError
+from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.job import EvalJob
-from adapterstilts.kinds import encoding_for, kind_of
+from adapterstilts.kinds import check_encoding, encoding_for, kind_of
 from adapterstilts.kinds.base import Encoding, Prediction
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.language import digest_of
@@ -40,8 +40,10 @@ class Evaluation:
         task: the target's name.
         metric: name of its headline metric.
         split: which split was scored, or "file" for an explicit one.
-        runs: language -> stored result; its `metrics["score"]` is the headline metric in percent.
+        runs: language -> stored result; its `metrics["score"]` is the headline metric in percent. Without
+            it where the labels are hidden; then `metrics["labels"]` says so.
         leaks: language -> which of its items were trained on.
+        failures: language -> why it could not be evaluated.
     """
 
     task: str
@@ -49,11 +51,13 @@ class Evaluation:
     split: str
     runs: Mapping[str, Run]
     leaks: Mapping[str, Leak] = field(default_factory=dict)
+    failures: Mapping[str, StiltsError] = field(default_factory=dict)
 
     @property
     def scores(self) -> dict[str, float]:
-        """Language -> headline metric, percent."""
-        return {language: float(run.metrics["score"]) for language, run in self.runs.items()}
+        """Language -> headline metric, percent, of those that have labels."""
+        scored = {code: run.metrics["score"] for code, run in self.runs.items() if "score" in run.metrics}
+        return {language: float(score) for language, score in scored.items()}
 
     @property
     def written(self) -> tuple[str, ...]:
@@ -88,23 +92,37 @@ def evaluate(
         task: the target; by default every target that the run's training task trains and whose data is at
             hand. An explicit file is of one target: by default the first of them.
         languages: ISO codes; by default all that are at hand.
-        split: "test" or "dev"; by default the one at hand for more languages, test if equal.
+        split: "test" or "dev"; by default the one at hand for more languages, test if equal. Files without
+            labels count where it is named, or where nothing else is at hand.
 
     Returns:
-        One evaluation per target.
+        One evaluation per target; those languages whose data is missing or wrong stand in its `failures`.
 
     Raises:
-        ConfigError: an unknown language, or a target that the run's head does not fit.
+        ConfigError: an unknown language or setting, or a target that the run's head does not fit.
         MissingDataError: no evaluation data is at hand.
         DataError: its items were trained on, and `options.allow_leak` is not set.
+        StiltsError: nothing could be evaluated; every failure is named.
     """
     options = options or Options()
     store = Store(options.store)
     found = store.find(run)
-    if task:
-        return [_evaluate_target(store, found, named(task, found), tuple(languages), split, options)]
-    asked = _asked(targets_of(found), tuple(languages), options, split)
-    return [_evaluate_target(store, found, target, own, split, options) for target, own in asked]
+    target = named(task, found) if task else None
+    asked = _asked([target] if target else targets_of(found), tuple(languages), options, split)
+    check_encoding([each.kind for each, _ in asked], options.encoding)
+    evaluations = [_evaluate_target(store, found, each, own, split, options) for each, own in asked]
+    if not any(each.runs for each in evaluations):
+        raise _nothing(evaluations)
+    return evaluations
+
+
+def _nothing(evaluations: Sequence[Evaluation]) -> StiltsError:
+    """The error where no language of any target could be evaluated."""
+    failures = {
+        f"{each.task} {language}": error for each in evaluations for language, error in each.failures.items()
+    }
+    first, *others = failures.values()
+    return type(first)("\n".join(f"{what}: {error}" for what, error in failures.items())) if others else first
 
 
 def _asked(
@@ -115,7 +133,11 @@ def _asked(
         return [(targets[0], languages)]
     where = options.where(None)
     splits: tuple[Split, ...] = (split,) if split else ("test", "dev")
-    at_hand = [target for target in targets if any(available(target, each, where) for each in splits)]
+    at_hand = [
+        target
+        for target in targets
+        if any(available(target, each, where, hidden=split is not None) for each in splits)
+    ]
     for left in targets if at_hand else ():
         if left not in at_hand:
             say(f"{left.name} is left out: no data of it is at hand (--task {left.name} says what is wanted)")
@@ -127,9 +149,33 @@ def _asked(
     return [(target, own) for target, own in fitting if own or not languages]
 
 
+@dataclass(frozen=True)
+class _Order:
+    """One run on one target, in whichever language."""
+
+    store: Store
+    run: Run
+    target: Task
+    split: Split
+    where: Where
+    options: Options
+    files: BackboneFiles
+    guard: Guard
+
+    @property
+    def shown(self) -> str:
+        """What stands for the split in the result."""
+        return "file" if self.where.file else self.split
+
+
 def _evaluate_target(
     store: Store, run: Run, target: Task, languages: tuple[str, ...], split: Split | None, options: Options
 ) -> Evaluation:
+    if target.kind == "mlm":
+        raise ConfigError(
+            f"plain text is trained on, not evaluated: name a target with --task, or train one over this "
+            f"adapter (--language-adapter {run.id})"
+        )
     head_for(run, target)
     where = options.where(options.eval_file)
     if len(languages) > 1 and options.eval_file and "{lang}" not in options.eval_file:
@@ -138,49 +184,61 @@ def _evaluate_target(
             "its path, or name its language only"
         )
     chosen, wanted = _split_and_languages(target, where, languages, split)
-    shown = "file" if options.eval_file else chosen
-    files = _backbone_of(run, options)
-    settings = {**own_encoding(run, target), **options.encoding}
-    precision = resolve_precision(str(options.recipe.get("precision", "auto")))
-    reference = _language_reference(run, options)
-    runs, leaks = {}, {}
     guard = Guard(store, run, target, chosen, where, options.allow_leak)
+    order = _Order(store, run, target, chosen, where, options, _backbone_of(run, options), guard)
+    runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
     for language in wanted:
-        encoding = encoding_for(target, language, settings)
-        loaded = load(target, chosen, language, where, options.limit, options.seed)
-        leaks[language] = guard.check(language, loaded)
-        adapter = language_adapter(reference, language, store)
-        if target.kind == "mining" and shown == "test" and "threshold" not in options.encoding:
-            threshold = _threshold(store, run, target, language, options)
-            encoding = encoding.model_copy(update={"threshold": threshold})
-        job = EvalJob(
-            run=run.key,
-            task=target.name,
-            task_version=target.version,
-            split=shown,
-            language=language,
-            backbone=files.fingerprint,
-            data=loaded.fingerprint,
-            encoding=encoding.model_dump(mode="json"),
-            precision=precision,
-            language_adapter=digest_of(adapter),
-        )
-        runs[language] = store.get(job.key) or _evaluate_one(
-            store, job, run, _Scene(target, files, encoding, adapter, loaded, leaks[language])
-        )
-    return Evaluation(target.name, target.metric, shown, runs, leaks)
+        try:
+            runs[language], leaks[language] = _evaluate_language(order, language)
+        except (DataError, MissingDataError, AdapterError) as error:  # the others can be evaluated still
+            failures[language] = error
+    return Evaluation(target.name, target.metric, order.shown, runs, leaks, failures)
 
 
-def _threshold(store: Store, run: Run, target: Task, language: str, options: Options) -> float:
+def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
+    run, target, options = order.run, order.target, order.options
+    encoding = encoding_for(target, language, {**own_encoding(run, target), **options.encoding})
+    loaded = load(target, order.split, language, order.where, options.limit, options.seed, hidden=True)
+    leak = order.guard.check(language, loaded)
+    adapter = language_adapter(_language_reference(run, options), language, order.store)
+    if target.kind == "mining" and order.shown == "test" and "threshold" not in options.encoding:
+        encoding = encoding.model_copy(update={"threshold": _threshold(order, language)})
+    job = EvalJob(
+        run=run.key,
+        task=target.name,
+        task_version=target.version,
+        split=order.shown,
+        language=language,
+        backbone=order.files.fingerprint,
+        data=loaded.fingerprint,
+        encoding=encoding.model_dump(mode="json"),
+        precision=resolve_precision(str(options.recipe.get("precision", "auto"))),
+        language_adapter=digest_of(adapter),
+    )
+    scene = _Scene(target, order.files, encoding, adapter, loaded, leak)
+    scored = order.store.get(job) or _evaluate_one(order.store, job, run, scene)
+    return _with_leak(scored, leak), leak
+
+
+def _with_leak(scored: Run, leak: Leak) -> Run:
+    """The result with what was found now: it may have been stored when less was known of its items."""
+    metrics = {name: value for name, value in scored.metrics.items() if name != "leaked"}
+    return replace(scored, metrics={**metrics, **leak.as_metric()})
+
+
+def _threshold(order: _Order, language: str) -> float:
     """Mining's threshold of best F1 on the language's development data, which is evaluated first."""
     try:
-        dev = _evaluate_target(store, run, target, (language,), "dev", options)
+        guard = replace(order.guard, split="dev")
+        dev, _ = _evaluate_language(replace(order, split="dev", guard=guard), language)
+        if "threshold" not in dev.metrics:
+            raise MissingDataError("that has no gold pairs")
     except MissingDataError as error:
         raise MissingDataError(
-            f"the threshold from which on {target.name} takes a pair for a translation is set on development "
-            f"data (or given: --encoding threshold=1.05), but {error}"
+            f"the threshold from which on {order.target.name} takes a pair for a translation is set on "
+            f"development data (or given: --encoding threshold=1.05), but {error}"
         ) from None
-    return float(dev.runs[language].metrics["threshold"])
+    return float(dev.metrics["threshold"])
 
 
 @dataclass(frozen=True)
@@ -200,14 +258,18 @@ def _evaluate_one(store: Store, job: EvalJob, run: Run, scene: _Scene) -> Run:
         if work.finished:
             return work.finished
         model = _model(run, scene.task, scene.files, scene.encoding, job.precision, scene.language)
-        metrics, predictions = evaluate_rows(model, scene.loaded.rows, job.language)
+        metrics: Mapping[str, float | str]
+        if scene.loaded.hidden:
+            predictions = predict_rows(model, scene.loaded.rows, f"{scene.task.name} {job.language}")
+            metrics = {"labels": "hidden"}
+        else:
+            metrics, predictions = evaluate_rows(model, scene.loaded.rows, job.language)
         out = work.folder / "out"
         out.mkdir(parents=True, exist_ok=True)
         write_predictions(out / "predictions.parquet", predictions)
         origin = {**scene.loaded.origin, "leak": scene.leak.as_json()}
         (out / "origin.json").write_text(canonical(origin) + "\n", encoding="utf-8")
-        leaked = {"leaked": scene.leak.items} if scene.leak.items else {}
-        return work.publish({**metrics, "examples": len(predictions), **leaked})
+        return work.publish({**metrics, "examples": len(predictions), **scene.leak.as_metric()})
 
 
 def _model(
@@ -231,11 +293,13 @@ def _split_and_languages(
     for language in languages:
         registry.check_language(target, language)
     splits: tuple[Split, ...] = ("test", "dev") if split is None else (split,)
-    at_hand = {each: available(target, each, where) for each in splits}
+    at_hand = {each: available(target, each, where, hidden=split is not None) for each in splits}
+    if not any(at_hand.values()):
+        at_hand = {each: available(target, each, where, hidden=True) for each in splits}
     if where.file and not languages and not any(at_hand.values()):
         raise ConfigError(
-            f"{where.file}: its labels are hidden, or its name does not tell its language: say --languages "
-            "CODE, or put {lang} where the code stands"
+            f"{where.file}: its name does not tell its language: say --languages CODE, or put {{lang}} where "
+            "the code stands"
         )
     if not where.file and not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
         at_hand = {each: target.languages for each in splits if each in target.hub.splits}
@@ -319,6 +383,7 @@ def predict(
     else:
         target = named(task, found) if task else task_of(found)
         head_for(found, target)
+    check_encoding([target.kind], options.encoding)
     files = _backbone_of(found, options)
     encoding = encoding_for(target, language, {**own_encoding(found, target), **options.encoding})
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))

@@ -81,7 +81,10 @@ def _choices(answers: Answers) -> str:
 
 def _pairs(answers: Answers) -> str:
     """The ids of each pair whose margin reaches the threshold, tab-separated."""
-    threshold = answers.metrics["threshold"]
+    given = next((each["threshold"] for each in answers.predictions if "threshold" in each), None)
+    threshold = answers.metrics.get("threshold", given)
+    if threshold is None:
+        raise MissingDataError("without labels the threshold must be given: --encoding threshold=1.05")
     found = [each for each in answers.predictions if each.get("score", threshold - 1) >= threshold]
     return _lines(f"{each['id']}\t{each['candidate']}" for each in found)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from adapterstilts.data.leaks import Digests, digests, item_text, read_items, too_many
-from adapterstilts.data.rows import Row
+from adapterstilts.api.history import History, history
+from adapterstilts.data.leaks import Digests, Part, digests_of, items, parts, too_many
 from adapterstilts.data.source import Loaded, Where, load
-from adapterstilts.errors import DataError, StiltsError, StoreError
+from adapterstilts.errors import DataError, StiltsError
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.spec import Split, Task
 
@@ -24,7 +26,8 @@ class Leak:
     """What one evaluation shares with what its run was trained on.
 
     Attributes:
-        items: how many evaluated items were trained on, themselves or (`translated` of them) in English.
+        items: how many evaluated items were trained on, themselves or (`translated` of them) in another
+            language.
         of: how many were evaluated; 0 where nothing can leak (retrieval: no pair of texts was trained on).
         example: the text of one.
         unchecked: what could not be checked and why; empty if everything was.
@@ -40,12 +43,33 @@ class Leak:
         """One line for people; empty if there is nothing to say."""
         found = f"{self.items} of {self.of} items were trained on" if self.items else ""
         if self.translated:
-            found += f" ({self.translated} of them in English)"
+            found += f" ({self.translated} of them in another language)"
         return "; ".join(part for part in (found, *self.unchecked) if part)
+
+    def as_metric(self) -> dict[str, int]:
+        """What stands among the metrics of an evaluation; nothing where nothing leaked."""
+        return {"leaked": self.items} if self.items else {}
 
     def as_json(self) -> dict[str, Any]:
         """The attributes as JSON values."""
         return {**asdict(self), "unchecked": list(self.unchecked)}
+
+
+class _Side(NamedTuple):
+    """The items of one language, by their ids, in row order, and whether each was trained on."""
+
+    ids: Sequence[str]
+    prints: Digests
+    known: npt.NDArray[np.bool_]
+    parts: frozenset[Part]
+
+
+class _Counterparts(NamedTuple):
+    """What the other languages tell: ids of the items trained on there, what was read, what was not."""
+
+    ids: frozenset[str] = frozenset()
+    parts: frozenset[Part] = frozenset()
+    unchecked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +77,7 @@ class Guard:
     """Compares evaluations of one run on one target with what the run was trained on.
 
     Attributes:
-        split, where: what is evaluated; the English side of a translated file is looked for there too.
+        split, where: what is evaluated; its other languages are looked for there too.
         allowed: leaks are reported, not refused.
     """
 
@@ -68,29 +92,33 @@ class Guard:
         """Compares the rows of one language.
 
         Rows that only chose the step (development rows) do not count as trained on: scores on development
-        sets are what is published. Items of parallel releases are found by their English counterparts too.
+        sets are what is published. Items of parallel releases are found by their counterparts too, in all
+        languages at hand.
 
         Raises:
-            DataError: more items were trained on than recur by chance, and that is not allowed.
+            DataError: more items were trained on than recur by chance, or any where rows of the same file
+                were; and that is not allowed.
         """
-        evaluated = digests(loaded.rows)
-        if not len(evaluated):
+        own = self._side_of(loaded)
+        if not own.ids:
             return Leak()
-        trained, unchecked = self._trained
-        same = np.isin(evaluated, trained)
-        english, why_not = self._english(language, loaded) if len(trained) else (same, ())
-        translated = english & ~same
-        leaked = same | translated
-        example = " / ".join(item_text(loaded.rows[int(leaked.argmax())])) if leaked.any() else ""
-        leak = Leak(
-            int(leaked.sum()), int(translated.sum()), len(evaluated), example[:120], unchecked + why_not
-        )
-        if not self.allowed and too_many(leak.items, leak.of, self.target.kind):
+        others = self._others(language, own, loaded.origin["limit"])
+        translated = np.array([each in others.ids for each in own.ids]) & ~own.known
+        leaked = own.known | translated
+        example = " / ".join(items(loaded.rows)[int(leaked.argmax())].texts) if leaked.any() else ""
+        unchecked = self._trained.unknown + others.unchecked
+        leak = Leak(int(leaked.sum()), int(translated.sum()), len(leaked), example[:120], unchecked)
+        if not self.allowed and self._refused(leak, own.parts | others.parts):
             raise self._refusal(leak, language)
         return leak
 
+    def _refused(self, leak: Leak, read: frozenset[Part]) -> bool:
+        """Chance has no part in rows of one file that were trained on and are evaluated."""
+        same_rows = any(part.meets(other) for part in read for other in self._trained.parts)
+        return leak.items > 0 if same_rows else too_many(leak.items, leak.of, self.target.kind)
+
     def _refusal(self, leak: Leak, language: str) -> DataError:
-        how = f" ({leak.translated} of them as their English originals)" if leak.translated else ""
+        how = f" ({leak.translated} of them in another language)" if leak.translated else ""
         return DataError(
             f"{leak.items} of the {leak.of} items of {self.target.name} in '{language}' were trained on by "
             f"{self.run.id} or a run that it was built on{how}, such as: {leak.example!r}. "
@@ -99,75 +127,80 @@ class Guard:
         )
 
     @cached_property
-    def _trained(self) -> tuple[Digests, tuple[str, ...]]:
-        """What the run and all that it was built on trained on, and which of them do not say."""
-        parts = list(_ancestry(self.store, self.run))
-        silent = tuple(
-            f"what {name} was trained on could not be checked" for name, found in parts if found is None
-        )
-        known = [found for _, found in parts if found is not None]
-        return np.unique(np.concatenate(known)) if known else digests(()), silent
+    def _trained(self) -> History:
+        return history(self.store, self.run)
 
-    def _english(self, language: str, loaded: Loaded) -> tuple[Any, tuple[str, ...]]:
-        """Which rows are translations of trained English ones; and what hindered the comparison."""
-        nothing = np.zeros(len(loaded.rows), bool)
-        if language == "en" or self.target.parallel is None:
-            return nothing, ()
-        try:
-            originals = self._originals(language, loaded)
-        except StiltsError:
-            originals = {}
-        if not originals:
-            return nothing, ("only exact duplicates were checked: the English side is not at hand",)
-        found = [n for n, row in enumerate(loaded.rows) if row.id in originals]
-        nothing[found] = np.isin(digests(originals[loaded.rows[n].id] for n in found), self._trained[0])
-        return nothing, ()
+    @cached_property
+    def _sides(self) -> dict[str, _Side | None]:
+        """What was read of other languages, so that each is read once; None where there is nothing."""
+        return {}
 
-    def _originals(self, language: str, loaded: Loaded) -> Mapping[str, Row]:
-        """Row id -> its English counterpart; empty if the two sides do not correspond."""
-        where = self._place_of_english(language)
-        if where.file is not None and where.file == self.where.file and "{lang}" not in where.file:
-            return {}  # its name tells no language, so that no English one can be derived from it
-        english = load(self.target, self.split, "en", where)
-        if self.target.parallel == "id":
-            return {row.id: row for row in english.rows}
-        rows: Sequence[Row] = loaded.rows
-        if loaded.origin["limit"] is not None:
-            rows = load(self.target, self.split, language, self.where).rows
-        if (
-            len(rows) != len(english.rows) or rows == english.rows
-        ):  # rows of no language's own were read twice
-            return {}
-        return {row.id: original for row, original in zip(rows, english.rows, strict=True)}
+    def _side_of(self, loaded: Loaded) -> _Side:
+        found = items(loaded.rows)
+        prints = digests_of(item.texts for item in found)
+        known = np.isin(prints, self._trained.items)
+        if self.target.symmetric:
+            known |= np.isin(digests_of(item.texts[::-1] for item in found), self._trained.items)
+        return _Side([item.id for item in found], prints, known, parts(loaded.origin))
 
-    def _place_of_english(self, language: str) -> Where:
-        """Of one language's explicit file, the file whose name has `en` for its code."""
-        file = self.where.file
-        if file is None or "{lang}" in file:
-            return self.where
-        code = self.target.folder.codes.get(language, language) if self.target.folder else language
-        name = re.sub(rf"(?<![a-z]){code}(?![a-z])", "en", Path(file).name)
-        return self.where.model_copy(update={"file": str(Path(file).with_name(name))})
+    def _others(self, language: str, own: _Side, limit: int | None) -> _Counterparts:
+        """Which items were trained on in another language; and what hindered the comparison."""
+        if self.target.parallel is None or not len(self._trained.items):
+            return _Counterparts()
+        if limit is None:
+            self._sides[language] = own
+        whole = self._side(language, language)
+        compared: dict[str, _Side] = {}
+        ids: set[str] = set()
+        for code in self.target.languages:
+            side = self._side(code, language) if code != language else None
+            names = side and whole and self._names(side, whole)
+            if side and names:
+                compared[code] = side
+                ids.update(compress(names, side.known))
+        read = frozenset[Part]().union(*(side.parts for side in compared.values()))
+        return _Counterparts(frozenset(ids), read, _unchecked(language, compared))
+
+    def _side(self, code: str, evaluated: str) -> _Side | None:
+        """The items in one language; None where they are not at hand."""
+        if code not in self._sides:
+            task = self.target
+            if task.form == "lareqa":  # which would read the files of all languages for each of them
+                task = task.model_copy(update={"form": "squad"})
+            try:
+                loaded = load(task, self.split, code, self._place(code, evaluated), hidden=True)
+            except StiltsError:
+                self._sides[code] = None
+            else:
+                self._sides[code] = self._side_of(loaded)
+        return self._sides[code]
+
+    def _names(self, side: _Side, own: _Side) -> Sequence[str]:
+        """The ids of one language's items in another; none where the items do not correspond."""
+        if np.array_equal(side.prints, own.prints):
+            return ()  # rows of no language's own were read twice
+        if self.target.parallel == "order":
+            return own.ids if len(side.ids) == len(own.ids) else ()
+        return () if set(side.ids).isdisjoint(own.ids) else side.ids
+
+    def _place(self, code: str, evaluated: str) -> Where:
+        """Where a language is: of one language's explicit file, the file whose name has the other's code.
+
+        The Hub is asked for English only.
+        """
+        codes = self.target.folder.codes if self.target.folder else {}
+        changed: dict[str, Any] = {}
+        if code not in (evaluated, "en") and not self.target.bundled:
+            changed["source"] = "folder"
+        if self.where.file is not None and "{lang}" not in self.where.file:
+            file, mine, other = Path(self.where.file), codes.get(evaluated, evaluated), codes.get(code, code)
+            changed["file"] = str(file.with_name(re.sub(rf"(?<![a-z]){mine}(?![a-z])", other, file.name)))
+        return self.where.model_copy(update=changed)
 
 
-def _ancestry(store: Store, run: Run) -> Iterator[tuple[str, Digests | None]]:
-    """The run and every run that it was built on, by name, each with what it trained on."""
-    yield run.id, read_items(run.path)
-    for key in run.job.get("composition", {}).get("sources", ()):
-        source = _source(store, run, key)
-        if source is None:
-            yield f"the run {key[:12]}, which is gone,", None
-        else:
-            yield from _ancestry(store, source)
-
-
-def _source(store: Store, run: Run, key: str) -> Run | None:
-    """A run by its key, from the store or from beside the run that was built on it."""
-    for place in (store, Store(run.path.parent)):
-        try:
-            found = place.get(key)
-        except StoreError:  # damaged
-            continue
-        if found:
-            return found
-    return None
+def _unchecked(language: str, compared: dict[str, _Side]) -> tuple[str, ...]:
+    if not compared:
+        return ("only exact duplicates were checked: no other language of these items is at hand",)
+    if language != "en" and "en" not in compared:
+        return ("the English side, which is not at hand, was not compared",)
+    return ()

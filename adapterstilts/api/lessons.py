@@ -14,7 +14,7 @@ from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.source import Loaded, load
 from adapterstilts.errors import ConfigError, MissingDataError
-from adapterstilts.kinds import encoding_for
+from adapterstilts.kinds import check_encoding, encoding_for
 from adapterstilts.recipe import Recipe
 from adapterstilts.run.fit import Lesson
 from adapterstilts.tasks.language import hub_text
@@ -46,10 +46,11 @@ def lessons(tasks: Sequence[Task], options: Options, recipe: Recipe) -> Taught:
         tasks: plain text, where there is any, last; beside other tasks it has no development rows.
 
     Raises:
-        ConfigError: one file for several tasks, or text without its languages.
+        ConfigError: one file for several tasks, text without its languages, or a setting without effect.
         MissingDataError: all tasks are named whose data is not at hand.
     """
     _check_files(tasks, options)
+    check_encoding([task.kind for task in tasks], options.encoding)
     found, missing = [], {}
     for task in tasks:
         try:

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapterstilts.api.forms import Answers, suffix, text_of
+from adapterstilts.api.leaks import Guard
 from adapterstilts.api.options import Options
 from adapterstilts.data.rows import Row
-from adapterstilts.data.source import load
+from adapterstilts.data.source import Loaded, Where, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StoreError, unknown
 from adapterstilts.store import Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
 from adapterstilts.tasks import registry, suites
-from adapterstilts.tasks.spec import Task
+from adapterstilts.tasks.spec import Split
 
 NOT_READ = ("lareqa",)  # XTREME-R's evaluate.py names it but reads no files for it
 SPLITS = ("test", "dev", "file")
 
-Stored = Mapping[tuple[str, str, str], Run]  # run's key, target, language -> its latest evaluation
+Stored = Mapping[tuple[str, str, str], Sequence[Run]]  # run's key, target, language -> its evaluations
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class File:
         rows: how many rows it answers.
         evaluation: id of the evaluation whose predictions it holds.
         checked: whether the rows were at hand and are the ones that were evaluated.
+        leaked: how many of them the run was trained on.
     """
 
     target: str
@@ -43,6 +45,7 @@ class File:
     rows: int
     evaluation: str
     checked: bool
+    leaked: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,16 @@ class _Order:
     split: str
     options: Options
 
+    @property
+    def read(self) -> Split:
+        """The split whose rows are compared."""
+        return "dev" if self.split == "dev" else "test"
+
+    @property
+    def where(self) -> Where:
+        """Where these rows are."""
+        return self.options.where(self.options.eval_file)
+
 
 def submit(
     runs: Sequence[str],
@@ -84,7 +97,7 @@ def submit(
     """Writes `<target>/test-<language>.<tsv|json|jsonl>` from the runs' evaluations.
 
     A target is taken from the first of the runs that has evaluated it, in each language from the latest such
-    evaluation. Each file is checked against the rows where they are at hand.
+    evaluation of all rows. Each file is checked against the rows where they are at hand.
 
     Args:
         runs: run ids, unique prefixes of such, or runs' folders.
@@ -139,10 +152,14 @@ def _collect(
     texts: dict[str, str] = {}
     missing: dict[str, dict[str, str]] = {}
     for name, languages in wanted.items():
-        run = next((run.key for run in order.runs if any(key[:2] == (run.key, name) for key in stored)), "")
+        run = next((run for run in order.runs if any(key[:2] == (run.key, name) for key in stored)), None)
+        if run is None:
+            missing[name] = dict.fromkeys(languages, "not evaluated")
+            continue
+        guard = Guard(order.store, run, registry.get(name), order.read, order.where, allowed=True)
         for language in languages:
             try:
-                file, text = _file(order, registry.get(name), language, stored.get((run, name, language)))
+                file, text = _file(guard, language, stored.get((run.key, name, language), ()))
             except MissingDataError as error:
                 missing.setdefault(name, {})[language] = str(error)
             else:
@@ -152,48 +169,61 @@ def _collect(
 
 
 def _stored(order: _Order) -> Stored:
-    """The latest evaluation by each of the runs of each target and language on the split."""
+    """The evaluations by each of the runs of each target and language on the split, the latest first."""
     keys = {run.key for run in order.runs}
     found = [
         run
         for run in order.store.scan(quick=True)
         if isinstance(run, Run) and run.job.get("run") in keys and run.job.get("split") == order.split
     ]
-    found.sort(key=lambda run: (run.created, run.id))
-    return {(str(run.job["run"]), str(run.job["task"]), str(run.job["language"])): run for run in found}
+    stored: dict[tuple[str, str, str], list[Run]] = {}
+    for run in sorted(found, key=lambda run: (run.created, run.id), reverse=True):
+        stored.setdefault((run.job["run"], run.job["task"], run.job["language"]), []).append(run)
+    return stored
 
 
-def _file(order: _Order, task: Task, language: str, evaluation: Run | None) -> tuple[File, str]:
-    """One file and its text.
+def _file(guard: Guard, language: str, evaluations: Sequence[Run]) -> tuple[File, str]:
+    """One file and its text, from the first of the evaluations that is of all rows.
 
     Raises:
-        MissingDataError: there is no evaluation, or not of all rows.
+        MissingDataError: there is none; what is wrong with the first of them.
     """
-    if evaluation is None:
-        raise MissingDataError("not evaluated")
-    rows = _rows(order, task, language)
+    task, rows = guard.target, _rows(guard, language)
+    evaluation = _whole(evaluations, rows)
     predictions = read_predictions(evaluation.file("predictions.parquet"))
-    _check(evaluation, len(predictions), rows)
-    text = text_of(Answers(task, predictions, evaluation.metrics, rows and rows[0]))
+    text = text_of(Answers(task, predictions, evaluation.metrics, rows.rows if rows else None))
     path = f"{task.name}/test-{language}.{suffix(task)}"
-    return File(task.name, language, path, len(predictions), evaluation.id, rows is not None), text
+    leaked = guard.check(language, rows).items if rows else int(evaluation.metrics.get("leaked", 0))
+    return File(task.name, language, path, len(predictions), evaluation.id, rows is not None, leaked), text
 
 
-def _rows(order: _Order, task: Task, language: str) -> tuple[Sequence[Row], str] | None:
-    """The rows with their fingerprint; None where they, or their labels, are not at hand."""
-    where = order.options.where(order.options.eval_file)
+def _rows(guard: Guard, language: str) -> Loaded | None:
+    """The rows; None where they are not at hand."""
     try:
-        loaded = load(task, "dev" if order.split == "dev" else "test", language, where)
+        return load(guard.target, guard.split, language, guard.where, hidden=True)
     except (MissingDataError, DataError):
         return None
-    return loaded.rows, loaded.fingerprint
 
 
-def _check(evaluation: Run, count: int, rows: tuple[Sequence[Row], str] | None) -> None:
+def _whole(evaluations: Sequence[Run], rows: Loaded | None) -> Run:
+    """The first of the evaluations that is of all rows."""
+    problems = []
+    for evaluation in evaluations:
+        try:
+            _check(evaluation, rows)
+        except MissingDataError as error:
+            problems.append(error)
+        else:
+            return evaluation
+    raise problems[0] if problems else MissingDataError("not evaluated")
+
+
+def _check(evaluation: Run, rows: Loaded | None) -> None:
     """Refuses an evaluation of other rows, or of some of them only."""
+    count = evaluation.metrics["examples"]
     origin = json.loads(evaluation.file("origin.json").read_text(encoding="utf-8"))
-    if rows is not None and rows[1] != evaluation.job["data"]:
-        raise MissingDataError(f"evaluated on other rows ({count}) than those at hand ({_asked(rows[0])})")
+    if rows is not None and rows.fingerprint != evaluation.job["data"]:
+        raise MissingDataError(f"evaluated on other rows ({count}) than those at hand ({_asked(rows.rows)})")
     if origin.get("slice") or (origin.get("limit") and rows is None):
         raise MissingDataError(f"evaluated on some rows only ({count})")
     if origin.get("dropped"):

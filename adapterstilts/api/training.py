@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapterstilts import composition as compositions
+from adapterstilts.api.history import history, together
 from adapterstilts.api.language import language_adapter
 from adapterstilts.api.lessons import Taught, lessons
 from adapterstilts.api.options import Options
@@ -17,6 +18,7 @@ from adapterstilts.model.backbone import locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
 from adapterstilts.model.language import digest_of
 from adapterstilts.recipe import Recipe, recipe_for
+from adapterstilts.run import processes
 from adapterstilts.run.assemble import Source, as_source, spec_of
 from adapterstilts.run.course import Saving
 from adapterstilts.run.device import resolve_precision
@@ -66,7 +68,7 @@ def compose(
     found = [store.find(adapter) for adapter in adapters]
     joined = compositions.make(kind, tuple(run.key for run in found), tuple(weights))
     plan = _plan(tasks, joined, found, options)
-    finished = store.get(plan.job.key)
+    finished = processes.from_leader(lambda: store.get(plan.job))
     if finished:
         say(f"{finished.id} is finished already")
         return finished
@@ -140,7 +142,9 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
     known = [lesson.task for lesson in taught.lessons] or tasks
     own = [task for task in known if task.base or task.open_labels]
     origin["tasks"] = {task.name: task.model_dump(mode="json") for task in own}
-    return Fit(job, taught.lessons, files, spec, sources, origin, language)
+    before = together(history(Store(options.store), run) for run in found)
+    origin["before"] = before.as_json()
+    return Fit(job, taught.lessons, files, spec, sources, origin, language, before.items)
 
 
 def _check_language_adapter(found: Sequence[Run], given: str | None) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterstilts.cli.options import evaluation_options
+from adapterstilts.cli.options import evaluation_options, listed
 
 if TYPE_CHECKING:
     from adapterstilts.api import Evaluation, Options
 
-APART = ("score", "low", "high", "examples", "leaked")  # not a column like the other metrics
+APART = ("score", "low", "high", "examples", "leaked", "labels")  # not a column like the other metrics
 
 
 @evaluation_options
@@ -37,25 +37,32 @@ def evaluate(
 ) -> None:
     """Evaluate a run zero-shot in every language of a target.
 
-    Results are kept: running it again with one more language computes that one.
+    Results are kept: running it again with one more language computes that one. What cannot be evaluated is
+    named at the end, and the exit code is then 2. Of a file without labels the predictions are stored.
 
     Example: adapterstilts evaluate single-squad_v1-1a2b --task xquad --languages de,hi,zh
     """
     from adapterstilts.api import evaluate as run_evaluation
+    from adapterstilts.cli.console import fail
     from adapterstilts.errors import unknown
 
     if split not in (None, "test", "dev"):
         raise unknown("split", str(split), ("test", "dev"))
-    wanted = [code.strip() for code in languages.split(",") if code.strip()] if languages else []
+    wanted = listed([languages], "--languages") if languages is not None else []
     options = options.model_copy(update={"allow_leak": allow_leak})
     found = run_evaluation(
         run, task, wanted, options, "test" if split == "test" else "dev" if split else None
     )
     if as_json:
         print(json.dumps([as_dict(each) for each in found], ensure_ascii=False))
-        return
-    for each in found:
-        print_table(each)
+    else:
+        for each in found:
+            print_table(each)
+    failures = {f"{each.task} in {code}": error for each in found for code, error in each.failures.items()}
+    for what, error in failures.items():
+        fail(f"{what}: {error}")
+    if failures:
+        raise typer.Exit(2)
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:
@@ -65,7 +72,10 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "metric": evaluation.metric,
         "split": evaluation.split,
         "written": list(evaluation.written),
-        "languages": {code: {"run": run.id, **run.metrics} for code, run in evaluation.runs.items()},
+        "languages": {
+            code: {"run": run.id, "score": None, **run.metrics} for code, run in evaluation.runs.items()
+        },
+        "failures": {code: str(error) for code, error in evaluation.failures.items()},
         "leaks": {code: leak.as_json() for code, leak in evaluation.leaks.items() if str(leak)},
         "mean_of_others": evaluation.mean_of_others,
         "transfer_gap": evaluation.transfer_gap,
@@ -79,7 +89,9 @@ def print_table(evaluation: Evaluation) -> None:
     from adapterstilts.cli.console import OUT
 
     runs = evaluation.runs
-    names = [name for name in next(iter(runs.values())).metrics if name not in APART]
+    if not runs:
+        return
+    names = dict.fromkeys(name for run in runs.values() for name in run.metrics if name not in APART)
     table = Table(
         title=f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}", title_justify="left"
     )
@@ -88,7 +100,8 @@ def print_table(evaluation: Evaluation) -> None:
         table.add_column(name, justify="right")
     for code, run in runs.items():
         score, *others = _cells([run.metrics.get(name) for name in ("score", *names)])
-        table.add_row(code, score, _interval(run.metrics), *others, str(run.metrics["examples"]))
+        cells = (score or "no labels", _interval(run.metrics), *others, str(run.metrics["examples"]))
+        table.add_row(code, *cells)
     table.add_section()
     if evaluation.mean_of_others is not None:
         table.add_row("mean without en", *_cells([evaluation.mean_of_others]))

@@ -141,11 +141,23 @@ def _options(given: dict[str, Any]) -> Options:
     settings = {name: value for name, value in given.items() if value not in (None, [])}
     for name in ("translated_languages", "mlm_languages"):
         if name in settings:
-            settings[name] = ",".join(settings[name]).split(",")
+            settings[name] = listed(settings[name], f"--{name.replace('_', '-')}")
     settings["adapter"] = pairs(settings.pop("set", ()), "--set")
     settings["encoding"] = pairs(settings.pop("encoding", ()), "--encoding")
     settings["recipe"] = {name: value for name, value in recipe.items() if value is not None}
     return Options.parse(settings, "option")
+
+
+def listed(given: Sequence[str], option: str) -> list[str]:
+    """The names in values that have commas between them.
+
+    Raises:
+        ConfigError: a name is empty.
+    """
+    names = [name.strip() for name in ",".join(given).split(",")]
+    if not all(names):
+        raise ConfigError(f"{option} wants names with commas between, such as de,fr, not '{','.join(given)}'")
+    return names
 
 
 def pairs(given: Sequence[str], option: str) -> dict[str, Any]:

@@ -33,7 +33,11 @@ def predict(
         Path | None, typer.Option(help="Retrieval: the texts to search, one a line.", show_default=False)
     ] = None,
     language: Annotated[
-        str, typer.Option(help="Language of the text: which language adapter is used, if the run has one.")
+        str,
+        typer.Option(
+            help="Language of the text: which language adapter is used, if the run has one, and how words to "
+            "tag are encoded."
+        ),
     ] = "en",
     task: Annotated[
         str | None,

@@ -73,6 +73,9 @@ def print_submission(made: Submission) -> None:
     unchecked = [f"{file.target} {file.language}" for file in made.files if not file.checked]
     if unchecked:
         note(f"not compared with their rows, which are not at hand: {', '.join(unchecked)}")
+    for file in made.files:
+        if file.leaked:
+            note(f"leaked: {file.target} {file.language}: {file.leaked} of {file.rows} rows were trained on")
     for target, languages in made.missing.items():
         for code, reason in languages.items():
             note(f"missing: {target} {code}: {reason}")

@@ -110,8 +110,8 @@ def _example(task: Task, where: Where, hub: bool) -> dict[str, Any] | None:
     for split in SPLITS:
         for language in sorted(available(task, split, where), key=lambda code: code != "en")[:1]:
             loaded = load(task, split, language, where)
-            place = loaded.origin.get("file", loaded.origin.get("repo"))
-            return {"split": split, "language": language, "from": place, "row": as_json(loaded.rows[0])}
+            row = as_json(loaded.rows[0])
+            return {"split": split, "language": language, "from": loaded.place, "row": row}
     return None
 
 

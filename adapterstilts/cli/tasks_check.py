@@ -13,7 +13,7 @@ import typer
 from adapterstilts.cli.console import AsJson, fail, note, table
 
 if TYPE_CHECKING:
-    from adapterstilts.data.source import Where
+    from adapterstilts.data.source import Loaded, Where
     from adapterstilts.data.summary import Summary
     from adapterstilts.tasks.spec import Split, Task
 
@@ -75,14 +75,14 @@ def _reports(task: Task, where: Where) -> Iterator[dict[str, Any]]:
 
     training: Digests | None = None
     for split in _splits(task, where):
-        for language in available(task, split, where) or task.languages[:1]:
-            loaded = load(task, split, language, where)
+        tested = split == "test"  # which may be handed out without labels
+        for language in available(task, split, where, hidden=tested) or task.languages[:1]:
+            loaded = load(task, split, language, where, hidden=tested)
             known = training if split != "train" else None
             summary = summarise(loaded.rows, known)
             if split == "train" and language == "en":
                 training = digests(loaded.rows)
-            place = loaded.origin.get("file", loaded.origin.get("repo"))
-            yield _report(split, language, str(place), int(loaded.origin["dropped"]), summary)
+            yield _report(split, language, loaded, summary)
 
 
 def _splits(task: Task, where: Where) -> list[Split]:
@@ -91,16 +91,17 @@ def _splits(task: Task, where: Where) -> list[Split]:
     from adapterstilts.tasks.spec import HubSource
 
     source = task.hub if where.source == "hub" else task.bundled or task.folder
-    if source is None:
-        return ["train"]  # which is not at hand: reading it says so
+    if source is None:  # a mixture; or what is not at hand, which reading it says
+        return [split for split in SPLITS if task.parts and available(task, split, where)] or ["train"]
     given = source.splits if isinstance(source, HubSource) else source.files
     named = [split for split in SPLITS if split in given]
     found = named if task.base else [split for split in named if available(task, split, where)]
     return found or named[:1]
 
 
-def _report(split: str, language: str, place: str, dropped: int, summary: Summary) -> dict[str, Any]:
-    return {"split": split, "language": language, "from": place, "dropped": dropped, **asdict(summary)}
+def _report(split: str, language: str, loaded: Loaded, summary: Summary) -> dict[str, Any]:
+    about = {"from": loaded.place, "dropped": loaded.origin["dropped"], "hidden": loaded.hidden}
+    return {"split": split, "language": language, **about, **asdict(summary)}
 
 
 def _row(report: dict[str, Any]) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ def _row(report: dict[str, Any]) -> tuple[str, ...]:
     return (
         report["split"], report["language"], str(report["rows"]), _lengths(report["words"]),
         _lengths(report["characters"]), str(report["repeated"]), str(report["trained"]),
-        ", ".join(labels[:SHOWN] + more), report["from"],
+        "hidden" if report["hidden"] else ", ".join(labels[:SHOWN] + more), report["from"],
     )  # fmt: skip
 
 

@@ -66,10 +66,11 @@ def read_conllu(path: Path, task: Task, language: str) -> Iterator[Item]:
             for line, text in block:
                 parsed += _parsed(text, line, parsed)
             tokens = _tokens(parsed, PRECEDENCES.get(language, PRECEDENCE))
-            tags = []
+            tags: list[str] = []
             for token in tokens:
                 line = token.number
-                tags.append(records.label_of(None if token.upos == "_" else token.upos, task, "tag"))
+                tag = records.label_of(None if token.upos == "_" else token.upos, task, "tag")
+                tags += [] if tag is None else [tag]
         except MalformedError as error:
             raise located(error, path, line) from None
         forms = tuple(token.form for token in tokens)
@@ -78,7 +79,7 @@ def read_conllu(path: Path, task: Task, language: str) -> Iterator[Item]:
             yield ()
             continue
         spaces = tuple(token.space for token in tokens)
-        yield (TaggedRow(name or str(number), forms, tuple(tags), spaces),)
+        yield (TaggedRow(name or str(number), forms, tuple(tags) or None, spaces),)
 
 
 def _is_comment(line: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from adapterstilts.data.ccg import read_ccg
 from adapterstilts.data.conllu import is_conllu, read_conllu
 from adapterstilts.data.items import HiddenLabelsError, Item, Reader, located
 from adapterstilts.data.mewslix import read_mewslix
-from adapterstilts.data.records import MalformedError, Record
+from adapterstilts.data.records import EmptyError, MalformedError, Record
 from adapterstilts.data.retrieval_files import read_bucc, read_lareqa, read_tatoeba
-from adapterstilts.data.rows import Row, TaggedRow, TextRow
+from adapterstilts.data.rows import PairRow, Row, TaggedRow, TextRow
 from adapterstilts.data.squad import read_squad
 from adapterstilts.data.table import table_rows
 from adapterstilts.data.text import continued_records, csv_records, json_lines, numbered_lines, tsv_records
@@ -51,14 +52,16 @@ def _rows(
         try:
             row = row_of(record, task, str(number))
         except MalformedError as error:
-            raise located(error, path, line) from None
+            if not isinstance(error, EmptyError) or language in task.languages:
+                raise located(error, path, line) from None
+            row = None  # machine translation failed on some pairs of PAWS-X's training data
         yield () if row is None else (row,)
 
 
 def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Sentence pairs: three tab-separated columns (XTREME), a table with a header (GLUE), or JSON lines.
 
-    Of five columns (XTREME's translated training data) the first two hold the originals, and are passed over.
+    Of five columns (XTREME's translated training data) the first two hold the originals.
 
     Fields are never quoted: a quote character is text. XTREME's script writes fields that hold one with CSV
     quoting, and its own loader reads them as they stand; so does this one.
@@ -68,7 +71,7 @@ def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
         return _rows(json_lines(path), path, task, language, records.pair_row)
     header = first.split("\t")
     if not (set(header) & set(records.FIRST) and set(header) & set(records.SECOND)):
-        return _rows(_plain_pairs(path), path, task, language, records.pair_row)
+        return _rows(_plain_pairs(path, task), path, task, language, _plain_pair)
     return _rows(tsv_records(path), path, task, language, records.pair_row)
 
 
@@ -83,9 +86,12 @@ def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
     return _rows(continued_records(path), path, task, language, records.pair_row)
 
 
-def _plain_pairs(path: Path) -> Iterator[tuple[int, Record]]:
+def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
     for number, line in numbered_lines(path):
         fields = line.split("\t")
+        if len(fields) == 2 and task.hidden:
+            yield number, dict(zip(("sentence1", "sentence2"), fields, strict=True))
+            continue
         if len(fields) == 2:
             raise HiddenLabelsError(
                 "two columns, not 3 (sentence, sentence, label): a file without its labels, "
@@ -96,7 +102,13 @@ def _plain_pairs(path: Path) -> Iterator[tuple[int, Record]]:
                 f"{len(fields)} tab-separated columns, not 3 (sentence, sentence, label) or 5 "
                 "(two originals, their translations, label)", path, number,
             )  # fmt: skip
-        yield number, dict(zip(("sentence1", "sentence2", "label"), fields[-3:], strict=True))
+        record = dict(zip(("sentence1", "sentence2", "label"), fields[-3:], strict=True))
+        yield number, {**record, "original": tuple(fields[:-3])}
+
+
+def _plain_pair(record: Record, task: Task, number: str) -> PairRow | None:
+    row = records.pair_row(record, task, number)
+    return row and replace(row, original=record.get("original") or None)
 
 
 def read_token_tag(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -115,11 +127,12 @@ def _token_tags(path: Path, task: Task, language: str) -> Iterator[Item]:
     numbers = count(1)
     prefix: str | None = None
     for sentence in _sentences(path):
-        tokens, tags = [], []
+        tokens, tags = [], list[str]()
         for line, text in sentence:
-            token, tag = _columns(text, path, line)
+            token, given = _columns(text, path, line, task)
             try:
-                tags.append(records.label_of(tag, task, "tag"))
+                tag = records.label_of(given, task, "tag")
+                tags += [] if tag is None else [tag]
             except MalformedError as error:
                 raise located(error, path, line) from None
             tokens.append(token)
@@ -129,7 +142,7 @@ def _token_tags(path: Path, task: Task, language: str) -> Iterator[Item]:
         tokens = [
             _without(prefix, token, path, line) for token, (line, _) in zip(tokens, sentence, strict=True)
         ]
-        yield (TaggedRow(str(next(numbers)), tuple(tokens), tuple(tags)),)
+        yield (TaggedRow(str(next(numbers)), tuple(tokens), tuple(tags) or None),)
 
 
 def _sentences(path: Path) -> Iterator[list[tuple[int, str]]]:
@@ -143,8 +156,10 @@ def _sentences(path: Path) -> Iterator[list[tuple[int, str]]]:
     yield sentence
 
 
-def _columns(text: str, path: Path, line: int) -> tuple[str, str]:
+def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
     fields = text.split("\t")
+    if len(fields) == 1 and task.hidden:
+        return text, ""
     if len(fields) == 1:
         raise HiddenLabelsError(
             f"no tag after {text!r} (token, tab, tag): a file without its tags, "
@@ -213,7 +228,10 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
 def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """COPA's and XCOPA's JSON lines; XTREME-R's download sets all labels of its test files to 0."""
     found = list(json_lines(path))
-    if len(found) >= 100 and all(record.get("label") == 0 for _, record in found):
+    blanked = len(found) >= 100 and all(record.get("label") == 0 for _, record in found)
+    if blanked and task.hidden:
+        found = [(line, {**record, "label": None}) for line, record in found]
+    elif blanked:
         raise HiddenLabelsError(
             f"all {len(found)} labels are 0, as in the test files of XTREME-R's download: take the originals",
             path,

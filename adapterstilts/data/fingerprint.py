@@ -7,6 +7,7 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from adapterstilts.data.rows import Row
@@ -33,6 +34,14 @@ def _fields(record: Any) -> dict[str, Any]:
 _ENCODER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_fields
 )
+
+
+def sha256(paths: Iterable[Path]) -> str:
+    """SHA-256 (hex) of the files' bytes, one after the other."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.read_bytes())
+    return total.hexdigest()
 
 
 def subsample(size: int, limit: int | None, seed: int) -> list[int]:

@@ -18,6 +18,6 @@ class HiddenLabelsError(DataError):
     """A file that is handed out without its labels."""
 
 
-def located(error: MalformedError, path: Path, line: int | None) -> DataError:
+def located(error: MalformedError, path: Path | str, line: int | None) -> DataError:
     """What is wrong with a record, with its place."""
     return (HiddenLabelsError if error.hidden else DataError)(str(error), path, line)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import sqrt
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
+from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
 from adapterstilts.tasks.spec import KindName
 
 ITEMS = "items.bin"  # in a run's folder: sorted digests of what it trained on, 8 bytes each, little-endian
@@ -23,14 +24,54 @@ DIGEST = np.dtype("<u8")  # among a million items a false match of one has a cha
 SHARE = 0.01
 SHARES: Mapping[KindName, float] = {"tagging": 0.05}
 
+LAST = 2**31  # the last row of a file that was read to its end
+
 Digests = npt.NDArray[np.uint64]
 
 
-def item_text(row: Row) -> tuple[str, ...]:
-    """What makes an item the same item: its texts without its label; empty where rows are no items.
+class Item(NamedTuple):
+    """A row's id, and what makes it the same item as another: its texts without its label."""
 
-    A text to retrieve, or to predict masked words of, has no label that training could have shown.
+    id: str
+    texts: tuple[str, ...]
+
+
+class Part(NamedTuple):
+    """Rows of a file: the SHA-256 of its bytes, the first and the last row, both included."""
+
+    file: str
+    first: int
+    last: int
+
+    def meets(self, other: Part) -> bool:
+        """Whether a row is in both."""
+        return self.file == other.file and self.first <= other.last and other.first <= self.last
+
+
+def items(rows: Iterable[Row]) -> list[Item]:
+    """The rows that are items, in row order.
+
+    A question that asks for a sentence (LAReQA) is the item that the same question about the paragraph is;
+    another text to retrieve, or to predict masked words of, has no label that training could have shown.
     """
+    contexts: dict[str, str] = {}
+    found: list[Item] = []
+    texts: tuple[str, ...]
+    for row in rows:
+        if isinstance(row, RetrievalRow):
+            if row.context is not None:
+                contexts[row.id] = row.context
+            first = next(iter(row.gold), None)  # of several that of the question's own language
+            texts = (row.text, contexts[first]) if first in contexts else ()
+        else:
+            texts = item_text(row)
+        if texts:
+            found.append(Item(row.id, texts))
+    return found
+
+
+def item_text(row: Row) -> tuple[str, ...]:
+    """What makes a row by itself the same item: its texts without its label; empty where it is none."""
     match row:
         case PairRow():
             return (row.first,) if row.second is None else (row.first, row.second)
@@ -46,8 +87,12 @@ def item_text(row: Row) -> tuple[str, ...]:
 
 def digests(rows: Iterable[Row]) -> Digests:
     """One digest per row that is an item, in row order; case, width and white space do not count."""
-    found = (item_text(row) for row in rows)
-    return np.frombuffer(b"".join(_digest(texts) for texts in found if texts), DIGEST)
+    return digests_of(item.texts for item in items(rows))
+
+
+def digests_of(found: Iterable[Sequence[str]]) -> Digests:
+    """One digest per item."""
+    return np.frombuffer(b"".join(map(_digest, found)), DIGEST)
 
 
 def _digest(texts: Iterable[str]) -> bytes:
@@ -55,15 +100,37 @@ def _digest(texts: Iterable[str]) -> bytes:
     return hashlib.blake2b("\x1f".join(plain).encode("utf-8"), digest_size=DIGEST.itemsize).digest()
 
 
-def write_items(folder: Path, rows: Iterable[Row]) -> None:
-    """Writes what a run trained on into its folder."""
-    (folder / ITEMS).write_bytes(np.unique(digests(rows)).tobytes())
+def write_items(folder: Path, rows: Sequence[Row], before: Digests | None = None) -> None:
+    """Writes what a run trained on, the originals of translated rows too, into its folder.
+
+    Args:
+        before: what the runs that it was built on were trained on.
+    """
+    originals = [row.original for row in rows if isinstance(row, PairRow) and row.original]
+    known = [digests(rows), digests_of(originals), digests(()) if before is None else before]
+    (folder / ITEMS).write_bytes(np.unique(np.concatenate(known)).tobytes())
 
 
 def read_items(folder: Path) -> Digests | None:
     """What a run trained on; None where its folder does not say."""
     path = folder / ITEMS
     return np.frombuffer(path.read_bytes(), DIGEST) if path.is_file() else None
+
+
+def origins(origin: Any) -> Iterator[Mapping[str, Any]]:
+    """Every record in the origin of a run, or of rows, but those of development data."""
+    if isinstance(origin, Mapping):
+        yield origin
+    values = origin.items() if isinstance(origin, Mapping) else enumerate(origin)
+    for name, value in values:
+        if name != "dev" and isinstance(value, Mapping | list):
+            yield from origins(value)
+
+
+def parts(origin: Mapping[str, Any]) -> frozenset[Part]:
+    """The rows of files that an origin names."""
+    found = (each for each in origins(origin) if "sha256" in each)
+    return frozenset(Part(each["sha256"], *(each["slice"] or (1, LAST))) for each in found)
 
 
 def too_many(leaked: int, size: int, kind: KindName) -> bool:

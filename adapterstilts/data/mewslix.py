@@ -11,7 +11,7 @@ from adapterstilts.data.items import Item, located
 from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.data.text import json_lines
-from adapterstilts.errors import DataError
+from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks.spec import Task
 
 ENTITIES = "candidate_set_entities.jsonl"  # beside the mentions, or in the folder above
@@ -30,13 +30,17 @@ def read_mewslix(path: Path, task: Task, language: str) -> Iterator[Item]:
     if folder is None:
         raise DataError(f"the entities, {ENTITIES}, are neither beside it nor in the folder above", path)
     sought: dict[str, int] = {}
+    languages: set[str] = set()
     for line, record in json_lines(path):
         try:
-            for query in _mentions(record, language):
-                sought.setdefault(query.gold[0], line)
+            languages.add(_language(record))
+            for query in _mentions(record, task) if _language(record) == language else ():
+                sought |= {entity: line for entity in query.gold if entity not in sought}
                 yield (query,)
         except MalformedError as error:
             raise located(error, path, line) from None
+    if language not in languages:
+        raise MissingDataError(f"{path}: no mention in '{language}' (it has {', '.join(sorted(languages))})")
     for line, record in json_lines(folder / ENTITIES):
         try:
             text = " ".join(_spans(record, records.text_of(record, "description")))
@@ -49,21 +53,25 @@ def read_mewslix(path: Path, task: Task, language: str) -> Iterator[Item]:
         raise DataError(f"the gold entity '{entity_id}' is not in {folder / ENTITIES}", path, line)
 
 
-def _mentions(record: Mapping[str, Any], language: str) -> Iterator[RetrievalRow]:
-    """The mentions of one article; none if it is of another language."""
-    context, mentions = record.get("context"), record.get("mentions")
-    if not isinstance(context, dict) or not isinstance(mentions, list):
+def _language(record: Mapping[str, Any]) -> str:
+    """The language of an article."""
+    if not isinstance(record.get("context"), dict) or not isinstance(record.get("mentions"), list):
         raise MalformedError("not in Mewsli-X's form: it should have 'context' and 'mentions'")
-    if context.get("language") != language:
-        return
+    return str(record["context"].get("language"))
+
+
+def _mentions(record: Mapping[str, Any], task: Task) -> Iterator[RetrievalRow]:
+    """The mentions of one article."""
+    context, mentions = record["context"], record["mentions"]
     text = records.text_of(context, "text")
     if not text:
         raise MalformedError("the article's text is left out: restore it with the release's get-mewsli-x.sh")
     for mention in mentions:
         row_id, entity = records.text_of(mention, "example_id"), records.text_of(mention, "entity_id")
-        if not entity:
-            raise MalformedError(f"mention {row_id} has no entity: its label is hidden", hidden=True)
-        yield RetrievalRow(row_id, _in_sentence(context, mention, text), "query", (entity,))
+        if bool(entity) == task.hidden:
+            said = "an entity, though others have none" if entity else "no entity: its label is hidden"
+            raise MalformedError(f"mention {row_id} has {said}", hidden=True)
+        yield RetrievalRow(row_id, _in_sentence(context, mention, text), "query", (entity,) if entity else ())
 
 
 def _in_sentence(context: Mapping[str, Any], mention: Mapping[str, Any], text: str) -> str:

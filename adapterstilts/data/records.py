@@ -37,6 +37,10 @@ class MisplacedError(MalformedError):
     """An answer that is not where it should be in its context."""
 
 
+class EmptyError(MalformedError):
+    """A record without text."""
+
+
 def pick(record: Record, names: Sequence[str]) -> str | None:
     """The first of the names that the record has."""
     return next((name for name in names if name in record), None)
@@ -61,18 +65,32 @@ def text_of(record: Record, *names: str) -> str:
     return value
 
 
-def label_of(raw: object, task: Task, what: str = "label") -> str:
-    """The task's label for a release's spelling of it; spelling is exact.
+def is_hidden(raw: object, task: Task, what: str = "label") -> bool:
+    """Whether there is no label, which is right exactly where the task is read without labels.
+
+    Raises:
+        MalformedError: there is none, or one where the other records have none.
+    """
+    none = raw is None or raw == ""
+    if none and not task.hidden:
+        raise MalformedError(
+            f"no {what}: data without labels can be neither trained on nor scored", hidden=True
+        )
+    if task.hidden and not none:
+        raise MalformedError(f"{what} {raw!r}, though other records have none", hidden=True)
+    return none
+
+
+def label_of(raw: object, task: Task, what: str = "label") -> str | None:
+    """The task's label for a release's spelling of it; spelling is exact. None where labels are hidden.
 
     Where the label set is open, any label is fine until the set is known, and then others become `OTHER`.
 
     Raises:
-        MalformedError: a label that the task does not have, or none.
+        MalformedError: a label that the task does not have, or see `is_hidden`.
     """
-    if raw is None or raw == "":
-        raise MalformedError(
-            f"no {what}: data without labels can be neither trained on nor scored", hidden=True
-        )
+    if is_hidden(raw, task, what):
+        return None
     spelled = str(raw) if type(raw) is int else raw
     if isinstance(spelled, str):
         label = task.label_names.get(spelled, spelled)
@@ -84,16 +102,14 @@ def label_of(raw: object, task: Task, what: str = "label") -> str:
     raise MalformedError(f"{what} {raw!r} is not one of {task.name}'s: {known}")
 
 
-def index_of(raw: object, names: Sequence[str], what: str = "label") -> int:
-    """The number (from 0) of the right choice, given as one of `names`.
+def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label") -> int | None:
+    """The number (from 0) of the right choice, given as one of `names`; None where labels are hidden.
 
     Raises:
-        MalformedError: it is none of them, or missing.
+        MalformedError: it is none of them, or see `is_hidden`.
     """
-    if raw is None or raw == "":
-        raise MalformedError(
-            f"no {what}: data without labels can be neither trained on nor scored", hidden=True
-        )
+    if is_hidden(raw, task, what):
+        return None
     spelled = str(raw) if type(raw) is int else raw
     if spelled not in names:
         raise MalformedError(f"{what} {raw!r} is not one of: {', '.join(names)}")
@@ -101,23 +117,32 @@ def index_of(raw: object, names: Sequence[str], what: str = "label") -> int:
 
 
 def pair_row(record: Record, task: Task, number: str) -> PairRow | None:
-    """A pair of sentences; None where the release itself says that it has no gold label."""
+    """A pair of sentences; None where the release itself says that it has no gold label.
+
+    Raises:
+        EmptyError: neither sentence has any text.
+        MalformedError: a sentence or the label is not as it should be.
+    """
     name = pick(record, LABEL)
     raw = record[name] if name else None
     if raw == NO_GOLD and NO_GOLD not in (*task.labels, *task.label_names):
         return None
     key = pick(record, PAIR_ID)
     row_id = str(record[key]) if key else number
-    return PairRow(row_id, text_of(record, *FIRST), text_of(record, *SECOND), label_of(raw, task))
+    first, second = text_of(record, *FIRST), text_of(record, *SECOND)
+    if not first.strip() and not second.strip():
+        raise EmptyError("both texts are empty")
+    return PairRow(row_id, first, second, label_of(raw, task))
 
 
 def tagged_row(tokens: Sequence[str], tags: Sequence[object], task: Task, number: str) -> TaggedRow:
-    """A sentence of tokens, each with a tag."""
+    """A sentence of tokens, each with a tag, or none where labels are hidden."""
     if len(tokens) != len(tags):
         raise MalformedError(f"{len(tokens)} tokens but {len(tags)} tags")
     if not tokens:
         raise MalformedError("a sentence without tokens")
-    return TaggedRow(number, tuple(tokens), tuple(label_of(tag, task, "tag") for tag in tags))
+    found = [label_of(tag, task, "tag") for tag in tags]
+    return TaggedRow(number, tuple(tokens), tuple(tag for tag in found if tag is not None) or None)
 
 
 def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]]) -> QuestionRow:
@@ -128,6 +153,10 @@ def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]])
             blanked ones (XTREME replaces hidden answers by an empty text at 0).
     """
     row_id, context = text_of(record, "id"), text_of(record, "context")
+    if task.hidden:
+        if any(text for text, _ in answers):
+            raise MalformedError(f"question {row_id} has an answer, though others have none", hidden=True)
+        return QuestionRow(row_id, text_of(record, "question"), context, None)
     if any(text == "" for text, _ in answers):
         raise MalformedError(
             f"question {row_id}: its answer is blanked, so the labels of this file are hidden "
@@ -148,7 +177,7 @@ def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]])
 def hellaswag_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """HellaSwag: which of four endings continues the context."""
     endings = _texts(record.get("endings"), 4, "endings")
-    label = index_of(record.get("label"), ("0", "1", "2", "3"))
+    label = index_of(record.get("label"), ("0", "1", "2", "3"), task)
     return ChoiceRow(str(record.get("ind", number)), text_of(record, "ctx"), endings, label)
 
 
@@ -156,7 +185,7 @@ def cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """Cosmos QA: a context and a question, four answers."""
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{n}") for n in range(4))
-    label = index_of(record.get("label"), ("0", "1", "2", "3"))
+    label = index_of(record.get("label"), ("0", "1", "2", "3"), task)
     return ChoiceRow(str(record.get("id", number)), prompt, answers, label)
 
 
@@ -167,7 +196,7 @@ def csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
         raise MalformedError("field 'choices' should be an object with 'label' and 'text'")
     letters = _texts(choices.get("label"), 5, "choices.label")
     answers = _texts(choices.get("text"), 5, "choices.text")
-    label = index_of(record.get("answerKey"), letters, "answerKey")
+    label = index_of(record.get("answerKey"), letters, task, "answerKey")
     return ChoiceRow(str(record.get("id", number)), text_of(record, "question"), answers, label)
 
 
@@ -176,9 +205,9 @@ def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{letter}") for letter in "ABC")
     if "correct" in record:
-        label = index_of(record["correct"], ("A", "B", "C"), "correct")
+        label = index_of(record["correct"], ("A", "B", "C"), task, "correct")
     else:
-        label = index_of(record.get("label"), ("1", "2", "3"))
+        label = index_of(record.get("label"), ("1", "2", "3"), task)
     return ChoiceRow(number, prompt, answers, label)
 
 
@@ -192,7 +221,7 @@ def copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     if asked is None:
         raise MalformedError(f"question {record['question']!r} is not one of: {', '.join(CAUSE_OR_EFFECT)}")
     choices = (text_of(record, "choice1"), text_of(record, "choice2"))
-    label = index_of(record.get("label"), ("0", "1"))
+    label = index_of(record.get("label"), ("0", "1"), task)
     return ChoiceRow(str(record.get("idx", number)), f"{text_of(record, 'premise')} {asked}", choices, label)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from adapterstilts.data.items import HiddenLabelsError, Item, located
 from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.data.squad import answers_of, listed, paragraphs
-from adapterstilts.data.text import json_file, numbered_lines
+from adapterstilts.data.text import numbered_lines
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
 
@@ -41,17 +42,18 @@ def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
             f"{len(queries)} lines, but {other} has {len(candidates)}: they are not aligned", path
         )
     texts = [text for _, text in candidates]
-    if len(texts) >= SURE and texts in (sorted(texts), sorted(texts, key=str.casefold)):
+    if not task.hidden and len(texts) >= SURE and texts in (sorted(texts), sorted(texts, key=str.casefold)):
         raise HiddenLabelsError("its sentences are sorted, which hides whose translations they are "
             "(XTREME's download sorts them): take LASER's files", other)  # fmt: skip
     for (number, query), (_, candidate) in zip(queries, candidates, strict=True):
         for file, text in ((path, query), (other, candidate)):
             if not text.strip():
                 raise DataError("an empty sentence", file, number)
-        yield aligned_texts(str(number), query, candidate)
+        asked, offered = aligned_texts(str(number), query, candidate)
+        yield (replace(asked, gold=()) if task.hidden else asked), offered
 
 
-def aligned_texts(number: str, query: str, candidate: str) -> Item:
+def aligned_texts(number: str, query: str, candidate: str) -> tuple[RetrievalRow, RetrievalRow]:
     """The two rows of one aligned pair: the query, and its gold candidate in English."""
     gold = f"en-{number}"
     return RetrievalRow(number, query, "query", (gold,)), RetrievalRow(gold, candidate, "candidate")
@@ -79,9 +81,10 @@ def read_bucc(path: Path, task: Task, language: str) -> Iterator[Item]:
     english, gold = path.with_suffix(".en"), path.with_suffix(".gold")
     if english == path or not english.is_file():
         raise DataError(f"the English side, {english}, is not there", path)
-    if not gold.is_file():
+    if not gold.is_file() and not task.hidden:
         raise HiddenLabelsError(f"the gold pairs, {gold}, are not there: nothing can be scored", path)
-    pairs = [_Gold(line, *_two(text, gold, line)) for line, text in numbered_lines(gold)]
+    lines = () if task.hidden else numbered_lines(gold)
+    pairs = [_Gold(line, *_two(text, gold, line)) for line, text in lines]
     candidates: dict[str, list[str]] = {}
     for pair in pairs:
         candidates.setdefault(pair.query, []).append(pair.candidate)
@@ -157,24 +160,28 @@ class _Part(NamedTuple):
 
 
 def _answered(path: Path, task: Task, code: str) -> Iterator[_Part]:
-    try:
-        for number, paragraph in enumerate(paragraphs(json_file(path)), 1):
-            context = records.text_of(paragraph, "context")
-            breaks = _breaks(paragraph, context)
-            sentences = [
-                RetrievalRow(f"{code}-{number}-{n}", context[start:end], "candidate", context=context)
-                for n, (start, end) in enumerate(breaks, 1)
-            ]
-            questions = []
-            for question in listed(paragraph, "qas"):
-                row = records.question_row({"context": context, **question}, task, answers_of(question))
-                begin = row.answers[0].start if row.answers else -1
-                holds = next((context[start:end] for start, end in breaks if start <= begin < end), None)
-                found = tuple(each.id for each in sentences if each.text == holds)
-                questions.append(RetrievalRow(row.id, row.question, "query", found))
-            yield _Part(sentences, questions)
-    except MalformedError as error:
-        raise located(error, path, None) from None
+    for number, (place, paragraph) in enumerate(paragraphs(path), 1):
+        try:
+            yield _part(paragraph, task, f"{code}-{number}")
+        except MalformedError as error:
+            raise located(error, place, None) from None
+
+
+def _part(paragraph: Mapping[str, Any], task: Task, name: str) -> _Part:
+    context = records.text_of(paragraph, "context")
+    breaks = _breaks(paragraph, context)
+    sentences = [
+        RetrievalRow(f"{name}-{n}", context[start:end], "candidate", context=context)
+        for n, (start, end) in enumerate(breaks, 1)
+    ]
+    questions = []
+    for question in listed(paragraph, "qas"):
+        row = records.question_row({"context": context, **question}, task, answers_of(question, task))
+        begin = row.answers[0].start if row.answers else -1
+        holds = next((context[start:end] for start, end in breaks if start <= begin < end), None)
+        found = tuple(each.id for each in sentences if each.text == holds)
+        questions.append(RetrievalRow(row.id, row.question, "query", found))
+    return _Part(sentences, questions)
 
 
 def _breaks(paragraph: Mapping[str, Any], context: str) -> list[tuple[int, int]]:

@@ -9,12 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """One sentence, or a pair; `label` is one of the task's labels, None only for prediction."""
+    """One sentence, or a pair; `label` is one of the task's labels, None only for prediction.
+
+    Attributes:
+        original: the two texts that a translated pair was made of, where the release has them; only the leak
+            guard looks at them.
+    """
 
     id: str
     first: str
     second: str | None
     label: str | None
+    original: tuple[str, str] | None = None
 
     @property
     def group(self) -> str:

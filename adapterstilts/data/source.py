@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
 from importlib import resources
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from adapterstilts.data.files import read
-from adapterstilts.data.fingerprint import fingerprint, subsample
+from adapterstilts.data.fingerprint import fingerprint, sha256, subsample
 from adapterstilts.data.hub import read_hub
 from adapterstilts.data.items import HiddenLabelsError, Item
 from adapterstilts.data.retrieval_files import ORIGINS
@@ -53,15 +53,26 @@ class Loaded:
     """Rows with their origin.
 
     Attributes:
-        origin: kind of source, file or Hub dataset with its commit, slice, limit, the number of rows, and
-            of records left out because the release itself gives them no gold label ("dropped"); of a
-            mixture, the same of each part.
+        origin: kind of source, file (and its SHA-256) or Hub dataset with its commit, slice, limit, the
+            number of rows, and of records left out because the release itself gives them no gold label
+            ("dropped"); that labels are hidden, if they are; of a mixture, the same of each part.
         fingerprint: SHA-256 over the rows; the same rows have the same one wherever they came from.
     """
 
     rows: tuple[Row, ...]
     origin: Mapping[str, Any]
     fingerprint: str
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the rows have no labels, as the release hands them out."""
+        return self.origin.get("labels") == "hidden"
+
+    @property
+    def place(self) -> str:
+        """The file or Hub dataset; of a mixture those of its parts."""
+        parts = self.origin.get("parts") or [self.origin]
+        return " + ".join(str(each.get("file") or each.get("repo")) for each in parts)
 
 
 class Span(NamedTuple):
@@ -79,11 +90,20 @@ class _Place(NamedTuple):
 
 
 def load(
-    task: Task, split: Split, language: str, where: Where, limit: int | None = None, seed: int = 1
+    task: Task,
+    split: Split,
+    language: str,
+    where: Where,
+    limit: int | None = None,
+    seed: int = 1,
+    *,
+    hidden: bool = False,
 ) -> Loaded:
-    """A task's labelled rows in one language.
+    """A task's rows in one language, which have labels.
 
     Args:
+        hidden: rows of a file that is handed out without labels are given as they are; else, and if only some
+            of its rows have none, that is an error.
         limit: at most this many rows: a seeded subsample in the original order. In retrieval it counts
             queries; all candidates stay.
 
@@ -93,7 +113,17 @@ def load(
         MissingDataError: what was looked for where, and how to provide it.
     """
     registry.check_language(task, language)
-    return collect(task, split, language, where, limit, seed)
+    try:
+        return collect(task, split, language, where, limit, seed)
+    except HiddenLabelsError as error:
+        if not hidden or task.parts:
+            raise
+        known = error
+    try:
+        found = collect(task.model_copy(update={"hidden": True}), split, language, where, limit, seed)
+    except HiddenLabelsError:  # others of its rows have a label: it is no such file, but a damaged one
+        raise known from None
+    return replace(found, origin={**found.origin, "labels": "hidden"})
 
 
 def collect(
@@ -115,10 +145,10 @@ def collect(
     return Loaded(kept, {**origin, **counts}, fingerprint(kept))
 
 
-def available(task: Task, split: Split, where: Where) -> tuple[str, ...]:
+def available(task: Task, split: Split, where: Where, *, hidden: bool = False) -> tuple[str, ...]:
     """The task's languages whose labelled data is at hand, in the task's order.
 
-    Files of a data folder that come without labels (XTREME's test files) do not count. Of an explicit file
+    Files that come without labels (XTREME's test files) count only if `hidden` is set. Of an explicit file
     whose name holds no `{lang}`, the language is the one whose code stands in its name. The Hub counts where
     nothing else was given to look in; it is not asked, so that its entry is taken at its word.
 
@@ -127,7 +157,8 @@ def available(task: Task, split: Split, where: Where) -> tuple[str, ...]:
     """
     if where.file is None and (where.source == "hub" or _only_hub(task, where)):
         return _on_hub(task, split)
-    found = tuple(language for language in _candidates(task, where) if _at_hand(task, split, language, where))
+    candidates = _candidates(task, where)
+    found = tuple(code for code in candidates if _at_hand(task, split, code, where, hidden))
     if where.file is not None and not found:
         _open(task, split, task.languages[0], where)  # says so if there is no such file
     return found
@@ -138,6 +169,9 @@ def _only_hub(task: Task, where: Where) -> bool:
 
 
 def _on_hub(task: Task, split: Split) -> tuple[str, ...]:
+    if task.parts:
+        parts = [_on_hub(registry.get(part), split) for part in task.parts]
+        return tuple(code for code in task.languages if all(code in found for found in parts))
     if task.hub is None or split not in task.hub.splits or _offline():
         return ()
     return tuple(each for each in task.languages if each in (task.hub.languages or task.languages))
@@ -155,15 +189,17 @@ def _named(file: str, languages: tuple[str, ...], codes: Mapping[str, str]) -> t
     return tuple(each for each in languages if parts & {each, codes.get(each, each)})
 
 
-def _at_hand(task: Task, split: Split, language: str, where: Where) -> bool:
+def _at_hand(task: Task, split: Split, language: str, where: Where, hidden: bool) -> bool:
     if task.parts and where.file is None:
-        return all(_at_hand(registry.get(part), split, language, where) for part in task.parts)
+        return all(_at_hand(registry.get(part), split, language, where, hidden) for part in task.parts)
     place = _find(task, split, language, where, [])
     if place is None or place.kind != "folder":
         return place is not None
     try:
         next(read(place.paths[0], _narrowed(task, split, where), language), None)
     except HiddenLabelsError:
+        return hidden
+    except MissingDataError:  # of a file of several languages
         return False
     except StiltsError:
         pass  # it is at hand; `load` says what is wrong with it
@@ -183,6 +219,7 @@ def _open(task: Task, split: Split, language: str, where: Where) -> tuple[Iterat
     place = _find(task, split, language, where, tried)
     if place:
         origin = {"kind": place.kind, "file": place.name, "slice": list(place.span) if place.span else None}
+        origin["sha256"] = sha256(place.paths)
         if task.form in ORIGINS:
             origin |= ORIGINS[task.form](place.paths[0], task, language)
         found = (item for path in place.paths for item in read(path, task, language))
@@ -225,12 +262,11 @@ def _missing(task: Task, split: Split, language: str, tried: list[str]) -> Missi
     if split == "train" and task.trained_on != task.name:
         own = f"it is trained on {task.trained_on}" if task.trained_on else "nothing trains it"
         return MissingDataError(f"{task.name} has no training data of its own: {own}")
-    looked = "; ".join(tried) or "nowhere"
-    hub = f", or with access to the Hub ({task.hub.repo})" if task.hub else ""
+    option = "--train-file" if split == "train" else "--eval-file"
     return MissingDataError(
         f"no {split} data of {task.name} in '{language}' is at hand. Wanted is {task.obtain} "
-        f"Looked in vain: {looked}. Provide it with --data-dir FOLDER (or {FOLDER_VARIABLE}), with a file in "
-        f"that form (--{'train' if split == 'train' else 'eval'}-file PATH){hub}."
+        f"Looked in vain: {'; '.join(tried) or 'nowhere'}. Give it with "
+        f"--data-dir FOLDER (or {FOLDER_VARIABLE}) or {option} PATH."
     )
 
 
@@ -299,7 +335,7 @@ def _roots(where: Where, task: Task) -> tuple[Path, ...]:
 
 
 def _in_folder(
-    task: Task, source: FolderSource, split: Split, language: str, roots: Iterable[Path], tried: list[str]
+    task: Task, source: FolderSource, split: Split, language: str, roots: Sequence[Path], tried: list[str]
 ) -> _Place | None:
     """The first file that is there; one whose name tells no language may hold all, or trains in English."""
     unnamed = ("en",) if split == "train" else task.languages
@@ -312,8 +348,8 @@ def _in_folder(
         for name, span in map(parse_slice, names):
             if paths := _files(root, name):
                 return _Place("folder", name, paths, span)
-        if names:
-            tried.append(f"no {' or '.join(names)} in {root}")
+    if names and roots:
+        tried.append(f"no {' or '.join(names)} in {' or '.join(map(str, roots))}")
     return None
 
 

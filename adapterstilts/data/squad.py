@@ -8,7 +8,7 @@ from typing import Any
 
 from adapterstilts.data import records
 from adapterstilts.data.items import Item, located
-from adapterstilts.data.records import MalformedError, MisplacedError, Record
+from adapterstilts.data.records import MalformedError, MisplacedError
 from adapterstilts.data.text import json_file
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
@@ -22,30 +22,31 @@ def read_squad(path: Path, task: Task, language: str) -> Iterator[Item]:
     the place of some answers: in a language that the task itself has not, such questions are left out.
     """
     seen: set[tuple[str, str, str]] = set()
-    try:
-        for record, answers in _questions(json_file(path)):
-            try:
-                row = records.question_row(record, task, answers)
-            except MisplacedError:
-                if language in task.languages:
-                    raise
-                yield ()
-                continue
-            key = (row.id, row.question, row.context)
-            if key in seen:
-                raise MalformedError(f"question {row.id} stands in the file twice")
-            seen.add(key)
-            yield (row,)
-    except MalformedError as error:
-        raise located(error, path, None) from None
+    for place, paragraph in paragraphs(path):
+        try:
+            yield from _items(paragraph, task, language, seen)
+        except MalformedError as error:
+            raise located(error, place, None) from None
     if not seen:
         raise DataError("the file holds no question", path)
 
 
-def paragraphs(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The paragraphs of a file in SQuAD's form, in order."""
-    for article in listed(value, "data"):
-        yield from listed(article, "paragraphs")
+def paragraphs(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The paragraphs of a file in SQuAD's form, in order, each with its place in the file.
+
+    Raises:
+        DataError: it is not in that form.
+    """
+    place = str(path)
+    try:
+        for number, article in enumerate(listed(json_file(path), "data"), start=1):
+            place = f"{path}, article {number}"
+            if isinstance(article.get("title"), str) and article["title"]:
+                place += f" ({article['title'][:60]})"
+            for each, paragraph in enumerate(listed(article, "paragraphs"), start=1):
+                yield f"{place}, paragraph {each}", paragraph
+    except MalformedError as error:
+        raise located(error, place, None) from None
 
 
 def listed(value: Any, name: str) -> list[Any]:
@@ -60,13 +61,15 @@ def listed(value: Any, name: str) -> list[Any]:
     return found
 
 
-def answers_of(question: Mapping[str, Any]) -> list[tuple[str, int]]:
+def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]:
     """The texts and offsets of a question's answers.
 
     Raises:
         MalformedError: they are not there, or not as they should be.
     """
     if "answers" not in question:
+        if task.hidden:
+            return []
         raise MalformedError(f"question {question.get('id')} comes without 'answers'", hidden=True)
     answers = []
     for answer in listed(question, "answers"):
@@ -79,8 +82,22 @@ def answers_of(question: Mapping[str, Any]) -> list[tuple[str, int]]:
     return answers
 
 
-def _questions(value: Any) -> Iterator[tuple[Record, list[tuple[str, int]]]]:
-    for paragraph in paragraphs(value):
-        for question in listed(paragraph, "qas"):
-            record = {"context": records.text_of(paragraph, "context"), **question}
-            yield record, [] if question.get("is_impossible") is True else answers_of(question)
+def _items(
+    paragraph: Mapping[str, Any], task: Task, language: str, seen: set[tuple[str, str, str]]
+) -> Iterator[Item]:
+    """The questions of a paragraph; none for one whose answer has lost its place in translation."""
+    context = records.text_of(paragraph, "context")
+    for question in listed(paragraph, "qas"):
+        answers = [] if question.get("is_impossible") is True else answers_of(question, task)
+        try:
+            row = records.question_row({"context": context, **question}, task, answers)
+        except MisplacedError:
+            if language in task.languages:
+                raise
+            yield ()
+            continue
+        key = (row.id, row.question, row.context)
+        if key in seen:
+            raise MalformedError(f"question {row.id} stands in the file twice")
+        seen.add(key)
+        yield (row,)

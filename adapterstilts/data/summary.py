@@ -63,13 +63,13 @@ def _texts(row: Row) -> tuple[str, ...]:
 def _labels(row: Row) -> Sequence[str]:
     match row:
         case PairRow():
-            return [str(row.label)]
+            return [row.label] if row.label else ()
         case TaggedRow():
             return row.tags or ()
         case ChoiceRow():
-            return [f"choice {row.label}"]
+            return [f"choice {row.label}"] if row.label is not None else ()
         case QuestionRow():
-            return ["answered" if row.answers else "no answer"]
+            return ["answered" if row.answers else "no answer"] if row.answers is not None else ()
         case RetrievalRow():
             return [row.side]
         case _:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from adapterstilts.data.records import (
+    EmptyError,
     MalformedError,
     Record,
     index_of,
+    is_hidden,
     label_of,
     question_row,
     tagged_row,
@@ -40,6 +42,8 @@ def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row]
     """
     table = task.table
     assert table is not None
+    if task.hidden:
+        record = {**dict.fromkeys(str(table.columns.get(field)) for field in GOLD), **record}
     for wanted in table.where.values():
         if any(str(_value(record, column, "where")) != value for column, value in wanted.items()):
             return None
@@ -67,12 +71,16 @@ def _value(record: Record, column: str, field: str) -> Any:
 
 
 def _pair(fields: Record, task: Task, row_id: str) -> PairRow:
-    second = text_of(fields, "second") if "second" in fields else None
-    return PairRow(row_id, text_of(fields, "first"), second, label_of(fields["label"], task))
+    first, second = text_of(fields, "first"), text_of(fields, "second") if "second" in fields else None
+    if not first.strip() and not (second or "").strip():
+        raise EmptyError("there is no text in it")
+    return PairRow(row_id, first, second, label_of(fields["label"], task))
 
 
 def _tagged(fields: Record, task: Task, row_id: str) -> TaggedRow:
-    return tagged_row(_list(fields, "tokens"), _list(fields, "tags"), task, row_id)
+    tokens = _list(fields, "tokens")
+    untagged = task.hidden and not fields["tags"]
+    return tagged_row(tokens, [None] * len(tokens) if untagged else _list(fields, "tags"), task, row_id)
 
 
 def _list(fields: Record, name: str) -> list[str]:
@@ -87,16 +95,15 @@ def _list(fields: Record, name: str) -> list[str]:
 
 
 def _question(fields: Record, task: Task, row_id: str) -> QuestionRow:
-    return question_row({**fields, "id": row_id}, task, _answers(fields))
+    return question_row({**fields, "id": row_id}, task, _answers(fields, task))
 
 
-def _answers(fields: Record) -> list[tuple[str, int]]:
-    """Answers with their places, from SQuAD's object or from one column each."""
+def _answers(fields: Record, task: Task) -> list[tuple[str, int]]:
+    """Answers with their places, from SQuAD's object or from one column each; none where they are hidden."""
     given = fields.get("answers", {"text": [fields.get("answer")], "answer_start": [fields.get("start")]})
-    if given is None or given == {"text": [None], "answer_start": [None]}:
-        raise MalformedError(
-            "no answer: data without labels can be neither trained on nor scored", hidden=True
-        )
+    if given in (None, {"text": [None], "answer_start": [None]}, {"text": [""], "answer_start": [""]}):
+        is_hidden(None, task, "answer")
+        return []
     if not isinstance(given, Mapping) or not {"text", "answer_start"} <= given.keys():
         raise MalformedError("'answers' should be an object with the lists 'text' and 'answer_start'")
     texts, starts = given["text"], given["answer_start"]
@@ -124,7 +131,7 @@ def _choice(fields: Record, task: Task, row_id: str) -> ChoiceRow:
     texts = tuple(text_of({"choices": each}, "choices") for each in choices)
     label = task.label_names.get(str(fields["label"]), fields["label"])
     numbers = [str(number) for number in range(len(texts))]
-    return ChoiceRow(row_id, text_of(fields, "prompt"), texts, index_of(label, numbers))
+    return ChoiceRow(row_id, text_of(fields, "prompt"), texts, index_of(label, numbers, task))
 
 
 ROWS: Mapping[KindName, Callable[[Record, Task, str], Row]] = {

@@ -108,6 +108,9 @@ def tsv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 def continued_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """As `tsv_records`, but a record with too few fields goes on in the next line, after a space.
 
+    Where the first column is the id, a record begins with a number: else a stray line would become a part of
+    the record after it.
+
     Raises:
         DataError: lines that make up no record; the first of them is named.
     """
@@ -119,6 +122,9 @@ def continued_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         start = start if parts else number
         parts.append(line)
         fields = " ".join(parts).split("\t")
+        if header[0] == "id" and line and not fields[0].isdecimal():
+            message = f"a record begins with its id, a number, not with {fields[0][:40]!r}"
+            raise DataError(message, path, number)
         if len(fields) > len(header) or parts == [""]:
             message = f"{len(fields)} tab-separated columns where the header has {len(header)}"
             raise DataError(message + (f", up to line {number}" if number > start else ""), path, start)

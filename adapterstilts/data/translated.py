@@ -18,6 +18,8 @@ def load_translated(
 ) -> Loaded:
     """The rows of all languages in order, their ids led by the language.
 
+    The origin says whether all came with their originals.
+
     Args:
         languages: what replaces `{lang}` in `where.file`; of one file, its language or nothing.
         limit: at most this many rows of each language.
@@ -39,4 +41,6 @@ def load_translated(
         found = collect(english, "train", language, where, limit, seed)
         rows += [replace(row, id=f"{language}/{row.id}") for row in found.rows]
         origins.append({"language": language, **found.origin})
-    return Loaded(tuple(rows), {"kind": "translated", "parts": origins}, fingerprint(rows))
+    known = all(getattr(row, "original", None) for row in rows)
+    origin = {"kind": "translated", "originals": known, "parts": origins}
+    return Loaded(tuple(rows), origin, fingerprint(rows))

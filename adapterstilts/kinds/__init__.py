@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from adapterstilts.errors import ConfigError
 from adapterstilts.kinds import choice, mining, mlm, retrieval, sequence, span, tagging
 from adapterstilts.kinds.base import Encoding, Kind
 from adapterstilts.kinds.writing import WRITTEN_LANGUAGES
@@ -30,6 +31,41 @@ KIND_ENCODINGS: Mapping[KindName, Mapping[str, Any]] = {
     "mining": {"max_length": 128, "similarity": "margin"},
     "mlm": {"max_length": 128},
 }
+
+# Which kinds a setting has an effect on, where those are not all.
+USED_BY: Mapping[str, tuple[KindName, ...]] = {
+    "stride": ("span", "tagging"),
+    "words": ("tagging",),
+    "n_best": ("span",),
+    "max_answer": ("span",),
+    "null_threshold": ("span",),
+    "layer": ("retrieval", "mining"),
+    "pooling": ("retrieval", "mining"),
+    "similarity": ("retrieval",),
+    "neighbours": ("retrieval", "mining"),
+    "context": ("retrieval",),
+    "threshold": ("mining",),
+}
+
+
+def check_encoding(kinds: Iterable[KindName], settings: Mapping[str, Any]) -> None:
+    """Refuses a setting that has an effect on none of the kinds.
+
+    Raises:
+        ConfigError: naming the kinds on which it has one.
+    """
+    kinds = set(kinds)
+    for key in settings.keys() - effective(kinds, settings).keys():
+        raise ConfigError(
+            f"encoding: {key} has an effect on {' and '.join(USED_BY[key])} tasks only, not on "
+            f"{' or '.join(sorted(kinds))} tasks: leave it out"
+        )
+
+
+def effective(kinds: Iterable[KindName], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that have an effect on one of the kinds, and those that are unknown."""
+    kinds = set(kinds)
+    return {key: value for key, value in settings.items() if kinds & set(USED_BY.get(key, kinds))}
 
 
 def kind_of(task: Task) -> Kind:

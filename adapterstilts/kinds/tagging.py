@@ -11,6 +11,7 @@ import torch
 from seqeval.metrics.sequence_labeling import get_entities
 from transformers import PreTrainedTokenizerFast
 
+from adapterstilts.data.records import OTHER
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError, unknown
 from adapterstilts.kinds.base import (
@@ -146,7 +147,8 @@ class TaggingKind:
                 )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that tags are not of the BIO form
-            return np.array([_counted(*pair) for pair in zip(found, gold, strict=True)], np.float64)
+            never = OTHER if task.open_labels else None
+            return np.array([_counted(*pair, never) for pair in zip(found, gold, strict=True)], np.float64)
 
     def rates(self, sums: Counts) -> dict[str, Counts]:
         """Chunk F1, precision and recall (micro), and the accuracy of the tags."""
@@ -160,11 +162,16 @@ class TaggingKind:
         return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
-def _counted(found: list[str], gold: list[str]) -> tuple[int, ...]:
-    """One sentence's counts; no chunk goes beyond its sentence, so that those of sentences add up."""
+def _counted(found: list[str], gold: list[str], never: str | None) -> tuple[int, ...]:
+    """One sentence's counts; no chunk goes beyond its sentence, so that those of sentences add up.
+
+    Args:
+        never: the label that stands for all rare ones, which is no right answer to any of them.
+    """
     mine, theirs = (set(get_entities([_typed(tag) for tag in tags])) for tags in (found, gold))
-    right = sum(a == b for a, b in zip(found, gold, strict=True))
-    return len(mine & theirs), len(mine), len(theirs), right, len(gold)
+    hits = sum(kind != never for kind, _, _ in mine & theirs)
+    right = sum(a == b != never for a, b in zip(found, gold, strict=True))
+    return hits, len(mine), len(theirs), right, len(gold)
 
 
 def _typed(tag: str) -> str:

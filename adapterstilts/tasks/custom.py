@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import FolderSource, HubSource, KindName, Metric, Split, Table, Task
-from adapterstilts.values import Value, digest
+from adapterstilts.values import Value, digest, problem_text
 
 METRICS: Mapping[KindName, tuple[Metric, ...]] = {
     "sequence": ("accuracy",),
@@ -67,6 +67,7 @@ class Definition(Value):
     unanswerable: bool = False
     normalisation: Literal["squad", "mlqa"] = "squad"
     parallel: Literal["order", "id"] | None = None
+    symmetric: bool = False
 
     @property
     def trains(self) -> bool:
@@ -86,15 +87,22 @@ def load(path: Path) -> Task:
             raise _error(path, lines[key], str(unknown("task key", key, Definition.model_fields)))
     try:
         definition = Definition.model_validate(given)
+        _check_hub(definition, path, lines)
         for key, problem in (*_about_itself(definition), *_about_data(definition)):
             raise _error(path, lines.get(key), f"{key}: {problem}")
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "value"
-        raise _error(path, lines.get(key.partition(".")[0]), f"{key}: {first['msg']}") from None
+        raise _error(path, lines.get(key.partition(".")[0]), f"{key}: {problem_text(dict(first))}") from None
+    return _task(definition, path)
+
+
+def _check_hub(given: Definition, path: Path, lines: Mapping[str, int]) -> None:
+    """Refuses what `hub` may not hold, before anything else asks for its splits."""
     try:
-        return _task(definition, path)
-    except ConfigError as error:  # about what `hub` holds
+        if given.hub:
+            HubSource.parse({**given.hub, "reader": "table", "columns": ()}, "hub")
+    except ConfigError as error:
         raise _error(path, lines.get("hub"), str(error)) from None
 
 
@@ -106,6 +114,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The file's keys with their values, and with their lines."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        plain = _plain(node) if isinstance(node, yaml.MappingNode) else {}
+    except RecursionError:
+        raise ConfigError(f"{path}: a value is nested too deep, or holds itself") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     except yaml.YAMLError as error:
@@ -119,7 +130,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         if key.value in lines:
             raise _error(path, key.start_mark.line + 1, f"'{key.value}' stands there twice")
         lines[str(key.value)] = key.start_mark.line + 1
-    return _plain(node), lines
+    return plain, lines
 
 
 def _plain(node: yaml.Node) -> Any:
@@ -264,6 +275,7 @@ def _task(given: Definition, path: Path) -> Task:
         hub=_hub(given, table),
         unanswerable=given.unanswerable,
         parallel=given.parallel,
+        symmetric=given.symmetric,
         normalisation=given.normalisation,
         table=table,
         base=str(path.resolve().parent),

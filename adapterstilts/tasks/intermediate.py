@@ -215,6 +215,7 @@ QQP = Task(
         splits={"train": "train", "dev": "validation"},
         columns=("question1", "question2", "label"),
     ),
+    symmetric=True,
 )
 
 HELLASWAG = Task(
@@ -320,6 +321,7 @@ CCG = Task(
             "test": _ccgbank(("23",), "test"),
         }
     ),
+    version=2,
 )
 
 SIQA = Task(

@@ -50,6 +50,7 @@ MINI_PARAPHRASE = Task(
     obtain=OBTAIN,
     labels=("different", "paraphrase"),
     parallel="order",
+    symmetric=True,
     bundled=_files("paraphrase", "tsv"),
 )
 

@@ -92,9 +92,11 @@ class Task(Value):
         parts: tasks whose rows this one joins (a mixture: ANLI+ is ANLI, MNLI and SNLI); empty otherwise.
         parallel: how the items of its languages correspond, where its files are translations of each
             other: "order" by their place in the file, "id" by their id; None where they are not parallel.
+        symmetric: the two texts of a pair may change places: it is the same item then.
         normalisation: how a span task's answers are compared: SQuAD's way in every language, or MLQA's.
         open_labels: of a tagging task whose label set is read off its training rows: how often a label must
             occur there to be one (`data/labels.py`).
+        hidden: its data is read as one that is handed out without labels: rows are for prediction only.
         table: the columns of a task of one's own that is read from a table (`form` is "table").
         base: the folder of the YAML file that defines a task of one's own; its files may stand there.
         aliases: other names that the command line takes.
@@ -122,8 +124,10 @@ class Task(Value):
     unanswerable: bool = False
     parts: tuple[str, ...] = ()
     parallel: Literal["order", "id"] | None = None
+    symmetric: bool = False
     normalisation: Literal["squad", "mlqa"] = "squad"
     open_labels: int | None = None
+    hidden: bool = False
     table: Table | None = None
     base: str | None = None
     aliases: tuple[str, ...] = ()

@@ -113,6 +113,7 @@ PAWSX = Task(
         columns=("sentence1", "sentence2", "label"),
     ),
     parallel="order",
+    symmetric=True,
 )
 
 

@@ -78,6 +78,7 @@ LAREQA = Task(
     folder=FolderSource(
         files={"test": ("lareqa/xquad-r/{lang}.json", "xquad-r/{lang}.json", "xquad/xquad.{lang}.json")}
     ),
+    parallel="id",
 )
 
 MEWSLIX = Task(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,12 +51,14 @@ def train(store: Store, seed: int = 1) -> Run:
         return work.publish({"score": 50.0})
 
 
-def evaluate(store: Store, data: Path, run: Run, language: str, label: str, limit: int | None = None) -> Run:
+def evaluate(
+    store: Store, data: Path, run: Run, language: str, label: str, limit: int | None = None, length: int = 128
+) -> Run:
     """A stored evaluation that says `label` of every pair."""
     rows = load(registry.get("pawsx"), "test", language, Where(data_dir=data), limit)
     job = EvalJob(
         run=run.key, task="pawsx", task_version=1, split="test", language=language, backbone="b",
-        data=rows.fingerprint, encoding={"max_length": 128 if limit is None else 64}, precision="fp32",
+        data=rows.fingerprint, encoding={"max_length": length}, precision="fp32",
     )  # fmt: skip
     with store.work(job) as work:
         out = work.folder / "out"
@@ -119,6 +123,20 @@ def test_the_first_run_and_its_latest_evaluation_win(submit, store, data, tmp_pa
     evaluate(store, data, first, "de", "different")
     assert "es, fr, ja, ko, zh): not evaluated" in submit(first.id, second.id, code=2).stderr
     submit(second.id, first.id)
+    assert (tmp_path / "out/pawsx/test-de.tsv").read_text() == "1\n1\n1\n"
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_the_latest_evaluation_of_all_rows_wins(call, store, data, tmp_path, at_hand):
+    """A later evaluation of a few rows hides no whole one."""
+    run = train(store)
+    kinds = (("different", None, 32), ("paraphrase", None, 64), ("different", 2, 128))
+    for number, (label, limit, length) in enumerate(kinds, start=1):
+        made = evaluate(store, data, run, "de", label, limit, length)
+        later = time.time() + 60 * number  # it counts in seconds
+        os.utime(made.path / "manifest.json", (later, later))
+    words = ["submit", run.id, "--store", str(store.root), "--out", "out", "--targets", "pawsx", "--partial"]
+    call(*words, *(["--data-dir", str(data)] if at_hand else []))
     assert (tmp_path / "out/pawsx/test-de.tsv").read_text() == "1\n1\n1\n"
 
 

@@ -140,6 +140,25 @@ def test_check_reads_the_tasks_of_the_package_too(call: Call) -> None:
     assert "is at hand" in call("tasks", "check", "xnli", code=2).stderr
 
 
+def test_check_reads_a_mixture(call: Call, tmp_path: Path) -> None:
+    pair = {"premise": "p", "hypothesis": "h", "label": "neutral"}
+    for split, ending in (("train", "train"), ("dev", "dev_matched")):
+        files = [f"anli/R{n}/{split}.jsonl" for n in (1, 2, 3)]
+        for name in (*files, f"snli/snli_1.0_{split}.jsonl", f"mnli/multinli_1.0_{ending}.jsonl"):
+            (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "data" / name).write_text(json.dumps(pair) + "\n", encoding="utf-8")
+    found = json.loads(call("tasks", "check", "anli_plus", "--data-dir", "data", "--json").stdout)["splits"]
+    assert [(each["split"], each["rows"]) for each in found] == [("train", 5), ("dev", 5)]
+    assert found[1]["from"].endswith("mnli/multinli_1.0_dev_matched.jsonl + snli/snli_1.0_dev.jsonl")
+
+
+def test_check_shows_a_test_file_without_labels(call: Call, mine: Path) -> None:
+    (mine.parent / "test-de.tsv").write_text("text\tclass\nEs regnet.\t\n", encoding="utf-8")
+    german = json.loads(call("tasks", "check", str(mine), "--json").stdout)["splits"][2]
+    assert (german["language"], german["hidden"], german["labels"]) == ("de", True, {})
+    assert "hidden" in call("tasks", "check", str(mine)).stdout
+
+
 def test_a_data_folder_that_is_not_there_is_an_error(call: Call) -> None:
     assert "nowhere" in call("tasks", "show", "panx", "--data-dir", "nowhere", code=2).stderr
 

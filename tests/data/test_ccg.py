@@ -62,6 +62,7 @@ def test_a_token_a_tab_and_its_supertag(tmp_path: Path) -> None:
         ("ID=a PARSER=GOLD\nID=b PARSER=GOLD\n", "line 2: a has no derivation"),
         ("ID=a PARSER=GOLD\n", "a has no derivation: the file ends"),
         (AUTO + "(<L N NN NN dog N>)\n", "line 5: a derivation without the ID= line"),
+        ("(<T NP 0 1> (<L N NN NN dog N>) )\n", "line 1: a derivation without the ID= line"),
         ("ID=a\n(<T NP 0 1> (<L N NN dog N>) )\n", "line 2: a leaf that is not of the form"),
         ("ID=a\n\n(<T NP 0 1> )\n", "line 3: a leaf that is not of the form"),
         ("a\tN\nb\tN\tx\n", "line 2: 3 tab-separated columns, not 2"),

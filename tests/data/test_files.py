@@ -78,6 +78,7 @@ def test_xnli_release_is_filtered_by_language(rows: Callable[..., list[Row]]) ->
     [
         ("a\tb\tneutral\na b neutral\n", "line 2: 1 tab-separated columns, not 3"),
         ("a\tb\tc\tneutral\n", "line 1: 4 tab-separated columns"),
+        ("a\t\tneutral\n\t \tneutral\n", "line 2: both texts are empty"),
         ("a\tb\tneutral\n\na\tb\tneutral\n", "line 2: 1 tab-separated"),
         (
             "a\tb\tNeutral\n",
@@ -202,6 +203,20 @@ def test_malformed_questions(rows: Callable[..., list[Row]], content: str, messa
     with pytest.raises(DataError, match=re.escape(message)) as caught:
         rows("xquad", content)
     assert "file" in str(caught.value)
+
+
+def test_a_wrong_question_is_told_with_its_article_and_paragraph(rows: Callable[..., list[Row]]) -> None:
+    first, good, wrong = (
+        {"context": "Anna went.", "qas": [question(key, (answer, 0))]}
+        for key, answer in (("a", "Anna"), ("b", "Anna"), ("c", "Tom"))
+    )
+    articles = [{"paragraphs": [first]}, {"title": "Paris", "paragraphs": [good, wrong]}]
+    place = r"file, article 2 \(Paris\), paragraph 2: question c: the answer 'Tom'"
+    with pytest.raises(DataError, match=place):
+        rows("tydiqa", json.dumps({"data": articles}))
+    articles[0]["paragraphs"] = {}  # type: ignore[assignment]
+    with pytest.raises(DataError, match=r"file, article 1: not in SQuAD's form"):
+        rows("tydiqa", json.dumps({"data": articles}))
 
 
 def test_blanked_answers_are_refused(rows: Callable[..., list[Row]]) -> None:

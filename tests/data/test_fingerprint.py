@@ -32,7 +32,7 @@ ROWS: list[Row] = [
 def test_fingerprint_is_the_hash_of_the_canonical_rows() -> None:
     rows = [as_json(row) for row in ROWS]
     for row in rows:  # optional, and not given here
-        for name in ("spaces", "context"):
+        for name in ("spaces", "context", "original"):
             if row.get(name, "") is None:
                 del row[name]
     text = "".join(canonical(row) + "\n" for row in rows)

@@ -48,8 +48,33 @@ def test_an_item_is_its_text_whatever_its_id_label_case_and_spacing(one: Row, sa
     assert first == second != third
 
 
-def test_texts_to_retrieve_are_no_items() -> None:
+def test_texts_to_retrieve_are_no_items_but_questions_with_a_paragraph_are() -> None:
     assert len(leaks.digests([RetrievalRow("1", "A dog.", "query", ("2",))])) == 0
+    sought = RetrievalRow("de-1-1", "Anna sings.", "candidate", context="Tom sleeps. Anna sings.")
+    rows = [sought, RetrievalRow("q", "Who sings?", "query", ("de-1-1", "en-1-1"))]
+    assert [item.id for item in leaks.items(rows)] == ["q"]
+    assert leaks.digests(rows) == leaks.digests(
+        [QuestionRow("q", "Who sings?", "Tom sleeps. Anna sings.", ())]
+    )
+
+
+def test_originals_and_what_was_trained_on_before_are_kept_too(tmp_path: Path) -> None:
+    before = leaks.digests([PairRow("1", "x", "y", "neutral")])
+    leaks.write_items(tmp_path, [PairRow("1", "ein", "zwei", "neutral", ("one", "two"))], before)
+    texts = (("ein", "zwei"), ("one", "two"), ("x", "y"))
+    assert set(leaks.read_items(tmp_path)) == set(leaks.digests_of(texts))  # type: ignore[arg-type]
+
+
+def test_the_rows_of_files_that_an_origin_names() -> None:
+    origin = {
+        "data": {"mnli": {"train": {"sha256": "a", "slice": [1, 9]}, "dev": {"sha256": "b", "slice": None}}},
+        "translated": {"parts": [{"sha256": "c", "slice": None}]},
+    }
+    found = leaks.parts(origin)
+    assert found == {leaks.Part("a", 1, 9), leaks.Part("c", 1, leaks.LAST)}
+    assert leaks.Part("a", 9, 12).meets(leaks.Part("a", 1, 9))
+    assert not leaks.Part("a", 10, 12).meets(leaks.Part("a", 1, 9))
+    assert not leaks.Part("b", 1, 9).meets(leaks.Part("a", 1, 9))
 
 
 def test_items_are_kept_as_sorted_digests_of_eight_bytes(tmp_path: Path) -> None:

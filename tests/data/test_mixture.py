@@ -173,6 +173,8 @@ def test_questions_broken_over_lines_are_joined(tmp_path: Path) -> None:
         ("7\t1\t2\tA?\tB?\t0\tx\n", DataError, "line 2: 7 tab-separated columns where the header has 6"),
         ("7\t1\t2\tA?\tB?\t2\n", DataError, "line 2: label '2' is not one of qqp's"),
         ("7\t1\t2\tA?\tB?\t\n", HiddenLabelsError, "line 2: no label"),
+        ("7\t1\t2\tA?\tB?\t0\nstray\n8\t3\t4\tA?\tB?\t0\n", DataError, "line 3: a record begins with its id"),
+        ("7\t1\t2\t\t \t0\n", DataError, "line 2: both texts are empty"),
     ],
 )
 def test_malformed_questions(tmp_path: Path, content: str, error: type[DataError], message: str) -> None:

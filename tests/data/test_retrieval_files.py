@@ -14,7 +14,7 @@ from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.retrieval_files import sentence_breaks
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.data.source import Where, available, load
-from adapterstilts.errors import DataError
+from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks import registry
 
 
@@ -252,6 +252,12 @@ def test_mewslix_seeks_the_description_of_a_mention(tmp_path: Path) -> None:
 def test_malformed_mewslix(tmp_path: Path, record: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         rows_of(write_mewslix(tmp_path, record), "mewslix", "en")
+
+
+def test_mewslix_without_a_language_says_which_it_has(tmp_path: Path) -> None:
+    path = write_mewslix(tmp_path, article(mention(23, "Helsinki")), article(language="de"))
+    with pytest.raises(MissingDataError, match=r"dev-en\.jsonl: no mention in 'tr' \(it has de, en\)"):
+        rows_of(path, "mewslix", "tr")
 
 
 def test_mewslix_with_hidden_entities_or_without_candidates(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ LABELS = ("neutral", "contradictory", "entailment")
 def test_the_translations_of_each_language_in_order(template: str) -> None:
     found = load_translated(MNLI, ("sw", "de"), Where(file=template))
     assert [row.id for row in found.rows] == ["sw/1", "sw/2", "sw/3", "de/1", "de/2", "de/3"]
-    assert found.rows[1] == PairRow("sw/2", 'sw "a1', "sw b1", "contradiction")
+    assert found.rows[1] == PairRow("sw/2", 'sw "a1', "sw b1", "contradiction", ("a1", "b1"))
     assert [(part["language"], part["rows"]) for part in found.origin["parts"]] == [("sw", 3), ("de", 3)]
 
 
@@ -40,6 +40,15 @@ def test_a_limit_and_a_slice_hold_for_each_language(template: str) -> None:
     assert len(load_translated(MNLI, ("sw", "de"), Where(file=template), limit=2).rows) == 4
     rows = load_translated(MNLI, ("de",), Where(file=template + "#2-3")).rows
     assert [row.id for row in rows] == ["de/2", "de/3"]
+
+
+def test_pairs_of_which_nothing_was_translated_are_left_out(tmp_path: Path) -> None:
+    """PAWS-X's translated training data has such lines."""
+    path = tmp_path / "de.tsv"
+    path.write_text("a\tb\tneutral\n\t\tneutral\nc\td\tneutral\n", encoding="utf-8")
+    found = load_translated(MNLI, ("de",), Where(file=str(path)))
+    assert [row.id for row in found.rows] == ["de/1", "de/3"]
+    assert found.origin["parts"][0]["dropped"] == 1
 
 
 def test_one_file_needs_no_language(template: str) -> None:

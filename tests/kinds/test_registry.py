@@ -7,7 +7,7 @@ import typing
 import pytest
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.kinds import KINDS, default_encoding, kind_of
+from adapterstilts.kinds import KINDS, USED_BY, check_encoding, default_encoding, effective, kind_of
 from adapterstilts.kinds.base import Encoding, headline
 from adapterstilts.tasks.spec import KindName
 
@@ -31,6 +31,14 @@ def test_an_unknown_key_names_the_nearest_and_a_bad_value_is_refused():
         default_encoding("retrieval", {"pooling": "max"})
     with pytest.raises(ConfigError, match="max_length"):
         default_encoding("sequence", {"max_length": 0})
+
+
+def test_a_setting_that_changes_nothing_is_refused():
+    check_encoding(["span", "retrieval"], {"layer": 3, "stride": 64, "max_length": 64, "unknown": 1})
+    with pytest.raises(ConfigError, match="words has an effect on tagging tasks only, not on choice or span"):
+        check_encoding(["span", "choice"], {"words": "written"})
+    assert effective(["sequence"], {"layer": 3, "max_length": 64}) == {"max_length": 64}
+    assert set(USED_BY) <= set(Encoding.model_fields)
 
 
 def test_the_headline_is_the_tasks_metric_or_an_error(task_of):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from adapterstilts.data.records import OTHER
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.kinds import encoding_for
@@ -182,6 +183,16 @@ def test_hidden_tags_and_lost_words_are_refused(task):
         KIND.score([{"id": "1", "tags": ["O"]}], [TaggedRow("1", ("a",), None)], task, "en")
     with pytest.raises(DataError, match="2 words but 1"):
         KIND.score([{"id": "1", "tags": ["O"]}], [TaggedRow("1", ("a", "b"), ("O", "O"))], task, "en")
+
+
+def test_the_label_of_rare_tags_is_never_right(task):
+    """It stands for many supertags, so that to predict it is to name none of them."""
+    open_set = task.model_copy(update={"labels": (OTHER, "N", "NP"), "open_labels": 10})
+    rows = [TaggedRow("1", ("a", "b", "c", "d"), ("N", OTHER, OTHER, "NP"))]
+    found = KIND.score([{"id": "1", "tags": ["N", OTHER, "N", "NP"]}], rows, open_set, "en")
+    assert found["accuracy"] == 50.0
+    counted = KIND.counts([{"id": "1", "tags": [OTHER] * 4}], rows, open_set, "en")
+    assert (counted[0, 0], counted[0, 3]) == (0, 0)
 
 
 # --- the sentence as it is written

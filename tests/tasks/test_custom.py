@@ -51,7 +51,7 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
     ("old", "new", "line", "message"),
     [
         ("labels:", "lables:", 3, "unknown task key 'lables': did you mean 'labels'"),
-        ("kind: sequence", "kind: pairs", 2, "kind: Input should be 'sequence', 'tagging'"),
+        ("kind: sequence", "kind: pairs", 2, "kind: should be 'sequence', 'tagging'"),
         ("kind: sequence", "kind: span", 3, "labels: a span task has none"),
         ("labels: [yes, no]", "title: x", None, "labels: a sequence task wants its labels"),
         ("[yes, no]", "[yes, yes]", 3, "labels: 'yes' stands there twice"),
@@ -66,7 +66,7 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("label: class", "lable: class", 7, "columns: unknown field of a sequence task 'lable': did you"),
         (", label: class", "", 7, "columns: no column is named for 'label'"),
         ('"{lang}.csv"', "all.csv", 6, "files: all.csv does not tell its language"),
-        ("{train: pairs", "{trian: pairs", 6, "files.trian: Input should be 'train', 'dev' or 'test'"),
+        ("{train: pairs", "{trian: pairs", 6, "files.trian: should be 'train', 'dev' or 'test'"),
         ("train: pairs.csv, ", "", None, "trained_on: it has no train split"),
         ("name: mine", "name: mine\ntrained_on: mnli", 2, "trained_on: mnli is of another form (seq"),
         ("name: mine", "name: mine\ntrained_on: mlni", 2, "trained_on: unknown task 'mlni': did you mean"),
@@ -75,6 +75,9 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("name: mine", "name: mine\nwhere: {dev: {split: d}}", 2, "where: it picks rows of a table's split"),
         ("name: mine", "name: mine\ncodes: {de: deu}", 2, "codes: unknown language 'de'"),
         ("labels: [yes, no]", "labels: [yes, no", 4, "not YAML"),
+        ("name: mine", "name: mine\nhub: {repo: a/b, splts: {train: t}}", 2, "unknown hub key 'splts'"),
+        ("name: mine", "name: mine\nhub: {repo: a/b, splits: train}", 2, "hub: splits: should be"),
+        ("name: mine", "name: &n [*n]", None, "a value is nested too deep, or holds itself"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line(

@@ -1,0 +1,80 @@
+"""What a run, and all that it was built on, was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adapterstilts.data.leaks import Digests, Part, digests, origins, parts, read_items
+from adapterstilts.errors import StoreError
+from adapterstilts.store import Run, Store
+
+
+@dataclass(frozen=True)
+class History:
+    """What was trained on.
+
+    Attributes:
+        items: sorted digests of the items.
+        parts: the rows of files that they were read from.
+        unknown: what could not be found out.
+    """
+
+    items: Digests
+    parts: frozenset[Part]
+    unknown: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the items, as a run's origin keeps it ("before") of the runs that it was built on."""
+        named = [{"sha256": part.file, "slice": [part.first, part.last]} for part in sorted(self.parts)]
+        return {"parts": named, "unknown": list(self.unknown)}
+
+
+def together(histories: Iterable[History]) -> History:
+    """Several as one."""
+    found = list(histories)
+    return History(
+        np.unique(np.concatenate([digests(()), *(each.items for each in found)])),
+        frozenset[Part]().union(*(each.parts for each in found)),
+        tuple(dict.fromkeys(line for each in found for line in each.unknown)),
+    )
+
+
+def history(store: Store, run: Run) -> History:
+    """What a run was trained on, with what it was built on.
+
+    A run keeps all of it; of one of an earlier form, which knows of itself alone, the sources are looked up.
+    """
+    path = run.path / "origin.json"
+    origin = json.loads(path.read_bytes()) if path.is_file() else {}
+    found = read_items(run.path)
+    own = History(digests(()) if found is None else found, parts(origin), tuple(_unknown(run, origin, found)))
+    if "before" in origin:
+        return own
+    keys = run.job.get("composition", {}).get("sources", ())
+    return together([own, *(_of_source(store, run, key) for key in keys)])
+
+
+def _unknown(run: Run, origin: dict[str, Any], found: Digests | None) -> Iterable[str]:
+    if found is None:
+        yield f"what {run.id} was trained on could not be checked"
+    if any(each.get("originals") is False for each in origins(origin)):
+        yield f"the originals of the translated rows that {run.id} was trained on are not known"
+    yield from origin.get("before", {}).get("unknown", ())
+
+
+def _of_source(store: Store, run: Run, key: str) -> History:
+    """The history of a run by its key, from the store or from beside the run that was built on it."""
+    for place in (store, Store(run.path.parent)):
+        try:
+            found = place.with_key(key)
+        except StoreError:  # damaged
+            continue
+        if found:
+            return history(store, found)
+    gone = f"what the run {key[:12]}, which is gone, was trained on could not be checked"
+    return History(digests(()), frozenset(), (gone,))
