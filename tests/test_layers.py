@@ -22,9 +22,11 @@ LONGEST = 420  # lines: a file that outgrows about 400 becomes a folder
 TERMINAL = {"rich", "typer"}
 VALUES = {"errors", "values"}
 # The files of the grid have layers of their own: planning knows no results, and the worker alone knows models
-PLANNING = {f"grid/{name}" for name in ("recipe", "yaml_lines", "request", "settings", "plan", "sizes")}
+PLANNING = {
+    f"grid/{name}" for name in ("recipe", "yaml_lines", "request", "settings", "plan", "sizes", "order")
+}
 WORK = {"grid/worker", "api", "run", "store"}
-KEEPING = {f"grid/{name}" for name in ("records", "state", "estimate", "table", "upkeep")}
+KEEPING = {f"grid/{name}" for name in ("records", "shared", "state", "estimate", "table", "upkeep")}
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def layers() -> dict[str, Layer]:
     return {
         **dict.fromkeys(("errors", "values", "tasks", "recipe", "composition", "job"), Layer(plain, PLAIN)),
         "data": Layer(plain | {"data"}, PLAIN | ARRAYS | HUB),
-        "store": Layer(plain | {"store"}, PLAIN | ARRAYS),
+        "store": Layer(plain | {"store"}, PLAIN | ARRAYS | {"fsspec"}),
         "kinds": Layer(plain | {"data", "kinds"}, PLAIN | ARRAYS | MODELS | METRICS),
         "model": Layer(model, PLAIN | ARRAYS | HUB | MODELS),
         "run": Layer(model | {"run", "store"}, everything | TERMINAL),
@@ -51,7 +53,11 @@ def layers() -> dict[str, Layer]:
         "grid/at_hand": Layer(plain | PLANNING | {"data"}, PLAIN),
         **dict.fromkeys(KEEPING, Layer(plain | PLANNING | KEEPING | {"store"}, PLAIN)),
         "grid/display": Layer(PLANNING | KEEPING, TERMINAL),
-        "grid/local": Layer(PLANNING | KEEPING | {"grid/worker"}, set()),
+        "grid/pool": Layer(PLANNING | KEEPING | {"grid/worker"}, {"torch"}),
+        "grid/local": Layer(PLANNING | KEEPING | {"grid/worker", "grid/pool"}, {"torch"}),
+        "grid/cluster": Layer(
+            VALUES | PLANNING | KEEPING | {"", "grid/pool", "grid/worker"}, {"ray", "torch"}
+        ),
         **dict.fromkeys(
             ("grid/worker", "grid/calibrate"), Layer(model | PLANNING | KEEPING | WORK, everything | TERMINAL)
         ),

@@ -9,23 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterstilts.composition import CompositionName
+from adapterstilts.cli.console import fail, note
 
 if TYPE_CHECKING:
-    from adapterstilts.api import Evaluation, Options
-
-INTERMEDIATE = ("mini_nli", "mini_qa")
-COMPOSITIONS: tuple[CompositionName, ...] = ("sequential", "stack")
-TARGET_ROWS = {"mini_paraphrase": 200, "mini_ner": 160}  # little English data: most to gain
-EVALUATED = 20  # rows of each language that are scored, of 60
-AT_THE_END = 10**6  # steps between development scores: one, after the last step, is enough here
-# Chosen on the English development data of each task, for seed 1 and without an intermediate task.
-RECIPES: dict[str, dict[str, float]] = {
-    "mini_nli": {"epochs": 2, "batch_size": 8},
-    "mini_qa": {"epochs": 1, "batch_size": 4},
-    "mini_paraphrase": {"epochs": 3, "batch_size": 4},
-    "mini_ner": {"epochs": 2, "batch_size": 4, "learning_rate": 3e-3},
-}
+    from adapterstilts.grid.plan import Plan
+    from adapterstilts.grid.table import Effect
 
 
 @dataclass(frozen=True)
@@ -59,50 +47,69 @@ def demo(
 ) -> None:
     """Train two intermediate adapters on bundled data and transfer each to two targets.
 
-    Everything is evaluated zero-shot in all bundled languages; it takes a few minutes on two cores.
+    Everything is evaluated zero-shot in all bundled languages; it takes a few minutes on two cores. It is the
+    grid of the recipe `demo`.
 
     Example: adapterstilts demo
     """
-    from adapterstilts.api import Options
-    from adapterstilts.run.progress import say
+    from adapterstilts.grid.at_hand import scenes
+    from adapterstilts.grid.plan import expand
+    from adapterstilts.grid.recipe import Backbone, load
 
-    options = Options(backbone=backbone, store=store, seed=seed, source="bundled")
-    trainings = len(INTERMEDIATE) + len(TARGET_ROWS) * (1 + len(INTERMEDIATE) * len(COMPOSITIONS))
-    say(f"{trainings} short trainings on bundled data; about six minutes on two cores, once.")
-    lines = _lines(options)
+    recipe = load("demo").model_copy(update={"backbones": (Backbone(name=backbone),), "seeds": (seed,)})
+    plan = expand(recipe, *scenes(recipe))
+    trainings = sum(not request.language for request in plan.requests())
+    note(f"{trainings} short trainings on bundled data; about four minutes on two cores, once.")
+    _make(plan, store)
+    lines = lines_of(plan, store)
     if as_json:
         print(json.dumps([vars(line) for line in lines]))
         return
     _print(lines)
 
 
-def _lines(options: Options) -> list[Line]:
-    from adapterstilts.api import compose, evaluate, train_adapter
+def _make(plan: Plan, store: Path) -> None:
+    from adapterstilts.cli.grid import estimator_of
+    from adapterstilts.grid.display import Display
+    from adapterstilts.grid.local import Engine, crew_of
+    from adapterstilts.grid.pool import Saving
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.state import look
 
-    def trained(task: str, rows: int | None = None) -> Options:
-        return options.model_copy(
-            update={"recipe": {**RECIPES[task], "eval_every": AT_THE_END}, "limit": rows}
-        )
-
-    scored = options.model_copy(update={"limit": EVALUATED})
-    sources = {name: train_adapter(name, trained(name)).id for name in INTERMEDIATE}
-    lines = []
-    for target, rows in TARGET_ROWS.items():
-        few = trained(target, rows)
-        base = evaluate(train_adapter(target, few).id, target, options=scored)[0]
-        lines.append(_line(target, "", base, base))
-        for source, run in sources.items():
-            for kind in COMPOSITIONS:
-                found = evaluate(compose(target, kind, [run], few).id, target, options=scored)[0]
-                lines.append(_line(target, f"{kind} from {source}", found, base))
-    return lines
+    records, requests = Records(store), list(plan.requests())
+    with Display(requests, look(requests, records), records, estimator_of(records)) as shown:
+        crew = crew_of(Saving(store), None, shown.said)
+        shown.workers = crew.size
+        state = Engine(crew, records, shown).run(requests, retry_failed=True)
+    if state.failures:
+        first = next(iter(state.failures.values()))
+        fail(f"{first.name}: {first.message} ({records.failure_file(first.request)})")
+        raise typer.Exit(1)
 
 
-def _line(target: str, how: str, found: Evaluation, base: Evaluation) -> Line:
-    others = [code for code in found.scores if code != "en"]
-    mean, before = found.mean_of_others or 0.0, base.mean_of_others or 0.0
-    better = sum(found.scores[code] > base.scores[code] for code in others)
-    return Line(target, how, found.scores["en"], mean, mean - before, better, len(others))
+def lines_of(plan: Plan, store: Path) -> list[Line]:
+    """The lines of the table, in the plan's order."""
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.table import effects, effects_by_language
+
+    records = Records(store)
+    each = effects_by_language(plan, records)
+    scores = {code: [effect.mean or 0.0 for effect in found] for code, found in each.items()}
+    found = effects(plan, records)
+    return [_line(found, number, scores) for number in range(len(found))]
+
+
+def _line(found: list[Effect], number: int, scores: dict[str, list[float]]) -> Line:
+    """One line; all of `scores` but the baselines' are differences from these."""
+    effect = found[number]
+    base = next(n for n, each in enumerate(found) if each.target == effect.target and each.how == "baseline")
+    before, gain, others = found[base].mean or 0.0, effect.mean or 0.0, sorted(scores.keys() - {"en"})
+    if number == base:
+        return Line(effect.target, "", scores["en"][number], before, 0.0, 0, len(others))
+    english = scores["en"][base] + scores["en"][number]
+    better = sum(scores[code][number] > 0 for code in others)
+    how = f"{effect.how} from {effect.intermediate}"
+    return Line(effect.target, how, english, before + gain, gain, better, len(others))
 
 
 def _print(lines: list[Line]) -> None:

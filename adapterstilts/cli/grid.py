@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from adapterstilts.cli.console import DEFAULT_STORE, OUT, AsJson, StorePath, fail, note, size_text, table
+from adapterstilts.cli import console
+from adapterstilts.cli.console import OUT, AsJson, fail, note, size_text, table
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +26,13 @@ app = typer.Typer(no_args_is_help=True)
 RecipeName = Annotated[
     str, typer.Argument(help="A YAML file, or a name: quick, xtreme-folder …", show_default=False)
 ]
+StoreName = Annotated[
+    str,
+    typer.Option(
+        "--store", "-C", envvar="ADAPTERSTILTS_STORE", help="Folder of results, or a URL (s3://bucket/grid)."
+    ),
+]
+DEFAULT_STORE = str(console.DEFAULT_STORE)
 Budget = Annotated[
     str | None, typer.Option(help="Only what fits into 8h, 30m or 2d, the most informative first.")
 ]
@@ -44,7 +53,7 @@ def grid() -> None:
 @app.command("plan")
 def plan(
     recipe: RecipeName,
-    store: StorePath = DEFAULT_STORE,
+    store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Time a few real steps first; minutes, kept for later.")
@@ -55,10 +64,10 @@ def plan(
 
     Example: adapterstilts grid plan quick --budget 1h
     """
-    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.shared import records_of
     from adapterstilts.grid.state import look
 
-    planned, records = read_plan(recipe), Records(store)
+    planned, records = read_plan(recipe), records_of(store)
     if calibrate:
         from adapterstilts.grid.calibrate import calibrate as time_steps
 
@@ -86,7 +95,7 @@ def plan(
 @app.command("run")
 def run(
     recipe: RecipeName,
-    store: StorePath = DEFAULT_STORE,
+    store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
     recheck: Annotated[
@@ -97,18 +106,41 @@ def run(
     checkpoint_steps: Annotated[
         int | None, typer.Option(help="Optimizer steps between checkpoints.", show_default=False)
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes at once; one for each GPU, else for each core.", show_default=False
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Who works: processes here, or a Ray cluster.")
+    ] = "local",
+    ray_address: Annotated[
+        str, typer.Option(envvar="RAY_ADDRESS", help="Ray: a cluster; auto: the one here; local: start one.")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Ray: workers (default: as many as fit).", show_default=False)
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(min=0, help="Ray: 0.5 lets two share a GPU.", show_default=False)
+    ] = None,
 ) -> None:
     """Make what a grid still lacks; stop it at any time and give the same command again to go on.
 
     Example: adapterstilts grid run quick
     """
     from adapterstilts.grid.display import Display, duration
-    from adapterstilts.grid.local import Engine
-    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.local import Crew, Engine, crew_of
+    from adapterstilts.grid.pool import Saving
+    from adapterstilts.grid.shared import is_url, records_of
     from adapterstilts.grid.state import look
-    from adapterstilts.grid.worker import Worker, check_encodings
+    from adapterstilts.grid.worker import check_encodings
 
-    planned, records = read_plan(recipe), Records(store)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("a grid starts its own processes: give `grid run` without `accelerate launch`")
+    if recheck and is_url(store):
+        raise ConfigError("--recheck wants a folder that all workers see, not a URL")
+    planned, records = read_plan(recipe), records_of(store)
     requests = list(planned.requests())
     check_encodings(requests)
     estimator = estimator_of(records)
@@ -117,17 +149,24 @@ def run(
         requests = list(estimator.within(requests, before.records, seconds_of(budget)))
         before = look(requests, records)
     with Display(requests, before, records, estimator) as shown:
-        worker = Worker(records, checkpoint_minutes, checkpoint_steps, shown.said)
-        engine = Engine(worker, records, shown)
-        after = engine.run(requests, retry_failed, recheck)
+        saving = Saving(store, checkpoint_minutes, checkpoint_steps)
+        if engine == "ray":
+            from adapterstilts.grid.cluster import Cluster, RayCrew
+
+            crew: Crew = RayCrew(saving, Cluster(ray_address, workers, gpus_per_worker), shown.said)
+        else:
+            crew = crew_of(saving, processes, shown.said)
+        shown.workers = crew.size
+        work = Engine(crew, records, shown)
+        after = work.run(requests, retry_failed, recheck)
     print_counts(after)
     known = {request.digest: request for request in requests}
-    made = [record for record in engine.finished if record.seconds is not None]
+    made = [record for record in work.finished if record.seconds is not None]
     if made:
         expected = estimator.total(known[record.request] for record in made).seconds
         took = sum(record.seconds or 0.0 for record in made)
         note(
-            f"{len(made)} jobs took {duration(took)}; the estimate was {duration(expected)} "
+            f"{len(made)} jobs took {duration(took)} of work; the estimate was {duration(expected)} "
             f"({(expected - took) / took:+.0%})"
         )
     if after.total("failed"):
@@ -137,7 +176,7 @@ def run(
 
 
 @app.command("status")
-def status(recipe: RecipeName, store: StorePath = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """Show where a grid stands, while it runs and after.
 
     Example: adapterstilts grid status quick
@@ -145,10 +184,10 @@ def status(recipe: RecipeName, store: StorePath = DEFAULT_STORE, as_json: AsJson
     import time
 
     from adapterstilts.grid.display import duration
-    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.shared import records_of
     from adapterstilts.grid.state import STATES, look
 
-    planned, records = read_plan(recipe), Records(store)
+    planned, records = read_plan(recipe), records_of(store)
     state = look(planned.requests(), records)
     total = estimator_of(records).total(state.left(planned.requests()))
     if as_json:
@@ -169,22 +208,22 @@ def status(recipe: RecipeName, store: StorePath = DEFAULT_STORE, as_json: AsJson
         return
     print_counts(state)
     for each in state.running:
-        note(f"running: {each.name} (process {each.process}, {duration(time.time() - each.since)})")
+        note(f"running: {each.name} (process {each.process}, {duration(max(0.0, time.time() - each.since))})")
     for failure in state.failures.values():
         note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.request)}")
     print_estimate(total)
 
 
 @app.command("verify")
-def verify(recipe: RecipeName, store: StorePath = DEFAULT_STORE) -> None:
+def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
     """Check every byte of a grid's results; `grid run` makes again what is damaged.
 
     Example: adapterstilts grid verify quick
     """
-    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.shared import records_of
     from adapterstilts.grid.upkeep import verify as check_all
 
-    found = check_all(read_plan(recipe).requests(), Records(store))
+    found = check_all(read_plan(recipe).requests(), records_of(store))
     for name, reason in found.damaged.items():
         OUT.print(f"damaged: {name}: {reason}", highlight=False, markup=False)
     for name in found.gone:
@@ -198,17 +237,19 @@ def verify(recipe: RecipeName, store: StorePath = DEFAULT_STORE) -> None:
 @app.command("gc")
 def gc(
     recipes: Annotated[list[str], typer.Argument(help="All recipes whose results stay.", show_default=False)],
-    store: StorePath = DEFAULT_STORE,
+    store: StoreName = DEFAULT_STORE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove results of grids that none of the given recipes needs; what was made by hand stays.
 
     Example: adapterstilts grid gc quick my-grid.yaml
     """
-    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.shared import is_url, records_of
     from adapterstilts.grid.upkeep import garbage, sweep
 
-    records = Records(store)
+    if is_url(store):
+        raise ConfigError("gc wants a folder, not a URL")
+    records = records_of(store)
     found = garbage((each for name in recipes for each in read_plan(name).requests()), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
     if found.kept:
@@ -231,7 +272,7 @@ def gc(
 @app.command("table")
 def show_table(
     recipe: RecipeName,
-    store: StorePath = DEFAULT_STORE,
+    store: StoreName = DEFAULT_STORE,
     per_language: Annotated[bool, typer.Option("--per-language", help="A column for each language.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for each cell.")] = False,
@@ -245,10 +286,11 @@ def show_table(
     Example: adapterstilts grid table quick --per-language
     """
     from adapterstilts.cli.grid_table import show
+    from adapterstilts.grid.shared import records_of
 
     show(
         read_plan(recipe),
-        store,
+        records_of(store),
         per_language,
         "markdown" if markdown else "csv" if csv else "json" if as_json else "",
     )

@@ -28,7 +28,7 @@ def calibrate(plan: Plan, records: Records, tell: Callable[[str], None]) -> Mapp
     """
     backbones = dict.fromkeys(request.told.backbone for request in plan.trainings.values())
     with tempfile.TemporaryDirectory(prefix="calibrate-") as folder:
-        worker = Worker(Records(Path(folder)), listen=lambda _: None)
+        worker = Worker(Records(Path(folder)), listen=lambda *_: None)
         found = {name: _Timing(worker, tell).rates(plan, name) for name in backbones}
     known = {name: rates for name, rates in found.items() if rates}
     write_rates(records.root, {**read_rates(records.root), **known})

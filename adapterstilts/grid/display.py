@@ -21,6 +21,7 @@ from adapterstilts.grid.state import State
 
 RECENT = 8  # finished jobs that are shown
 CONSOLE = Console(stderr=True)
+NEWS = ("out of memory", "damaged", "was lost")  # lines with these words stay on the screen
 
 
 def duration(seconds: float) -> str:
@@ -43,13 +44,14 @@ class Display:
     """Told by the engine what happens (`grid/local.py`)."""
 
     def __init__(self, requests: Iterable[Request], state: State, records: Records, estimator: Estimator):
+        self.workers = 1  # how many jobs are made at once
         self._records = records
         self._costs = {each.digest: estimator.seconds(each)[0] for each in state.left(requests)}
         self._all = state.all
         self._done = state.total("done")
         self._failed = state.total("failed")
-        self._now: tuple[str, float] | None = None
-        self._said = ""
+        self._now: dict[str, tuple[str, float]] = {}  # digest -> name, when it started
+        self._said: dict[str, str] = {}
         self._recent: deque[tuple[str, str, str]] = deque(maxlen=RECENT)
         self._spent = self._made = 0.0
         self._live = Live(console=CONSOLE, get_renderable=self._panel, refresh_per_second=2, transient=True)
@@ -64,15 +66,15 @@ class Display:
     ) -> None:
         self._live.stop()
 
-    def said(self, line: str) -> None:
-        """A line of the job that is running."""
-        self._said = line
-        if "out of memory" in line or "damaged" in line:
+    def said(self, digest: str, line: str) -> None:
+        """A line of a job that is running."""
+        self._said[digest] = line
+        if any(word in line for word in NEWS):
             CONSOLE.print(Text(line))
 
     def started(self, request: Request) -> None:
         """It is being made now."""
-        self._now, self._said = (request.name, time.monotonic()), ""
+        self._now.setdefault(request.digest, (request.name, time.monotonic()))
 
     def finished(self, request: Request, record: Record) -> None:
         """It is done."""
@@ -88,6 +90,8 @@ class Display:
         CONSOLE.print(Text.assemble(("failed ", "bold red"), f"{request.name}: {failure.message}"))
 
     def _count(self, request: Request, seconds: float) -> None:
+        self._now.pop(request.digest, None)
+        self._said.pop(request.digest, None)
         expected = self._costs.pop(request.digest, 0.0)
         if seconds:
             self._spent, self._made = self._spent + expected, self._made + seconds
@@ -105,7 +109,7 @@ class Display:
     def _left(self) -> float:
         """Seconds that are left: the estimate, stretched by how wrong it was so far."""
         stretch = self._made / self._spent if self._spent else 1.0
-        return sum(self._costs.values()) * stretch
+        return sum(self._costs.values()) * stretch / self.workers
 
     def _panel(self) -> RenderableType:
         head = Table.grid(padding=(0, 2))
@@ -116,7 +120,7 @@ class Display:
         rows = Table.grid(padding=(0, 2))
         for name, score, took in self._recent:
             rows.add_row(Text(name), score, Text(took, "dim"))
-        if self._now:
-            since = duration(time.monotonic() - self._now[1])
-            rows.add_row(Text(self._now[0], "bold"), "", Text(f"{since}  {self._said[:100]}"))
+        for digest, (name, began) in list(self._now.items()):
+            since = duration(time.monotonic() - began)
+            rows.add_row(Text(name, "bold"), "", Text(f"{since}  {self._said.get(digest, '')[:100]}"))
         return Group(head, rows)

@@ -1,18 +1,27 @@
-"""The local engine: one process makes what is left of a grid; several of them share the work."""
+"""The engine: hands out what is left of a grid to a crew of workers until nothing is left."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
+import torch
+
+from adapterstilts.grid.order import Order
+from adapterstilts.grid.pool import Pool, Saving, places
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.request import Request
+from adapterstilts.grid.shared import records_of
 from adapterstilts.grid.state import State, look
-from adapterstilts.grid.worker import Worker
+from adapterstilts.grid.worker import Attempt, Worker
 
-PAUSE = 0.3  # seconds between looks at what other processes are making
+PAUSE = 0.3  # seconds between looks at what other programs are making
+LOSSES = 3  # times that a request may take its worker down
 
 
 class Watch(Protocol):
@@ -27,27 +36,71 @@ class Watch(Protocol):
     def failed(self, request: Request, failure: Failure) -> None:
         """It has no result; what needs it is blocked."""
 
+    def said(self, digest: str, line: str) -> None:
+        """A line of the request with this digest."""
+
+
+class Crew(Protocol):
+    """Workers that make one request each at a time; leaving it ends them."""
+
+    @property
+    def size(self) -> int:
+        """How many requests can be made at once."""
+
+    def give(self, request: Request) -> Future[Attempt]:
+        """Has a free worker make it; the future fails with `BrokenExecutor` if the worker dies."""
+
+    def __enter__(self) -> Self:
+        """Makes it ready."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the workers; after an error those that are busy save what they have first."""
+
+
+@dataclass
+class Alone:
+    """A crew of one worker: this process itself."""
+
+    worker: Worker
+    size: int = 1
+
+    def give(self, request: Request) -> Future[Attempt]:
+        """Makes it right here."""
+        future: Future[Attempt] = Future()
+        future.set_result(self.worker.attempt(request))
+        return future
+
+    def __enter__(self) -> Self:
+        """Nothing is to be done."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is to be done."""
+
 
 @dataclass
 class Engine:
-    """Makes requests in order, each as soon as what it needs is there.
+    """Has requests made in order, each as soon as what it needs is there.
 
     Attributes:
-        finished, failed: what this process made, and where it failed.
-        done: all that is done, whoever made it.
-        lost: failed here or elsewhere, or blocked.
+        finished, failed: what this crew made, and where it failed.
     """
 
-    worker: Worker
+    crew: Crew
     records: Records
     watch: Watch
     finished: list[Record] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
-    done: set[str] = field(default_factory=set)
-    lost: set[str] = field(default_factory=set)
+    _busy: dict[Future[Attempt], Request] = field(default_factory=dict)
+    _aside: list[Request] = field(default_factory=list)
+    _losses: Counter[str] = field(default_factory=Counter)
 
     def run(self, requests: Iterable[Request], retry_failed: bool = False, recheck: bool = False) -> State:
-        """Makes what is left; requests that another process is making are waited for, not made again.
+        """Makes what is left; requests that another program is making are waited for, not made again.
 
         Args:
             requests: each after those that it needs.
@@ -65,41 +118,75 @@ class Engine:
             if recheck:
                 self.records.forget(request.digest)
         state = look(everything, self.records)
-        self.done = set(state.records)
-        self.lost = set(state.failures)
-        left = [request for request in everything if request.digest not in self.done | self.lost]
-        while left:
-            later = [request for request in left if not self._settled(request)]
-            if len(later) == len(left):
-                time.sleep(PAUSE)
-            left = later
+        order = Order(everything, state.records, state.failures)
+        with self.crew:
+            while order:
+                if self._hand_out(order):
+                    self._collect(order, None)
+                    continue
+                self._collect(order, PAUSE)
+                for request in self._aside:
+                    order.again(request)
+                self._aside.clear()
         return look(everything, self.records)
 
-    def _settled(self, request: Request) -> bool:
-        """Whether nothing is left to be done about it; makes it, if it is its turn."""
-        if self.lost.intersection(request.needs):
-            self.lost.add(request.digest)
-            return True
-        if not self.done.issuperset(request.needs):
-            return False
-        with self.records.claim(request) as mine:
-            return mine and self._make(request)
-
-    def _make(self, request: Request) -> bool:
-        if self.records.done(request.digest):  # another process was faster
-            self.done.add(request.digest)
-            return True
-        if self.records.failure(request.digest):
-            self.lost.add(request.digest)
-            return True
-        self.watch.started(request)
-        outcome = self.worker.perform(request)
-        if isinstance(outcome, Record):
-            self.done.add(request.digest)
-            self.finished.append(outcome)
-            self.watch.finished(request, outcome)
-        else:
-            self.lost.add(request.digest)
-            self.failed.append(outcome)
-            self.watch.failed(request, outcome)
+    def _hand_out(self, order: Order) -> bool:
+        """Gives every free worker something to do; false if there is too little."""
+        while len(self._busy) < self.crew.size:
+            request = order.next()
+            if request is None:
+                return not self._aside
+            self.watch.started(request)
+            self._busy[self.crew.give(request)] = request
         return True
+
+    def _collect(self, order: Order, seconds: float | None) -> None:
+        """Waits until something is done, but no longer than that."""
+        if not self._busy:
+            time.sleep(seconds or 0.0)
+            return
+        done, _ = wait(self._busy, seconds, FIRST_COMPLETED)
+        for future in done:
+            self._settle(order, self._busy.pop(future), future)
+
+    def _settle(self, order: Order, request: Request, future: Future[Attempt]) -> None:
+        try:
+            attempt = future.result()
+        except BrokenExecutor:
+            attempt = self._after_loss(request)
+        found = attempt.found
+        if found is None:
+            self._aside.append(request)
+        elif isinstance(found, Record):
+            order.finish(request.digest)
+            if attempt.here:
+                self.finished.append(found)
+            self.watch.finished(request, found)
+        else:
+            order.lose(request.digest)
+            if attempt.here:
+                self.failed.append(found)
+            self.watch.failed(request, found)
+
+    def _after_loss(self, request: Request) -> Attempt:
+        """A worker died of something else than an error: the request is given again, but not for ever."""
+        self._losses[request.digest] += 1
+        if self._losses[request.digest] < LOSSES:
+            self.watch.said(request.digest, f"the worker of {request.name} was lost; another one goes on")
+            return Attempt(None)
+        why = f"its worker was lost {LOSSES} times, as happens when the machine runs out of memory"
+        return Attempt(self.records.fail(request, why, ""), here=True)
+
+
+def crew_of(saving: Saving, processes: int | None, listen: Callable[[str, str], None]) -> Crew:
+    """A crew of this machine: several processes, or this one alone where there would be one.
+
+    Args:
+        processes: how many; by default one for each GPU, else one for each core.
+        listen: receives what the workers say; see `Worker`.
+    """
+    found = places(processes, torch.cuda.device_count())
+    if len(found) > 1:
+        return Pool(saving, found, listen)
+    records = records_of(saving.store, view=False)
+    return Alone(Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, listen))

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,15 +20,30 @@ from adapterstilts.api import Options, compose, evaluate
 from adapterstilts.errors import StiltsError
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
-from adapterstilts.kinds import default_encoding
+from adapterstilts.kinds import default_encoding, effective
 from adapterstilts.run.device import accelerator
 from adapterstilts.run.progress import say, speaking_to
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import is_full
 from adapterstilts.store.runs import check
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.several import split_name
 
 FATAL = {errno.EACCES, errno.EPERM, errno.EROFS}  # of the results folder: no other job would fare better
 MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of asking for a request.
+
+    Attributes:
+        found: its result or failure; None while another process is making it.
+        here: it was made by this call.
+    """
+
+    found: Record | Failure | None
+    here: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,13 +51,22 @@ class Worker:
     """Makes results in one store; the backbone is kept from one request to the next.
 
     Attributes:
-        listen: receives every line that is said meanwhile; None leaves them on standard error.
+        listen: receives every line that is said meanwhile, after the digest of its request; None leaves them
+            on standard error.
     """
 
     records: Records
     checkpoint_minutes: float = 5.0
     checkpoint_steps: int | None = None
-    listen: Callable[[str], None] | None = None
+    listen: Callable[[str, str], None] | None = None
+
+    def attempt(self, request: Request) -> Attempt:
+        """Makes the result unless it is there, or another process is making it; see `perform`."""
+        with self.records.claim(request) as mine:
+            if not mine:
+                return Attempt(None)
+            known = self.records.done(request.digest) or self.records.failure(request.digest)
+            return Attempt(known) if known else Attempt(self.perform(request), here=True)
 
     def perform(self, request: Request) -> Record | Failure:
         """Makes the result, or finds it in the store; a failure is recorded with its traceback.
@@ -51,7 +76,7 @@ class Worker:
             KeyboardInterrupt: training wrote a checkpoint first.
         """
         try:
-            with speaking_to(_console(self.listen)):
+            with speaking_to(_console(request.digest, self.listen)):
                 return self._perform(request)
         except Exception as error:
             if _fatal(error, self.records.store):
@@ -102,11 +127,13 @@ class Worker:
 
     def _sources(self, request: Request) -> Sequence[str]:
         """Ids of the runs that answer what it needs."""
-        records = [self.records.read(need) for need in request.needs]
+        records = [self.records.bring(need) for need in request.needs]
         return [record.run for record in records if record]
 
     def _options(self, request: Request, recipe: dict[str, int]) -> Options:
         given = request.told.options()
+        kinds = [registry.get(name).kind for name in split_name(request.task)]
+        given["encoding"] = effective(kinds, given.get("encoding", {}))  # a recipe has them for all its tasks
         if recipe:
             given["recipe"] = {**given["recipe"], **recipe}
         saving = {"checkpoint_minutes": self.checkpoint_minutes, "checkpoint_steps": self.checkpoint_steps}
@@ -189,5 +216,5 @@ class _Lines:
         """Nothing is held back."""
 
 
-def _console(listen: Callable[[str], None] | None) -> Console | None:
-    return Console(file=_Lines(listen), width=10_000) if listen else None  # type: ignore[arg-type]
+def _console(digest: str, listen: Callable[[str, str], None] | None) -> Console | None:
+    return Console(file=_Lines(partial(listen, digest)), width=10_000) if listen else None  # type: ignore[arg-type]

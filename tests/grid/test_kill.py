@@ -34,16 +34,19 @@ def grid_run(path: Path, store: Path) -> None:
     from adapterstilts.cli.app import app
 
     with (store.parent / "output.txt").open("a") as file, contextlib.redirect_stderr(file):
-        app(["grid", "run", str(path), "-C", str(store), "--checkpoint-steps", "1"], standalone_mode=False)
+        app(
+            ["grid", "run", str(path), "-C", str(store), "--checkpoint-steps", "1", "--processes", "1"],
+            standalone_mode=False,
+        )
 
 
 def share(path: Path, store: Path, made: Path) -> None:
     """What a child process does: its share, and a list of what that was."""
-    from adapterstilts.grid.local import Engine
+    from adapterstilts.grid.local import Alone, Engine
     from adapterstilts.grid.worker import Worker
     from tests.grid.test_run import Silent
 
-    engine = Engine(Worker(Records(store)), Records(store), Silent())
+    engine = Engine(Alone(Worker(Records(store))), Records(store), Silent())
     engine.run(plan_of(path).requests())
     made.write_text(json.dumps([record.run for record in engine.finished]), encoding="utf-8")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.grid import worker as module
-from adapterstilts.grid.local import Engine
+from adapterstilts.grid.local import Alone, Engine
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.grid.state import State
@@ -38,6 +38,9 @@ class Silent:
     def failed(self, request: Request, failure: Failure) -> None:
         self.broken.append(request.name)
 
+    def said(self, digest: str, line: str) -> None:
+        pass
+
 
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
@@ -48,7 +51,7 @@ def records(tmp_path: Path) -> Records:
 def run(records: Records) -> Run:
     def work(path: Path, retry: bool = False, recheck: bool = False, said: list[str] | None = None) -> State:
         listen = [] if said is None else said
-        engine = Engine(Worker(records, listen=listen.append), records, Silent())
+        engine = Engine(Alone(Worker(records, listen=lambda _, line: listen.append(line))), records, Silent())
         work.engine = engine  # type: ignore[attr-defined]
         return engine.run(plan_of(path).requests(), retry, recheck)
 
@@ -86,6 +89,12 @@ def test_a_failure_blocks_what_needs_it_and_nothing_else(run: Run, write: Write,
     assert made(run) == []
     assert run(write(**broken), retry=True).total("done") == 8
     assert len(made(run)) == 3
+
+
+def test_an_encoding_of_other_kinds_does_no_harm(run: Run, write: Write) -> None:
+    """A recipe's encoding is for all its tasks; a verb refuses what has no effect on its own."""
+    state = run(write(**{**FEW, "intermediate": []}, encoding={"layer": 1, "words": "written"}))
+    assert state.total("done") == state.all == 2
 
 
 def test_changed_data_is_seen_when_it_is_looked_for(run: Run, write: Write, tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""The demo's table says what the evaluations in the store say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from adapterstilts.cli.demo import Line, lines_of, summary
+from adapterstilts.grid.local import Alone, Engine
+from adapterstilts.grid.recipe import load
+from adapterstilts.grid.records import Records
+from adapterstilts.grid.worker import Worker
+from tests.grid.conftest import Write, plan_of, write  # noqa: F401
+from tests.grid.test_run import Silent
+
+
+def test_gains_are_differences_from_the_baseline_of_the_target(write: Write, tmp_path: Path) -> None:  # noqa: F811
+    plan = plan_of(write(targets=["mini_paraphrase", "mini_ner"], intermediate=["mini_nli"]))
+    records = Records(tmp_path / "store")
+    Engine(Alone(Worker(records, listen=lambda *_: None)), records, Silent()).run(plan.requests())
+    lines = lines_of(plan, records.store)
+    assert [(line.target, line.how) for line in lines] == [
+        ("mini_paraphrase", ""), ("mini_paraphrase", "sequential from mini_nli"),
+        ("mini_ner", ""), ("mini_ner", "sequential from mini_nli"),
+    ]  # fmt: skip
+    base, moved = (scores(records.store, name) for name in ("single", "sequential"))
+    assert lines[0].english == pytest.approx(base["en"])
+    assert lines[0].others == pytest.approx(fmean((base["de"], base["sw"])))
+    assert lines[1].english == pytest.approx(moved["en"])
+    assert lines[1].others == pytest.approx(fmean((moved["de"], moved["sw"])))
+    assert lines[1].gain == pytest.approx(lines[1].others - lines[0].others)
+    assert lines[1].better == sum(moved[code] > base[code] for code in ("de", "sw"))
+    assert lines[1].languages == 2
+
+
+def scores(store: Path, composition: str) -> dict[str, float]:
+    """Scores of the paraphrase evaluations of a composition, by language."""
+    found = {}
+    for folder in store.glob("eval-mini_paraphrase-*"):
+        job = json.loads((folder / "job.json").read_bytes())
+        (trained,) = store.glob(f"*-{job['run'][:12]}")
+        if trained.name.startswith(composition):
+            found[job["language"]] = json.loads((folder / "metrics.json").read_bytes())["score"]
+    return found
+
+
+def test_the_summary_names_the_best_and_the_worst() -> None:
+    lines = [
+        Line("ner", "", 60.0, 50.0, 0.0, 0, 9),
+        Line("ner", "stack from nli", 61.0, 53.0, 3.0, 8, 9),
+        Line("ner", "sequential from qa", 55.0, 48.0, -2.0, 1, 9),
+    ]
+    first, second = summary(lines)
+    assert first.startswith("1 of 2 transfers help")
+    assert "stack from nli, +3.0 points" in first
+    assert "sequential from qa, -2.0 points" in second
+
+
+def test_the_recipe_is_two_intermediate_tasks_by_two_targets_by_two_compositions() -> None:
+    recipe = load("demo")
+    assert len(recipe.intermediate) == len(recipe.targets) == len(recipe.compositions) == 2
+    assert recipe.source == "bundled"
