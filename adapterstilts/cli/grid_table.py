@@ -6,26 +6,24 @@ import csv
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterstilts.cli.console import note, table
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
+    from adapterstilts.grid.records import Records
     from adapterstilts.grid.table import Effect
 
 
-def show(plan: Plan, store: Path, per_language: bool, form: str) -> None:
+def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
     """Prints the table.
 
     Args:
         form: "markdown", "csv", "json", or "" for the terminal.
     """
-    from adapterstilts.grid.records import Records
     from adapterstilts.grid.table import effects, effects_by_language, grid_of
 
-    records = Records(store)
     columns = effects_by_language(plan, records) if per_language else {"": effects(plan, records)}
     if form in ("csv", "json"):
         lines = [_line(effect, code) for code, found in columns.items() for effect in found]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from adapterstilts.data.source import Where, available
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.plan import Scene
-from adapterstilts.grid.recipe import GridRecipe
+from adapterstilts.grid.recipe import GridRecipe, stages
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.tasks.suites import suite_languages
@@ -72,11 +72,14 @@ def _of_suite(recipe: GridRecipe, name: str, task: Task) -> tuple[str, ...]:
 def _check_training(recipe: GridRecipe, target: Task) -> None:
     if target.trained_on is None:
         return
-    trainer = target if target.trained_on == target.name else registry.get(target.trained_on)
-    files = recipe.files.get(trainer.name)
-    where = Where(data_dir=recipe.data_dir, file=files.train if files else None, source=recipe.source)
-    if not available(trainer, "train", where):
-        raise MissingDataError(f"no training data of {trainer.name} is at hand. Wanted is {trainer.obtain}")
+    for name in stages(recipe.trained_on.get(target.name, target.trained_on)):
+        trainer = target if name == target.name else registry.get(name)
+        files = recipe.files.get(trainer.name)
+        where = Where(data_dir=recipe.data_dir, file=files.train if files else None, source=recipe.source)
+        if not available(trainer, "train", where):
+            raise MissingDataError(
+                f"no training data of {trainer.name} is at hand. Wanted is {trainer.obtain}"
+            )
 
 
 def _at_hand(recipe: GridRecipe, name: str, task: Task) -> tuple[Split, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -166,10 +166,10 @@ class _Column:
     trainings: dict[str, Request]
 
     def cells(self, target: str, scene: Scene) -> Iterator[Cell]:
-        what = self.teller.trained(target)
-        base = self._train(what, TARGET_ROLE, "single", ())
-        yield self._cell(target, scene, base, "", "baseline", 0)
         recipe = self.teller.recipe
+        chain = self.teller.chain(recipe.trained_on.get(target, target))
+        base = self._train(chain, TARGET_ROLE, "single", ())
+        yield self._cell(target, scene, base, "", "baseline", 0)
         if base.told.recipe is None:
             for name in recipe.intermediate:
                 yield self._cell(target, scene, self._intermediate(name), self._label(name), AS_IS, 1)
@@ -178,22 +178,25 @@ class _Column:
                 continue
             for group in recipe.sets if composition in JOINT else [(name,) for name in recipe.intermediate]:
                 needs = tuple(base if name == TARGET else self._intermediate(name) for name in group)
-                made = self._train(what, TARGET_ROLE, composition, tuple(need.digest for need in needs))
+                made = self._train(chain, TARGET_ROLE, composition, tuple(need.digest for need in needs))
                 label = ", ".join(name if name == TARGET else self._label(name) for name in group)
                 yield self._cell(target, scene, made, label, composition, rank)
 
     def _label(self, name: str) -> str:
-        return self.teller.trained(name).label
+        return ">".join(what.label for what in self.teller.chain(name))
 
     def _intermediate(self, name: str) -> Request:
-        return self._train(self.teller.trained(name), INTERMEDIATE, "single", ())
+        return self._train(self.teller.chain(name), INTERMEDIATE, "single", ())
 
     def _train(
-        self, what: Trained, role: str, composition: CompositionName, needs: tuple[str, ...]
+        self, chain: Sequence[Trained], role: str, composition: CompositionName, needs: tuple[str, ...]
     ) -> Request:
-        told = self.teller.training(what, role, composition)
-        made = training(what.reference, composition, needs, told, self.seed)
-        return self.trainings.setdefault(made.digest, made)
+        """The last training of a chain: the first joins what is needed, each other goes on from it."""
+        first, *others = chain
+        told = self.teller.training(first, role, composition)
+        made = training(first.reference, composition, needs, told, self.seed)
+        made = self.trainings.setdefault(made.digest, made)
+        return self._train(others, role, "sequential", (made.digest,)) if others else made
 
     def _cell(self, target: str, scene: Scene, made: Request, intermediate: str, how: str, rank: int) -> Cell:
         task = self.teller.task(target)

@@ -17,7 +17,7 @@ from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import MULTITASK, TEXT, join_names, split_name
 from adapterstilts.tasks.spec import KindName, Split, Task
 from adapterstilts.tasks.suites import SUITES, suite
-from adapterstilts.values import Value
+from adapterstilts.values import Value, problem_text
 
 ROLES = ("intermediate", "target")
 TARGET = "target"  # in a set: the target's own adapter
@@ -55,16 +55,22 @@ class Backbone(Part):
 
 
 class Config(Part):
-    """An adapter config (a name or a YAML file) with settings over it; in YAML its name alone will do."""
+    """An adapter config (a name or a YAML file) with settings over it; in YAML its name alone will do.
+
+    Attributes:
+        language_adapter: a MAD-X adapter below everything; see `api.Options`.
+    """
 
     name: str = "seq_bn"
     set: Mapping[str, Any] = {}
+    language_adapter: str | None = None
 
     @property
     def label(self) -> str:
-        """For people: the name with the settings over it."""
+        """For people: the name with what is set over it."""
         settings = ", ".join(f"{key}={value}" for key, value in self.set.items())
-        return f"{self.name} ({settings})" if settings else self.name
+        below = f" over {self.language_adapter}" if self.language_adapter else ""
+        return f"{self.name} ({settings}){below}" if settings else f"{self.name}{below}"
 
     @model_validator(mode="before")
     @classmethod
@@ -103,17 +109,20 @@ class GridRecipe(Settings):
     """What a grid is made of.
 
     Attributes:
-        intermediate: tasks that an adapter is trained on first; `a+b` are trained together.
+        intermediate: tasks that an adapter is trained on first; `a+b` are trained together, `a>b` one after
+            the other.
         compositions: how adapters are joined to a target, the most interesting one first; the baseline is
             always there. `fuse` and `average` join the adapters of each of the `sets`.
         sets: of tasks, each one list; `target` in it is the target's own adapter.
         targets, suite: what is evaluated; of a suite those targets whose data is at hand.
+        trained_on: what trains a target instead of its usual task, such as `siqa>copa` for XCOPA.
         languages: "at hand", "all" that a target (or the suite) has, a list, or for each target one of these.
         split: "test" or "dev" for all targets or for each; by default the one at hand in more languages.
         overrides: settings for a role (`intermediate`, `target`), a kind, a composition, `multitask` or a
             task; a later one of these goes before an earlier one.
         files: explicit files, by task.
         data_dir, source: where data is; see `api.Options`.
+        allow_leak: evaluate items that were trained on too; the results say so.
     """
 
     backbones: Annotated[tuple[Backbone, ...], BeforeValidator(_listed)] = (Backbone(),)
@@ -123,6 +132,7 @@ class GridRecipe(Settings):
     sets: tuple[tuple[str, ...], ...] = ()
     targets: Names = ()
     suite: str | None = None
+    trained_on: Mapping[str, str] = {}
     languages: LanguageChoice | Mapping[str, LanguageChoice] = "at hand"
     split: Literal["test", "dev"] | Mapping[str, Literal["test", "dev"]] | None = None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], BeforeValidator(_listed)] = (1,)
@@ -130,6 +140,7 @@ class GridRecipe(Settings):
     files: Mapping[str, Files] = {}
     data_dir: Path | None = None
     source: Literal["auto", "folder", "hub", "bundled"] = "auto"
+    allow_leak: bool = False
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -162,6 +173,11 @@ class GridRecipe(Settings):
         return self.split.get(target) if isinstance(self.split, Mapping) else self.split
 
 
+def stages(name: str) -> tuple[str, ...]:
+    """What is trained one after the other: of `siqa>copa` first Social IQa, then COPA from there."""
+    return tuple(part.strip() for part in name.split(">"))
+
+
 def load(name: str) -> GridRecipe:
     """Reads a recipe: a YAML file, or the name of one that comes with the package.
 
@@ -175,7 +191,8 @@ def load(name: str) -> GridRecipe:
         first = error.errors()[0]
         keys = (*first["loc"], str(first.get("ctx", {}).get("key", "")))
         named = ".".join(str(key) for key in document.known(first["loc"]))
-        raise document.error(keys, f"{named}: {first['msg']}" if named else first["msg"]) from None
+        told = problem_text(dict(first))
+        raise document.error(keys, f"{named}: {told}" if named else told) from None
     _check(recipe, document)
     return recipe
 
@@ -208,7 +225,7 @@ def _folder() -> Path:
 
 
 def _check(recipe: GridRecipe, document: Document) -> None:
-    for problems in (_about_tasks, _about_joining, _about_languages, _about_settings):
+    for problems in (_about_tasks, _about_chains, _about_joining, _about_languages, _about_settings):
         for keys, text in problems(recipe):
             raise document.error(keys, text)
 
@@ -231,7 +248,7 @@ def _about_tasks(recipe: GridRecipe) -> Iterator[Problem]:
 def _wrong(name: str, trained: Sequence[str]) -> Iterator[str]:
     """What is wrong with the name of a task, or of several where it is to be trained."""
     try:
-        tasks = [registry.get(each) for each in (split_name(name) if trained else (name,))]
+        tasks = [registry.get(each) for each in (_names(name) if trained else (name,))]
     except StiltsError as error:
         yield str(error)
         return
@@ -240,6 +257,21 @@ def _wrong(name: str, trained: Sequence[str]) -> Iterator[str]:
             yield "plain text (mlm) has no place in a grid: train language adapters by themselves"
         elif trained and task.trained_on is None:
             yield f"{task.name} has no training data, so it is no intermediate task"
+
+
+def _about_chains(recipe: GridRecipe) -> Iterator[Problem]:
+    for name, chain in recipe.trained_on.items():
+        keys = ("trained_on", name)
+        if name not in recipe.all_targets:
+            yield keys, str(unknown("target", name, recipe.all_targets))
+            return
+        yield from ((keys, text) for text in _wrong(chain, ROLES))
+        target = registry.get(name)
+        fitting = [each for each in (target.trained_on, *target.then_trained_on) if each]
+        if stages(chain)[-1] not in fitting:
+            yield keys, f"the training of {name} ends with {' or '.join(fitting) or 'nothing'}"
+        for how in {"stack", "fuse"}.intersection(recipe.compositions) if len(stages(chain)) > 1 else ():
+            yield keys, f"after '{how}' there is no one adapter to go on from: leave one of the two out"
 
 
 def _about_joining(recipe: GridRecipe) -> Iterator[Problem]:
@@ -289,7 +321,8 @@ def _about_recipe(settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _about_override(recipe: GridRecipe, name: str, part: Settings) -> Iterator[str]:
     """What is wrong with the settings of a task: none of that name is there, or another one trains it."""
-    known = {task.name for task in _tasks(recipe)} | {join_names(split_name(e)) for e in _trained(recipe)}
+    known = {task.name for task in _tasks(recipe)}
+    known |= {join_names(split_name(stage)) for each in _trained(recipe) for stage in stages(each)}
     if name not in known:
         yield str(unknown("task, kind, composition or role of this recipe", name, known))
         return
@@ -299,14 +332,21 @@ def _about_override(recipe: GridRecipe, name: str, part: Settings) -> Iterator[s
         yield f"{name} is trained {whose}"
 
 
+def _names(name: str) -> Iterator[str]:
+    """Every task of those that are trained together, or one after the other."""
+    for stage in stages(name):
+        yield from split_name(stage)
+
+
 def _trained(recipe: GridRecipe) -> Iterator[str]:
     yield from recipe.intermediate
+    yield from recipe.trained_on.values()
     yield from (name for group in recipe.sets for name in group if name != TARGET)
 
 
 def _tasks(recipe: GridRecipe) -> Iterator[Task]:
     """Every task of the recipe, and those that train them."""
-    for name in (*recipe.all_targets, *(one for each in _trained(recipe) for one in split_name(each))):
+    for name in (*recipe.all_targets, *(one for each in _trained(recipe) for one in _names(each))):
         task = registry.get(name)
         yield task
         if task.trained_on and task.trained_on != task.name:

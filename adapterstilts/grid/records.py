@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.errors import ConfigError, StoreError
+from adapterstilts.errors import StoreError
 from adapterstilts.grid.request import Request, RequestType
 from adapterstilts.store import Run
-from adapterstilts.store.files import MANIFEST, METRICS, disk_errors, sha256, write_json
+from adapterstilts.store.files import MANIFEST, METRICS, disk_errors, read_small, sha256, stats_in, write_json
 from adapterstilts.values import Value
 
 FILE_NAME = 64 + len(".json")  # digits of a digest
@@ -106,13 +105,16 @@ class Records:
 
     def file(self, request: str) -> Path:
         """Where the record of a request is, once there is one."""
-        return self.root / "done" / request[:2] / f"{request}.json"
+        return Path(self._file(request))
+
+    def _file(self, request: str) -> str:
+        return f"{self.root}/done/{request[:2]}/{request}.json"
 
     def read(self, request: str) -> Record | None:
         """The record of a request; None where there is none that can be read."""
         try:
-            return Record.parse(json.loads(self.file(request).read_bytes()))
-        except (OSError, ValueError, ConfigError):
+            return Record.model_validate_json(read_small(self._file(request)))
+        except (OSError, ValueError):
             return None
 
     def done(self, request: str) -> Record | None:
@@ -124,6 +126,15 @@ class Records:
         if record is None or record.damaged or not _intact(self.store / record.run, record.manifest):
             return None
         return record
+
+    def bring(self, request: str) -> Record | None:
+        """The record of a request whose run is needed now, in the folder `store`."""
+        return self.read(request)
+
+    @contextmanager
+    def folder(self, run: str) -> Iterator[Path]:
+        """A run with the bytes that are in the store, for as long as it is looked at."""
+        yield self.store / run
 
     def metrics(self, record: Record) -> dict[str, Any]:
         """The metrics of a finished request's run."""
@@ -277,13 +288,13 @@ def _running(path: Path) -> Running | None:
 def _intact(folder: Path, manifest: str) -> bool:
     """Whether a run's folder is as it was published, as far as sizes and times show it."""
     try:
-        text = (folder / MANIFEST).read_bytes()
+        text = read_small(f"{folder}/{MANIFEST}")
         if hashlib.sha256(text).hexdigest() != manifest:
             return False
-        published = (folder / MANIFEST).stat().st_mtime_ns
         files: dict[str, dict[str, Any]] = json.loads(text)["files"]
-        found = dict(_files(folder, ""))
-        if found.keys() != files.keys() | {MANIFEST}:
+        found = stats_in(folder)
+        published = found.pop(MANIFEST).st_mtime_ns
+        if found.keys() != files.keys():
             return False
         return all(
             found[name].st_size == entry["size"]
@@ -292,16 +303,3 @@ def _intact(folder: Path, manifest: str) -> bool:
         )
     except (OSError, ValueError, KeyError, StoreError):
         return False
-
-
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    """All files below a folder; anything but files and folders is an error."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            info = entry.stat(follow_symlinks=False)
-            if stat.S_ISDIR(info.st_mode):
-                yield from _files(folder / entry.name, f"{prefix}{entry.name}/")
-            elif stat.S_ISREG(info.st_mode):
-                yield prefix + entry.name, info
-            else:
-                raise StoreError(f"{entry.path}: a result holds plain files only, not links or devices")

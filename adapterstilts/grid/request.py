@@ -13,12 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from adapterstilts.composition import CompositionName
+from adapterstilts.job import SCHEMA
 from adapterstilts.recipe import Recipe
 from adapterstilts.tasks.spec import KindName, Split
 from adapterstilts.values import Value, digest
 
-FORM = 1  # raised when the form of digests changes
+FORM = SCHEMA  # results of an older form answer no request
+LATER = ("language_adapter", "allow_leak")
 
 RequestType = Literal["train", "compose", "evaluate"]
 
@@ -46,6 +50,14 @@ class Told(Value):
     data_dir: Path | None = None
     source: Literal["auto", "folder", "hub", "bundled"] = "auto"
     limit: int | None = None
+    language_adapter: str | None = None
+    allow_leak: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What came later stands in it only where it is set, so that older digests hold."""
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if value or name not in LATER}
 
     @cached_property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from adapterstilts.composition import CompositionName
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.recipe import ROLES, Backbone, Config, Files, GridRecipe
+from adapterstilts.grid.recipe import ROLES, Backbone, Config, Files, GridRecipe, stages
 from adapterstilts.grid.request import Told
 from adapterstilts.recipe import recipe_for
 from adapterstilts.tasks import registry
@@ -58,6 +58,10 @@ class Teller:
             self._made["trained", name] = self._trained(name)
         found: Trained = self._made["trained", name]
         return found
+
+    def chain(self, name: str) -> tuple[Trained, ...]:
+        """What is trained one after the other for a name such as `siqa>copa`."""
+        return tuple(self.trained(stage) for stage in stages(name))
 
     def training(self, what: Trained, role: str, composition: CompositionName) -> Told:
         """The settings of a training."""
@@ -110,13 +114,14 @@ class Teller:
         settings = self.recipe.told(TARGET_ROLE, task.kind, task.name)
         files = self.recipe.files.get(task.name, Files())
         given = {"kind": task.kind, "encoding": settings.encoding, "eval_file": files.eval}
-        return self._told((task,), **given, limit=settings.limits.eval)
+        return self._told((task,), **given, limit=settings.limits.eval, allow_leak=self.recipe.allow_leak)
 
     def _told(self, tasks: Sequence[Task], **given: Any) -> Told:
         return Told(
             version="+".join(str(task.version) for task in tasks) + self._config_version(given.get("config")),
             backbone=self.backbone.name,
             revision=self.backbone.revision,
+            language_adapter=self.config.language_adapter,
             data_dir=self.recipe.data_dir,
             source=self.recipe.source,
             **given,

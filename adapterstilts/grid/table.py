@@ -9,7 +9,7 @@ from statistics import fmean
 from adapterstilts.grid.plan import Cell, Plan
 from adapterstilts.grid.records import Records
 
-Scores = Mapping[str, float]  # language -> score in percent
+Scores = Mapping[str, float | None]  # language -> score in percent; None where its labels are hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Effect:
         mean: over seeds of the mean over languages: of the baseline its score, else the difference from the
             baseline of the same seed in the same languages, in points. None without a result.
         low, high: the smallest and the largest over seeds; None where there is only one.
-        languages, wanted: how many languages the mean is over, and how many it should be over.
+        languages, wanted: how many languages the mean is over, and how many it should be over; those whose
+            labels are hidden do not count.
         seeds: how many seeds have results.
     """
 
@@ -73,7 +74,8 @@ def _scores(cell: Cell, records: Records) -> Scores:
     for request in cell.evaluations(cell.languages):
         record = records.done(request.digest)
         if record:
-            found[request.language] = float(records.metrics(record)["score"])
+            score = records.metrics(record).get("score")
+            found[request.language] = None if score is None else float(score)
     return found
 
 
@@ -100,9 +102,12 @@ def _effect(
     """The effect of one transfer over the cells of its seeds."""
     cell = cells[0]
     values: list[dict[str, float]] = []
+    hidden: set[str] = set()
     for each in cells:
-        scores = {code: score for code, score in read(each).items() if counts(code)}
-        before = read(base[_base_key(each)]) if each.rank else {}
+        found = {code: score for code, score in read(each).items() if counts(code)}
+        hidden |= {code for code, score in found.items() if score is None}
+        scores = _known(found)
+        before = _known(read(base[_base_key(each)])) if each.rank else {}
         both = scores.keys() & before.keys() if each.rank else scores.keys()
         if both:
             values.append({code: scores[code] - before.get(code, 0.0) for code in both})
@@ -117,13 +122,17 @@ def _effect(
         low=min(means) if len(means) > 1 else None,
         high=max(means) if len(means) > 1 else None,
         languages=min((len(differences) for differences in values), default=0),
-        wanted=sum(map(counts, cell.languages)),
+        wanted=sum(counts(code) for code in cell.languages if code not in hidden),
         seeds=len(values),
     )
 
 
+def _known(scores: Scores) -> dict[str, float]:
+    return {code: score for code, score in scores.items() if score is not None}
+
+
 def cell_text(effect: Effect) -> str:
-    """For people: `+1.2 [0.8, 1.9]`; a star where languages are missing, a dash without a result."""
+    """For people: `+1.2 [0.8, 1.9]`; a star where languages are missing, a dash without a score."""
     if effect.mean is None:
         return "-"
     sign = "" if effect.how == "baseline" else "+"

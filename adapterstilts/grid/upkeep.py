@@ -43,8 +43,8 @@ def verify(
             by_run.setdefault(record.run, []).append(record)
     whole, damaged, gone = 0, {}, []
     for count, (name, answers) in enumerate(sorted(by_run.items()), 1):
-        folder = records.store / name
-        found = check(folder) if folder.is_dir() else None
+        with records.folder(name) as folder:
+            found = check(folder) if folder.is_dir() else None
         if found is None:
             gone.append(name)
         elif isinstance(found, Damaged):

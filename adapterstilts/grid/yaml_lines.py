@@ -83,6 +83,8 @@ def read_document(path: Path) -> Document:
         return Document(path, loader.construct_document(node), node)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: a value is nested too deep, or holds itself") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

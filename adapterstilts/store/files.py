@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -111,14 +112,31 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def files_in(folder: Path) -> Iterator[Path]:
-    """All files below a folder, sorted by path.
+def read_small(path: str) -> bytes:
+    """The bytes of a small file, at a third of what a file object costs: listings read very many of them."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(number, os.fstat(number).st_size)
+    finally:
+        os.close(number)
+
+
+def stats_in(folder: Path) -> dict[str, os.stat_result]:
+    """Sizes and times of all files below a folder, by path relative to it, sorted.
 
     Raises:
         StoreError: a symbolic link or anything else that is neither a file nor a folder.
     """
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not (path.is_dir() or path.is_file()):
-            raise StoreError(f"{path}: a result holds plain files only, not links or devices")
-        if path.is_file():
-            yield path
+    return dict(sorted(_stats(os.fspath(folder), "")))
+
+
+def _stats(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            info = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(info.st_mode):
+                yield from _stats(entry.path, f"{prefix}{entry.name}/")
+            elif stat.S_ISREG(info.st_mode):
+                yield prefix + entry.name, info
+            else:
+                raise StoreError(f"{entry.path}: a result holds plain files only, not links or devices")

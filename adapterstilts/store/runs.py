@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from adapterstilts.errors import ConfigError, StoreError
 from adapterstilts.job import SCHEMA
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, files_in, sha256
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256, stats_in
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, split_name
 from adapterstilts.tasks.spec import Task
@@ -115,9 +117,9 @@ def task_of(run: Run) -> Task:
 def manifest_of(folder: Path) -> dict[str, Any]:
     """The manifest of a folder's files as they are now, each hashed."""
     files = {
-        path.relative_to(folder).as_posix(): {"sha256": sha256(path), "size": path.stat().st_size}
-        for path in files_in(folder)
-        if path != folder / MANIFEST
+        name: {"sha256": sha256(folder / name), "size": info.st_size}
+        for name, info in stats_in(folder).items()
+        if name != MANIFEST
     }
     return {"files": files}
 
@@ -150,43 +152,43 @@ def check(folder: Path, *, quick: bool = False) -> Run | Damaged:
 
 
 def _checked(folder: Path, quick: bool) -> Run:
-    job = _json(folder, JOB)
+    present = stats_in(folder)
+    texts = {name: read_small(f"{folder}/{name}") for name in (JOB, METRICS, MANIFEST) if name in present}
+    job = _json(JOB, texts)
     _check_schema(job.get("schema_version"))  # first: the rest may have another form
-    manifest = _manifest(folder)
-    present = {path.relative_to(folder).as_posix(): path for path in files_in(folder)}
-    present.pop(MANIFEST)
-    strange = sorted(present.keys() - manifest.files.keys())
+    manifest = _manifest(texts)
+    strange = sorted(present.keys() - manifest.files.keys() - {MANIFEST})
     if strange:
         raise StoreError(f"{strange[0]} is not in its manifest")
     for name, entry in manifest.files.items():
         if name not in present:
             raise StoreError(f"{name} is missing")
-        _check_file(present[name], name, entry, hashed=not quick or name in (JOB, METRICS))
-    created = datetime.fromtimestamp((folder / MANIFEST).stat().st_mtime, UTC)
+        if present[name].st_size != entry.size:
+            raise StoreError(f"{name} has {present[name].st_size} bytes, not {entry.size}")
+        if (not quick or name in texts) and _sha256(folder / name, texts.get(name)) != entry.sha256:
+            raise StoreError(f"{name} has another SHA-256 than its manifest says")
+    created = datetime.fromtimestamp(present[MANIFEST].st_mtime, UTC)
     return Run(
         id=folder.name,
         key=_key(folder, job),
         path=folder,
         job=job,
-        metrics=_json(folder, METRICS),
+        metrics=_json(METRICS, texts),
         created=created.isoformat(timespec="seconds"),
         size=sum(entry.size for entry in manifest.files.values()),
     )
 
 
-def _manifest(folder: Path) -> Manifest:
+def _manifest(texts: Mapping[str, bytes]) -> Manifest:
     try:
-        return Manifest.parse(_json(folder, MANIFEST), MANIFEST)
+        return Manifest.parse(_json(MANIFEST, texts), MANIFEST)
     except ConfigError as error:
         raise StoreError(str(error)) from error
 
 
-def _check_file(path: Path, name: str, entry: Entry, *, hashed: bool) -> None:
-    size = path.stat().st_size
-    if size != entry.size:
-        raise StoreError(f"{name} has {size} bytes, not {entry.size}")
-    if hashed and sha256(path) != entry.sha256:
-        raise StoreError(f"{name} has another SHA-256 than its manifest says")
+def _sha256(path: Path, text: bytes | None) -> str:
+    """SHA-256 of a file, whose bytes may have been read already."""
+    return sha256(path) if text is None else hashlib.sha256(text).hexdigest()
 
 
 def _check_schema(schema: object) -> None:
@@ -206,12 +208,11 @@ def _key(folder: Path, job: dict[str, Any]) -> str:
     return key
 
 
-def _json(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    if path.is_symlink() or not path.is_file():
+def _json(name: str, texts: Mapping[str, bytes]) -> dict[str, Any]:
+    if name not in texts:
         raise StoreError(f"{name} is missing")
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(texts[name])
     except ValueError as error:
         raise StoreError(f"{name} is not JSON ({error})") from error
     if not isinstance(data, dict):

@@ -18,11 +18,12 @@ from typing import Any
 
 from adapterstilts.errors import StoreError
 from adapterstilts.job import EvalJob, TrainJob
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, files_in, sync, write_json
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats_in, sync, write_json
 from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Run, check, manifest_of, read_run
 
 Job = TrainJob | EvalJob
 HEX = re.compile(r"[0-9a-f]+")
+FEW = 10  # runs that an error names
 
 
 def say(message: str) -> None:
@@ -88,14 +89,19 @@ class Store:
         """Where a failure of a job is recorded."""
         return self.root / "failures" / f"{job.key}.json"
 
-    def get(self, key: str) -> Run | None:
-        """The verified result of a job, or None where there is none.
+    def get(self, job: Job) -> Run | None:
+        """The verified result of a job, or None where there is none; the folder's name tells where to look.
 
         Raises:
             StoreError: there is one, but it is damaged; the message names the file.
         """
-        named = [folder for folder in self._folders() if folder.name.endswith(f"-{key[:SHORT]}")]
-        return next((run for run in map(read_run, named) if run.key == key), None)
+        folder = self.folder(job)
+        return read_run(folder) if folder.is_dir() else None
+
+    def with_key(self, key: str) -> Run | None:
+        """Like `get`, by the job's key alone: all names are looked through."""
+        named = [name for name in self._names() if name.endswith(f"-{key[:SHORT]}")]
+        return next((run for run in map(read_run, map(self.root.joinpath, named)) if run.key == key), None)
 
     def find(self, ref: str) -> Run:
         """The run that a person means.
@@ -118,8 +124,8 @@ class Store:
         Args:
             quick: do not hash the large files; presence and sizes are checked.
         """
-        for folder in self._folders():
-            yield check(folder, quick=quick)
+        for name in self._names():
+            yield check(self.root / name, quick=quick)
 
     @contextmanager
     def work(self, job: Job, *, wait: bool = True, tell: Callable[[str], None] = say) -> Iterator[Work]:
@@ -135,7 +141,7 @@ class Store:
         """
         folder = self.root / ".work" / job.key
         with disk_errors(self.root), _locked(folder.with_suffix(".lock"), self.folder(job).name, wait, tell):
-            finished = self.get(job.key)
+            finished = self.get(job)
             if finished:  # a kill between renaming and removing leaves the folder behind
                 shutil.rmtree(folder, ignore_errors=True)
             else:
@@ -169,21 +175,25 @@ class Store:
         work = self.root / ".work"
         return sorted(path.name for path in work.iterdir() if path.is_dir()) if work.is_dir() else []
 
-    def _folders(self) -> list[Path]:
+    def _names(self) -> list[str]:
+        """Names of all folders that should be runs, sorted; nothing is read."""
         if not self.root.is_dir():
             return []
-        return sorted(p for p in self.root.iterdir() if RUN_NAME.fullmatch(p.name) and p.is_dir())
+        with os.scandir(self.root) as entries:
+            return sorted(each.name for each in entries if RUN_NAME.fullmatch(each.name) and each.is_dir())
 
     def locate(self, ref: str) -> Path:
         """The folder that `ref` means (see `find`), unchecked: it may be damaged."""
-        folders = self._folders()
-        fits = [f for f in folders if f.name == ref] or [f for f in folders if _begins(f, ref)]
+        if RUN_NAME.fullmatch(ref) and "/" not in ref and (self.root / ref).is_dir():
+            return self.root / ref
+        fits = [name for name in self._names() if _begins(name, ref)]
         if len(fits) > 1:
+            more = f" and {len(fits) - FEW} more" if len(fits) > FEW else ""
             raise StoreError(
-                f"'{ref}' fits several runs: {', '.join(f.name for f in fits)}. Give more of the id."
+                f"'{ref}' fits several runs: {', '.join(fits[:FEW])}{more}. Give more of the id."
             )
         if fits:
-            return fits[0]
+            return self.root / fits[0]
         path = Path(ref)
         if ref and path.is_dir():
             if not (path / JOB).is_file():
@@ -192,21 +202,20 @@ class Store:
         raise self._unknown(ref)
 
     def _unknown(self, ref: str) -> StoreError:
-        names = [folder.name for folder in self._folders()]
-        near = difflib.get_close_matches(ref, names, n=3, cutoff=0.4)
+        near = difflib.get_close_matches(ref, self._names(), n=3, cutoff=0.4)
         hint = f"Nearest: {', '.join(near)}" if near else "`adapterstilts runs` lists what is there"
         return StoreError(f"no run '{ref}' in {self.root}. {hint}.")
 
 
-def _begins(folder: Path, ref: str) -> bool:
-    """Whether `ref` is a prefix of the folder's id, or of its key as far as the name shows it."""
-    of_key = HEX.fullmatch(ref) is not None and folder.name[-SHORT:].startswith(ref[:SHORT])
-    return bool(ref) and (folder.name.startswith(ref) or of_key)
+def _begins(name: str, ref: str) -> bool:
+    """Whether `ref` is a prefix of a run's id, or of its key as far as the id shows it."""
+    of_key = HEX.fullmatch(ref) is not None and name[-SHORT:].startswith(ref[:SHORT])
+    return bool(ref) and (name.startswith(ref) or of_key)
 
 
 def _sync_all(folder: Path) -> None:
-    for path in files_in(folder):
-        sync(path)
+    for name in stats_in(folder):
+        sync(folder / name)
     for path in (*(p for p in folder.rglob("*") if p.is_dir()), folder):
         sync(path)
 
@@ -230,13 +239,22 @@ def _lock(path: Path, what: str, wait: bool, tell: Callable[[str], None]) -> int
         try:
             _flock(number, what, wait, tell)
             if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
-                os.ftruncate(number, 0)
-                os.write(number, str(os.getpid()).encode())
+                _sign(number, path)
                 return number
         except BaseException:
             os.close(number)
             raise
         os.close(number)
+
+
+def _sign(number: int, path: Path) -> None:
+    """Writes who holds the lock into its file; a full disk leaves none behind."""
+    try:
+        os.ftruncate(number, 0)
+        os.write(number, str(os.getpid()).encode())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _flock(number: int, what: str, wait: bool, tell: Callable[[str], None]) -> None:

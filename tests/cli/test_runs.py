@@ -65,9 +65,9 @@ def test_remove_asks(call: Call, store: Store) -> None:
     publish(store, eval_job(run.key, "sw"))
     asked = call("runs", "rm", run.id, code=1, given="n\n")
     assert f"Remove {run.id}? 1 other runs were made from it." in asked.stderr
-    assert store.get(run.key) == run
+    assert store.with_key(run.key) == run
     call("runs", "rm", run.id, given="y\n")
-    assert store.get(run.key) is None
+    assert store.with_key(run.key) is None
 
 
 def test_remove_takes_damaged_runs_without_asking_if_told(call: Call, store: Store) -> None:

@@ -58,6 +58,49 @@ def test_tasks_trained_together_go_by_one_name() -> None:
     assert len(found.trainings) == 1 + 2 + 2
 
 
+def ways(found: Plan, how: str) -> list[list[str]]:
+    """Of the cells with a composition, the trainings one after the other, as `composition task`."""
+
+    def way(digest: str) -> list[str]:
+        made = found.trainings[digest]
+        return [*(each for need in made.needs for each in way(need)), f"{made.composition} {made.task}"]
+
+    return [way(cell.training.digest) for cell in found.cells if cell.how == how]
+
+
+def test_a_chain_is_trained_one_after_the_other() -> None:
+    found = plan(
+        targets=["xcopa"], trained_on={"xcopa": "siqa>copa"}, intermediate=["mnli", "csqa > squad_v1"]
+    )
+    assert ways(found, "baseline") == [["single siqa", "sequential copa"]]
+    assert ways(found, "sequential") == [
+        ["single mnli", "sequential siqa", "sequential copa"],
+        ["single csqa", "sequential squad_v1", "sequential siqa", "sequential copa"],
+    ]
+    assert [cell.intermediate for cell in found.cells] == ["", "mnli", "csqa>squad_v1"]
+
+
+def test_without_a_chain_nothing_changes() -> None:
+    assert digests(plan(targets=["xcopa"])) == digests(plan(targets=["xcopa"], trained_on={"xcopa": "siqa"}))
+
+
+def test_a_language_adapter_lies_under_everything_and_leaks_are_the_evaluations() -> None:
+    reference = "single-mlm-{lang}-"
+    configs = ["seq_bn", {"name": "seq_bn", "language_adapter": reference}]
+    found = plan(targets=["panx"], intermediate=["mnli"], configs=configs, allow_leak=True)
+    over = [each for each in found.requests() if each.told.language_adapter]
+    assert {each.told.language_adapter for each in over} == {reference}
+    assert len(over) * 2 == len(list(found.requests()))
+    assert {cell.config for cell in found.cells} == {"seq_bn", f"seq_bn over {reference}"}
+    assert {each.type for each in found.requests() if each.told.allow_leak} == {"evaluate"}
+    assert over[0].told.options()["language_adapter"] == reference
+
+
+def test_what_came_later_leaves_older_digests_as_they_were() -> None:
+    told = next(plan(targets=["panx"]).requests()).told
+    assert not {"language_adapter", "allow_leak"} & told.model_dump().keys()
+
+
 def test_sets_are_joined_with_the_target_among_them() -> None:
     found = plan(
         targets=["panx", "tatoeba"], intermediate=["mnli"], compositions=["fuse", "average"],

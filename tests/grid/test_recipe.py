@@ -37,6 +37,16 @@ WRONG = [
     ("targets: [xnli]\nseeds: [-1]", 2, "greater than or equal to 0"),
     ("suite: xtrem", 1, "did you mean 'xtreme'"),
     ("seeds: 1", 1, "name the targets"),
+    ("targets: [xcopa]\nintermediate: [siqa>cpa]", 2, "did you mean 'copa'"),
+    ("targets: [xcopa]\ntrained_on: {xnli: mnli}", 2, "unknown target 'xnli'"),
+    ("targets: [xcopa]\ntrained_on: {xcopa: siqa>mnli}", 2, "the training of xcopa ends with siqa or copa"),
+    ("targets: [tatoeba]\ntrained_on: {tatoeba: mnli}", 2, "the training of tatoeba ends with nothing"),
+    (
+        "targets: [xcopa]\ntrained_on: {xcopa: siqa>copa}\ncompositions: stack\nintermediate: mnli",
+        2,
+        "no one adapter to go on from",
+    ),
+    ("targets: [xnli]\nconfigs: {name: seq_bn, languageadapter: x}", 2, "did you mean 'language_adapter'"),
     ("targets: [xnli\nseeds: 1", 2, "not YAML"),
     ("targets: [xnli]\nseeds: 1\nseeds: 2", 3, "'seeds' stands there twice"),
 ]
@@ -61,6 +71,13 @@ def test_norwegian_is_a_language_and_1e_3_a_number(tmp_path: Path) -> None:
         load(str(path))
     path.write_text("targets: panx\nrecipe: {learning_rate: 1e-3}\n", encoding="utf-8")
     assert load(str(path)).recipe == {"learning_rate": 0.001}
+
+
+def test_a_value_that_holds_itself_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("targets: panx\nlanguages: &all [*all]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="holds itself"):
+        load(str(path))
 
 
 def test_later_names_go_before_earlier_ones(tmp_path: Path) -> None:

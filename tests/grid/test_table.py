@@ -64,6 +64,16 @@ def test_without_results_there_is_a_dash(plan: Plan) -> None:
     ]
 
 
+def test_languages_without_labels_do_not_count(plan: Plan) -> None:
+    def hidden(cell: Cell) -> Mapping[str, float | None]:
+        return {**read(cell), "zh": None}
+
+    base, nli, qa = _effects(plan, hidden, lambda code: code != "en")
+    assert (base.mean, nli.mean, qa.mean) == (51.0, 3.5, 0.0)
+    assert all(each.whole and each.wanted == 1 for each in (base, nli, qa))
+    assert [cell_text(each) for each in _effects(plan, hidden, lambda code: code == "zh")] == ["-"] * 3
+
+
 def test_a_seed_without_its_baseline_does_not_count(plan: Plan) -> None:
     found = _effects(
         plan,

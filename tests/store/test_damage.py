@@ -94,7 +94,7 @@ def test_damage_is_named_everywhere_and_the_run_never_used(store: Store, damage:
     job = train_job()
     run = publish(store, job)
     damage(run.path)
-    for use in (lambda: store.get(job.key), lambda: store.find(run.id), lambda: store.find(str(run.path))):
+    for use in (lambda: store.get(job), lambda: store.find(run.id), lambda: store.find(str(run.path))):
         with pytest.raises(StoreError, match=f"{run.id}.*{reason}.*adapterstilts runs rm {run.id}"):
             use()
     (found,) = store.scan()
@@ -130,7 +130,7 @@ def test_a_renamed_run_is_not_another_jobs_result(store: Store) -> None:
     run, wanted = publish(store, train_job()), train_job(seed=2)
     run.path.rename(store.folder(wanted))
     with pytest.raises(StoreError, match=f"renamed.*{run.key[:12]}"):
-        store.get(wanted.key)
+        store.get(wanted)
 
 
 def test_a_run_has_only_its_own_files(store: Store) -> None:

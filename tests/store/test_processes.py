@@ -62,7 +62,7 @@ def test_a_kill_while_publishing_leaves_all_or_nothing(store: Store, moment: str
         if not whole:  # what it had made is there to go on from
             assert (work.folder / "out" / "log.jsonl").read_text("utf-8") == '{"step": 1}\n'
             work.publish({"score": 1.0})
-    assert store.get(train_job().key) is not None
+    assert store.get(train_job()) is not None
     assert store.unfinished() == []
 
 
@@ -161,6 +161,18 @@ def test_a_removed_lock_file_is_noticed(store: Store) -> None:
     assert second.wait(30) == 0
 
 
+def test_a_disk_that_is_full_when_the_lock_is_written_leaves_no_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int, text: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreError, match="full"), store.work(train_job()):
+        pass
+    assert list((store.root / ".work").iterdir()) == []
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 kB, or a size limit on files where none can be mounted."""
@@ -197,7 +209,7 @@ def test_a_full_disk_while_making_a_result(small_disk: Path) -> None:
     with store.work(train_job()) as work:  # after space was made, the same job goes through
         (work.folder / "out" / "weights.bin").write_bytes(b"small")
         work.publish({"score": 1.0})
-    assert store.get(train_job().key) is not None
+    assert store.get(train_job()) is not None
 
 
 def test_a_disk_that_is_full_when_publishing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

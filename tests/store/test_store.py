@@ -23,8 +23,8 @@ def test_a_published_run_is_what_was_put_in(store: Store) -> None:
     assert run.job == {**job.model_dump(mode="json"), "key": job.key}
     assert run.file("adapters/a/weights.bin").read_bytes() == bytes(range(256)) * 4
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", run.created)
-    assert store.get(job.key) == run
-    assert store.get(train_job(seed=2).key) is None
+    assert store.get(job) == run
+    assert store.get(train_job(seed=2)) is None
     names = {path.name for path in run.path.iterdir()}
     assert names == {"job.json", "metrics.json", "manifest.json", "log.jsonl", "adapters"}
     assert run.size == sum(
@@ -37,7 +37,7 @@ def test_publishing_leaves_no_working_folder_lock_or_failure(store: Store) -> No
     store.failure(job, "Traceback: it broke")
     record = json.loads((store.root / "failures" / f"{job.key}.json").read_text("utf-8"))
     assert (record["traceback"], record["job"]["task"]) == ("Traceback: it broke", "mnli")
-    assert store.get(job.key) is None
+    assert store.get(job) is None
     publish(store, job)
     assert list((store.root / ".work").iterdir()) == []
     assert list((store.root / "failures").iterdir()) == []
@@ -159,5 +159,5 @@ def test_linked_files_survive_the_removal_of_their_run(store: Store) -> None:
         second = work.publish({})
     assert os.stat(second.file("log.jsonl")).st_nlink == 2
     store.remove(first.id)
-    assert isinstance(store.get(second.key), Run)
+    assert isinstance(store.with_key(second.key), Run)
     assert not [each for each in store.scan() if isinstance(each, Damaged)]

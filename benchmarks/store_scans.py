@@ -1,0 +1,139 @@
+"""How reading a store grows with its results: listing, finding one, and where a grid stands.
+
+Fills a folder with small synthetic evaluations in the form that the store publishes (the files that would
+be large are one file with many names) and a grid's records of them, then times each way of reading them.
+Times are of the processor, so that other programs do not count; nothing of this touches a model.
+
+Usage: python benchmarks/store_scans.py FOLDER 1000 10000 100000
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.records import Records
+from adapterstilts.grid.request import Request, Told, evaluations
+from adapterstilts.grid.state import look
+from adapterstilts.job import EvalJob
+from adapterstilts.store import Run, Store
+
+TOLD = Told(version="1", kind="sequence", backbone="me5-small", limit=200)
+LINKED = {
+    "metrics.json": b'{\n  "examples": 200,\n  "score": 51.25\n}\n',
+    "predictions.parquet": b"PAR1" * 50,
+}
+
+
+def job(number: int) -> EvalJob:
+    """A job that differs from the others by its data."""
+    return EvalJob(
+        run="0" * 64, task="xnli", task_version=1, split="test", language="de", backbone="sha256:b",
+        data=str(number), encoding={"max_length": 128}, precision="fp32",
+    )  # fmt: skip
+
+
+def requests() -> Iterator[Request]:
+    """As many requests as are taken."""
+    return evaluations("xnli", "f" * 64, TOLD, "test", (str(number) for number in range(10**9)))
+
+
+def fill(store: Store, first: int, last: int) -> None:
+    """Publishes the results from one number to another, with a record of each."""
+    records = Records(store.root)
+    shared = store.root / ".linked"
+    shared.mkdir(parents=True, exist_ok=True)
+    for name, data in LINKED.items():
+        (shared / name).write_bytes(data)
+    files = {name: _entry(data) for name, data in LINKED.items()}
+    for number, request in enumerate(islice(requests(), first, last), first):
+        made = job(number)
+        folder = store.folder(made)
+        folder.mkdir()
+        told = json.dumps({**made.model_dump(mode="json"), "key": made.key}, indent=2).encode()
+        manifest = json.dumps({"files": {**files, "job.json": _entry(told)}}, indent=2).encode()
+        (folder / "job.json").write_bytes(told)
+        for name in LINKED:
+            os.link(shared / name, folder / name)
+        (folder / "manifest.json").write_bytes(manifest)
+        _record(records, request, made, folder.name, hashlib.sha256(manifest).hexdigest())
+
+
+def _entry(data: bytes) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+
+def _record(records: Records, request: Request, made: EvalJob, run: str, manifest: str) -> None:
+    path = records.file(request.digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {
+        "request": request.digest, "run": run, "key": made.key, "manifest": manifest, "type": "evaluate",
+        "task": "xnli", "kind": "sequence", "composition": "single", "backbone": "me5-small",
+        "language": request.language, "seconds": 2.5, "examples": 200, "size": 1000,
+    }  # fmt: skip
+    path.write_text(json.dumps(told, indent=2), encoding="utf-8")
+
+
+def seconds(call: Callable[[], object], repeat: int = 1) -> float:
+    """Processor seconds of one call, a mean."""
+    began = time.process_time()
+    for _ in range(repeat):
+        call()
+    return (time.process_time() - began) / repeat
+
+
+def measure(store: Store, number: int) -> dict[str, float]:
+    """Seconds of each way of reading a store with so many results."""
+    records, one = Records(store.root), job(number // 2)
+    named = store.folder(one).name
+    status = seconds(lambda: _check(look(islice(requests(), number), records).total("done") == number))
+    estimate = seconds(lambda: Estimator(records.all(), {}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    listed = seconds(lambda: _check(sum(isinstance(run, Run) for run in store.scan(quick=True)) == number))
+    return {  # seconds; printed in thousandths
+        "grid status": status,
+        "its estimate": estimate,
+        "its memory, MB": peak / 1000,
+        "runs": listed,
+        "get, by job": seconds(lambda: store.get(one), 5),
+        "get, by key": seconds(lambda: store.with_key(one.key), 5),
+        "find, by id": seconds(lambda: store.find(named), 5),
+        "find, by prefix": seconds(lambda: store.find(named[:-3]), 5),
+    }
+
+
+def _check(fine: bool) -> None:
+    if not fine:
+        raise SystemExit("not all results were found")
+
+
+def main() -> None:
+    """Prints a table: a row for each size, times in milliseconds."""
+    root, sizes = Path(sys.argv[1]) / "store", [int(size) for size in sys.argv[2:]]
+    store, filled = Store(root), 0
+    try:
+        for size in sizes:
+            fill(store, filled, size)
+            filled = size
+            found = measure(store, size)
+            if size == sizes[0]:
+                print("| results | " + " | ".join(found) + " |")
+                print("|---" * (len(found) + 1) + "|")
+            cells = " | ".join(f"{1000 * each:,.1f}" for each in found.values())
+            print(f"| {size:,} | {cells} |", flush=True)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
