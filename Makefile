@@ -23,11 +23,11 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "$(VENV) has no working Python 3.11 or later: remove it (rm -r $(VENV)) and try again." >&2; exit 2; fi
 ifneq ($(UV),)
 	test -e $(BIN)/python || $(UV) venv --python $(PYTHON) $(VENV)
-	$(UV) pip install --python $(BIN)/python -c constraints.txt -e '.[embedded,dev]'
+	$(UV) pip install --python $(BIN)/python -c constraints.txt -e '.[embedded,ray,dev]'
 else
 	test -e $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip --version >/dev/null || $(BIN)/python -m ensurepip --upgrade
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,ray,dev]'
 endif
 	touch $@
 

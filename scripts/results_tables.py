@@ -37,8 +37,10 @@ def describe(run: Run, names: Mapping[str, str]) -> str:
     """A run's column: its composition, and the tasks of its sources or its own."""
     composition = run.job["composition"]
     sources = [names.get(key, key[:8]) for key in composition["sources"]]
+    recipe = run.job["recipe"] or {}
     if not sources:
-        return f"{run.job['task']} adapter" if run.job["recipe"] else "backbone"
+        dropout = ", dropout in the encoder" if recipe.get("backbone_dropout") else ""
+        return f"{run.job['task']} adapter{dropout}" if recipe else "backbone"
     return f"{composition['kind']}({', '.join(sources)})"
 
 

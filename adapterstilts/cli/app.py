@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -105,4 +108,17 @@ def main() -> None:
     3 to 9 %.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # read when torch is imported, which is later
-    app(prog_name="adapterstilts")
+    with _one_voice():
+        app(prog_name="adapterstilts")
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of the processes of one launch, lets one print results, and one of each machine messages."""
+    with ExitStack() as stack:
+        silence = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        if int(os.environ.get("RANK", "0")):
+            stack.enter_context(redirect_stdout(silence))
+        if int(os.environ.get("LOCAL_RANK", "0")):
+            stack.enter_context(redirect_stderr(silence))
+        yield

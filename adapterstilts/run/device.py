@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import cache
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 from adapterstilts.errors import ConfigError, unknown
 
 
 @cache
 def accelerator() -> Accelerator:
-    """One per process: it shares global state, so a second one would not be independent."""
-    return Accelerator()
+    """One per process: it shares global state, so a second one would not be independent.
+
+    Precision is a hyperparameter here, so that of a launch's settings does not count. Where one process
+    evaluates or waits for a job's lock, the others of its launch are patient.
+    """
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
+    return Accelerator(mixed_precision="no", kwargs_handlers=[patience])
 
 
 def computes_bf16(device: torch.device) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from adapterstilts.data.leaks import write_items
+from adapterstilts.data.leaks import Digests, write_items
 from adapterstilts.data.rows import Row
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import kind_of
@@ -18,6 +19,7 @@ from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
+from adapterstilts.run import processes
 from adapterstilts.run.assemble import Parts, Source, build, save
 from adapterstilts.run.course import Course, Saving, Stream
 from adapterstilts.run.device import accelerator
@@ -51,6 +53,7 @@ class Fit:
         lessons: one for each task, text that is mixed in last; none where the target has no training data.
         origin: where the rows and the backbone came from, for the record.
         language: folder of the language adapter, or None.
+        before: digests of the items that the sources were trained on.
     """
 
     job: TrainJob
@@ -60,6 +63,7 @@ class Fit:
     sources: Sequence[Source]
     origin: dict[str, Any]
     language: Path | None = None
+    before: Digests | None = None
 
     @property
     def adapter(self) -> str:
@@ -94,7 +98,8 @@ def fit(plan: Fit, store: Store, saving: Saving) -> Run:
     Raises:
         StiltsError: as `run.train.train` and the store do.
     """
-    with store.work(plan.job) as work:
+    with store.work(plan.job) if processes.leads() else nullcontext() as held:
+        work = cast(Work, processes.from_leader(lambda: held))
         if work.finished:
             return work.finished
         return _fit(plan, work, saving)
@@ -119,10 +124,14 @@ def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
         host.activate(setup, train=False)
         if setup.fused:
             metrics["fusion_attention"] = _attention(streams[0])
-    save(host, setup, parts, out)
-    (out / "origin.json").write_text(canonical(plan.origin) + "\n", encoding="utf-8")
-    write_items(out, [row for lesson in plan.lessons for row in lesson.train])
-    return work.publish(metrics)
+
+    def publish() -> Run:
+        save(host, setup, parts, out)
+        (out / "origin.json").write_text(canonical(plan.origin) + "\n", encoding="utf-8")
+        write_items(out, [row for lesson in plan.lessons for row in lesson.train], plan.before)
+        return work.publish(metrics)
+
+    return processes.from_leader(publish)
 
 
 def _stream(lesson: Lesson, host: Host, setup: Setup, precision: str) -> Stream:
@@ -145,9 +154,10 @@ def _announce(plan: Fit, course: Course) -> None:
                 "embeddings is trained beside the adapter, and not kept"
             )
     trained = sum(parameter.numel() for parameter in host.trainable().values())
+    several = f" in {processes.count()} processes" if processes.count() > 1 else ""
     say(
         f"{course.total} steps of {course.recipe.batch_size}, {course.recipe.precision} on "
-        f"{accelerator().device.type}, {trained:,} trainable parameters"
+        f"{accelerator().device.type}{several}, {trained:,} trainable parameters"
     )
 
 

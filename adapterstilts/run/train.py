@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from adapterstilts.errors import DataError, StiltsError
+from adapterstilts.errors import DataError, StiltsError, StoreError
 from adapterstilts.kinds.base import Feature, Metrics
 from adapterstilts.recipe import Recipe
-from adapterstilts.run import checkpoint
+from adapterstilts.run import checkpoint, processes
 from adapterstilts.run.checkpoint import State
 from adapterstilts.run.course import Course, Step, Stream
 from adapterstilts.run.device import accelerator, autocast
@@ -56,10 +57,8 @@ def train(course: Course) -> dict[str, Any]:
     parameters = host.trainable()
     optimizer = torch.optim.AdamW(parameters.values(), weight_decay=course.recipe.weight_decay)
     path = course.folder / "checkpoint.safetensors"
-    state = checkpoint.load(path, parameters, optimizer)
-    log = Log(course.folder / "out" / "log.jsonl", state.step)
-    if state.step:
-        say(f"going on from step {state.step} of {course.total}")
+    state = _where_it_stopped(path, parameters, optimizer)
+    log = Log(course.folder / "out" / "log.jsonl" if processes.leads() else Path(os.devnull), state.step)
     with bar(f"training {_names(course)}", course.total, state.step) as shown, _until_signal() as stop:
         began_all = saved = time.monotonic()
         first = state.step
@@ -67,7 +66,7 @@ def train(course: Course) -> dict[str, Any]:
             if _patience_is_over(state, course.recipe):
                 break
             began = time.monotonic()
-            loss = _step(step, course, parameters, optimizer)
+            loss, stopping = _step(step, course, parameters, optimizer, stop)
             state.step = step.number + 1
             log.step(step, loss, len(step.indices) / (time.monotonic() - began), course, shown)
             if state.step - first == ESTIMATE_AFTER:
@@ -75,12 +74,25 @@ def train(course: Course) -> dict[str, Any]:
             if _dev_is_due(state.step, course):
                 _measure(course, state, parameters, log)
             due = course.saving.steps and state.step % course.saving.steps == 0
-            if stop or due or time.monotonic() - saved > 60 * course.saving.minutes:
+            if processes.leads() and (due or time.monotonic() - saved > 60 * course.saving.minutes):
                 checkpoint.save(path, state, parameters, optimizer)
                 saved = time.monotonic()
-            if stop:
+            if stopping or (stop and processes.count() == 1):
+                processes.from_leader(lambda: checkpoint.save(path, state, parameters, optimizer))
                 raise Interrupted(f"stopped at step {state.step} of {course.total}")
     return _finish(state, parameters, log)
+
+
+def _where_it_stopped(
+    path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> State:
+    """The state of the last checkpoint, the same one in all processes."""
+    state = checkpoint.load(path, parameters, optimizer)
+    if processes.from_leader(lambda: state.step) != state.step:
+        raise StoreError(f"not all processes see {path}: the machines of a launch share one results folder")
+    if state.step:
+        say(f"going on from step {state.step}")
+    return state
 
 
 def learning_rate(step: int, total: int, recipe: Recipe) -> float:
@@ -100,25 +112,28 @@ def _step(
     course: Course,
     parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
-) -> float:
-    """One optimizer step; returns its loss."""
+    stop: Sequence[int],
+) -> tuple[float, bool]:
+    """One optimizer step; returns its loss, and whether a signal had come to any process."""
     recipe, model = course.recipe, step.stream.model
     kind, host = model.kind, model.host
-    torch.manual_seed(course.seed * 1_000_003 + step.number)
-    examples = step.stream.batch(step.indices, (course.seed, step.number))
+    torch.manual_seed(course.seed * 1_000_003 + step.number + (processes.number() << 53))
+    batch_size = len(step.indices)
+    examples = processes.share(step.stream.batch(step.indices, (course.seed, step.number)))
     host.model.train()
     host.training_attention(True)
     total = 0.0
-    for part in _parts(examples, recipe.accumulation):
+    for part in _parts(examples, math.ceil(recipe.accumulation / processes.count())):
         batch = to_device(kind.collate(part, host.tokenizer.pad_token_id))
         with autocast(model.precision):
             logits = host.forward(batch, str(model.setup.head))
-        loss = kind.loss(logits.float(), batch) * (len(part) / len(examples))
+        loss = kind.loss(logits.float(), batch) * (len(part) / batch_size)
         total += loss.item()
-        accelerator().backward(loss)
+        loss.backward()
     regularisation = host.fusion_regularisation()
-    if regularisation is not None:
-        accelerator().backward(regularisation)
+    if regularisation is not None and processes.leads():
+        regularisation.backward()
+    total, stopping = processes.sum_gradients(parameters.values(), (total, float(bool(stop))))
     if not math.isfinite(total):
         raise StiltsError(
             f"the loss is {total} at step {step.number + 1}: lower --learning-rate or use --precision fp32"
@@ -128,12 +143,12 @@ def _step(
         group["lr"] = learning_rate(step.number, course.total, recipe)
     optimizer.step()
     optimizer.zero_grad()
-    return total
+    return total, stopping > 0
 
 
 def _parts(examples: Sequence[Feature], count: int) -> Iterator[Sequence[Feature]]:
     """Cuts a batch into `count` nearly equal parts, none empty."""
-    size = math.ceil(len(examples) / count)
+    size = max(1, math.ceil(len(examples) / count))
     for start in range(0, len(examples), size):
         yield examples[start : start + size]
 
@@ -161,7 +176,7 @@ def _patience_is_over(state: State, recipe: Recipe) -> bool:
 
 def _measure(course: Course, state: State, parameters: Mapping[str, nn.Parameter], log: Log) -> None:
     """Scores the development rows and remembers the parameters if they are the best so far."""
-    metrics = _scores(course)
+    metrics = processes.from_leader(lambda: _scores(course))
     log.write({"step": state.step, "dev": metrics})
     if state.best_score is None or metrics["score"] > state.best_score:
         state.best_score, state.best_step, state.worse = metrics["score"], state.step, 0
@@ -206,8 +221,13 @@ def _until_signal() -> Iterator[list[int]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
+        if processes.count() > 1:  # a launcher passes on what the terminal sends to all anyway
+            return
         for each, handler in before.items():
             signal.signal(each, handler)
+        with suppress(RuntimeError):  # it came while something was being written
+            say("stopping: a checkpoint is written as soon as this step, or evaluation, is through; "
+                "once more stops without it")  # fmt: skip
 
     try:
         before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}

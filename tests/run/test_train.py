@@ -90,7 +90,7 @@ def test_accumulation_gives_the_same_steps(options, tmp_path, monkeypatch):
             np.testing.assert_allclose(value, tensors[name], atol=2e-5, err_msg=f"{path} {name}")
 
 
-def test_an_interrupt_saves_and_the_same_command_goes_on(options, tmp_path):
+def test_an_interrupt_saves_and_the_same_command_goes_on(options, tmp_path, capsys):
     whole = train_adapter("mini_nli", options)
     store = tmp_path / "interrupted"
     again = options.model_copy(update={"store": store, "checkpoint_steps": 1})
@@ -103,6 +103,7 @@ def test_an_interrupt_saves_and_the_same_command_goes_on(options, tmp_path):
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(Interrupted, match="stopped at step"):
         train_adapter("mini_nli", again)
+    assert "stopping: a checkpoint is written" in capsys.readouterr().err
     resumed = train_adapter("mini_nli", again)
     assert weights(resumed).keys() == weights(whole).keys()
     for path in whole.path.rglob("*.safetensors"):

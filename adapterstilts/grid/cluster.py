@@ -1,0 +1,271 @@
+"""A crew on a Ray cluster, or on a Ray of this machine; the only file that imports `ray`.
+
+Ray places the workers and tells when one is gone, with its node or alone; the engine gives its request to
+another one. A worker counts from the moment it runs: a place that is lost, or not yet free, holds up nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from adapterstilts import __version__
+from adapterstilts.errors import ClusterError, ConfigError
+from adapterstilts.grid.pool import Saving
+from adapterstilts.grid.request import Request
+
+if TYPE_CHECKING:
+    from adapterstilts.grid.worker import Attempt
+
+LOCAL = "local"
+STARTS = 3  # failed starts of workers, one after another, until the cluster is given up
+PATIENCE = 30.0  # seconds between lines about waiting for a first worker
+LAST_WORDS = 60.0  # seconds that trainings have to write a checkpoint
+PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE")  # settings that decide what a job reads
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where to work, and with how many.
+
+    Attributes:
+        address: of a running cluster ("auto": the one of this machine); "local" starts one here.
+        workers: how many; as many as there is room for by default.
+        gpus: for each worker, a share of one or a whole number; by default 1 if the cluster has any.
+    """
+
+    address: str = LOCAL
+    workers: int | None = None
+    gpus: float | None = None
+
+
+class Place(NamedTuple):
+    """Where a worker runs: its node, its process there, and the version of this package."""
+
+    node: str
+    process: int
+    version: str
+
+
+class Made(NamedTuple):
+    """What came of a request, and the lines that were said meanwhile."""
+
+    attempt: Attempt
+    lines: list[str]
+
+
+class Maker:
+    """A worker on some node: loads a backbone once and makes one request at a time, with one CPU thread."""
+
+    def __init__(self, saving: Saving, folder: str, settings: dict[str, str]):
+        """Prepares the process.
+
+        Args:
+            folder: that relative paths start from, where the node has it.
+            settings: environment variables.
+        """
+        os.environ.update(settings)
+        if Path(folder).is_dir():
+            os.chdir(folder)
+        import torch
+
+        from adapterstilts.grid.shared import records_of
+        from adapterstilts.grid.worker import Worker
+
+        torch.set_num_threads(1)
+        self._lines: list[str] = []
+        records = records_of(saving.store, view=False)
+        self._worker = Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, self._listen)
+
+    def place(self) -> Place:
+        """Where this is."""
+        import ray
+
+        return Place(ray.get_runtime_context().get_node_id(), os.getpid(), __version__)
+
+    def make(self, request: Request) -> Made:
+        """Makes it; SIGTERM ends a training after a checkpoint."""
+        from adapterstilts.grid.worker import Attempt
+
+        self._lines.clear()
+        try:
+            return Made(self._worker.attempt(request), self._lines)
+        except KeyboardInterrupt:
+            return Made(Attempt(None), self._lines)
+
+    def _listen(self, _: str, line: str) -> None:
+        self._lines.append(line)
+
+
+class _Hand:
+    """One worker, from the moment it is asked for."""
+
+    def __init__(self, actor: Any):
+        self.actor = actor
+        self.place: Future[Place] = actor.place.remote().future()
+        self.work: Future[Attempt] | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self.place.done() and self.place.exception() is None
+
+    @property
+    def free(self) -> bool:
+        return self.runs and (self.work is None or self.work.done())
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process, or its node, is gone."""
+        return bool(self.work and self.work.done() and isinstance(self.work.exception(), BrokenExecutor))
+
+    @property
+    def never_ran(self) -> bool:
+        return self.place.done() and self.place.exception() is not None
+
+
+class RayCrew:
+    """Workers that Ray places."""
+
+    def __init__(
+        self, saving: Saving, cluster: Cluster, listen: Callable[[str, str], None], maker: type = Maker
+    ):
+        """Connects to the cluster.
+
+        Args:
+            listen: receives the lines of a request, after its digest, once it is through.
+            maker: what makes requests.
+
+        Raises:
+            ConfigError: Ray is not installed, or gives no such shares of GPUs.
+            ClusterError: there is no cluster, or no room in it.
+        """
+        self._ray = _connect(cluster)
+        self._listen = listen
+        gpus, self._workers = _room(cluster, self._ray.cluster_resources())
+        store = saving.store if "://" in str(saving.store) else Path(saving.store).absolute()
+        settings = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        given = (Saving(store, saving.checkpoint_minutes, saving.checkpoint_steps), str(Path.cwd()), settings)
+        remote = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(maker)
+        self._start: Callable[[], _Hand] = lambda: _Hand(remote.remote(*given))
+        self._hands: list[_Hand] = []
+        self._failed_starts = 0
+
+    @property
+    def size(self) -> int:
+        """How many workers run; once there should be some, waits for the first one."""
+        if not self._hands:
+            return self._workers
+        while True:
+            self._replace()
+            running = [hand for hand in self._hands if hand.runs]
+            if running:
+                return len(running)
+            if not wait([hand.place for hand in self._hands], PATIENCE, FIRST_COMPLETED).done:
+                self._listen("", f"waiting until the cluster has room for one of {self._workers} workers")
+
+    def give(self, request: Request) -> Future[Attempt]:
+        """Has a free worker make it."""
+        hand = next(hand for hand in self._hands if hand.free)
+        hand.work = work = Future()
+        made: Future[Made] = hand.actor.make.remote(request).future()
+        made.add_done_callback(lambda found: self._settle(request, work, found))
+        return work
+
+    def __enter__(self) -> Self:
+        """Asks for the workers."""
+        self._hands = [self._start() for _ in range(self._workers)]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the workers; after an error those that train write a checkpoint first."""
+        try:
+            if error is not None:
+                self._interrupt()
+        finally:
+            self._hands = []
+            self._ray.shutdown()
+
+    def _settle(self, request: Request, work: Future[Attempt], found: Future[Made]) -> None:
+        """Passes on what a worker returned, in a thread of Ray's."""
+        error = found.exception()
+        if isinstance(error, self._ray.exceptions.RayTaskError):
+            work.set_exception(error.cause if isinstance(error.cause, BaseException) else error)
+        elif error is not None:
+            work.set_exception(BrokenExecutor(str(error)))
+        else:
+            for line in found.result().lines:
+                self._listen(request.digest, line)
+            work.set_result(found.result().attempt)
+
+    def _replace(self) -> None:
+        """Asks for another worker in place of each one that is gone."""
+        for number, hand in enumerate(self._hands):
+            if hand.never_ran:
+                self._failed_starts += 1
+                if self._failed_starts >= STARTS:
+                    raise ClusterError(f"workers cannot start on the cluster: {hand.place.exception()}")
+            elif hand.runs:
+                self._failed_starts = 0
+                if hand.place.result().version != __version__:
+                    raise ClusterError(
+                        f"a node has adapterstilts {hand.place.result().version}, this is {__version__}: "
+                        "install the same version on all"
+                    )
+            if hand.never_ran or hand.lost:
+                self._ray.kill(hand.actor)  # where it cannot be reached, it may be alive
+                self._hands[number] = self._start()
+
+    def _interrupt(self) -> None:
+        """Has busy workers stop, and waits for them."""
+        busy = [hand for hand in self._hands if hand.runs and hand.work and not hand.work.done()]
+        stop = self._ray.remote(num_cpus=0)(_stop)
+        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        for hand in busy:
+            place = hand.place.result()
+            stop.options(scheduling_strategy=strategy(place.node, soft=False)).remote(place.process)
+        wait([hand.work for hand in busy if hand.work], LAST_WORDS)
+
+
+def _connect(cluster: Cluster) -> Any:
+    """Ray, connected."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    try:
+        import ray
+        import ray.util.scheduling_strategies
+    except ImportError:
+        raise ConfigError("--engine ray needs Ray: pip install 'adapterstilts[ray]'") from None
+    here = {"num_cpus": cluster.workers or os.cpu_count(), "include_dashboard": False}
+    try:
+        ray.init(
+            address=cluster.address, log_to_driver=False, logging_level="error",
+            **(here if cluster.address == LOCAL else {}),
+        )  # fmt: skip
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ClusterError(f"there is no Ray cluster at {cluster.address}: {error}") from error
+    return ray
+
+
+def _room(cluster: Cluster, has: dict[str, float]) -> tuple[float, int]:
+    """GPUs for each worker, and how many workers."""
+    all_gpus, cpus = has.get("GPU", 0.0), has.get("CPU", 0.0)
+    gpus = cluster.gpus if cluster.gpus is not None else min(1.0, all_gpus)
+    if gpus > 1 and gpus != int(gpus):
+        raise ConfigError(f"--gpus-per-worker wants a share of one GPU or a whole number, not {gpus:g}")
+    room = int(min(cpus, all_gpus // gpus if gpus else cpus))
+    if not (cluster.workers or room):
+        raise ClusterError(
+            f"no room for a worker with {gpus:g} GPUs: {cpus:g} CPUs, {all_gpus:g} GPUs in all"
+        )
+    return gpus, cluster.workers or room
+
+
+def _stop(process: int) -> None:
+    os.kill(process, signal.SIGTERM)

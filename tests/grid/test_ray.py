@@ -1,0 +1,157 @@
+"""On Ray: the same store as in one process, whatever happens to workers and to their driver."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'adapterstilts[ray]'")
+
+from adapterstilts.errors import ClusterError, ConfigError
+from adapterstilts.grid.cluster import Cluster, Maker, RayCrew, _room
+from adapterstilts.grid.local import LOSSES, Alone, Engine
+from adapterstilts.grid.pool import Saving
+from adapterstilts.grid.records import Records
+from adapterstilts.grid.request import Request
+from adapterstilts.grid.shared import records_of
+from adapterstilts.grid.state import State, look
+from adapterstilts.grid.worker import Worker
+
+from .conftest import Write, plan_of
+from .test_kill import complete, results, start
+from .test_run import Silent
+from .test_shared import downloaded
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
+
+
+class Told(Silent):
+    """Remembers what was said, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def said(self, digest: str, line: str) -> None:
+        self.lines.append(line)
+
+
+class Fragile(Maker):
+    """Dies of every request for German."""
+
+    def make(self, request: Request):  # type: ignore[no-untyped-def]
+        if request.language == "de":
+            os._exit(1)
+        return super().make(request)
+
+
+@pytest.fixture(autouse=True)
+def own_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray asks for a token, which it would keep in the home of whoever runs the tests."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    monkeypatch.setenv("ADAPTERSTILTS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.chdir(Path(__file__).parents[2])  # where workers find this package
+
+
+@pytest.fixture
+def alone(write: Write, tmp_path: Path) -> Path:
+    """The store of one process, undisturbed."""
+    store = tmp_path / "alone"
+    Engine(Alone(Worker(Records(store))), Records(store), Silent()).run(plan_of(write(**GRID)).requests())
+    return store
+
+
+def run(path: Path, store: str, watch: Told, maker: type = Maker) -> State:
+    crew = RayCrew(Saving(store, checkpoint_steps=1), Cluster(workers=2), watch.said, maker)
+    return Engine(crew, records_of(store), watch).run(plan_of(path).requests())
+
+
+def grid_run(path: Path, store: Path) -> None:
+    """What a child process does: the verb itself."""
+    from adapterstilts.cli.app import app
+
+    given = ["--engine", "ray", "--workers", "2", "--checkpoint-steps", "1"]
+    app(["grid", "run", str(path), "-C", str(store), *given], standalone_mode=False)
+
+
+def until(store: Path, jobs: int, still: Callable[[], bool] = lambda: True) -> int:
+    """Waits until so many jobs are done and another one is being made; whose process that is."""
+    records = Records(store)
+    while True:
+        assert still(), "it ended before it could be stopped"
+        running = records.running()
+        if len(complete(store)) >= jobs and running:
+            return running[0].process
+        time.sleep(0.02)
+
+
+def test_a_killed_worker_changes_nothing(write: Write, alone: Path, tmp_path: Path) -> None:
+    path, store, watch = write(**GRID), tmp_path / "store", Told()
+    killer = threading.Thread(target=lambda: os.kill(until(store, 2), signal.SIGKILL), daemon=True)
+    killer.start()
+    state = run(path, str(store), watch)
+    assert state.total("done") == state.all
+    assert any("was lost" in line for line in watch.lines)
+    assert len(watch.made) == state.all
+    assert results(store) == results(alone)
+
+
+def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Path) -> None:
+    path, store = write(**GRID), tmp_path / "store"
+    for number, how in [(1, signal.SIGKILL), (2, signal.SIGINT)]:
+        child = start(grid_run, path, store)
+        until(store, number, child.is_alive)
+        before = complete(store)
+        os.kill(child.pid or 0, how)
+        child.join(90)
+        assert child.exitcode is not None
+        while Records(store).running():  # workers end soon after the driver
+            time.sleep(0.1)
+        assert before.items() <= complete(store).items()
+    before = complete(store)
+    assert run(path, str(store), Told()).total("failed") == 0
+    assert before.items() <= complete(store).items()  # whatever was complete was not made again
+    assert results(store) == results(alone)
+
+
+def test_workers_share_results_at_a_url(write: Write, alone: Path, tmp_path: Path) -> None:
+    path, url = write(**GRID), f"file://{tmp_path}/shared"
+    state = run(path, url, Told())
+    assert state.total("done") == state.all
+    assert results(downloaded(url, tmp_path / "copy")) == results(alone)
+
+
+def test_a_job_that_always_kills_its_worker_is_given_up(write: Write, tmp_path: Path) -> None:
+    path, watch = write(**{**GRID, "intermediate": []}), Told()
+    run(path, str(tmp_path / "store"), watch, Fragile)
+    state = look(plan_of(path).requests(), Records(tmp_path / "store"))
+    assert (state.total("done"), state.total("failed")) == (2, 1)
+    assert f"lost {LOSSES} times" in next(iter(state.failures.values())).message
+    assert sum("was lost" in line for line in watch.lines) == LOSSES - 1
+
+
+def test_room() -> None:
+    nodes = {"CPU": 16.0, "GPU": 4.0}
+    assert _room(Cluster(), nodes) == (1.0, 4)
+    assert _room(Cluster(gpus=0.5), nodes) == (0.5, 8)
+    assert _room(Cluster(gpus=0), nodes) == (0, 16)
+    assert _room(Cluster(), {"CPU": 3.0}) == (0.0, 3)
+    assert _room(Cluster(workers=50), nodes) == (1.0, 50)
+    with pytest.raises(ConfigError, match=r"whole number, not 1\.5"):
+        _room(Cluster(gpus=1.5), nodes)
+    with pytest.raises(ClusterError, match="no room"):
+        _room(Cluster(gpus=0.5), {"CPU": 3.0})
+
+
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
+        RayCrew(Saving(tmp_path), Cluster("127.0.0.1:9"), lambda *_: None)

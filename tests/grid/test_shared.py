@@ -1,0 +1,148 @@
+"""Results at a URL: the same files as in a folder, nothing counts that is not whole, and damage is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from adapterstilts.errors import ConfigError, StoreError
+from adapterstilts.grid.local import Alone, Engine
+from adapterstilts.grid.records import Records
+from adapterstilts.grid.shared import copy_of, records_of
+from adapterstilts.grid.state import State, look
+from adapterstilts.grid.worker import Worker
+from adapterstilts.store.remote import Remote
+from tests.cli.conftest import Call, call  # noqa: F401
+
+from .conftest import Write, plan_of
+from .test_kill import results
+from .test_run import Silent
+
+GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
+MEMORY = "memory://bucket/grid"
+
+
+@pytest.fixture(autouse=True)
+def own_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ADAPTERSTILTS_CACHE", str(tmp_path / "cache"))
+    yield
+    fsspec.filesystem("memory").store.clear()
+
+
+def run(path: Path, store: str, retry: bool = False) -> tuple[State, list[str]]:
+    """Makes a grid in this process; also which requests were made."""
+    watch = Silent()
+    worker = Worker(records_of(store, view=False), listen=lambda *_: None)
+    return Engine(Alone(worker), records_of(store), watch).run(plan_of(path).requests(), retry), watch.made
+
+
+def downloaded(url: str, folder: Path) -> Path:
+    fsspec.filesystem(url.partition(":")[0]).get(url.partition("://")[2] + "/", str(folder), recursive=True)
+    return folder
+
+
+def test_a_url_has_the_same_files_as_a_folder(write: Write, tmp_path: Path) -> None:
+    path = write(**GRID)
+    run(path, str(tmp_path / "folder"))
+    state, made = run(path, MEMORY)
+    assert state.total("done") == state.all == len(made) == 3 + 2 * 2
+    assert results(downloaded(MEMORY, tmp_path / "copy")) == results(tmp_path / "folder")
+    copy_of(MEMORY).rename(tmp_path / "gone")  # another machine, with an empty cache
+    assert run(path, MEMORY)[1] == []
+    state, made = run(write(**{**GRID, "languages": ["en", "de", "sw"]}), MEMORY)
+    assert made == ["evaluate mini_paraphrase sw"] * 2
+    records = records_of(MEMORY)
+    assert all(records.metrics(record)["score"] >= 0 for record in state.records.values() if record.language)
+    assert not [file for run in copy_of(MEMORY).glob("evaluate-*-en-*") for file in run.iterdir()]
+
+
+def test_what_is_not_whole_does_not_count(write: Write) -> None:
+    path, files = write(**{**GRID, "intermediate": []}), fsspec.filesystem("memory")
+    run(path, MEMORY)
+    remote = Remote(MEMORY)
+    names = sorted(name for name in remote.files() if name.startswith("eval"))
+    (trained,) = [r for r in records_of(MEMORY).all() if not r.language]
+    for name in [names[0], f"{trained.run}/log.jsonl", f"{trained.run}/manifest.json"]:
+        whole = files.cat(f"/bucket/grid/{name}")
+        for part in (None, whole[:-1]):
+            files.rm(f"/bucket/grid/{name}") if part is None else files.pipe(f"/bucket/grid/{name}", part)
+            assert look(plan_of(path).requests(), records_of(MEMORY)).total("done") == 2
+            assert len(run(path, MEMORY)[1]) == 1
+    assert look(plan_of(path).requests(), records_of(MEMORY)).total("done") == 3
+
+
+def test_a_manifest_is_uploaded_last(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    real = Remote.upload
+    monkeypatch.setattr(Remote, "upload", lambda *given: (order.append(given[2]), real(*given)))
+    run(write(**{**GRID, "intermediate": [], "languages": ["en"]}), MEMORY)
+    ends = [n for n, name in enumerate(order) if name.startswith(".grid/done/")]
+    assert len(ends) == 2
+    for end in ends:
+        assert order[end - 1].endswith("/manifest.json")
+        assert order[end - 2].partition("/")[0] == order[end - 1].partition("/")[0]
+
+
+def test_a_failure_is_seen_elsewhere_and_forgiven_there(write: Write, tmp_path: Path) -> None:
+    data = tmp_path / "train.tsv"
+    data.write_text("a\tb\tnonsense\n", encoding="utf-8")
+    path = write(**{**GRID, "languages": ["de"], "files": {"mini_nli": {"train": str(data)}}})
+    state, _ = run(path, MEMORY)
+    assert (state.total("done"), state.total("failed"), state.total("blocked")) == (2, 1, 2)
+    copy_of(MEMORY).rename(tmp_path / "gone")
+    state, made = run(path, MEMORY)
+    assert "line 1" in next(iter(state.failures.values())).message
+    assert made == []
+    data.write_text("a\tb\tentailment\nc\td\tneutral\n", encoding="utf-8")
+    assert run(path, MEMORY, retry=True)[0].total("done") == 5
+
+
+def test_the_verbs_take_a_url(call: Call, write: Write, tmp_path: Path) -> None:  # noqa: F811
+    path, url = str(write(**GRID)), f"file://{tmp_path}/shared"
+    call("grid", "run", path, "-C", url, "--processes", "1")
+    totals = json.loads(call("grid", "status", path, "--json", "-C", url).stdout)["totals"]
+    assert totals["done"] == 7
+    assert "mini_nli" in call("grid", "table", path, "-C", url).stdout
+    assert "nothing is left" in call("grid", "plan", path, "-C", url).stderr
+    assert "7 runs are whole" in call("grid", "verify", path, "-C", url).stdout
+    (file, *_) = sorted((tmp_path / "shared").glob("eval*/predictions.parquet"))
+    whole = file.read_bytes()
+    file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    assert "predictions.parquet has another SHA-256" in call("grid", "verify", path, "-C", url, code=1).stdout
+    call("grid", "run", path, "-C", url, "--processes", "1")
+    assert file.read_bytes() == whole
+    assert "7 runs are whole" in call("grid", "verify", path, "-C", url).stdout
+    assert "not a URL" in call("grid", "gc", path, "-C", url, code=2).stderr
+    assert "cannot be opened" in call("grid", "status", path, "-C", "nosuch://here", code=2).stderr
+    assert not (tmp_path / "file:").exists()
+
+
+def test_a_damaged_run_is_not_worked_with(write: Write) -> None:
+    path, files = write(**{**GRID, "intermediate": []}), fsspec.filesystem("memory")
+    run(path, MEMORY)
+    (trained,) = [r for r in records_of(MEMORY).all() if not r.language]
+    (name,) = [n for n in Remote(MEMORY).files() if n.startswith(trained.run) and n.endswith("log.jsonl")]
+    text = files.cat(f"/bucket/grid/{name}")
+    files.pipe(f"/bucket/grid/{name}", b"X" + text[1:])
+    worker = records_of("memory://bucket/grid/", view=False)
+    for left in worker.store.iterdir():
+        left.rename(left.with_name(f"away-{left.name}"))
+    with pytest.raises(StoreError, match=r"damaged: log.jsonl has another SHA-256"):
+        worker.bring(trained.request)
+
+
+def test_names_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:
+    files = fsspec.filesystem("memory")
+    files.pipe("/bucket/grid/x/../manifest.json", b"{}")
+    files.pipe("/bucket/grid/run-0123456789ab/manifest.json", json.dumps({"files": {"../../x": {}}}).encode())
+    records = records_of(MEMORY)
+    assert isinstance(records, Records)
+    with pytest.raises(StoreError, match="outside of it"), records.folder("run-0123456789ab"):
+        pass
+    assert not list(tmp_path.rglob("x"))
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        records_of("nosuch://bucket")
