@@ -55,9 +55,8 @@ def main() -> None:
             finish(child)
         processes = time.monotonic() - began
     print(f"{cores} trainings of {given.rows} rows, batch {given.batch_size}, {cores} cores")
-    print(
-        f"one process, {cores} threads: {threads:.1f} s; {cores} processes, one thread each: {processes:.1f} s"
-    )
+    print(f"one process, {cores} threads: {threads:.1f} s")
+    print(f"{cores} processes, one thread each: {processes:.1f} s")
     print(f"ratio {threads / processes:.2f}")
 
 

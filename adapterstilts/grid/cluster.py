@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 STARTS = 3  # failed starts of workers, one after another, until the cluster is given up
+CONNECT = 15.0  # seconds for a cluster to answer
 PATIENCE = 30.0  # seconds between lines about waiting for a first worker
 LAST_WORDS = 60.0  # seconds that trainings have to write a checkpoint
 PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE")  # settings that decide what a job reads
@@ -172,7 +174,8 @@ class RayCrew:
     def give(self, request: Request) -> Future[Attempt]:
         """Has a free worker make it."""
         hand = next(hand for hand in self._hands if hand.free)
-        hand.work = work = Future()
+        work: Future[Attempt] = Future()
+        hand.work = work
         made: Future[Made] = hand.actor.make.remote(request).future()
         made.add_done_callback(lambda found: self._settle(request, work, found))
         return work
@@ -244,13 +247,21 @@ def _connect(cluster: Cluster) -> Any:
         raise ConfigError("--engine ray needs Ray: pip install 'adapterstilts[ray]'") from None
     here = {"num_cpus": cluster.workers or os.cpu_count(), "include_dashboard": False}
     try:
+        _knock(cluster.address)
         ray.init(
             address=cluster.address, log_to_driver=False, logging_level="error",
             **(here if cluster.address == LOCAL else {}),
         )  # fmt: skip
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(f"there is no Ray cluster at {cluster.address}: {error}") from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Refuses a host and port where nobody answers; Ray would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=CONNECT).close()
 
 
 def _room(cluster: Cluster, has: dict[str, float]) -> tuple[float, int]:

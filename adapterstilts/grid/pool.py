@@ -32,7 +32,7 @@ _WORKER: list[Worker] = []  # of this process, once it is a worker
 
 @dataclass(frozen=True)
 class Saving:
-    """The store (a folder or a URL), and how often unfinished trainings are saved; see `grid.worker.Worker`."""
+    """The store (a folder or a URL), and how often unfinished trainings are saved; see `Worker`."""
 
     store: Path | str
     checkpoint_minutes: float = 5.0

@@ -207,5 +207,5 @@ def test_what_is_no_language_adapter_is_refused(options, swahili):
         train_adapter("mini_ner", given(options, language_adapter=over.id))
     with pytest.raises(ConfigError, match="trains no target"):
         evaluate(swahili.id, options=options)
-    with pytest.raises(ConfigError, match="no head for mlm"):
+    with pytest.raises(ConfigError, match="plain text is trained on"):
         evaluate(swahili.id, "mlm", options=options)

@@ -30,6 +30,7 @@ from .test_run import Silent
 from .test_shared import downloaded
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+TOKEN = secrets.token_hex(32)  # one for all tests: a process reads it once
 GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
 
 
@@ -56,7 +57,7 @@ class Fragile(Maker):
 @pytest.fixture(autouse=True)
 def own_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray asks for a token, which it would keep in the home of whoever runs the tests."""
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv("ADAPTERSTILTS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.chdir(Path(__file__).parents[2])  # where workers find this package

@@ -25,7 +25,7 @@ LAUNCH = (
 ONE = ["-m", "adapterstilts"]
 # 33 rows: the last batch of each epoch has one, so that one process has none
 TRAIN = (
-    "--source bundled --limit 33 --batch-size 8 --eval-every 5 --checkpoint-steps 2 --accumulation 2 --json"
+    "--source bundled --limit 33 --batch-size 8 --eval-every 15 --checkpoint-steps 2 --accumulation 2 --json"
 ).split()
 
 
@@ -51,7 +51,10 @@ def program(how: list[str], epochs: int, backbone: Path, store: Path) -> subproc
 def trained(how: list[str], epochs: int, backbone: Path, store: Path) -> tuple[Run, str]:
     """The only run of the store afterwards, and what was said."""
     child = program(how, epochs, backbone, store)
-    out, err = child.communicate(timeout=280)
+    try:
+        out, err = child.communicate(timeout=900)
+    finally:
+        child.terminate()  # after a time-out; its processes end with it
     assert child.returncode == 0, err
     assert len(out.splitlines()) == 1, out  # one process printed
     (run,) = Store(store).scan()
@@ -94,7 +97,7 @@ def stop_after_a_checkpoint(child: subprocess.Popen[str], store: Path, how: sign
         time.sleep(0.005)
     (lock,) = store.glob(".work/*.lock")
     os.kill(child.pid if how == signal.SIGTERM else int(lock.read_text()), how)
-    child.communicate(timeout=120)
+    child.communicate(timeout=300)
     assert not list(Store(store).scan()), "it was through before it could be stopped"
 
 
