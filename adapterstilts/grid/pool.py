@@ -1,7 +1,7 @@
 """A crew of processes on this machine: one for each GPU, else one for each few CPU cores.
 
-On a CPU, processes of one thread each make a grid of small encoders much faster than one process with all
-threads (`benchmarks/processes.py`).
+On a CPU, processes of one thread each make a grid of a small encoder faster than one process with all threads
+(`benchmarks/processes.py`).
 """
 
 from __future__ import annotations
