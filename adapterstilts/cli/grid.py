@@ -18,7 +18,7 @@ from adapterstilts.errors import ConfigError
 if TYPE_CHECKING:
     from adapterstilts.grid.estimate import Estimate, Estimator
     from adapterstilts.grid.plan import Plan
-    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.records import Record, Records
     from adapterstilts.grid.request import Request, RequestType
     from adapterstilts.grid.state import State
 
@@ -129,7 +129,7 @@ def run(
 
     Example: adapterstilts grid run quick
     """
-    from adapterstilts.grid.display import Display, duration
+    from adapterstilts.grid.display import Display
     from adapterstilts.grid.local import Crew, Engine, crew_of
     from adapterstilts.grid.pool import Saving
     from adapterstilts.grid.shared import is_url, records_of
@@ -160,15 +160,7 @@ def run(
         work = Engine(crew, records, shown)
         after = work.run(requests, retry_failed, recheck)
     print_counts(after)
-    known = {request.digest: request for request in requests}
-    made = [record for record in work.finished if record.seconds is not None]
-    if made:
-        expected = estimator.total(known[record.request] for record in made).seconds
-        took = sum(record.seconds or 0.0 for record in made)
-        note(
-            f"{len(made)} jobs took {duration(took)} of work; the estimate was {duration(expected)} "
-            f"({(expected - took) / took:+.0%})"
-        )
+    print_time(work.finished, requests, estimator)
     if after.total("failed"):
         fail(f"{after.total('failed')} jobs failed: adapterstilts grid status {recipe} says why")
         raise typer.Exit(1)
@@ -355,6 +347,21 @@ def print_counts(state: State) -> None:
         rows.append([name, str(sum(each)), *map(str, each)])
     rows.append(["all", str(state.all), *(str(state.total(where)) for where in STATES)])
     table(("jobs", "all", *STATES), rows, right=("all", *STATES))
+
+
+def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: Estimator) -> None:
+    """What the jobs that were computed took, and how wrong the estimate was."""
+    from adapterstilts.grid.display import duration
+
+    took = {record.request: record.seconds for record in made if record.seconds is not None}
+    spent = sum(took.values())
+    if not spent:
+        return
+    expected = estimator.total(request for request in requests if request.digest in took).seconds
+    note(
+        f"{len(took)} jobs took {duration(spent)} of work; the estimate was {duration(expected)} "
+        f"({(expected - spent) / spent:+.0%})"
+    )
 
 
 def print_estimate(found: Estimate) -> None:
