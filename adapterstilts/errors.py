@@ -39,6 +39,10 @@ class StoreError(StiltsError):
     """A run that is unknown, ambiguous, damaged or in use."""
 
 
+class HubError(StiltsError):
+    """The Hub cannot be reached, refuses, or holds what must not be loaded."""
+
+
 class ClusterError(StiltsError):
     """A cluster that gives no workers, or whose workers are of another version."""
 

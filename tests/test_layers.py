@@ -49,6 +49,9 @@ def layers() -> dict[str, Layer]:
         "kinds": Layer(plain | {"data", "kinds"}, PLAIN | ARRAYS | MODELS | METRICS),
         "model": Layer(model, PLAIN | ARRAYS | HUB | MODELS),
         "run": Layer(model | {"run", "store"}, everything | TERMINAL),
+        "hub": Layer(
+            model | {"", "hub", "store"}, PLAIN | ARRAYS | HUB | MODELS | {"jinja2", "requests", "urllib3"}
+        ),
         **dict.fromkeys(("grid", *PLANNING), Layer(plain | PLANNING, PLAIN)),
         "grid/at_hand": Layer(plain | PLANNING | {"data"}, PLAIN),
         **dict.fromkeys(KEEPING, Layer(plain | PLANNING | KEEPING | {"store"}, PLAIN)),

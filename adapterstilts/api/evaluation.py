@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from adapterstilts.api.backbones import backbone_of
 from adapterstilts.api.heads import head_for, named, own_encoding, targets_of
 from adapterstilts.api.language import language_adapter
 from adapterstilts.api.leaks import Guard, Leak
@@ -17,7 +18,7 @@ from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDa
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds import check_encoding, encoding_for, kind_of
 from adapterstilts.kinds.base import Encoding, Prediction
-from adapterstilts.model.backbone import BackboneFiles, locate
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.language import digest_of
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
@@ -185,7 +186,7 @@ def _evaluate_target(
         )
     chosen, wanted = _split_and_languages(target, where, languages, split)
     guard = Guard(store, run, target, chosen, where, options.allow_leak)
-    order = _Order(store, run, target, chosen, where, options, _backbone_of(run, options), guard)
+    order = _Order(store, run, target, chosen, where, options, backbone_of(run, options), guard)
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
     for language in wanted:
         try:
@@ -317,24 +318,6 @@ def _split_and_languages(
     return chosen, wanted
 
 
-def _backbone_of(run: Run, options: Options) -> BackboneFiles:
-    """The backbone that was asked for, else the one the run was trained on.
-
-    Raises:
-        AdapterError: it is not the one the run was trained on.
-    """
-    if "backbone" in options.model_fields_set:
-        files = locate(options.backbone, options.revision)
-    else:
-        origin = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))["backbone"]
-        files = locate(str(origin["name"]), options.revision or origin["commit"])
-    if files.fingerprint != run.job["backbone"]:
-        raise AdapterError(
-            f"{run.id} was trained on another backbone than {files.name}: name that one with --backbone"
-        )
-    return files
-
-
 def _language_reference(run: Run, options: Options) -> str | None:
     """The language adapter that was asked for, else the run's own where it names one per language.
 
@@ -384,7 +367,7 @@ def predict(
         target = named(task, found) if task else task_of(found)
         head_for(found, target)
     check_encoding([target.kind], options.encoding)
-    files = _backbone_of(found, options)
+    files = backbone_of(found, options)
     encoding = encoding_for(target, language, {**own_encoding(found, target), **options.encoding})
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
     adapter = language_adapter(_language_reference(found, options), language, store)

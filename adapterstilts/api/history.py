@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from adapterstilts.data.leaks import Digests, Part, digests, origins, parts, read_items
 from adapterstilts.errors import StoreError
-from adapterstilts.store import Run, Store
+from adapterstilts.store import Run, Store, tasks_of
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.references import Credit, credits_of
 
 
 @dataclass(frozen=True)
@@ -22,16 +24,19 @@ class History:
         items: sorted digests of the items.
         parts: the rows of files that they were read from.
         unknown: what could not be found out.
+        credits: the data sets.
     """
 
     items: Digests
     parts: frozenset[Part]
     unknown: tuple[str, ...]
+    credits: tuple[Credit, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """All but the items, as a run's origin keeps it ("before") of the runs that it was built on."""
         named = [{"sha256": part.file, "slice": [part.first, part.last]} for part in sorted(self.parts)]
-        return {"parts": named, "unknown": list(self.unknown)}
+        credited = [credit.model_dump(mode="json") for credit in self.credits]
+        return {"parts": named, "unknown": list(self.unknown), "credits": credited}
 
 
 def together(histories: Iterable[History]) -> History:
@@ -41,6 +46,7 @@ def together(histories: Iterable[History]) -> History:
         np.unique(np.concatenate([digests(()), *(each.items for each in found)])),
         frozenset[Part]().union(*(each.parts for each in found)),
         tuple(dict.fromkeys(line for each in found for line in each.unknown)),
+        tuple(dict.fromkeys(credit for each in found for credit in each.credits)),
     )
 
 
@@ -52,11 +58,19 @@ def history(store: Store, run: Run) -> History:
     path = run.path / "origin.json"
     origin = json.loads(path.read_bytes()) if path.is_file() else {}
     found = read_items(run.path)
-    own = History(digests(()) if found is None else found, parts(origin), tuple(_unknown(run, origin, found)))
-    if "before" in origin:
+    own = History(
+        digests(()) if found is None else found,
+        parts(origin),
+        tuple(_unknown(run, origin, found)),
+        tuple(_credits(run, origin)),
+    )
+    if "credits" in origin.get("before", ()):
         return own
     keys = run.job.get("composition", {}).get("sources", ())
-    return together([own, *(_of_source(store, run, key) for key in keys)])
+    sources = [_of_source(store, run, key) for key in keys]
+    if "before" in origin:  # all but the credits
+        return replace(own, credits=together([own, *sources]).credits)
+    return together([own, *sources])
 
 
 def _unknown(run: Run, origin: dict[str, Any], found: Digests | None) -> Iterable[str]:
@@ -65,6 +79,15 @@ def _unknown(run: Run, origin: dict[str, Any], found: Digests | None) -> Iterabl
     if any(each.get("originals") is False for each in origins(origin)):
         yield f"the originals of the translated rows that {run.id} was trained on are not known"
     yield from origin.get("before", {}).get("unknown", ())
+
+
+def _credits(run: Run, origin: dict[str, Any]) -> Iterable[Credit]:
+    """Of the run's own tasks, where it (or whoever published it) trained, and of those before it."""
+    yield from map(Credit.model_validate, origin.get("before", {}).get("credits", ()))
+    if run.job["recipe"] or "published" in run.job["data"]:
+        yield from credits_of(tasks_of(run))
+    if run.job["language_adapter"]:
+        yield from credits_of([registry.get("mlm")])
 
 
 def _of_source(store: Store, run: Run, key: str) -> History:
@@ -76,5 +99,6 @@ def _of_source(store: Store, run: Run, key: str) -> History:
             continue
         if found:
             return history(store, found)
-    gone = f"what the run {key[:12]}, which is gone, was trained on could not be checked"
-    return History(digests(()), frozenset(), (gone,))
+    what = f"what the run {key[:12]}, which is gone, was trained on"
+    unknown = Credit(task=key[:12], title=what, licence="not known", citation="not known")
+    return History(digests(()), frozenset(), (f"{what} could not be checked",), (unknown,))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from adapterstilts import composition as compositions
+from adapterstilts.api.backbones import told_of
 from adapterstilts.api.history import history, together
 from adapterstilts.api.language import language_adapter
 from adapterstilts.api.lessons import Taught, lessons
@@ -135,9 +135,7 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
         languages=tuple(sorted(set(options.mlm_languages))),
         seed=options.seed if recipe else 0,
     )
-    name = str(files.folder.resolve()) if Path(files.name).is_dir() else files.name
-    backbone = {"name": name, "commit": files.commit, "fingerprint": files.fingerprint}
-    origin = {**taught.origin, "backbone": backbone, "language_adapter": options.language_adapter}
+    origin = {**taught.origin, "backbone": told_of(files), "language_adapter": options.language_adapter}
     # The run remembers tasks of one's own, and labels that were read off the data.
     known = [lesson.task for lesson in taught.lessons] or tasks
     own = [task for task in known if task.base or task.open_labels]

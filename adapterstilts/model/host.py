@@ -16,7 +16,7 @@ from torch import nn
 
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Batch, HeadSpec
-from adapterstilts.model import encoder, foreign, masked, merge, rules, saved, tensors
+from adapterstilts.model import encoder, foreign, library, masked, merge, rules, saved, tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.setup import Setup
@@ -80,7 +80,7 @@ class Host:
                 f"(hidden size {self.files.hidden_size}): {error or type(error).__name__}"
             ) from error
         self._specs[name] = spec
-        self._own_config(name)
+        library.own_config(self.model, name)
         self._settle()
 
     def load_adapter(self, folder: Path, name: str) -> None:
@@ -101,7 +101,7 @@ class Host:
                 str(folder.resolve()), load_as=name, with_head=False, use_safetensors=True, loading_info=info
             )
             saved.check_complete(folder, info)
-            self._own_config(name)
+            library.own_config(self.model, name)
             config = self.model.adapters_config.get(name).to_dict()
             self._specs[name] = record.spec if record else foreign.spec(config, folder)
             rules.check_layers(self._specs[name], self.files.layers)
@@ -138,9 +138,21 @@ class Host:
         """
         specs = [self.spec(source) for source in sources]
         spec, mean = merge.merged(specs, [self._neutral(source) for source in sources], weights)
-        self.add_adapter(name, spec, seed=0)
-        tensors.copy(self._neutral(name), mean, f"'{name}'")
+        self.place_adapter(name, spec, mean)
         return spec
+
+    def place_adapter(self, name: str, spec: AdapterSpec, weights: tensors.Tensors) -> None:
+        """Adds an adapter with these weights, by their neutral names; nothing stays behind if that fails.
+
+        Raises:
+            AdapterError: they do not fit the configuration; see also `add_adapter`.
+        """
+        self.add_adapter(name, spec, seed=0)
+        try:
+            tensors.copy(self._neutral(name), weights, f"'{name}'")
+        except AdapterError:
+            self._delete_adapter(name)
+            raise
 
     def spec(self, name: str) -> AdapterSpec:
         """The configuration of a loaded adapter.
@@ -202,9 +214,12 @@ class Host:
         Raises:
             AdapterError: damaged, of another width, or it predicts something else than `expected`.
         """
-        state = saved.read_head(folder, expected, self.files)
-        self.add_head(name, expected, seed=0)
-        tensors.copy(self.model.heads[name].state_dict(), state, f"the head in {folder}")
+        self.place_head(name, expected, saved.read_head(folder, expected, self.files))
+
+    def place_head(self, name: str, spec: HeadSpec, weights: tensors.Tensors) -> None:
+        """Adds a head with these weights, by their names inside it, of which each must fit."""
+        self.add_head(name, spec, seed=0)
+        tensors.copy(self.model.heads[name].state_dict(), weights, f"the head '{name}'")
 
     # AdapterFusion
 
@@ -314,11 +329,7 @@ class Host:
         """
         if not self._fused:
             raise AdapterError("no AdapterFusion is active")
-        wanted = {"output_adapter_fusion_attentions": True}
-        with torch.no_grad(), torch.autocast(batch["input_ids"].device.type, enabled=False):
-            output = self.model.base_model(**encoder.inputs(self.model, batch), **wanted)
-        (layers,) = output["adapter_fusion_attentions"].values()
-        return encoder.attention_shares(layers, batch["attention_mask"])
+        return encoder.fusion_attention(self.model, batch)
 
     def fusion_regularisation(self) -> torch.Tensor | None:
         """0.01 times the squared distance of the fusion's value matrices from the identity.
@@ -387,20 +398,8 @@ class Host:
         return tensors.part_of(self.model.state_dict(), name, tensors.FUSION_PLACE)
 
     def _delete_adapter(self, name: str) -> None:
-        self.model.delete_adapter(name)
-        self.model.adapters_config.config_map.pop(f"of {name}", None)
-        self.model.base_model.prefix_tuning.prefix_counts.pop(name, None)
+        library.delete_adapter(self.model, name)
         self._specs.pop(name, None)
-
-    def _own_config(self, name: str) -> None:
-        """Gives an adapter its own entry among the library's configurations.
-
-        They are kept under a hash that is the same with and without `phm_layer`, for example, so that an
-        adapter would change the configuration of one added before.
-        """
-        held = self.model.adapters_config
-        held.config_map[f"of {name}"] = held.get(name)
-        held.adapters[name] = f"of {name}"
 
     def _settle(self) -> None:
         # The library makes modules on the CPU, and trainable.

@@ -14,7 +14,7 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import foreign, records
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import Setup, head_folder, read_setup
 from adapterstilts.store import link
 
 LANGUAGE = "language"  # the name that a language adapter has in every host
@@ -104,35 +104,12 @@ def save(host: Host, setup: Setup, parts: Parts, folder: Path) -> None:
     if setup.fused:
         host.save_fusion(setup.fused, folder / "fusion")
     for name in parts.kept:
-        host.save_head(name, _head_folder(folder, name, parts.kept))
+        host.save_head(name, head_folder(folder, name, parts.kept))
     only = next(iter(parts.kept)) if len(parts.kept) == 1 else None
     heads = {name: asdict(head) for name, head in parts.kept.items()}
     described: dict[str, Any] = {"setup": asdict(replace(setup, head=only)), "heads": heads}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "setup.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-
-
-def _head_folder(folder: Path, name: str, heads: Mapping[str, HeadSpec]) -> Path:
-    return folder / "heads" / name if len(heads) > 1 else folder / "head"
-
-
-def read_setup(folder: Path) -> tuple[Setup, dict[str, HeadSpec]]:
-    """The setup and the heads of a run's folder; where there are several, the setup names none of them.
-
-    Raises:
-        AdapterError: it is not the folder of a trained run.
-    """
-    path = folder / "setup.json"
-    if not path.is_file():
-        raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
-    described = json.loads(path.read_text(encoding="utf-8"))
-    given = described["setup"]
-    setup = Setup(
-        given["language"], tuple(given["below"]), tuple(given["fused"]), given["target"], given["head"]
-    )
-    one = {setup.head: described["head"]} if described.get("head") else {}  # as version 0.1 wrote it
-    heads = described.get("heads", one)
-    return setup, {name: HeadSpec(head["kind"], tuple(head["labels"])) for name, head in heads.items()}
 
 
 def restore(host: Host, folder: Path, language: Path | None = None, task: str | None = None) -> Setup:
@@ -155,7 +132,7 @@ def restore(host: Host, folder: Path, language: Path | None = None, task: str | 
     if setup.fused:
         host.load_fusion(folder / "fusion", setup.fused)
     if setup.head:
-        host.load_head(_head_folder(folder, setup.head, heads), setup.head, heads[setup.head])
+        host.load_head(head_folder(folder, setup.head, heads), setup.head, heads[setup.head])
     host.activate(setup, train=False)
     return setup
 
@@ -181,4 +158,4 @@ def spec_of(folder: Path | None) -> AdapterSpec | None:
     if folder is None:
         return None
     record = records.adapter_record(folder)
-    return record.spec if record else foreign.spec(foreign.read_config(folder), folder)
+    return record.spec if record else foreign.spec(foreign.read_config(folder)["config"], folder)

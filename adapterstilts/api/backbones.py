@@ -1,0 +1,49 @@
+"""Which backbone a run belongs to: what it says of it, and how it is found again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.api.options import Options
+from adapterstilts.errors import AdapterError
+from adapterstilts.model.backbone import BackboneFiles, locate
+from adapterstilts.model.names import NAMES
+from adapterstilts.store import Run
+
+
+def told_of(files: BackboneFiles) -> dict[str, Any]:
+    """What a run's origin says of its backbone; of a local folder the name is its whole path."""
+    return {
+        "name": str(files.folder.resolve()) if Path(files.name).is_dir() else files.name,
+        "commit": files.commit,
+        "fingerprint": files.fingerprint,
+        "tokenizer": files.tokenizer,
+    }
+
+
+def backbone_of(run: Run, options: Options) -> BackboneFiles:
+    """The backbone that was asked for, else the one the run was trained on.
+
+    Raises:
+        AdapterError: it is not the one the run was trained on, or that was a folder which is not here.
+    """
+    told = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))["backbone"]
+    if "backbone" in options.model_fields_set:
+        files = locate(options.backbone, options.revision)
+    else:
+        name = str(told["name"])
+        if told["commit"] is None and name not in NAMES and not Path(name).is_dir():
+            raise AdapterError(
+                f"{run.id} was trained on a backbone in a folder, {name}, which is not here: "
+                "name it with --backbone"
+            )
+        files = locate(name, options.revision or told["commit"])
+    if files.fingerprint != run.job["backbone"]:
+        raise AdapterError(
+            f"{run.id} was trained on another backbone than {files.name}: name that one with --backbone"
+        )
+    if told.get("tokenizer", files.tokenizer) != files.tokenizer:
+        raise AdapterError(f"{run.id} was trained with another tokenizer than that of {files.name}")
+    return files

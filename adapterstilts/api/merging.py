@@ -1,0 +1,44 @@
+"""Merging a finished LoRA run into its backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adapterstilts.api.backbones import backbone_of
+from adapterstilts.api.heads import head_for, named
+from adapterstilts.api.options import Options
+from adapterstilts.errors import ConfigError
+from adapterstilts.hub.merge import Merged, check_out
+from adapterstilts.hub.merge import merge as write
+from adapterstilts.store import Run, Store
+
+
+def merge(run: str, out: Path, task: str | None = None, options: Options | None = None) -> Merged:
+    """Folds a LoRA run into its backbone as an ordinary transformers checkpoint with equal logits.
+
+    Args:
+        run: run id, unique prefix of one, or a run's folder.
+        out: a folder that is not there yet, or is empty; it is made whole or not at all.
+        task: of a run of several tasks: whose head goes along.
+        options: its store, and the backbone where that is not found under the name it was trained with.
+
+    Raises:
+        AdapterError: the run is not one LoRA adapter (with what works instead), damaged, or of another
+            backbone than the one that is named.
+        ConfigError: the folder is in use, the run is an evaluation, or it has no such head.
+        StoreError: an unknown or damaged run, or the disk is full.
+    """
+    options = options or Options()
+    check_out(out)
+    found = Store(options.store).find(run)
+    if found.job["type"] != "train":
+        raise ConfigError(
+            f"{found.id} is an evaluation: merge the run that it evaluates, {found.job['run'][:12]}"
+        )
+    return write(found, backbone_of(found, options), out, _head(found, task) if task else None)
+
+
+def _head(run: Run, task: str) -> str | None:
+    """The name of the head that answers a task."""
+    answering = head_for(run, named(task, run))
+    return answering.name if answering else None

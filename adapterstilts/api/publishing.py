@@ -1,0 +1,111 @@
+"""Publishing a finished run on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from adapterstilts.api.history import history
+from adapterstilts.errors import AdapterError, ConfigError
+from adapterstilts.hub.facts import Facts, facts
+from adapterstilts.hub.folder import Export, write_folder
+from adapterstilts.hub.publish import Uploaded, upload
+from adapterstilts.store import Run, Store
+from adapterstilts.store.files import stats_in
+from adapterstilts.values import Value
+
+
+class Publishing(Value):
+    """How a run is published.
+
+    Attributes:
+        format: whose files stand at the top of the repository: the `adapters` library's or PEFT's (LoRA).
+        private: of a repository that is made now.
+        revision: the branch; None is the main one.
+    """
+
+    format: Literal["adapters", "peft"] = "adapters"
+    private: bool = False
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """A folder ready to be uploaded.
+
+    Attributes:
+        card: the text of its README.md, metadata included.
+        size: of all files, bytes.
+    """
+
+    run: str
+    folder: Path
+    card: str
+    files: tuple[str, ...]
+    size: int
+
+
+def write(run: str, repo: str, folder: Path, store: Path, settings: Publishing | None = None) -> Written:
+    """Writes the folder that `publish` uploads; nothing leaves this machine.
+
+    Args:
+        run: run id, unique prefix of one, or a run's folder.
+        repo: the repository's name (`owner/name`), for the card.
+        folder: to be made; it must not exist, or be empty.
+
+    Raises:
+        StoreError: no such run, or it is damaged.
+        ConfigError: the folder is not empty, or the run is an evaluation.
+        AdapterError: there is nothing to publish, or no such form of it.
+    """
+    settings = settings or Publishing()
+    found = Store(store)
+    told = _facts(found, found.find(run))
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty: name another folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    card = write_folder(told, repo, folder, _export(told.run) if settings.format == "peft" else None)
+    sizes = {name: info.st_size for name, info in stats_in(folder).items()}
+    return Written(told.run.id, folder, str(card), tuple(sizes), sum(sizes.values()))
+
+
+def publish(run: str, repo: str, store: Path, settings: Publishing | None = None) -> Uploaded:
+    """Uploads a run with its card in one commit; makes the repository where it is not there.
+
+    Publishing it again without a change makes no commit.
+
+    Raises:
+        HubError: see `hub.publish.upload`.
+        StiltsError: as `write`.
+    """
+    settings = settings or Publishing()
+    with tempfile.TemporaryDirectory(prefix="adapterstilts-") as held:
+        made = write(run, repo, Path(held) / "published", store, settings)
+        return upload(made.folder, repo, made.run, private=settings.private, revision=settings.revision)
+
+
+def _facts(store: Store, run: Run) -> Facts:
+    if run.job["type"] != "train":
+        raise ConfigError(
+            f"{run.id} is an evaluation: publish the run that it evaluates; its results come along"
+        )
+    if not any(run.path.glob("adapters/*/adapter.safetensors")):
+        raise AdapterError(f"{run.id} is the bare backbone: there is no adapter to publish")
+    return facts(run, history(store, run).credits, _evaluations(store))
+
+
+def _evaluations(store: Store) -> Iterable[Run]:
+    return (each for each in store.scan(quick=True) if isinstance(each, Run) and each.job["type"] == "eval")
+
+
+def _export(run: Run) -> Export:
+    from adapterstilts.hub.peft import export
+    from adapterstilts.model.backbone import locate
+
+    told = json.loads(run.file("origin.json").read_bytes())["backbone"]
+    return partial(export, run, locate(str(told["name"]), told["commit"]))

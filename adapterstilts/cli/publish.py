@@ -1,0 +1,128 @@
+"""The verb `publish`: a run, or all runs of a grid, on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, fail, note, size_text
+from adapterstilts.errors import ConfigError, HubError, StiltsError
+
+if TYPE_CHECKING:
+    from adapterstilts.api.publishing import Publishing
+
+
+def publish(
+    run: Annotated[
+        str, typer.Argument(help="Run id, unique prefix, or folder; with --all a recipe.", show_default=False)
+    ],
+    repo: Annotated[
+        str,
+        typer.Argument(
+            metavar="REPO_ID", help="owner/name; with --all what the names begin with.", show_default=False
+        ),
+    ],
+    whole_grid: Annotated[
+        bool, typer.Option("--all", help="Every adapter of a grid, each in a repository of its own.")
+    ] = False,
+    form: Annotated[
+        Literal["adapters", "peft"], typer.Option("--format", help="peft: a LoRA in the form of PEFT.")
+    ] = "adapters",
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    revision: Annotated[
+        str | None, typer.Option(help="The branch to publish on.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write the folder and show the card; upload nothing.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder of --dry-run (default: the repository's name).", show_default=False),
+    ] = None,
+    store: StorePath = DEFAULT_STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Put an adapter on the Hugging Face Hub, with a card made from the stored results.
+
+    Uploads weights, configurations, scores and hashes of the training items; no text of any data, no
+    predictions. Publishing again without a change makes no commit. The token is the Hub's own (HF_TOKEN, or
+    `hf auth login`).
+
+    Example: adapterstilts publish single-mnli-1a2b me/xlmr-base-mnli --dry-run
+
+    Example: adapterstilts publish quick me/stilts --all --private
+    """
+    from adapterstilts.api.publishing import Publishing
+
+    if out and not dry_run:
+        raise ConfigError("--out is the folder of --dry-run: an upload needs none")
+    settings = Publishing(format=form, private=private, revision=revision)
+    names = _of_grid(run, repo, store) if whole_grid else {run: repo}
+    failed = 0
+    for number, (each, name) in enumerate(names.items(), start=1):
+        if whole_grid:
+            note(f"[{number}/{len(names)}] {each}")
+        try:
+            if dry_run:
+                folder = (out / name.rpartition("/")[2] if whole_grid else out) if out else None
+                done = _write(each, name, folder, store, settings, show=not (whole_grid or as_json))
+            else:
+                done = _upload(each, name, store, settings)
+        except StiltsError as error:
+            if not whole_grid:
+                raise
+            failed += 1
+            fail(f"{each}: {error}")
+            continue
+        if as_json:
+            print(json.dumps(done, ensure_ascii=False))
+    if failed:
+        raise HubError(f"{failed} of {len(names)} could not be published; give the same command again")
+
+
+def _write(
+    run: str, repo: str, out: Path | None, store: Path, settings: Publishing, *, show: bool
+) -> dict[str, Any]:
+    from adapterstilts.api.publishing import write
+
+    made = write(run, repo, out or Path(repo.rpartition("/")[2]), store, settings)
+    if show:
+        print(made.card)
+    note(f"written, not uploaded: {made.folder} ({len(made.files)} files, {size_text(made.size)})")
+    return {"run": made.run, "repo": repo, "folder": str(made.folder), "size": made.size}
+
+
+def _upload(run: str, repo: str, store: Path, settings: Publishing) -> dict[str, Any]:
+    from adapterstilts.api.publishing import publish as publish_run
+
+    done = publish_run(run, repo, store, settings)
+    if done.replaced:
+        note(f"it takes the place of {done.replaced}, which stays in the repository's history")
+    note(f"{'published' if done.changed else 'unchanged, no new commit'}: {done.url} at {done.commit[:12]}")
+    return {"run": run, "repo": repo, "url": done.url, "commit": done.commit, "changed": done.changed}
+
+
+def _of_grid(recipe: str, repo: str, store: Path) -> dict[str, str]:
+    """Run -> repository, of every adapter of a grid.
+
+    Raises:
+        ConfigError: none is finished.
+    """
+    from adapterstilts.cli.grid import read_plan
+    from adapterstilts.grid.shared import records_of
+
+    records = records_of(str(store))
+    asked = [request for request in read_plan(recipe).requests() if request.type != "evaluate"]
+    done = {found.run: None for request in asked if (found := records.done(request.digest))}
+    if not done:
+        raise ConfigError(f"no adapter of {recipe} is finished in {store}: adapterstilts grid run {recipe}")
+    if len(done) < len(asked):
+        note(f"{len(asked) - len(done)} of {len(asked)} adapters are not finished, and are left out")
+    own = [
+        run for run in done if (store / run / "adapters").is_dir()
+    ]  # a bare backbone has nothing to publish
+    return {run: f"{repo}-{re.sub(r'[^A-Za-z0-9._-]', '-', run)}" for run in own}

@@ -1,0 +1,220 @@
+"""The model card of a run: the Hub's metadata and a text for people, both from the same facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, StrictUndefined
+
+from adapterstilts.hub.facts import Facts, Score, trained
+from adapterstilts.hub.layout import places
+from adapterstilts.tasks.references import reference
+from adapterstilts.tasks.spec import KindName, Metric, Task
+
+KEY = "adapterstilts"  # of our own part of the metadata
+LISTED = "adapter-transformers"  # the tag by which the Hub knows adapters of the `adapters` library
+PIPELINES: Mapping[KindName, str] = {
+    "sequence": "text-classification",
+    "tagging": "token-classification",
+    "span": "question-answering",
+    "choice": "multiple-choice",
+    "retrieval": "sentence-similarity",
+    "mining": "sentence-similarity",
+    "mlm": "fill-mask",
+}
+METRICS = {"em": "exact_match", "map20": "map_at_20"}  # where the Hub's name is another
+HEADLINES: Mapping[Metric, str] = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "em_f1": "mean of exact match and F1",
+    "map20": "mAP@20",
+}
+COMPOSITIONS = {
+    "single": "one adapter",
+    "sequential": "one adapter that was started from another one's weights",
+    "stack": "a new adapter on top of a frozen one",
+    "fuse": "an AdapterFusion layer over frozen adapters",
+    "average": "one adapter that was started from the mean of others",
+}
+
+
+def card(facts: Facts, repo: str, form: str, checksums: Mapping[str, str]) -> ModelCard:
+    """The card of a run.
+
+    Args:
+        repo: where it is published.
+        form: "adapters", or "peft" where the files at the top are PEFT's.
+        checksums: SHA-256 (hex) of every other file of the repository, by its path there.
+    """
+    data = metadata(facts, repo, form, checksums)
+    text = resources.files("adapterstilts.hub").joinpath("card.md").read_text("utf-8")
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    body = environment.from_string(text).render(_said(facts, repo, form))
+    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}")
+
+
+def metadata(facts: Facts, repo: str, form: str, checksums: Mapping[str, str]) -> ModelCardData:
+    """What the Hub reads: what kind of thing it is, its data, licence and results."""
+    task = facts.tasks[0]
+    datasets = sorted({credit.dataset for credit in facts.credits if credit.dataset})
+    languages = sorted({"en", *(score.language for score in facts.scores)})
+    tags = [LISTED, KEY, *filter(None, [facts.backbone.model_type]), *(each.name for each in facts.tasks)]
+    record = {
+        "run": facts.run.id,
+        "key": facts.run.key,
+        "backbone": {"name": facts.backbone.name, "fingerprint": facts.backbone.fingerprint},
+        "sha256": dict(sorted(checksums.items())),
+    }
+    return ModelCardData(
+        base_model=facts.backbone.repo,
+        base_model_relation="adapter" if facts.backbone.repo else None,
+        datasets=datasets or None,
+        language=languages,
+        library_name="peft" if form == "peft" else "adapters",
+        license=facts.licence.id,
+        license_name=facts.licence.name,
+        metrics=sorted({_metric(name) for score in facts.scores for name in score.metrics}) or None,
+        model_name=repo.rpartition("/")[2],
+        pipeline_tag=PIPELINES[task.kind] if facts.heads else None,
+        tags=tags,
+        eval_results=list(_results(facts.scores)) or None,
+        **{KEY: record},
+    )
+
+
+def _metric(name: str) -> str:
+    return METRICS.get(name, name)
+
+
+def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
+    """The model index: every metric of every task and language, in percent."""
+    for score in scores:
+        for name, value in score.metrics.items():
+            yield EvalResult(
+                task_type=PIPELINES[score.task.kind],
+                dataset_type=score.task.hub.repo if score.task.hub else score.task.name,
+                dataset_name=f"{score.task.title} ({score.language})",
+                dataset_config=score.language,
+                dataset_split=score.split,
+                dataset_revision=score.revision,
+                dataset_args={"rows": score.rows, "examples": score.examples},
+                metric_type=_metric(name),
+                metric_value=value,
+                metric_name=f"{_metric(name)} (percent)",
+            )
+
+
+def _said(facts: Facts, repo: str, form: str) -> dict[str, Any]:
+    """What the template fills in."""
+    job = facts.run.job
+    return {
+        "repo": repo,
+        "form": form,
+        "facts": facts,
+        "run": facts.run,
+        "job": job,
+        "title": trained(facts.tasks),
+        "composition": COMPOSITIONS[job["composition"]["kind"]],
+        "recipe": {name: value for name, value in (job["recipe"] or {}).items() if value is not None},
+        "settings": job["adapter"],
+        "data": [
+            {**credit.model_dump(), "reference": reference(credit.citation)} for credit in facts.credits
+        ],
+        "files": list(_files(facts.origin)),
+        "chosen": any(rows.get("kind") == "file" for rows in _training(facts.origin).values()),
+        "embedded": facts.backbone.commit is None and facts.backbone.repo is not None,
+        "tables": list(_tables(facts.scores)),
+        "leaks": [score for score in facts.scores if score.leaked],
+        "code": _code(facts, repo),
+        "merged": form == "peft" or facts.method == "lora",
+    }
+
+
+def _training(origin: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Where the training rows came from; of several tasks by their names, else under an empty one."""
+    places = origin.get("data") or {"": origin}
+    return {name: place["train"] for name, place in places.items() if "train" in place}
+
+
+def _files(origin: Mapping[str, Any]) -> Iterator[str]:
+    """Where the training rows were read from, in words."""
+    for name, rows in _training(origin).items():
+        where = rows.get("repo") or rows.get("file")
+        if where:
+            commit = f" at commit {rows['commit']}" if rows.get("commit") else ""
+            part = ", rows {}-{}".format(*rows["slice"]) if rows.get("slice") else ""
+            limit = f", a subsample with seed {rows['seed']}" if rows.get("limit") else ""
+            yield f"{name + ': ' if name else ''}`{where}`{commit}{part}{limit}: {rows['rows']} rows"
+
+
+def _tables(scores: Sequence[Score]) -> Iterator[dict[str, Any]]:
+    """A table for each task and split."""
+    groups: dict[tuple[str, str], list[Score]] = {}
+    for score in scores:
+        groups.setdefault((score.task.name, score.split), []).append(score)
+    for own in groups.values():
+        task: Task = own[0].task
+        others = [score.headline for score in own if score.language != "en"]
+        yield {
+            "task": task,
+            "rows": sorted({_in_any(score) for score in own}),
+            "metric": HEADLINES[task.metric],
+            "scores": own,
+            "count": len(others),
+            "mean": sum(others) / len(others) if others else None,
+        }
+
+
+def _in_any(score: Score) -> str:
+    """Which rows were scored, with `{lang}` for the language."""
+    return re.sub(rf"(?<![A-Za-z]){score.language}(?![A-Za-z])", "{lang}", score.rows)
+
+
+def _code(facts: Facts, repo: str) -> list[str]:
+    """The lines that load it with the `adapters` library alone."""
+    load = ["import adapters", "from adapters import AutoAdapterModel"]
+    model = f'model = AutoAdapterModel.from_pretrained("{facts.backbone.repo or "FOLDER_OF_THE_BACKBONE"}")'
+    if len(facts.adapters) == 1 and len(facts.heads) < 2:
+        wanted = ", use_safetensors=True" + ("" if facts.heads else ", with_head=False")
+        return [
+            *load,
+            "",
+            model,
+            f'name = model.load_adapter("{repo}"{wanted})',
+            "model.set_active_adapters(name)",
+        ]
+    lines = ["from huggingface_hub import snapshot_download", *load, "", model]
+    lines += [f'folder = snapshot_download("{repo}") + "/run"', f"for name in {list(facts.adapters)}:"]
+    lines += ['    adapter = f"{folder}/adapters/{name}"']
+    lines += ["    model.load_adapter(adapter, load_as=name, with_head=False, use_safetensors=True)"]
+    return [*lines, *_arrangement(facts)]
+
+
+def _arrangement(facts: Facts) -> Iterator[str]:
+    """The lines that put several adapters, or several heads, in their places."""
+    setup = facts.setup
+    names = [setup["language"], *setup["below"], setup["target"]]
+    parts = [f'"{name}"' for name in names if name]
+    if setup["fused"]:
+        fused = ", ".join(f'"{name}"' for name in setup["fused"])
+        yield 'model.load_adapter_fusion(f"{folder}/fusion", use_safetensors=True)'
+        parts.append(f"adapters.Fuse({fused})")
+    several = len(facts.heads) > 1
+    for head in facts.heads:
+        place = f"heads/{head}" if several else "head"
+        yield f'model.load_head(f"{{folder}}/{place}", load_as="{head}", use_safetensors=True)'
+    yield f"model.set_active_adapters(adapters.Stack({', '.join(parts)}))"
+    if facts.heads:
+        yield f'model.active_head = "{facts.heads[0]}"' + ("  # one for each task" if several else "")
+
+
+def checked_places(facts: Facts, files: Sequence[str], form: str) -> dict[str, str]:
+    """Path in the run -> path in the repository (`layout.places`); of a PEFT repository all under `run/`."""
+    alone = len(facts.adapters) == 1 and len(facts.heads) < 2 and form == "adapters"
+    return places(files, 1 if alone else 0)

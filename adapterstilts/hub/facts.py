@@ -1,0 +1,213 @@
+"""What a model card says of a run: all of it read from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapterstilts.hub.layout import ORIGIN, SETUP
+from adapterstilts.hub.licence import Licence, licence_of
+from adapterstilts.model.names import NAMES
+from adapterstilts.store import Run, tasks_of
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.references import Credit
+from adapterstilts.tasks.several import TEXT
+from adapterstilts.tasks.spec import Task
+
+NOT_A_SCORE = ("examples", "score", "threshold", "leaked", "labels", "low", "high")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The frozen encoder that a run belongs to.
+
+    Attributes:
+        name: as it was asked for; the folder's last part for a local one.
+        repo: its Hub id, or None.
+        commit: the one that the Hub resolved, or None.
+        fingerprint: see `model/backbone.py`.
+        tokenizer: SHA-256 of its files, None of a run that does not say.
+        model_type: bert, xlm-roberta or roberta; None of a bare backbone.
+    """
+
+    name: str
+    repo: str | None
+    commit: str | None
+    fingerprint: str
+    tokenizer: str | None
+    model_type: str | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One stored evaluation.
+
+    Attributes:
+        headline: the task's headline metric, percent, and its 95 % interval where there is one.
+        metrics: name -> percent, of all.
+        rows: which they were, in words: split, file, subsample.
+        leaked: how many of the examples had been trained on.
+    """
+
+    task: Task
+    language: str
+    split: str
+    headline: float
+    interval: tuple[float, float] | None
+    metrics: Mapping[str, float]
+    examples: int
+    rows: str
+    revision: str | None
+    leaked: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the card of a run says.
+
+    Attributes:
+        setup: which adapters it has, as in `setup.json`.
+        origin: where its data and backbone came from, without paths of the machine it was trained on.
+        credits: data sets that it and what it was built on were trained on.
+        scores: the fullest evaluation of each task, language and split.
+    """
+
+    run: Run
+    tasks: tuple[Task, ...]
+    setup: Mapping[str, Any]
+    origin: Mapping[str, Any]
+    backbone: Backbone
+    credits: Sequence[Credit]
+    licence: Licence
+    scores: Sequence[Score]
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of its adapters, from the bottom up."""
+        own = (self.setup["language"], *self.setup["below"], *self.setup["fused"], self.setup["target"])
+        return tuple(name for name in own if name)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The names of its heads."""
+        return tuple(self.setup["heads"])
+
+    @property
+    def method(self) -> str:
+        """Of its adapters: bottleneck, lora, prefix_tuning or union."""
+        return str(self.run.job["adapter"].get("architecture", "bottleneck"))
+
+
+def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts:
+    """Gathers what the card says.
+
+    Args:
+        owed: see the credits of `Facts`.
+        evaluations: stored results of the run.
+    """
+    described = json.loads(run.file(SETUP).read_bytes())
+    heads = described.get("heads", {described["setup"]["head"]: {}} if described["setup"]["head"] else {})
+    origin = without_paths(json.loads(run.file(ORIGIN).read_bytes()))
+    return Facts(
+        run=run,
+        tasks=tasks_of(run),
+        setup={**described["setup"], "heads": heads},
+        origin=origin,
+        backbone=_backbone(run, origin),
+        credits=owed,
+        licence=licence_of(credit.licence for credit in owed),
+        scores=_scores(run, evaluations),
+    )
+
+
+def without_paths(value: Any) -> Any:
+    """The value with only the last part of each path that begins outside the data folder.
+
+    Paths of the machine that a run was trained on mean nothing elsewhere, and may say who trained it.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_paths(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_paths(each) for each in value]
+    if isinstance(value, str) and value.startswith(("/", "~", "..", "file:")):
+        return value.rstrip("/").rpartition("/")[2]
+    return value
+
+
+def _backbone(run: Run, origin: Mapping[str, Any]) -> Backbone:
+    told = origin["backbone"]
+    known = NAMES.get(told["name"])
+    on_hub = told["commit"] is not None or known is not None
+    records = sorted(run.path.glob("adapters/*/adapter_config.json"))
+    return Backbone(
+        name=told["name"],
+        repo=(known.repo if known else told["name"]) if on_hub else None,
+        commit=told["commit"],
+        fingerprint=told["fingerprint"],
+        tokenizer=told.get("tokenizer"),
+        model_type=json.loads(records[0].read_bytes()).get("model_type") if records else None,
+    )
+
+
+def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
+    fullest: dict[tuple[str, str, str], Score] = {}
+    own = {task.name: task for task in tasks_of(run)}
+    for each in evaluations:
+        if each.job.get("run") != run.key or "score" not in each.metrics:
+            continue
+        score = _score(each, own)
+        place = (score.task.name, score.language, score.split)
+        if place not in fullest or _fullness(fullest[place]) < _fullness(score):
+            fullest[place] = score
+    return sorted(
+        fullest.values(), key=lambda each: (each.task.name, each.split, each.language != "en", each.language)
+    )
+
+
+def _fullness(score: Score) -> tuple[int, str]:
+    return score.examples, score.rows
+
+
+def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
+    job, metrics = evaluation.job, evaluation.metrics
+    name = job["task"]
+    task = own[name] if name in own else registry.get(name)
+    origin = without_paths(json.loads(evaluation.file(ORIGIN).read_bytes()))
+    known = {
+        metric: float(value)
+        for metric, value in metrics.items()
+        if metric not in NOT_A_SCORE and isinstance(value, int | float)
+    }
+    low, high = metrics.get("low"), metrics.get("high")
+    return Score(
+        task=task,
+        language=job["language"],
+        split=job["split"],
+        headline=float(metrics["score"]),
+        interval=None if low is None or high is None else (float(low), float(high)),
+        metrics={task.metric: float(metrics["score"]), **known},
+        examples=int(metrics["examples"]),
+        rows=_rows(job, origin),
+        revision=origin.get("commit"),
+        leaked=int(metrics.get("leaked", 0)),
+    )
+
+
+def _rows(job: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
+    """Which rows were scored, and how."""
+    said = [f"file {origin['file']}" if origin.get("file") else f"split {job['split']}"]
+    if origin.get("slice"):
+        said.append("rows {}-{}".format(*origin["slice"]))
+    if origin.get("limit"):
+        said.append(f"a subsample of {origin['limit']} with seed {origin['seed']}")
+    if job["encoding"].get("words") == "written":
+        said.append("tagged as the sentences are written")
+    return ", ".join(said)
+
+
+def trained(tasks: Sequence[Task]) -> str:
+    """The titles of tasks, in words."""
+    names = [task.title for task in tasks if task.name != TEXT or len(tasks) == 1]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,54 @@
+"""The folder that is published: the files of a run at their places, with its card."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from huggingface_hub import ModelCard
+
+from adapterstilts.hub.card import card, checked_places
+from adapterstilts.hub.facts import Facts
+from adapterstilts.hub.layout import CARD, ORIGIN
+from adapterstilts.store import link
+from adapterstilts.store.files import MANIFEST, sha256, stats_in, write_whole
+from adapterstilts.store.runs import manifest_of
+from adapterstilts.values import canonical
+
+Export = Callable[[Path], None]  # writes PEFT's files into a folder
+
+
+def write_folder(facts: Facts, repo: str, folder: Path, export: Export | None = None) -> ModelCard:
+    """Writes what is to be uploaded.
+
+    The same run and evaluations give the same bytes, whenever and wherever it is done.
+
+    Args:
+        repo: where it will be published.
+        folder: is made; what is in it goes first.
+        export: writes what stands at the top in place of the `adapters` library's files.
+    """
+    form = "peft" if export else "adapters"
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as held:
+        run = Path(held) / "run"
+        _copy(facts, run)
+        for name, place in checked_places(facts, list(stats_in(run)), form).items():
+            link(run / name, folder / place)
+    if export:
+        export(folder)
+    checksums = {name: sha256(folder / name) for name in stats_in(folder) if name != CARD}
+    made = card(facts, repo, form, checksums)
+    write_whole(folder / CARD, str(made).encode("utf-8"))
+    return made
+
+
+def _copy(facts: Facts, run: Path) -> None:
+    """The run's files, its origin without paths of this machine, and a manifest of them."""
+    for name in stats_in(facts.run.path):
+        if name not in (MANIFEST, ORIGIN):
+            link(facts.run.path / name, run / name)
+    write_whole(run / ORIGIN, (canonical(facts.origin) + "\n").encode("utf-8"))
+    manifest = json.dumps(manifest_of(run), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_whole(run / MANIFEST, manifest.encode("utf-8"))

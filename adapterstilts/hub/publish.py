@@ -1,0 +1,83 @@
+"""Uploads a folder in one commit, or none where nothing changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.errors import EntryNotFoundError
+
+from adapterstilts.errors import HubError
+from adapterstilts.hub.card import KEY
+from adapterstilts.hub.client import client, hub_errors
+from adapterstilts.hub.layout import ATTRIBUTES, CARD
+
+MAIN = "main"
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What an upload did.
+
+    Attributes:
+        url: of the repository.
+        commit: that now holds the folder.
+        changed: whether it is a new one.
+        replaced: the id of another run that was there before, or None.
+    """
+
+    url: str
+    commit: str
+    changed: bool
+    replaced: str | None
+
+
+def upload(folder: Path, repo: str, run: str, *, private: bool, revision: str | None) -> Uploaded:
+    """Makes the repository hold exactly this folder: one commit with all files, or nothing.
+
+    Args:
+        run: the id of the run, for the commit's message.
+        private: of a repository that is made now.
+        revision: the branch; made where it is not there.
+
+    Raises:
+        HubError: the Hub cannot be reached or refuses, the repository holds something else than an adapter
+            of this toolkit, or it changed meanwhile.
+    """
+    branch = revision or MAIN
+    with hub_errors(repo, writing=True):
+        api = client()
+        url = api.create_repo(repo, private=private, exist_ok=True)
+        repo = url.repo_id
+        before = api.repo_info(repo).sha
+        if branch != MAIN:
+            api.create_branch(repo, branch=branch, exist_ok=True)
+            before = api.repo_info(repo, revision=branch).sha
+        there = _run_there(api, repo, branch)
+        done = api.upload_folder(
+            repo_id=repo, folder_path=folder, revision=branch, parent_commit=before, delete_patterns="*",
+            commit_message=f"Publish {run}",
+        )  # fmt: skip
+    return Uploaded(str(url), done.oid, done.oid != before, there if there != run else None)
+
+
+def _run_there(api: HfApi, repo: str, branch: str) -> str | None:
+    """The id of the run that the repository holds, None of an empty one.
+
+    Raises:
+        HubError: it holds something else, which an upload would remove.
+    """
+    names = set(api.list_repo_files(repo, revision=branch)) - {ATTRIBUTES}
+    if not names:
+        return None
+    try:
+        data = ModelCard.load(
+            api.hf_hub_download(repo, CARD, revision=branch), ignore_metadata_errors=True
+        ).data
+        return str(data.to_dict()[KEY]["run"])
+    except (EntryNotFoundError, KeyError, TypeError, ValueError):
+        raise HubError(
+            f"{repo} holds something that this program did not publish ({', '.join(sorted(names)[:3])} …), "
+            "and publishing would take its place: choose another name"
+        ) from None

@@ -1,0 +1,202 @@
+"""Brings a repository's adapter onto this machine, checked, through the Hub client's own cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard, snapshot_download
+
+from adapterstilts.errors import ConfigError, HubError
+from adapterstilts.hub import trust
+from adapterstilts.hub.card import KEY
+from adapterstilts.hub.client import client, hub_errors
+from adapterstilts.hub.layout import CARD, OF_RUN, ORIGIN, RUN, SETUP, back
+from adapterstilts.hub.trust import Listed
+from adapterstilts.job import SCHEMA, TrainJob
+from adapterstilts.model import records as records_of
+from adapterstilts.model import tensors
+from adapterstilts.model.records import AdapterRecord
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, sha256
+from adapterstilts.store.runs import Manifest
+from adapterstilts.values import Value
+
+
+class Record(Value):
+    """Our own part of a card's metadata.
+
+    Attributes:
+        run, key: the run's id and key.
+        backbone: its name and fingerprint.
+        sha256: of every other file of the repository.
+    """
+
+    run: str
+    key: str
+    backbone: Mapping[str, str]
+    sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A repository's files that passed the checks.
+
+    Attributes:
+        commit: of the repository.
+        folder: in the Hub client's cache.
+        names: of the files, relative to it.
+        record: None where another program published it.
+    """
+
+    repo: str
+    commit: str
+    folder: Path
+    names: tuple[str, ...]
+    record: Record | None
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """`owner/name@revision` as repository and revision."""
+    repo, _, revision = reference.removeprefix("https://huggingface.co/").partition("@")
+    return repo, revision or None
+
+
+def download(reference: str, *, skip: bool = False) -> Pulled:
+    """Downloads an adapter's repository; what fails a check is refused before it is loaded.
+
+    Args:
+        reference: `owner/name`, with `@` and a branch, tag or commit where that is wanted.
+        skip: see `trust.check_listing`.
+
+    Raises:
+        HubError: it is not there, cannot be had, or fails a check.
+        AdapterError: its weights are damaged or not finite.
+    """
+    repo, revision = split_reference(reference)
+    with hub_errors(repo):
+        api = client()
+        info = api.model_info(repo, revision=revision, files_metadata=True)
+        listed = [Listed(file.rfilename, file.size) for file in info.siblings or ()]
+        record = _record(repo, info.sha, listed)
+        names = trust.check_listing(repo, listed, ours=record is not None, skip=skip)
+        folder = Path(
+            snapshot_download(repo, revision=info.sha, allow_patterns=[_exactly(name) for name in names])
+        )
+    lost = [name for name in names if not (folder / name).is_file()]
+    if lost:
+        raise HubError(f"{repo}: {lost[0]} was not downloaded: give the same command again")
+    trust.check_files(repo, folder, names, {file.name: file.size for file in listed})
+    if record:
+        trust.check_sums(repo, folder, names, record.sha256)
+    return Pulled(repo, info.sha, folder, tuple(names), record)
+
+
+def _exactly(name: str) -> str:
+    """A file's name as a pattern that fits it alone."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _record(repo: str, commit: str, listed: list[Listed]) -> Record | None:
+    """Our part of the card, or None where there is no card of ours."""
+    card = next((file for file in listed if file.name == CARD), None)
+    if card is None:
+        return None
+    trust.check_listing(repo, [card], ours=False, skip=False)
+    try:
+        path = client().hf_hub_download(repo, CARD, revision=commit)
+        data = ModelCard.load(path, ignore_metadata_errors=True).data.to_dict()
+    except (ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError) as error:
+        raise HubError(f"{repo} is refused: the metadata of its card cannot be read ({error})") from None
+    if KEY not in data:
+        return None
+    try:
+        return Record.parse(data[KEY], f"{CARD}: {KEY}")
+    except (ConfigError, TypeError) as error:
+        raise HubError(f"{repo} is refused: {error}") from None
+
+
+def run_files(pulled: Pulled) -> dict[str, Path]:
+    """Path in the run -> file, of a repository that this toolkit published.
+
+    Raises:
+        HubError: it lacks a file that every run has.
+    """
+    for name in (JOB, SETUP, METRICS, ORIGIN, MANIFEST):
+        if f"{RUN}/{name}" not in pulled.names:
+            raise HubError(f"{pulled.repo} is refused: {RUN}/{name} is missing")
+    setup = _json(pulled, f"{RUN}/{SETUP}").get("setup")
+    if not isinstance(setup, Mapping):
+        raise HubError(f"{pulled.repo} is refused: {RUN}/{SETUP} does not say which adapters it has")
+    files = {own: pulled.folder / name for name, own in back(pulled.names, setup).items()}
+    for name in files:
+        if not OF_RUN.fullmatch(name):  # the setup names folders
+            raise HubError(f"{pulled.repo} is refused: {RUN}/{SETUP} makes {name!r} a file of the run")
+    _check_manifest(pulled, files)
+    return files
+
+
+def _check_manifest(pulled: Pulled, files: Mapping[str, Path]) -> None:
+    """Compares the files with the run's own manifest, and weights with the records beside them."""
+    try:
+        entries = Manifest.parse(_json(pulled, f"{RUN}/{MANIFEST}"), MANIFEST).files
+    except ConfigError as error:
+        raise HubError(f"{pulled.repo} is refused: {error}") from None
+    for name in sorted(entries.keys() ^ (files.keys() - {MANIFEST})):
+        what = "is missing" if name in entries else f"is not in its {MANIFEST}"
+        raise HubError(f"{pulled.repo} is refused: {name} of the run {what}")
+    for name, entry in entries.items():
+        if sha256(files[name]) != entry.sha256:
+            raise HubError(f"{pulled.repo} is refused: {name} is not the file that its {MANIFEST} lists")
+
+
+def _json(pulled: Pulled, name: str) -> dict[str, Any]:
+    data = json.loads((pulled.folder / name).read_bytes())
+    if not isinstance(data, dict):
+        raise HubError(f"{pulled.repo} is refused: {name} is not a JSON object")
+    return data
+
+
+def job_of(pulled: Pulled) -> TrainJob:
+    """The job of a repository that this toolkit published.
+
+    Raises:
+        HubError: it is malformed, or not the one whose key and backbone the card gives.
+    """
+    assert pulled.record is not None
+    data = _json(pulled, f"{RUN}/{JOB}")
+    _check_schema(pulled.repo, data)
+    try:
+        job = TrainJob.parse({name: value for name, value in data.items() if name != "key"}, JOB)
+    except ConfigError as error:
+        raise HubError(f"{pulled.repo} is refused: {error}") from None
+    if job.key != data.get("key") or job.key != pulled.record.key:
+        raise HubError(
+            f"{pulled.repo} is refused: {RUN}/{JOB} does not belong to the key that its card gives"
+        )
+    if job.backbone != pulled.record.backbone.get("fingerprint"):
+        raise HubError(f"{pulled.repo} is refused: its card and its job name different backbones")
+    _check_records(pulled, job)
+    return job
+
+
+def _check_records(pulled: Pulled, job: TrainJob) -> None:
+    """Checks that every adapter belongs to the job's backbone and is the one that was saved."""
+    files = run_files(pulled)
+    records = [name for name in files if name.startswith("adapters/") and name.endswith("/adapter.json")]
+    for name in records:
+        record = records_of.read(files[name], AdapterRecord)
+        if record.backbone != job.backbone:
+            raise HubError(f"{pulled.repo} is refused: {name} is of another backbone than its job")
+        tensors.load(files[name.replace("adapter.json", "adapter.safetensors")], record.sha256)
+
+
+def _check_schema(repo: str, data: Mapping[str, Any]) -> None:
+    if data.get("schema_version") != SCHEMA:
+        raise HubError(
+            f"{repo} holds a run in the form of schema {data.get('schema_version')}, not {SCHEMA}: "
+            "another version of adapterstilts published it"
+        )

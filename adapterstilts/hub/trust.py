@@ -1,0 +1,135 @@
+"""What is checked of a repository before anything of it is loaded; each refusal says what it is about."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from adapterstilts.errors import HubError
+from adapterstilts.hub.layout import ATTRIBUTES, CARD, OF_FOREIGN, OF_RUN, RUN
+from adapterstilts.model import tensors
+from adapterstilts.store.files import sha256
+
+CODE = (".py", ".pyc", ".so", ".sh", ".ipynb")
+PICKLES = (*tensors.PICKLE, ".pickle", ".joblib", ".npy", ".npz", ".h5", ".msgpack", ".onnx")
+REMOTE = ("auto_map", "custom_pipelines", "trust_remote_code")
+LARGEST = {".safetensors": 2**30}  # bytes: nine adapters' AdapterFusion on XLM-R large has 0.6 GB
+LARGEST_TEXT = 16 * 2**20
+ODD = re.compile(r"[\x00-\x1f\\:]")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file as the Hub lists it.
+
+    Attributes:
+        size: bytes, None where the Hub does not say.
+    """
+
+    name: str
+    size: int | None
+
+
+def check_listing(repo: str, files: Iterable[Listed], *, ours: bool, skip: bool) -> list[str]:
+    """Checks names and sizes before anything is downloaded.
+
+    Args:
+        ours: whether its card says that this toolkit published it: then nothing else may be there.
+        skip: leave what is not expected where it is, unread, instead of refusing.
+
+    Returns:
+        The names to download.
+
+    Raises:
+        HubError: a name that leads elsewhere, a pickle, code, a file that is not expected, or one too large.
+    """
+    wanted = []
+    for file in files:
+        problem = _problem(file.name, ours)
+        if problem and not (skip and not _leads_elsewhere(file.name)):
+            hint = "" if ours or _leads_elsewhere(file.name) else ". --skip-others takes the rest without it"
+            raise HubError(f"{repo} is refused: {file.name!r} {problem}{hint}")
+        if problem:
+            continue
+        largest = LARGEST.get(PurePosixPath(file.name).suffix, LARGEST_TEXT)
+        if file.size is None or file.size > largest:
+            size = "of unknown size" if file.size is None else f"{file.size:,} bytes large"
+            raise HubError(f"{repo} is refused: {file.name} is {size}; at most {largest:,} bytes are taken")
+        wanted.append(file.name)
+    return wanted
+
+
+def _problem(name: str, ours: bool) -> str | None:
+    suffix = PurePosixPath(name).suffix.lower()
+    if _leads_elsewhere(name):
+        return "is a path that leads out of its folder"
+    if suffix in PICKLES:
+        return "is a pickle or the like, which can run code when it is loaded: only safetensors are"
+    if suffix in CODE:
+        return "is code, which is never run"
+    own = name in (CARD, ATTRIBUTES) or OF_RUN.fullmatch(name.removeprefix(f"{RUN}/"))
+    if not (OF_FOREIGN.fullmatch(name) or (ours and own)):
+        return "is not a file that an adapter consists of"
+    return None
+
+
+def _leads_elsewhere(name: str) -> bool:
+    path = PurePosixPath(name)
+    return (
+        path.is_absolute() or str(path) != name or ".." in path.parts or name.startswith("~")
+        or ODD.search(name) is not None
+    )  # fmt: skip
+
+
+def check_files(repo: str, folder: Path, names: Iterable[str], sizes: Mapping[str, int | None]) -> None:
+    """Checks what was downloaded: sizes, code in configurations, weights that are not finite or damaged.
+
+    Raises:
+        HubError: which file, and what is wrong with it.
+        AdapterError: weights that are damaged or not finite.
+    """
+    for name in names:
+        path = folder / name
+        if path.stat().st_size != sizes[name]:
+            raise HubError(
+                f"{repo} is refused: {name} has {path.stat().st_size} bytes, not {sizes[name]} as listed"
+            )
+        if path.suffix == ".json":
+            _check_json(repo, name, path)
+        elif path.suffix == ".safetensors":
+            tensors.load(path, None)
+
+
+def _check_json(repo: str, name: str, path: Path) -> None:
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise HubError(f"{repo} is refused: {name} is not JSON ({type(error).__name__})") from None
+    for key in REMOTE:
+        if _holds(data, key):
+            raise HubError(f"{repo} is refused: {name} wants code of its own to be run ({key})")
+
+
+def _holds(data: Any, key: str) -> bool:
+    if isinstance(data, Mapping):
+        return key in data or any(_holds(each, key) for each in data.values())
+    return isinstance(data, list) and any(_holds(each, key) for each in data)
+
+
+def check_sums(repo: str, folder: Path, names: Iterable[str], sums: Mapping[str, str]) -> None:
+    """Compares the files with the checksums of the card.
+
+    Raises:
+        HubError: a file differs, is missing, or the card does not name it.
+    """
+    found = set(names) - {CARD, ATTRIBUTES}
+    for name in sorted(found ^ sums.keys()):
+        what = "is not named in its card" if name in found else "is named in its card, but is not there"
+        raise HubError(f"{repo} is refused: {name} {what}")
+    for name in sorted(found):
+        if sha256(folder / name) != sums[name]:
+            raise HubError(f"{repo} is refused: {name} is not the file whose SHA-256 its card gives")

@@ -1,0 +1,233 @@
+"""Repositories that do what none should: each is refused, the message says why, and nothing stays."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load, save
+
+from adapterstilts.api import Options, train_adapter
+from adapterstilts.api.foreign import Given
+from adapterstilts.api.publishing import publish
+from adapterstilts.api.pulling import pull
+from adapterstilts.errors import HubError, StiltsError
+from adapterstilts.hub import trust
+from adapterstilts.store import Run, Store
+from tests.hub.server import Hub
+
+REPO = "you/adapter"
+Files = dict[str, bytes]
+WEIGHTS = "adapter.safetensors"
+
+
+class Explosive:
+    """A pickle of it would make a file where it is loaded."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, ...]]:
+        return open, ("exploded", "w")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = {"max_steps": 2, "batch_size": 8}
+    store = tmp_path_factory.mktemp("trained")
+    given = Options(store=store, backbone=str(tiny_backbone), limit=16, recipe=recipe, source="bundled")
+    return train_adapter("mini_nli", given)
+
+
+@pytest.fixture
+def files(trained: Run, me: Path, hub: Hub) -> Files:
+    """The files of a repository as it should be."""
+    publish(trained.id, "me/adapter", trained.path.parent)
+    return hub.files("models", "me/adapter")
+
+
+def signed(files: Files) -> Files:
+    """The same with a card that gives the checksums of what is there now, as a careful attacker would."""
+    _, front, text = files["README.md"].decode().split("---\n", 2)
+    data = yaml.safe_load(front)
+    known = {name: content for name, content in files.items() if name not in ("README.md", ".gitattributes")}
+    data["adapterstilts"]["sha256"] = {name: sha256(content).hexdigest() for name, content in known.items()}
+    return {**files, "README.md": f"---\n{yaml.safe_dump(data)}---\n{text}".encode()}
+
+
+def changed_json(content: bytes, change: Callable[[Any], None]) -> bytes:
+    data = json.loads(content)
+    change(data)
+    return json.dumps(data).encode()
+
+
+def refused(hub: Hub, me: Path, files: Files, message: str, **listed: int) -> None:
+    hub.put("models", REPO, files, listed_sizes=listed or None)
+    with pytest.raises(StiltsError, match=message) as error:
+        pull(REPO, me)
+    assert REPO in str(error.value) or "adapter" in str(error.value)
+    assert list(Store(me).scan()) == [] and not list(me.glob(".work/*/out"))
+    assert not Path("exploded").exists()
+
+
+def test_as_it_should_be_it_is_taken(hub: Hub, me: Path, files: Files, trained: Run) -> None:
+    hub.put("models", REPO, signed(files))
+    assert pull(REPO, me).id == trained.id
+
+
+@pytest.mark.parametrize(
+    "name", ["pytorch_adapter.bin", "run/items.bin", "training_args.bin", "weights.pt", "x.PKL", "model.ckpt"]
+)
+def test_pickles(name: str, hub: Hub, me: Path, files: Files) -> None:
+    refused(hub, me, signed({**files, name: pickle.dumps(Explosive())}), f"'{name}' is a pickle")
+    assert not hub.calls("GET", f"/resolve/.*{name}"), "it is not even downloaded"
+
+
+def test_only_pickles(hub: Hub, me: Path, files: Files) -> None:
+    foreign = {"adapter_config.json": files["adapter_config.json"], "pytorch_adapter.bin": b"\x80\x04."}
+    hub.put("models", REPO, foreign)
+    with pytest.raises(HubError, match=r"'pytorch_adapter\.bin' is a pickle"):
+        pull(REPO, me, Given(task="mini_nli"))
+    with pytest.raises(HubError, match=r"neither adapter\.safetensors nor adapter_model\.safetensors"):
+        pull(REPO, me, Given(task="mini_nli"), skip_others=True)
+
+
+@pytest.mark.parametrize("name", ["modeling.py", "run/setup.sh", "libevil.so"])
+def test_code(name: str, hub: Hub, me: Path, files: Files) -> None:
+    refused(hub, me, signed({**files, name: b"import os\n"}), f"'{name}' is code")
+
+
+@pytest.mark.parametrize("place", ["adapter_config.json", "run/setup.json", "head_config.json"])
+def test_configurations_that_want_code(place: str, hub: Hub, me: Path, files: Files) -> None:
+    content = changed_json(files[place], lambda data: data.update(auto_map={"AutoModel": "evil.Model"}))
+    refused(hub, me, signed({**files, place: content}), f"{place} wants code of its own")
+
+
+@pytest.mark.parametrize(
+    "name", ["run/extra.json", "model.safetensors", "run/adapters/a/b/adapter.json", "x"]
+)
+def test_files_that_no_adapter_has(name: str, hub: Hub, me: Path, files: Files) -> None:
+    refused(hub, me, signed({**files, name: b"{}"}), f"'{name}' is not a file that an adapter consists of")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../escaped.json", "run/../../escaped.json", "/etc/escaped.json", "run//job.json", "~/escaped.json",
+     "run\\job.json", "C:escaped.json", "run/./job.json"],
+)  # fmt: skip
+def test_paths_that_lead_elsewhere(name: str, hub: Hub, me: Path, files: Files) -> None:
+    hub.put("models", REPO, {**files, name: b"{}"})
+    for skip in (False, True):
+        with pytest.raises(HubError, match="is a path that leads out of its folder"):
+            pull(REPO, me, skip_others=skip)
+    assert not list(me.parent.rglob("escaped.json")) and list(Store(me).scan()) == []
+
+
+def test_paths_inside_configurations(hub: Hub, me: Path, files: Files) -> None:
+    """The names of adapters become folders: they may not lead elsewhere either."""
+    setup = changed_json(
+        files["run/setup.json"], lambda data: data["setup"].update(target="../../../escaped")
+    )
+    refused(hub, me, signed({**files, "run/setup.json": setup}), "setup.json")
+    assert not list(me.parent.rglob("escaped*"))
+
+
+def test_too_large_as_listed(hub: Hub, me: Path, files: Files) -> None:
+    hub.put("models", REPO, files, listed_sizes={WEIGHTS: trust.LARGEST[".safetensors"] + 1})
+    with pytest.raises(HubError, match=r"adapter\.safetensors is 1,073,741,825 bytes large"):
+        pull(REPO, me)
+    assert not hub.calls("GET", f"/resolve/.*{WEIGHTS}")
+
+
+def test_another_size_than_listed(hub: Hub, me: Path, files: Files) -> None:
+    refused(hub, me, files, r"has \d+ bytes, not 7 as listed|could not be had|connection", **{WEIGHTS: 7})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite(value: float, hub: Hub, me: Path, files: Files) -> None:
+    state = load(files[WEIGHTS])
+    name = min(state)
+    state[name] = state[name].clone()
+    state[name].view(-1)[0] = value
+    refused(hub, me, signed({**files, WEIGHTS: save(state)}), "holds NaN or infinity")
+
+
+def test_weights_of_other_shapes(hub: Hub, me: Path, files: Files, tiny_backbone: Path) -> None:
+    """The records beside the weights give them away even where the card was written anew."""
+    state = {name: torch.zeros(4096, 64) for name in load(files[WEIGHTS])}
+    refused(hub, me, signed({**files, WEIGHTS: save(state)}), "is not the file that its manifest.json lists")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "model_head.safetensors", "run/job.json", "run/items.digests"])
+def test_checksums_that_differ_from_the_cards(name: str, hub: Hub, me: Path, files: Files) -> None:
+    content = bytearray(files[name])
+    content[-1] ^= 1
+    refused(hub, me, {**files, name: bytes(content)}, "SHA-256|not JSON|NaN")
+
+
+def test_a_file_that_is_missing(hub: Hub, me: Path, files: Files) -> None:
+    for name in ("run/head/head.json", WEIGHTS):
+        less = {each: content for each, content in files.items() if each != name}
+        refused(hub, me, less, f"{name} is named in its card, but is not there")
+        refused(hub, me, signed(less), "of the run is missing")
+
+
+def test_truncated_weights(hub: Hub, me: Path, files: Files) -> None:
+    refused(hub, me, signed({**files, WEIGHTS: files[WEIGHTS][:-64]}), "damaged or truncated")
+
+
+def test_another_backbone_than_its_own(hub: Hub, me: Path, files: Files) -> None:
+    """The job of one backbone with the weights of another."""
+    _, front, text = files["README.md"].decode().split("---\n", 2)
+    data = yaml.safe_load(front)
+    data["adapterstilts"]["backbone"]["fingerprint"] = "sha256:" + "0" * 64
+    card = f"---\n{yaml.safe_dump(data)}---\n{text}".encode()
+    refused(hub, me, {**files, "README.md": card}, "its card and its job name different backbones")
+
+
+def test_a_job_that_was_changed(hub: Hub, me: Path, files: Files) -> None:
+    job = changed_json(files["run/job.json"], lambda data: data.update(seed=7))
+    refused(hub, me, signed({**files, "run/job.json": job}), "does not belong to the key that its card gives")
+    newer = changed_json(files["run/job.json"], lambda data: data.update(schema_version=99))
+    refused(hub, me, signed({**files, "run/job.json": newer}), "schema 99, not 1: another version")
+
+
+@pytest.mark.parametrize(
+    ("front", "message"),
+    [
+        ("adapterstilts: {run: a}\n", "key"),
+        ("adapterstilts: [1, 2]\n", "README.md"),
+        ("adapterstilts: {{}\n", "metadata of its card cannot be read"),
+        (
+            "adapterstilts: !!python/object/apply:open [exploded, w]\n",
+            "metadata of its card cannot be read",
+        ),
+    ],
+)
+def test_cards_that_are_malformed(front: str, message: str, hub: Hub, me: Path, files: Files) -> None:
+    refused(hub, me, {**files, "README.md": f"---\n{front}---\n# x\n".encode()}, message)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b"\xff", b'{"setup": 1}', b"[" * 100_000])
+def test_configurations_that_are_malformed(content: bytes, hub: Hub, me: Path, files: Files) -> None:
+    refused(hub, me, signed({**files, "run/setup.json": content}), "setup.json")
+
+
+def test_what_another_program_published_needs_its_task(hub: Hub, me: Path, files: Files) -> None:
+    hub.put("models", REPO, {name: files[name] for name in ("adapter_config.json", WEIGHTS)})
+    with pytest.raises(StiltsError, match=r"published by another program.*--task"):
+        pull(REPO, me)
+
+
+def test_unexpected_files_can_be_left(hub: Hub, me: Path, files: Files, tiny_backbone: Path) -> None:
+    names = ("adapter_config.json", WEIGHTS, "head_config.json", "model_head.safetensors")
+    hub.put("models", REPO, {**{name: files[name] for name in names}, "training_args.bin": b"\x80\x04."})
+    given = Given(task="mini_nli", backbone=str(tiny_backbone))
+    with pytest.raises(HubError, match="--skip-others takes the rest without it"):
+        pull(REPO, me, given)
+    assert pull(REPO, me, given, skip_others=True).job["task"] == "mini_nli"
+    assert not hub.calls("GET", "/resolve/.*training_args")

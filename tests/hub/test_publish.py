@@ -1,0 +1,371 @@
+"""Publishing to a Hub on this machine with the real client, and taking it back: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from typer.testing import CliRunner
+
+from adapterstilts.api import Options, compose, evaluate, train_adapter
+from adapterstilts.api.foreign import Given
+from adapterstilts.api.publishing import Publishing, publish, write
+from adapterstilts.api.pulling import pull, search
+from adapterstilts.cli.app import app
+from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
+from adapterstilts.store import Run, Store
+from tests.hub.cutter import Cutter
+from tests.hub.server import Hub
+
+TASK, TARGET, LANGUAGES = "mini_nli", "mini_paraphrase", ("en", "de", "sw")
+QUICK = {"max_steps": 3, "batch_size": 8}
+TOKEN = "hf_token_of_me"
+
+Runs = dict[str, Run]
+Own = Callable[[], Path]
+
+
+def options(store: Path, backbone: Path) -> Options:
+    return Options(store=store, backbone=str(backbone), limit=24, recipe=QUICK, source="bundled")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """One run of each form in a store of their own, two of them evaluated."""
+    given = options(tmp_path_factory.mktemp("trained"), tiny_backbone)
+    nli, qa = train_adapter(TASK, given), train_adapter("mini_qa", given)
+    runs = {
+        "single": nli,
+        "qa": qa,
+        "sequential": compose(TARGET, "sequential", [nli.id], given),
+        "stack": compose(TARGET, "stack", [nli.id], given),
+        "fuse": compose(TARGET, "fuse", [nli.id, qa.id], given),
+        "several": train_adapter(f"{TASK}+mini_ner", given),
+    }
+    for name, task in (("single", TASK), ("stack", TARGET), ("fuse", TARGET)):
+        evaluate(runs[name].id, task, LANGUAGES, given)
+    return runs
+
+
+@pytest.fixture
+def store(trained: Runs, tmp_path: Path) -> Path:
+    """A copy of that store."""
+    return Path(shutil.copytree(trained["single"].path.parent, tmp_path / "publishers"))
+
+
+def scores(store: Path, run: str, task: str, backbone: Path) -> dict[str, dict[str, object]]:
+    (found,) = evaluate(run, task, LANGUAGES, options(store, backbone))
+    return {language: dict(each.metrics) for language, each in found.runs.items()}
+
+
+@pytest.mark.parametrize(("name", "task"), [("single", TASK), ("stack", TARGET), ("fuse", TARGET)])
+def test_what_is_pulled_gives_the_same_metrics(
+    name: str, task: str, trained: Runs, store: Path, me: Path, hub: Hub, tiny_backbone: Path
+) -> None:
+    run = trained[name]
+    before = scores(store, run.id, task, tiny_backbone)
+    done = publish(run.id, "me/one", store)
+    assert done.changed and done.replaced is None
+    shutil.rmtree(store)
+
+    pulled = pull("me/one", me)
+    assert (pulled.id, pulled.key) == (run.id, run.key)
+    with pytest.raises(AdapterError, match=r"backbone in a folder, .* which is not here: name it"):
+        evaluate(pulled.id, task, ("en",), Options(store=me, source="bundled"))
+    assert scores(me, pulled.id, task, tiny_backbone) == before
+    origin = json.loads(pulled.file("origin.json").read_bytes())
+    assert origin["pulled"] == {"repo": "me/one", "commit": done.commit}
+    assert origin["backbone"]["name"] == tiny_backbone.name, "no path of the machine it was trained on"
+
+
+def test_every_form_is_pulled_whole(trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    for name, run in trained.items():
+        publish(run.id, f"me/{name}", store)
+        pulled = pull(f"me/{name}", me)
+        own = {path.relative_to(run.path) for path in run.path.rglob("*")}
+        assert {path.relative_to(pulled.path) for path in pulled.path.rglob("*")} == own
+        for path in run.path.rglob("*"):
+            if path.is_file() and path.name not in ("origin.json", "manifest.json"):
+                assert (pulled.path / path.relative_to(run.path)).read_bytes() == path.read_bytes(), path
+
+
+def test_a_pulled_run_is_built_on(
+    trained: Runs, store: Path, me: Path, hub: Hub, tiny_backbone: Path
+) -> None:
+    publish(trained["single"].id, "me/nli", store)
+    pulled = pull("me/nli", me)
+    built = compose(TARGET, "sequential", [pulled.id], options(me, tiny_backbone))
+    assert built.key == trained["sequential"].key
+    assert (
+        built.file(f"adapters/{TARGET}/adapter.safetensors").read_bytes()
+        == trained["sequential"].file(f"adapters/{TARGET}/adapter.safetensors").read_bytes()
+    )
+    card = write(built.id, "me/other", me.parent / "built", me).card
+    assert "Mini NLI" in card and "Mini paraphrases" in card, "what it was built on is credited"
+
+
+def test_twice_makes_one_commit(trained: Runs, store: Path, me: Path, hub: Hub, tiny_backbone: Path) -> None:
+    first = publish(trained["single"].id, "me/one", store)
+    again = publish(trained["single"].id, "me/one", store)
+    assert not again.changed and again.commit == first.commit
+    assert len(hub.calls("POST", "/commit/")) == 1
+    evaluate(trained["single"].id, TASK, ("tr",), options(store, tiny_backbone))  # the card has a new line
+    third = publish(trained["single"].id, "me/one", store)
+    assert third.changed and third.replaced is None
+
+
+def test_a_branch_and_a_revision(trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    first = publish(trained["single"].id, "me/one", store)
+    second = publish(trained["qa"].id, "me/one", store, Publishing(revision="qa"))
+    assert second.changed and second.replaced == trained["single"].id
+    assert pull("me/one", me).id == trained["single"].id
+    assert pull("me/one@qa", me).id == trained["qa"].id
+    assert pull(f"me/one@{first.commit}", me).id == trained["single"].id
+    with pytest.raises(HubError, match="no such revision"):
+        pull("me/one@gone", me)
+
+
+def test_the_card_passes_the_hubs_validation(trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    publish(trained["stack"].id, "me/stacked", store)
+    text = hub.files("models", "me/stacked")["README.md"].decode()
+    assert hub.calls("POST", "validate-yaml"), "the client has it checked before it uploads"
+    data = ModelCard(text).data
+    assert data.library_name == "adapters" and "adapter-transformers" in data.tags
+    assert data.license == "cc0-1.0" and data.pipeline_tag == "text-classification"
+    found = {(each.dataset_config, each.metric_type): each.metric_value for each in data.eval_results or ()}
+    stored = {
+        (each.job["language"], name): value
+        for each in Store(store).scan()
+        if isinstance(each, Run) and each.job.get("run") == trained["stack"].key
+        for name, value in each.metrics.items()
+        if name not in ("examples", "score", "low", "high")
+    }
+    assert found == stored and {language for language, _ in found} == set(LANGUAGES)
+    for language in LANGUAGES:
+        assert f"| {language} | {found[language, 'accuracy']:.1f} |" in text
+
+
+def test_dry_run_writes_the_same_bytes_and_uploads_nothing(
+    trained: Runs, store: Path, me: Path, hub: Hub, tmp_path: Path
+) -> None:
+    made = write(trained["fuse"].id, "me/fused", tmp_path / "out", store)
+    assert hub.log == []
+    publish(trained["fuse"].id, "me/fused", store)
+    written = {name: (tmp_path / "out" / name).read_bytes() for name in made.files}
+    published = hub.files("models", "me/fused")
+    published.pop(".gitattributes", None)
+    assert published == written
+    assert str(store).encode() not in b"".join(written.values())
+    assert b"/tmp/" not in b"".join(content for name, content in written.items() if name.endswith("json"))
+    with pytest.raises(ConfigError, match="not empty"):
+        write(trained["fuse"].id, "me/fused", tmp_path / "out", store)
+
+
+def test_what_cannot_be_published(
+    trained: Runs, store: Path, me: Path, hub: Hub, tiny_backbone: Path
+) -> None:
+    evaluation = next(each.name for each in store.iterdir() if each.name.startswith("eval-"))
+    with pytest.raises(ConfigError, match="publish the run that it evaluates"):
+        publish(evaluation, "me/one", store)
+    bare = train_adapter("mini_retrieval", options(store, tiny_backbone))
+    with pytest.raises(AdapterError, match="bare backbone"):
+        publish(bare.id, "me/one", store)
+    with pytest.raises(HubError, match="no name of a repository"):
+        publish(trained["qa"].id, "me/on e", store)
+    damaged = store / trained["qa"].id / "log.jsonl"
+    damaged.write_text("{}\n", "utf-8")
+    with pytest.raises(StoreError, match=r"log\.jsonl has 3 bytes"):
+        publish(trained["qa"].id, "me/one", store)
+    assert hub.repos == {}
+
+
+def test_a_repository_that_holds_something_else_is_left_alone(
+    trained: Runs, store: Path, me: Path, hub: Hub
+) -> None:
+    hub.put("models", "me/model", {"README.md": b"# Mine\n", "model.safetensors": b"0" * 100})
+    with pytest.raises(HubError, match=r"did not publish .*choose another name"):
+        publish(trained["single"].id, "me/model", store)
+    assert set(hub.files("models", "me/model")) == {"README.md", "model.safetensors"}
+
+
+def test_whose_token(trained: Runs, store: Path, me: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HubError, match="may not write: log in"):
+        publish(trained["single"].id, "you/theirs", store)
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(HubError, match="does not take your token") as error:
+        publish(trained["single"].id, "me/one", store)
+    assert "hf_wrong" not in str(error.value)
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(HubError, match="log in"):
+        publish(trained["single"].id, "me/one", store)
+    assert hub.repos == {}
+
+
+def test_a_private_repository(
+    trained: Runs, store: Path, me: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(trained["single"].id, "me/secret", store, Publishing(private=True))
+    assert hub.repos["models", "me/secret"].private
+    assert pull("me/secret", me).id == trained["single"].id
+    monkeypatch.setenv("HF_TOKEN", "hf_token_of_you")
+    with pytest.raises(HubError, match="no such repository, or it is private"):
+        pull("me/secret", me)
+
+
+def test_search_finds_what_is_published(trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    publish(trained["single"].id, "me/stilts-nli", store)
+    publish(trained["qa"].id, "me/stilts-qa", store)
+    hub.put("models", "you/stilts-model", {"README.md": b"---\ntags: [bert]\n---\n"})
+    assert {each.repo for each in search("stilts")} == {"me/stilts-nli", "me/stilts-qa"}
+    (found,) = search("stilts", task=TASK)
+    assert (found.repo, found.ours) == ("me/stilts-nli", True)
+    assert search("stilts", backbone="xlmr-base") == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_hub_is_asked_again(status: int, trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    hub.fail("POST", "/commit/", status, times=2, headers={"Retry-After": "0"})
+    hub.fail("POST", "/api/repos/create", status, times=1, headers={"Retry-After": "0"})
+    publish(trained["single"].id, "me/one", store)
+    hub.fail("GET", "", status, times=2, headers={"Retry-After": "0"})
+    assert pull("me/one", me).id == trained["single"].id
+
+
+def test_a_hub_that_stays_busy(trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    hub.fail("POST", "/commit/", 503, times=100, headers={"Retry-After": "0"})
+    with pytest.raises(HubError, match="status 503"):
+        publish(trained["single"].id, "me/one", store)
+    assert set(hub.files("models", "me/one")) <= {".gitattributes"}
+
+
+def test_a_slow_hub(trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    hub.slow("/commit/|resolve", 0.2)
+    publish(trained["single"].id, "me/one", store)
+    assert pull("me/one", me).id == trained["single"].id
+
+
+@pytest.mark.parametrize("after", [2_000, 20_000, 60_000])
+def test_a_cut_upload_leaves_nothing_or_everything(
+    after: int, trained: Runs, store: Path, me: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Cutter(hub.port, after, times=100) as cutter:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", cutter.url)
+        with suppress(HubError):  # the last cuts may be too late to matter
+            publish(trained["single"].id, "me/one", store)
+    held = hub.repos.get(("models", "me/one"))
+    names = set(hub.files("models", "me/one")) - {".gitattributes"} if held else set()
+    assert not names or "run/manifest.json" in names
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    publish(trained["single"].id, "me/one", store)
+    assert pull("me/one", me).id == trained["single"].id
+
+
+@pytest.mark.parametrize("file", ["adapter.safetensors", "run/job.json", "run/manifest.json", "README.md"])
+def test_a_cut_download_leaves_no_run(file: str, trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    publish(trained["single"].id, "me/one", store)
+    hub.stop(f"resolve/.*{file}$", after=100, times=100)
+    with pytest.raises(HubError):
+        pull("me/one", me)
+    assert not list(me.glob("single-*")) and list(Store(me).scan()) == []
+    hub.faults.clear()
+    assert pull("me/one", me).id == trained["single"].id
+
+
+def test_of_publishers_at_once_each_commit_is_whole(trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    hub.slow("/commit/", 0.3)
+    said: list[str] = []
+
+    def run(name: str) -> None:
+        try:
+            publish(trained[name].id, "me/one", store)
+            said.append("done")
+        except HubError as error:
+            said.append(str(error))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in ("single", "qa")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "done" in said
+    assert all(each == "done" or "meanwhile" in each or "at this moment" in each for each in said), said
+    assert pull("me/one", me).id in (trained["single"].id, trained["qa"].id)
+
+
+def test_another_backbone_is_refused(
+    trained: Runs, store: Path, me: Path, hub: Hub, tiny_backbone: Path, deeper_backbone: Path
+) -> None:
+    publish(trained["single"].id, "me/one", store)
+    with pytest.raises(AdapterError, match="trained on another backbone"):
+        pull("me/one", me, Given(backbone=str(deeper_backbone)))
+    assert pull("me/one", me, Given(backbone=str(tiny_backbone))).id == trained["single"].id
+
+
+def test_the_token_is_nowhere(
+    trained: Runs, store: Path, me: Path, hub: Hub, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It is in the requests' header alone: not in the store, the cache, the repository, or in any message."""
+    call = CliRunner().invoke
+    said = [call(app, ["publish", trained["single"].id, "me/one", "-C", str(store)])]
+    said.append(call(app, ["pull", "me/one", "-C", str(me), "--json"]))
+    hub.fail("", "", 500, times=1000, headers={"Retry-After": "0"})
+    said.append(call(app, ["pull", "me/one@other", "-C", str(me)]))
+    hub.faults.clear()
+    said.append(call(app, ["publish", trained["single"].id, "you/one", "-C", str(store)]))
+    assert [each.exit_code for each in said] == [0, 0, 2, 2], [each.output for each in said]
+    texts = [each.output for each in said] + list(capfd.readouterr())
+    contents = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
+    contents += list(hub.files("models", "me/one").values())
+    assert TOKEN.encode() not in b"".join(contents) and TOKEN not in "".join(texts)
+    assert any(TOKEN in each.headers.get("authorization", "") for each in hub.log), (
+        "the test looks for the token"
+    )
+
+
+def test_of_a_grid_each_adapter_has_its_repository(
+    me: Path, hub: Hub, tmp_path: Path, tiny_backbone: Path
+) -> None:
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(
+        f"backbones: {tiny_backbone}\nintermediate: [{TASK}]\ncompositions: [sequential]\n"
+        f"targets: [{TARGET}]\n"
+        "languages: [en, de]\nsource: bundled\nlimits: {train: 16, eval: 8}\n"
+        "recipe: {max_steps: 2, batch_size: 8}\n",
+        "utf-8",
+    )
+    call = CliRunner().invoke
+    words = ["publish", str(recipe), "me/set", "--all", "-C", str(tmp_path / "grid")]
+    none = call(app, words)
+    assert none.exit_code == 2 and "grid run" in none.output
+    made = call(app, ["grid", "run", str(recipe), "-C", str(tmp_path / "grid"), "--processes", "1"])
+    assert made.exit_code == 0, made.output
+    done = call(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 3 and {each["repo"] for each in lines} == {f"me/set-{each['run']}" for each in lines}
+    again = [json.loads(line) for line in call(app, [*words, "--json"]).stdout.splitlines()]
+    assert not any(each["changed"] for each in again)
+    assert [kind for kind, _ in hub.repos] == ["models"] * 3
+
+
+def test_offline_is_said(trained: Runs, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
+        publish(trained["single"].id, "me/one", store)
+
+
+def test_a_hub_that_is_not_there(
+    trained: Runs, store: Path, me: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("adapterstilts.hub.client.TRIES", 1)
+    with pytest.raises(HubError, match="connection to the Hub failed"):
+        publish(trained["single"].id, "me/one", store)
+    with pytest.raises(HubError):
+        pull("me/one", me)
