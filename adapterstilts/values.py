@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
+
+SHORT = reprlib.Repr()
+SHORT.maxlevel = 2
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
 
 
 class Value(BaseModel):
@@ -46,7 +51,7 @@ def problem_text(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "value_error":  # one of our own
         return said.removeprefix("Value error, ")
     if said.startswith("Input should"):
-        return f"{said.removeprefix('Input ').partition(', unable')[0]}, not {problem['input']!r}"
+        return f"{said.removeprefix('Input ').partition(', unable')[0]}, not {SHORT.repr(problem['input'])}"
     return said
 
 

@@ -326,7 +326,7 @@ def _language_reference(run: Run, options: Options) -> str | None:
     if options.language_adapter is not None or run.job["language_adapter"] is None:
         return options.language_adapter
     own = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))["language_adapter"]
-    return str(own) if "{lang}" in own else None
+    return str(own) if own and "{lang}" in own else None
 
 
 def predicted_kind(run: str, options: Options | None = None, task: str | None = None) -> KindName:

@@ -17,11 +17,12 @@ from adapterstilts.composition import Single
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub import peft_import
 from adapterstilts.hub.layout import LIBRARY, ORIGIN, PEFT
+from adapterstilts.hub.lora import check_named
 from adapterstilts.hub.pull import Pulled
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import encoding_for, kind_of
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import tensors
+from adapterstilts.model import foreign, tensors
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
@@ -41,7 +42,7 @@ class Given(Value):
     """What only whoever pulls an adapter can say.
 
     Attributes:
-        backbone, revision: the one it belongs to; of an adapter of another program me5-small by default.
+        backbone, revision: the one it belongs to.
         task: what it was trained on, where no card of ours says it.
         labels: of its head, in the head's order, where the head does not name them.
     """
@@ -60,14 +61,20 @@ def foreign_run(pulled: Pulled, store: Store, given: Given) -> Run:
         AdapterError: it does not fit the backbone, or its method or a setting is not supported.
         HubError: it is not one adapter.
     """
-    if given.task is None:
+    if not pulled.names:
+        raise HubError(f"{pulled.repo} is empty")
+    if given.task is None or given.backbone is None:
         raise ConfigError(
-            f"{pulled.repo} was published by another program, which does not say what this one would have to "
-            "know: name the task that it was trained on with --task (adapterstilts tasks), and its backbone "
-            "with --backbone"
+            f"{pulled.repo} was published by another program, which does not say what this one has to know: "
+            "name the task that it was trained on with --task (adapterstilts tasks), and its backbone with "
+            "--backbone"
         )
     task = registry.get(given.task)
-    files = locate(given.backbone or "me5-small", given.revision)
+    if task.kind == "mlm":
+        raise ConfigError(
+            f"a language adapter needs no run: --language-adapter {pulled.repo}@{pulled.commit} takes it"
+        )
+    files = locate(given.backbone, given.revision)
     host = fresh_host(files)
     theirs = _read(pulled, files, task.name)
     theirs.place(host)
@@ -109,12 +116,21 @@ def _read(pulled: Pulled, files: BackboneFiles, name: str) -> _Theirs:
     if PEFT[0] in pulled.names:
         return _read_peft(pulled.folder, files, name)
     if LIBRARY[0] in pulled.names:
-        return _read_library(pulled, name)
+        return _read_library(pulled, files, name)
     raise HubError(f"{pulled.repo} is refused: it has neither {LIBRARY[0]} nor {PEFT[0]}")
 
 
-def _read_library(pulled: Pulled, name: str) -> _Theirs:
-    """An adapter of the `adapters` library, and its head."""
+def _read_library(pulled: Pulled, files: BackboneFiles, name: str) -> _Theirs:
+    """An adapter of the `adapters` library, and its head.
+
+    Raises:
+        AdapterError: it does not say which sizes its backbone has, or names another one.
+    """
+    told = foreign.read_config(pulled.folder)
+    check_named(told.get("model_name"), files)
+    lacking = [key for key in ("model_type", "hidden_size") if key not in told]
+    if lacking:
+        raise AdapterError(f"{pulled.repo}: its {foreign.CONFIG} does not say its backbone's {lacking[0]}")
     place = partial(Host.load_adapter, folder=pulled.folder, name=name)
     if not {*LIBRARY[2:]} <= {*pulled.names}:
         return _Theirs(place, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapterstilts.errors import ConfigError
+from adapterstilts.model.setup import read_setup
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT
@@ -56,6 +57,11 @@ def head_for(run: Run, target: Task) -> Task | None:
         raise ConfigError(
             f"{run.id} was trained on {run.job['task']} ({kinds}), which has no head for {target.name} "
             f"({target.kind}): transfer it first (adapterstilts sequential {target.name} {run.id})"
+        )
+    if not read_setup(run.path)[1]:
+        raise ConfigError(
+            f"{run.id} came without its head: build on it (adapterstilts sequential {target.name} {run.id}), "
+            "or evaluate retrieval with it"
         )
     trainers = (target.name, target.trained_on, *target.then_trained_on)
     return next((each for each in fitting if each.name in trainers), fitting[0])

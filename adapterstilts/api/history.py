@@ -14,6 +14,7 @@ from adapterstilts.errors import StoreError
 from adapterstilts.store import Run, Store, tasks_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit, credits_of
+from adapterstilts.tasks.several import TEXT, split_name
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def history(store: Store, run: Run) -> History:
         digests(()) if found is None else found,
         parts(origin),
         tuple(_unknown(run, origin, found)),
-        tuple(_credits(run, origin)),
+        tuple(dict.fromkeys(_credits(run, origin))),
     )
     if "credits" in origin.get("before", ()):
         return own
@@ -86,8 +87,8 @@ def _credits(run: Run, origin: dict[str, Any]) -> Iterable[Credit]:
     yield from map(Credit.model_validate, origin.get("before", {}).get("credits", ()))
     if run.job["recipe"] or "published" in run.job["data"]:
         yield from credits_of(tasks_of(run))
-    if run.job["language_adapter"]:
-        yield from credits_of([registry.get("mlm")])
+    if run.job["language_adapter"] or TEXT in split_name(run.job["task"]):
+        yield from credits_of([registry.get(TEXT)])
 
 
 def _of_source(store: Store, run: Run, key: str) -> History:

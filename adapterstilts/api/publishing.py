@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from huggingface_hub.utils import validate_repo_id
+
+from adapterstilts.api.backbones import backbone_of
 from adapterstilts.api.history import history
-from adapterstilts.errors import AdapterError, ConfigError
+from adapterstilts.api.options import Options
+from adapterstilts.errors import AdapterError, ConfigError, unknown
+from adapterstilts.hub.card import Form
+from adapterstilts.hub.client import hub_errors
 from adapterstilts.hub.facts import Facts, facts
 from adapterstilts.hub.folder import Export, write_folder
+from adapterstilts.hub.peft import export
 from adapterstilts.hub.publish import Uploaded, upload
 from adapterstilts.store import Run, Store
 from adapterstilts.store.files import stats_in
@@ -25,11 +32,13 @@ class Publishing(Value):
 
     Attributes:
         format: whose files stand at the top of the repository: the `adapters` library's or PEFT's (LoRA).
+        task: whose head goes along in PEFT's form, of a run that has several.
         private: of a repository that is made now.
         revision: the branch; None is the main one.
     """
 
     format: Literal["adapters", "peft"] = "adapters"
+    task: str | None = None
     private: bool = False
     revision: str | None = None
 
@@ -68,8 +77,15 @@ def write(run: str, repo: str, folder: Path, store: Path, settings: Publishing |
     told = _facts(found, found.find(run))
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty: name another folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    card = write_folder(told, repo, folder, _export(told.run) if settings.format == "peft" else None)
+    with hub_errors(repo):
+        validate_repo_id(repo)
+    form, export_peft = _form(told, settings)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as held:
+        made = Path(held) / folder.name
+        made.mkdir()
+        card = write_folder(told, repo, made, form, export_peft)
+        os.replace(made, folder)
     sizes = {name: info.st_size for name, info in stats_in(folder).items()}
     return Written(told.run.id, folder, str(card), tuple(sizes), sum(sizes.values()))
 
@@ -103,9 +119,12 @@ def _evaluations(store: Store) -> Iterable[Run]:
     return (each for each in store.scan(quick=True) if isinstance(each, Run) and each.job["type"] == "eval")
 
 
-def _export(run: Run) -> Export:
-    from adapterstilts.hub.peft import export
-    from adapterstilts.model.backbone import locate
-
-    told = json.loads(run.file("origin.json").read_bytes())["backbone"]
-    return partial(export, run, locate(str(told["name"]), told["commit"]))
+def _form(told: Facts, settings: Publishing) -> tuple[Form, Export | None]:
+    if settings.task and settings.task not in told.heads:
+        raise unknown("head", settings.task, told.heads)
+    if settings.format == "adapters":
+        return Form(revision=settings.revision), None
+    one = settings.task or next(iter(told.heads), None)
+    head = told.heads[one] if one else None
+    files = backbone_of(told.run, Options())
+    return Form("peft", head, settings.revision), partial(export, told.run, files, task=settings.task)

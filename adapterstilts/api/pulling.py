@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.api.foreign import Given, foreign_run
+from adapterstilts.data.leaks import read_items
 from adapterstilts.errors import AdapterError, ConfigError, HubError
-from adapterstilts.hub.card import KEY, LISTED
+from adapterstilts.hub.card import LISTED
 from adapterstilts.hub.client import client, hub_errors
-from adapterstilts.hub.layout import ORIGIN
-from adapterstilts.hub.pull import Pulled, download, job_of, run_files
+from adapterstilts.hub.layout import KEY, ORIGIN
+from adapterstilts.hub.origin import kept
+from adapterstilts.hub.pull import Pulled, download, job_of, read_object, run_files
+from adapterstilts.hub.record import MALFORMED
 from adapterstilts.job import TrainJob
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.names import NAMES
-from adapterstilts.model.setup import read_setup
+from adapterstilts.model.setup import head_folder, read_setup
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, sha256, write_whole
@@ -42,7 +44,10 @@ def pull(reference: str, store: Path, given: Given | None = None, *, skip_others
     pulled = download(reference, skip=skip_others)
     if pulled.record is None:
         return foreign_run(pulled, Store(store), given)
-    job = job_of(pulled)
+    try:
+        job = job_of(pulled)
+    except MALFORMED as error:
+        raise HubError(f"{pulled.repo} is refused: {type(error).__name__}: {error}"[:400]) from None
     _check_given(pulled, job, given)
     return _own_run(pulled, job, Store(store))
 
@@ -70,46 +75,63 @@ def _own_run(pulled: Pulled, job: TrainJob, store: Store) -> Run:
         out = work.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         try:
-            _assemble(pulled, files, out)
-        except BaseException:
+            metrics = _assemble(pulled, files, out)
+        except BaseException as error:
             shutil.rmtree(out, ignore_errors=True)  # nothing of it may stay for whoever trains this job
+            if isinstance(error, MALFORMED):
+                raise HubError(f"{pulled.repo} is refused: {type(error).__name__}: {error}"[:400]) from None
             raise
-        return work.publish(_read(pulled, files[METRICS]))
+        return work.publish(metrics)
 
 
 def _weights(files: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
     return ((name, path) for name, path in files.items() if name.endswith(".safetensors"))
 
 
-def _assemble(pulled: Pulled, files: Mapping[str, Path], out: Path) -> None:
+def _assemble(pulled: Pulled, files: Mapping[str, Path], out: Path) -> dict[str, Any]:
+    """Puts the run's files together, with as much of its origin as was understood; returns its metrics."""
     for name, path in files.items():
         if name not in (JOB, METRICS, MANIFEST, ORIGIN):
             link(path, out / name)
-    origin = _read(pulled, files[ORIGIN])
+    assert pulled.record is not None
+    origin = kept(pulled.repo, read_object(pulled, files[ORIGIN]), pulled.record.backbone)
+    if any(path.startswith("adapters/language/") for path in files):
+        say(f"{pulled.repo} lies over a language adapter: others are exchanged with --language-adapter")
     told = {**origin, "pulled": {"repo": pulled.repo, "commit": pulled.commit}}
     write_whole(out / ORIGIN, (canonical(told) + "\n").encode("utf-8"))
     _check_parts(pulled, out)
+    return {name: numbers(value) for name, value in read_object(pulled, files[METRICS]).items()}
 
 
 def _check_parts(pulled: Pulled, out: Path) -> None:
-    """Checks that every adapter and head of the setup is there."""
-    try:
-        setup, heads = read_setup(out)
-    except (KeyError, TypeError, ValueError) as error:
-        raise HubError(f"{pulled.repo} is refused: its setup.json is malformed ({error!r})") from None
-    wanted = [f"adapters/{name}/adapter.safetensors" for name in (*setup.stack, *setup.fused)]
-    wanted += ["fusion/model_adapter_fusion.safetensors"] if setup.fused else []
-    wanted += [f"heads/{name}" if len(heads) > 1 else "head" for name in heads]
+    """Checks that every adapter and head of the setup is there, and that the hashes of items can be read."""
+    setup, heads = read_setup(out)
+    wanted = [
+        f"adapters/{name}/{file}"
+        for name in (*setup.stack, *setup.fused)
+        for file in ("adapter.safetensors", "adapter_config.json", "adapter.json")
+    ]
+    wanted += ["fusion/model_adapter_fusion.safetensors", "fusion/fusion.json"] if setup.fused else []
+    wanted += [str(head_folder(Path(), name, heads) / "head.json") for name in heads]
     for name in wanted:
-        if not (out / name).exists():
+        if not (out / name).is_file():
             raise HubError(f"{pulled.repo} is refused: it lacks {name}")
+    read_items(out)
 
 
-def _read(pulled: Pulled, path: Path) -> dict[str, Any]:
-    data = json.loads(path.read_bytes())
-    if not isinstance(data, dict):
-        raise HubError(f"{pulled.repo} is refused: {path.name} is not a JSON object")
-    return data
+def numbers(value: Any) -> Any:
+    """The value, if all that it holds are numbers.
+
+    Raises:
+        TypeError: it holds something else.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): numbers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [numbers(each) for each in value]
+    if not isinstance(value, int | float | None):
+        raise TypeError(f"metrics.json holds {type(value).__name__}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -140,10 +162,13 @@ def search(query: str, backbone: str | None = None, task: str | None = None, lim
         HubError: the Hub cannot be asked.
     """
     base = NAMES[backbone].repo if backbone in NAMES else backbone
-    wanted = [LISTED, *([f"base_model:{base}"] if base else []), *([task] if task else [])]
+    wanted = [*([f"base_model:{base}"] if base else []), *([task] if task else [])]
+    found: dict[str, Found] = {}
     with hub_errors(f"the search for '{query}'"):
-        models = client().list_models(search=query or None, filter=wanted, limit=limit)
-        return [_found(model.id, tuple(model.tags or ()), model.downloads) for model in models]
+        for tag in (LISTED, "peft"):
+            for model in client().list_models(search=query or None, filter=[tag, *wanted], limit=limit):
+                found[model.id] = _found(model.id, tuple(model.tags or ()), model.downloads)
+    return list(found.values())[:limit]
 
 
 def _found(repo: str, tags: tuple[str, ...], downloads: int | None) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from adapterstilts import composition as compositions
@@ -70,9 +71,20 @@ def compose(
     plan = _plan(tasks, joined, found, options)
     finished = processes.from_leader(lambda: store.get(plan.job))
     if finished:
-        say(f"{finished.id} is finished already")
+        say(f"{finished.id} is finished already{_not_here(finished)}")
         return finished
     return fit(plan, store, Saving(options.checkpoint_minutes, options.checkpoint_steps))
+
+
+def _not_here(run: Run) -> str:
+    """Says so where a result was not made on this machine."""
+    pulled = json.loads(run.file("origin.json").read_bytes()).get("pulled")
+    if not pulled:
+        return ""
+    return (
+        f": it was pulled from {pulled['repo']} (commit {pulled['commit'][:12]}), not trained here; to train "
+        f"it, remove it first (adapterstilts runs rm {run.id})"
+    )
 
 
 def _trainers(target: str, kind: CompositionName, options: Options) -> list[Task]:

@@ -32,6 +32,10 @@ def publish(
     form: Annotated[
         Literal["adapters", "peft"], typer.Option("--format", help="peft: a LoRA in the form of PEFT.")
     ] = "adapters",
+    task: Annotated[
+        str | None,
+        typer.Option(help="Of several heads, the one that goes along in PEFT's form.", show_default=False),
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     revision: Annotated[
         str | None, typer.Option(help="The branch to publish on.", show_default=False)
@@ -60,7 +64,7 @@ def publish(
 
     if out and not dry_run:
         raise ConfigError("--out is the folder of --dry-run: an upload needs none")
-    settings = Publishing(format=form, private=private, revision=revision)
+    settings = Publishing(format=form, task=task, private=private, revision=revision)
     names = _of_grid(run, repo, store) if whole_grid else {run: repo}
     failed = 0
     for number, (each, name) in enumerate(names.items(), start=1):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
+from adapterstilts.data.leaks import origins
 from adapterstilts.hub.facts import Facts, Score, trained
-from adapterstilts.hub.layout import places
+from adapterstilts.hub.layout import KEY, places
+from adapterstilts.hub.lora import form_of
+from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.tasks.references import reference
 from adapterstilts.tasks.spec import KindName, Metric, Task
 
-KEY = "adapterstilts"  # of our own part of the metadata
 LISTED = "adapter-transformers"  # the tag by which the Hub knows adapters of the `adapters` library
 PIPELINES: Mapping[KindName, str] = {
     "sequence": "text-classification",
@@ -42,12 +45,26 @@ COMPOSITIONS = {
 }
 
 
-def card(facts: Facts, repo: str, form: str, checksums: Mapping[str, str]) -> ModelCard:
+@dataclass(frozen=True)
+class Form:
+    """Whose files stand at the top of a repository.
+
+    Attributes:
+        name: adapters, or peft.
+        revision: the branch that it is published on; None is the main one.
+        head: of PEFT's form, the head that goes along.
+    """
+
+    name: Literal["adapters", "peft"] = "adapters"
+    head: HeadSpec | None = None
+    revision: str | None = None
+
+
+def card(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> ModelCard:
     """The card of a run.
 
     Args:
         repo: where it is published.
-        form: "adapters", or "peft" where the files at the top are PEFT's.
         checksums: SHA-256 (hex) of every other file of the repository, by its path there.
     """
     data = metadata(facts, repo, form, checksums)
@@ -59,12 +76,16 @@ def card(facts: Facts, repo: str, form: str, checksums: Mapping[str, str]) -> Mo
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}")
 
 
-def metadata(facts: Facts, repo: str, form: str, checksums: Mapping[str, str]) -> ModelCardData:
+def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> ModelCardData:
     """What the Hub reads: what kind of thing it is, its data, licence and results."""
     task = facts.tasks[0]
     datasets = sorted({credit.dataset for credit in facts.credits if credit.dataset})
-    languages = sorted({"en", *(score.language for score in facts.scores)})
-    tags = [LISTED, KEY, *filter(None, [facts.backbone.model_type]), *(each.name for each in facts.tasks)]
+    spoken = set() if facts.text_alone else {"en"}
+    languages = sorted(
+        {*spoken, *facts.run.job.get("languages", ()), *(each.language for each in facts.scores)}
+    )
+    kind = [LISTED] if form.name == "adapters" else ["peft", "lora"]
+    tags = [*kind, KEY, *filter(None, [facts.backbone.model_type]), *(each.name for each in facts.tasks)]
     record = {
         "run": facts.run.id,
         "key": facts.run.key,
@@ -76,7 +97,7 @@ def metadata(facts: Facts, repo: str, form: str, checksums: Mapping[str, str]) -
         base_model_relation="adapter" if facts.backbone.repo else None,
         datasets=datasets or None,
         language=languages,
-        library_name="peft" if form == "peft" else "adapters",
+        library_name=form.name,
         license=facts.licence.id,
         license_name=facts.licence.name,
         metrics=sorted({_metric(name) for score in facts.scores for name in score.metrics}) or None,
@@ -110,12 +131,14 @@ def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
             )
 
 
-def _said(facts: Facts, repo: str, form: str) -> dict[str, Any]:
+def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
     """What the template fills in."""
     job = facts.run.job
     return {
         "repo": repo,
-        "form": form,
+        "reference": f"{repo}@{form.revision}" if form.revision else repo,
+        "learnt": _learnt(facts),
+        "form": form.name,
         "facts": facts,
         "run": facts.run,
         "job": job,
@@ -127,30 +150,40 @@ def _said(facts: Facts, repo: str, form: str) -> dict[str, Any]:
             {**credit.model_dump(), "reference": reference(credit.citation)} for credit in facts.credits
         ],
         "files": list(_files(facts.origin)),
-        "chosen": any(rows.get("kind") == "file" for rows in _training(facts.origin).values()),
+        "chosen": any(rows.get("kind") == "file" for rows in _training(facts.origin)),
         "embedded": facts.backbone.commit is None and facts.backbone.repo is not None,
         "tables": list(_tables(facts.scores)),
         "leaks": [score for score in facts.scores if score.leaked],
-        "code": _code(facts, repo),
-        "merged": form == "peft" or facts.method == "lora",
+        "code": _peft_code(facts, repo, form) if form.name == "peft" else _code(facts, repo, form),
+        "merged": facts.method == "lora",
     }
 
 
-def _training(origin: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Where the training rows came from; of several tasks by their names, else under an empty one."""
-    places = origin.get("data") or {"": origin}
-    return {name: place["train"] for name, place in places.items() if "train" in place}
+def _learnt(facts: Facts) -> str:
+    """What it was trained on, in words."""
+    languages = ", ".join(facts.run.job.get("languages", ()))
+    if "published" in facts.run.job["data"]:
+        return f"by others (taken from {facts.origin['pulled']['repo']})"
+    if facts.text_alone:
+        return f"on plain text in {languages}"
+    found = "on English and translated data" if "translated" in facts.origin else "on English data"
+    return f"{found} and plain text in {languages}" if languages else found
+
+
+def _training(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Where the training rows came from."""
+    own = {name: place for name, place in origin.items() if name in ("train", "data", "translated")}
+    return [each for each in origins(own) if "rows" in each and ("file" in each or "repo" in each)]
 
 
 def _files(origin: Mapping[str, Any]) -> Iterator[str]:
     """Where the training rows were read from, in words."""
-    for name, rows in _training(origin).items():
-        where = rows.get("repo") or rows.get("file")
-        if where:
-            commit = f" at commit {rows['commit']}" if rows.get("commit") else ""
-            part = ", rows {}-{}".format(*rows["slice"]) if rows.get("slice") else ""
-            limit = f", a subsample with seed {rows['seed']}" if rows.get("limit") else ""
-            yield f"{name + ': ' if name else ''}`{where}`{commit}{part}{limit}: {rows['rows']} rows"
+    for rows in _training(origin):
+        where = rows.get("repo") or rows["file"]
+        commit = f" at commit {rows['commit']}" if rows.get("commit") else ""
+        part = ", rows {}-{}".format(*rows["slice"]) if rows.get("slice") else ""
+        limit = f", a subsample with seed {rows['seed']}" if rows.get("limit") else ""
+        yield f"`{where}`{commit}{part}{limit}: {rows['rows']} rows"
 
 
 def _tables(scores: Sequence[Score]) -> Iterator[dict[str, Any]]:
@@ -176,7 +209,11 @@ def _in_any(score: Score) -> str:
     return re.sub(rf"(?<![A-Za-z]){score.language}(?![A-Za-z])", "{lang}", score.rows)
 
 
-def _code(facts: Facts, repo: str) -> list[str]:
+def _at(form: Form, name: str) -> str:
+    return f', {name}="{form.revision}"' if form.revision else ""
+
+
+def _code(facts: Facts, repo: str, form: Form) -> list[str]:
     """The lines that load it with the `adapters` library alone."""
     load = ["import adapters", "from adapters import AutoAdapterModel"]
     model = f'model = AutoAdapterModel.from_pretrained("{facts.backbone.repo or "FOLDER_OF_THE_BACKBONE"}")'
@@ -186,23 +223,38 @@ def _code(facts: Facts, repo: str) -> list[str]:
             *load,
             "",
             model,
-            f'name = model.load_adapter("{repo}"{wanted})',
+            f'name = model.load_adapter("{repo}"{_at(form, "version")}{wanted})',
             "model.set_active_adapters(name)",
         ]
     lines = ["from huggingface_hub import snapshot_download", *load, "", model]
-    lines += [f'folder = snapshot_download("{repo}") + "/run"', f"for name in {list(facts.adapters)}:"]
+    lines += [
+        f'folder = snapshot_download("{repo}"{_at(form, "revision")}) + "/run"',
+        f"for name in {list(facts.adapters)}:",
+    ]
     lines += ['    adapter = f"{folder}/adapters/{name}"']
     lines += ["    model.load_adapter(adapter, load_as=name, with_head=False, use_safetensors=True)"]
     return [*lines, *_arrangement(facts)]
 
 
+def _peft_code(facts: Facts, repo: str, form: Form) -> list[str]:
+    """The lines that load it with PEFT alone; names of labels belong to the model, not to PEFT's files."""
+    head = form.head
+    auto = form_of(head.kind if head else None, facts.backbone.model_type or "bert").auto
+    backbone = facts.backbone.repo or "FOLDER_OF_THE_BACKBONE"
+    lines = ["from peft import PeftModel", f"from transformers import {auto}", ""]
+    given = ""
+    if head and head.labels:
+        lines += [f"labels = {list(head.labels)}"]
+        given = ", num_labels=len(labels), id2label=dict(enumerate(labels))"
+    lines += [f'model = {auto}.from_pretrained("{backbone}"{given})']
+    return [*lines, f'model = PeftModel.from_pretrained(model, "{repo}"{_at(form, "revision")})']
+
+
 def _arrangement(facts: Facts) -> Iterator[str]:
     """The lines that put several adapters, or several heads, in their places."""
-    setup = facts.setup
-    names = [setup["language"], *setup["below"], setup["target"]]
-    parts = [f'"{name}"' for name in names if name]
-    if setup["fused"]:
-        fused = ", ".join(f'"{name}"' for name in setup["fused"])
+    parts = [f'"{name}"' for name in facts.setup.stack]
+    if facts.setup.fused:
+        fused = ", ".join(f'"{name}"' for name in facts.setup.fused)
         yield 'model.load_adapter_fusion(f"{folder}/fusion", use_safetensors=True)'
         parts.append(f"adapters.Fuse({fused})")
     several = len(facts.heads) > 1
@@ -211,10 +263,12 @@ def _arrangement(facts: Facts) -> Iterator[str]:
         yield f'model.load_head(f"{{folder}}/{place}", load_as="{head}", use_safetensors=True)'
     yield f"model.set_active_adapters(adapters.Stack({', '.join(parts)}))"
     if facts.heads:
-        yield f'model.active_head = "{facts.heads[0]}"' + ("  # one for each task" if several else "")
+        yield f'model.active_head = "{next(iter(facts.heads))}"' + (
+            "  # one for each task" if several else ""
+        )
 
 
-def checked_places(facts: Facts, files: Sequence[str], form: str) -> dict[str, str]:
+def checked_places(facts: Facts, files: Sequence[str], form: Form) -> dict[str, str]:
     """Path in the run -> path in the repository (`layout.places`); of a PEFT repository all under `run/`."""
-    alone = len(facts.adapters) == 1 and len(facts.heads) < 2 and form == "adapters"
+    alone = len(facts.adapters) == 1 and len(facts.heads) < 2 and form.name == "adapters"
     return places(files, 1 if alone else 0)

@@ -45,6 +45,8 @@ SAID: tuple[tuple[type[Exception], str], ...] = (
     (LocalEntryNotFoundError, LOST),
     (EntryNotFoundError, "it has no such file ({detail})"),
 )
+# Other errors are not the Hub's: a full disk, a cache that cannot be written
+ERRORS = (*(kind for kind, _ in SAID), HfHubHTTPError, RequestException, ConnectionError, TimeoutError)
 
 
 def client() -> HfApi:
@@ -78,7 +80,7 @@ def hub_errors(repo: str, *, writing: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except (HFValidationError, HfHubHTTPError, RequestException, OSError) as error:
+    except ERRORS as error:
         raise HubError(f"{repo}: {_said(error, writing)}") from None
 
 

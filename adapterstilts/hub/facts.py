@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapterstilts.hub.layout import ORIGIN, SETUP
+from adapterstilts.hub.layout import ORIGIN
 from adapterstilts.hub.licence import Licence, licence_of
+from adapterstilts.kinds import encoding_for
+from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.names import NAMES
+from adapterstilts.model.setup import Setup, read_setup
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit
@@ -47,7 +50,7 @@ class Score:
     Attributes:
         headline: the task's headline metric, percent, and its 95 % interval where there is one.
         metrics: name -> percent, of all.
-        rows: which they were, in words: split, file, subsample.
+        rows: which they were, in words: split, file, subsample, and what of the encoding is not the default.
         leaked: how many of the examples had been trained on.
     """
 
@@ -68,7 +71,7 @@ class Facts:
     """All that the card of a run says.
 
     Attributes:
-        setup: which adapters it has, as in `setup.json`.
+        setup, heads: which adapters and heads it has.
         origin: where its data and backbone came from, without paths of the machine it was trained on.
         credits: data sets that it and what it was built on were trained on.
         scores: the fullest evaluation of each task, language and split.
@@ -76,7 +79,8 @@ class Facts:
 
     run: Run
     tasks: tuple[Task, ...]
-    setup: Mapping[str, Any]
+    setup: Setup
+    heads: Mapping[str, HeadSpec]
     origin: Mapping[str, Any]
     backbone: Backbone
     credits: Sequence[Credit]
@@ -86,13 +90,14 @@ class Facts:
     @property
     def adapters(self) -> tuple[str, ...]:
         """The names of its adapters, from the bottom up."""
-        own = (self.setup["language"], *self.setup["below"], *self.setup["fused"], self.setup["target"])
+        setup = self.setup
+        own = (setup.language, *setup.below, *setup.fused, setup.target)
         return tuple(name for name in own if name)
 
     @property
-    def heads(self) -> tuple[str, ...]:
-        """The names of its heads."""
-        return tuple(self.setup["heads"])
+    def text_alone(self) -> bool:
+        """Whether it is a language adapter: trained on plain text and nothing else."""
+        return bool(self.run.job["task"] == TEXT)
 
     @property
     def method(self) -> str:
@@ -107,13 +112,13 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
         owed: see the credits of `Facts`.
         evaluations: stored results of the run.
     """
-    described = json.loads(run.file(SETUP).read_bytes())
-    heads = described.get("heads", {described["setup"]["head"]: {}} if described["setup"]["head"] else {})
+    setup, heads = read_setup(run.path)
     origin = without_paths(json.loads(run.file(ORIGIN).read_bytes()))
     return Facts(
         run=run,
         tasks=tasks_of(run),
-        setup={**described["setup"], "heads": heads},
+        setup=setup,
+        heads=heads,
         origin=origin,
         backbone=_backbone(run, origin),
         credits=owed,
@@ -166,8 +171,9 @@ def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
     )
 
 
-def _fullness(score: Score) -> tuple[int, str]:
-    return score.examples, score.rows
+def _fullness(score: Score) -> tuple[int, int]:
+    """The more examples the better; of as many, the nearer to the default encoding."""
+    return score.examples, -len(score.rows)
 
 
 def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
@@ -189,21 +195,22 @@ def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
         interval=None if low is None or high is None else (float(low), float(high)),
         metrics={task.metric: float(metrics["score"]), **known},
         examples=int(metrics["examples"]),
-        rows=_rows(job, origin),
+        rows=_rows(task, job, origin),
         revision=origin.get("commit"),
         leaked=int(metrics.get("leaked", 0)),
     )
 
 
-def _rows(job: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
+def _rows(task: Task, job: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
     """Which rows were scored, and how."""
     said = [f"file {origin['file']}" if origin.get("file") else f"split {job['split']}"]
     if origin.get("slice"):
         said.append("rows {}-{}".format(*origin["slice"]))
     if origin.get("limit"):
         said.append(f"a subsample of {origin['limit']} with seed {origin['seed']}")
-    if job["encoding"].get("words") == "written":
-        said.append("tagged as the sentences are written")
+    default = encoding_for(task, job["language"], {}).model_dump(mode="json")
+    differs = {name: value for name, value in job["encoding"].items() if default.get(name, value) != value}
+    said += [f"{name}={value}" for name, value in sorted(differs.items()) if name != "threshold"]
     return ", ".join(said)
 
 

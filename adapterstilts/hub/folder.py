@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from huggingface_hub import ModelCard
 
-from adapterstilts.hub.card import card, checked_places
+from adapterstilts.hub.card import Form, card, checked_places
 from adapterstilts.hub.facts import Facts
 from adapterstilts.hub.layout import CARD, ORIGIN
 from adapterstilts.store import link
@@ -20,7 +21,9 @@ from adapterstilts.values import canonical
 Export = Callable[[Path], None]  # writes PEFT's files into a folder
 
 
-def write_folder(facts: Facts, repo: str, folder: Path, export: Export | None = None) -> ModelCard:
+def write_folder(
+    facts: Facts, repo: str, folder: Path, form: Form, export: Export | None = None
+) -> ModelCard:
     """Writes what is to be uploaded.
 
     The same run and evaluations give the same bytes, whenever and wherever it is done.
@@ -30,12 +33,12 @@ def write_folder(facts: Facts, repo: str, folder: Path, export: Export | None = 
         folder: is made; what is in it goes first.
         export: writes what stands at the top in place of the `adapters` library's files.
     """
-    form = "peft" if export else "adapters"
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as held:
         run = Path(held) / "run"
         _copy(facts, run)
         for name, place in checked_places(facts, list(stats_in(run)), form).items():
-            link(run / name, folder / place)
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(run / name, folder / place)  # no link: it is for others to change
     if export:
         export(folder)
     checksums = {name: sha256(folder / name) for name in stats_in(folder) if name != CARD}

@@ -7,11 +7,12 @@ Of a run that is one adapter, the weights and configurations of adapter and head
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from adapterstilts.store.files import JOB, MANIFEST, METRICS
 
 CARD = "README.md"
+KEY = "adapterstilts"  # of our own part of its metadata
 ATTRIBUTES = ".gitattributes"  # the Hub writes it
 RUN = "run"
 LIBRARY = ("adapter.safetensors", "adapter_config.json", "model_head.safetensors", "head_config.json")
@@ -54,19 +55,20 @@ def _at_top(name: str) -> bool:
     return name.startswith(("adapters/", "head/")) and _top(name) in LIBRARY
 
 
-def back(names: Iterable[str], setup: Mapping[str, object]) -> dict[str, str]:
+def back(names: Collection[str], setup: Mapping[str, object]) -> dict[str, str]:
     """Path in the repository -> path in the run, of those that are of the run.
 
     Args:
         setup: as in `setup.json`, whose target names the folder of what stands at the top.
     """
     found = {}
+    at_top = LIBRARY[0] in names  # else what stands there is PEFT's
     for name in names:
         if name.startswith(f"{RUN}/"):
             own = name.removeprefix(f"{RUN}/")
             found[name] = ITEMS if own == DIGESTS else own
-        elif name in LIBRARY[:2]:
+        elif at_top and name in LIBRARY[:2]:
             found[name] = f"adapters/{setup['target']}/{name}"
-        elif name in LIBRARY[2:]:
+        elif at_top and name in LIBRARY[2:]:
             found[name] = f"head/{name}"
     return found

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import saved, tensors
-from adapterstilts.model.backbone import WEIGHTS, BackboneFiles
+from adapterstilts.model.backbone import HUB_ID, WEIGHTS, BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora
 from adapterstilts.model.names import NAMES
 from adapterstilts.model.setup import Setup, head_folder, read_setup
@@ -223,3 +223,18 @@ def hub_id(files: BackboneFiles) -> str | None:
     if files.name in NAMES:
         return NAMES[files.name].repo
     return files.name if files.commit else None
+
+
+def check_named(named: object, files: BackboneFiles) -> None:
+    """Compares the Hub id that an adapter of another program names with the backbone's.
+
+    By their last part: some repositories moved under an owner's name later.
+
+    Raises:
+        AdapterError: they differ.
+    """
+    mine = hub_id(files)
+    if mine and isinstance(named, str) and HUB_ID.fullmatch(named):
+        theirs = named.rpartition("/")[2].casefold()
+        if theirs != mine.rpartition("/")[2].casefold():
+            raise AdapterError(f"it was trained on {named}, not {mine}: name that one with --backbone")

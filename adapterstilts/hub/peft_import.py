@@ -22,9 +22,9 @@ from adapterstilts.hub.lora import (
     Form,
     HeadKind,
     base_of,
+    check_named,
     class_name,
     form_of,
-    hub_id,
     linear_layers,
     neutral_name,
     pooler_of,
@@ -32,7 +32,7 @@ from adapterstilts.hub.lora import (
 from adapterstilts.hub.peft import ADAPTER, CONFIG
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import tensors
-from adapterstilts.model.backbone import HUB_ID, BackboneFiles
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora, fill
 from adapterstilts.model.tensors import Tensors
 
@@ -92,7 +92,7 @@ def read(folder: Path, files: BackboneFiles) -> Foreign:
     try:
         config = read_config(folder)
         _check_settings(config)
-        _check_backbone(config, files)
+        check_named(config.get("base_model_name_or_path"), files)
         state = {name: tensor.float() for name, tensor in _weights(folder).items()}
         pairs, rest = _sorted(state, files)
         _check_modules(config, pairs, files)
@@ -146,15 +146,6 @@ def _check_settings(config: Mapping[str, Any]) -> None:
     for key, value in config.items():
         if key not in WITHOUT_MEANING | READ and value not in UNUSED:
             raise ConfigError(f"its setting {key}: {str(value)[:80]} has no counterpart: {INSTEAD}")
-
-
-def _check_backbone(config: Mapping[str, Any], files: BackboneFiles) -> None:
-    """Compares Hub ids by their last part: some repositories moved under an owner's name later."""
-    named, mine = config.get("base_model_name_or_path"), hub_id(files)
-    if mine and isinstance(named, str) and HUB_ID.fullmatch(named):
-        theirs = named.rpartition("/")[2].casefold()
-        if theirs != mine.rpartition("/")[2].casefold():
-            raise ConfigError(f"it was trained on {named}, not {mine}: name that one with --backbone")
 
 
 def _weights(folder: Path) -> Tensors:

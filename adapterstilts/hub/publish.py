@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError
 
 from adapterstilts.errors import HubError
-from adapterstilts.hub.card import KEY
 from adapterstilts.hub.client import client, hub_errors
 from adapterstilts.hub.layout import ATTRIBUTES, CARD
+from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
 
 MAIN = "main"
 
@@ -34,7 +34,9 @@ class Uploaded:
 
 
 def upload(folder: Path, repo: str, run: str, *, private: bool, revision: str | None) -> Uploaded:
-    """Makes the repository hold exactly this folder: one commit with all files, or nothing.
+    """Makes the repository hold this folder: one commit with all files, or nothing.
+
+    Files of what was published there before go; those that its owner put beside stay.
 
     Args:
         run: the id of the run, for the commit's message.
@@ -50,20 +52,25 @@ def upload(folder: Path, repo: str, run: str, *, private: bool, revision: str | 
         api = client()
         url = api.create_repo(repo, private=private, exist_ok=True)
         repo = url.repo_id
-        before = api.repo_info(repo).sha
+        info = api.repo_info(repo)
+        if private and not info.private:
+            raise HubError(f"{repo} is there already, and public: make it private on its page first")
+        before = info.sha
         if branch != MAIN:
             api.create_branch(repo, branch=branch, exist_ok=True)
             before = api.repo_info(repo, revision=branch).sha
-        there = _run_there(api, repo, branch)
+        there = _published(api, repo, branch)
         done = api.upload_folder(
-            repo_id=repo, folder_path=folder, revision=branch, parent_commit=before, delete_patterns="*",
+            repo_id=repo, folder_path=folder, revision=branch, parent_commit=before,
+            delete_patterns=[exactly(name) for name in there.sha256] if there else None,
             commit_message=f"Publish {run}",
         )  # fmt: skip
-    return Uploaded(str(url), done.oid, done.oid != before, there if there != run else None)
+    replaced = there.run if there and there.run != run else None
+    return Uploaded(str(url), done.oid, done.oid != before, replaced)
 
 
-def _run_there(api: HfApi, repo: str, branch: str) -> str | None:
-    """The id of the run that the repository holds, None of an empty one.
+def _published(api: HfApi, repo: str, branch: str) -> Record | None:
+    """What the repository's card says was published there, None of an empty one.
 
     Raises:
         HubError: it holds something else, which an upload would remove.
@@ -72,12 +79,12 @@ def _run_there(api: HfApi, repo: str, branch: str) -> str | None:
     if not names:
         return None
     try:
-        data = ModelCard.load(
-            api.hf_hub_download(repo, CARD, revision=branch), ignore_metadata_errors=True
-        ).data
-        return str(data.to_dict()[KEY]["run"])
-    except (EntryNotFoundError, KeyError, TypeError, ValueError):
+        found = read_record(Path(api.hf_hub_download(repo, CARD, revision=branch)))
+    except (EntryNotFoundError, *MALFORMED):
+        found = None
+    if found is None:
         raise HubError(
             f"{repo} holds something that this program did not publish ({', '.join(sorted(names)[:3])} …), "
             "and publishing would take its place: choose another name"
-        ) from None
+        )
+    return found

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from huggingface_hub import ModelCard, snapshot_download
+from huggingface_hub import snapshot_download
 
 from adapterstilts.errors import ConfigError, HubError
 from adapterstilts.hub import trust
-from adapterstilts.hub.card import KEY
 from adapterstilts.hub.client import client, hub_errors
 from adapterstilts.hub.layout import CARD, OF_RUN, ORIGIN, RUN, SETUP, back
+from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
 from adapterstilts.hub.trust import Listed
 from adapterstilts.job import SCHEMA, TrainJob
 from adapterstilts.model import records as records_of
@@ -23,22 +23,8 @@ from adapterstilts.model import tensors
 from adapterstilts.model.records import AdapterRecord
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, sha256
 from adapterstilts.store.runs import Manifest
-from adapterstilts.values import Value
 
-
-class Record(Value):
-    """Our own part of a card's metadata.
-
-    Attributes:
-        run, key: the run's id and key.
-        backbone: its name and fingerprint.
-        sha256: of every other file of the repository.
-    """
-
-    run: str
-    key: str
-    backbone: Mapping[str, str]
-    sha256: Mapping[str, str]
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # of a task; it becomes a folder's
 
 
 @dataclass(frozen=True)
@@ -84,7 +70,7 @@ def download(reference: str, *, skip: bool = False) -> Pulled:
         record = _record(repo, info.sha, listed)
         names = trust.check_listing(repo, listed, ours=record is not None, skip=skip)
         folder = Path(
-            snapshot_download(repo, revision=info.sha, allow_patterns=[_exactly(name) for name in names])
+            snapshot_download(repo, revision=info.sha, allow_patterns=[exactly(name) for name in names])
         )
     lost = [name for name in names if not (folder / name).is_file()]
     if lost:
@@ -95,28 +81,18 @@ def download(reference: str, *, skip: bool = False) -> Pulled:
     return Pulled(repo, info.sha, folder, tuple(names), record)
 
 
-def _exactly(name: str) -> str:
-    """A file's name as a pattern that fits it alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
-
-
 def _record(repo: str, commit: str, listed: list[Listed]) -> Record | None:
     """Our part of the card, or None where there is no card of ours."""
     card = next((file for file in listed if file.name == CARD), None)
     if card is None:
         return None
     trust.check_listing(repo, [card], ours=False, skip=False)
+    path = client().hf_hub_download(repo, CARD, revision=commit)
     try:
-        path = client().hf_hub_download(repo, CARD, revision=commit)
-        data = ModelCard.load(path, ignore_metadata_errors=True).data.to_dict()
-    except (ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError) as error:
-        raise HubError(f"{repo} is refused: the metadata of its card cannot be read ({error})") from None
-    if KEY not in data:
-        return None
-    try:
-        return Record.parse(data[KEY], f"{CARD}: {KEY}")
-    except (ConfigError, TypeError) as error:
-        raise HubError(f"{repo} is refused: {error}") from None
+        return read_record(Path(path))
+    except MALFORMED as error:
+        told = f"{type(error).__name__}: {error}"[:300]
+        raise HubError(f"{repo} is refused: the metadata of its card cannot be read ({told})") from None
 
 
 def run_files(pulled: Pulled) -> dict[str, Path]:
@@ -128,10 +104,13 @@ def run_files(pulled: Pulled) -> dict[str, Path]:
     for name in (JOB, SETUP, METRICS, ORIGIN, MANIFEST):
         if f"{RUN}/{name}" not in pulled.names:
             raise HubError(f"{pulled.repo} is refused: {RUN}/{name} is missing")
-    setup = _json(pulled, f"{RUN}/{SETUP}").get("setup")
+    setup = read_object(pulled, pulled.folder / RUN / SETUP).get("setup")
     if not isinstance(setup, Mapping):
         raise HubError(f"{pulled.repo} is refused: {RUN}/{SETUP} does not say which adapters it has")
-    files = {own: pulled.folder / name for name, own in back(pulled.names, setup).items()}
+    back_again = back(pulled.names, setup)
+    files = {own: pulled.folder / name for name, own in back_again.items()}
+    if len(files) < len(back_again):
+        raise HubError(f"{pulled.repo} is refused: it has two files for one of the run's")
     for name in files:
         if not OF_RUN.fullmatch(name):  # the setup names folders
             raise HubError(f"{pulled.repo} is refused: {RUN}/{SETUP} makes {name!r} a file of the run")
@@ -142,7 +121,7 @@ def run_files(pulled: Pulled) -> dict[str, Path]:
 def _check_manifest(pulled: Pulled, files: Mapping[str, Path]) -> None:
     """Compares the files with the run's own manifest, and weights with the records beside them."""
     try:
-        entries = Manifest.parse(_json(pulled, f"{RUN}/{MANIFEST}"), MANIFEST).files
+        entries = Manifest.parse(read_object(pulled, pulled.folder / RUN / MANIFEST), MANIFEST).files
     except ConfigError as error:
         raise HubError(f"{pulled.repo} is refused: {error}") from None
     for name in sorted(entries.keys() ^ (files.keys() - {MANIFEST})):
@@ -153,10 +132,15 @@ def _check_manifest(pulled: Pulled, files: Mapping[str, Path]) -> None:
             raise HubError(f"{pulled.repo} is refused: {name} is not the file that its {MANIFEST} lists")
 
 
-def _json(pulled: Pulled, name: str) -> dict[str, Any]:
-    data = json.loads((pulled.folder / name).read_bytes())
+def read_object(pulled: Pulled, path: Path) -> dict[str, Any]:
+    """One of its JSON files.
+
+    Raises:
+        HubError: it is not an object.
+    """
+    data = json.loads(path.read_bytes())
     if not isinstance(data, dict):
-        raise HubError(f"{pulled.repo} is refused: {name} is not a JSON object")
+        raise HubError(f"{pulled.repo} is refused: {path.name} is not a JSON object")
     return data
 
 
@@ -167,12 +151,14 @@ def job_of(pulled: Pulled) -> TrainJob:
         HubError: it is malformed, or not the one whose key and backbone the card gives.
     """
     assert pulled.record is not None
-    data = _json(pulled, f"{RUN}/{JOB}")
+    data = read_object(pulled, pulled.folder / RUN / JOB)
     _check_schema(pulled.repo, data)
     try:
         job = TrainJob.parse({name: value for name, value in data.items() if name != "key"}, JOB)
     except ConfigError as error:
         raise HubError(f"{pulled.repo} is refused: {error}") from None
+    if not NAME.fullmatch(job.task):
+        raise HubError(f"{pulled.repo} is refused: {job.task[:80]!r} is no name of a task")
     if job.key != data.get("key") or job.key != pulled.record.key:
         raise HubError(
             f"{pulled.repo} is refused: {RUN}/{JOB} does not belong to the key that its card gives"

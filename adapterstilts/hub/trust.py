@@ -19,6 +19,9 @@ PICKLES = (*tensors.PICKLE, ".pickle", ".joblib", ".npy", ".npz", ".h5", ".msgpa
 REMOTE = ("auto_map", "custom_pipelines", "trust_remote_code")
 LARGEST = {".safetensors": 2**30}  # bytes: nine adapters' AdapterFusion on XLM-R large has 0.6 GB
 LARGEST_TEXT = 16 * 2**20
+LARGEST_CARD = 2**19
+MOST = 200  # files: nine adapters and their fusion have 50
+LARGEST_ALL = 2**32
 ODD = re.compile(r"[\x00-\x1f\\:]")
 
 
@@ -51,16 +54,22 @@ def check_listing(repo: str, files: Iterable[Listed], *, ours: bool, skip: bool)
     for file in files:
         problem = _problem(file.name, ours)
         if problem and not (skip and not _leads_elsewhere(file.name)):
-            hint = "" if ours or _leads_elsewhere(file.name) else ". --skip-others takes the rest without it"
+            hint = "" if _leads_elsewhere(file.name) else ". --skip-others takes the rest without it"
             raise HubError(f"{repo} is refused: {file.name!r} {problem}{hint}")
         if problem:
             continue
-        largest = LARGEST.get(PurePosixPath(file.name).suffix, LARGEST_TEXT)
+        largest = _largest(file.name)
         if file.size is None or file.size > largest:
             size = "of unknown size" if file.size is None else f"{file.size:,} bytes large"
             raise HubError(f"{repo} is refused: {file.name} is {size}; at most {largest:,} bytes are taken")
-        wanted.append(file.name)
-    return wanted
+        wanted.append(file)
+    if len(wanted) > MOST or sum(file.size or 0 for file in wanted) > LARGEST_ALL:
+        raise HubError(f"{repo} is refused: at most {MOST} files and {LARGEST_ALL:,} bytes in all are taken")
+    return [file.name for file in wanted]
+
+
+def _largest(name: str) -> int:
+    return LARGEST_CARD if name == CARD else LARGEST.get(PurePosixPath(name).suffix, LARGEST_TEXT)
 
 
 def _problem(name: str, ours: bool) -> str | None:
@@ -107,11 +116,11 @@ def check_files(repo: str, folder: Path, names: Iterable[str], sizes: Mapping[st
 def _check_json(repo: str, name: str, path: Path) -> None:
     try:
         data = json.loads(path.read_bytes())
+        wants = [key for key in REMOTE if _holds(data, key)]
     except (ValueError, RecursionError) as error:
         raise HubError(f"{repo} is refused: {name} is not JSON ({type(error).__name__})") from None
-    for key in REMOTE:
-        if _holds(data, key):
-            raise HubError(f"{repo} is refused: {name} wants code of its own to be run ({key})")
+    if wants:
+        raise HubError(f"{repo} is refused: {name} wants code of its own to be run ({wants[0]})")
 
 
 def _holds(data: Any, key: str) -> bool:

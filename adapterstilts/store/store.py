@@ -22,6 +22,7 @@ from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats
 from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Run, check, manifest_of, read_run
 
 Job = TrainJob | EvalJob
+FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
 HEX = re.compile(r"[0-9a-f]+")
 FEW = 10  # runs that an error names
 
@@ -82,7 +83,13 @@ class Store:
         self.root = Path(root)
 
     def folder(self, job: Job) -> Path:
-        """Where the result of a job is, once there is one."""
+        """Where the result of a job is, once there is one.
+
+        Raises:
+            StoreError: the job's task has a name that no folder can have.
+        """
+        if not FOLDER.fullmatch(job.slug):
+            raise StoreError(f"{job.slug[:80]!r} cannot be the name of a result's folder")
         return self.root / f"{job.slug}-{job.key[:SHORT]}"
 
     def failure_file(self, job: Job) -> Path:

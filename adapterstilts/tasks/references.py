@@ -73,6 +73,6 @@ def credits_of(tasks: Iterable[Task]) -> tuple[Credit, ...]:
                 title=each.title,
                 licence=each.licence,
                 citation=each.citation,
-                dataset=each.hub.repo if each.hub else None,
+                dataset=each.hub.repo if each.hub and each.kind != "mlm" else None,  # text can be any
             )
     return tuple(found.values())

@@ -19,7 +19,8 @@ from .conftest import Call
 ROOT = Path(__file__).parents[2]
 VERBS = [
     "tasks", "backbones", "configs", "doctor", "train-adapter", "baseline", "sequential", "stack", "fuse",
-    "average", "evaluate", "predict", "submit", "merge", "runs", "grid", "demo",
+    "average", "evaluate", "predict", "submit", "merge",
+    "publish", "pull", "search", "runs", "grid", "demo",
 ]  # fmt: skip
 
 

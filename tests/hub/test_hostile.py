@@ -20,7 +20,11 @@ from adapterstilts.api.publishing import publish
 from adapterstilts.api.pulling import pull
 from adapterstilts.errors import HubError, StiltsError
 from adapterstilts.hub import trust
+from adapterstilts.hub.layout import back
+from adapterstilts.hub.record import MALFORMED, read_record
 from adapterstilts.store import Run, Store
+from adapterstilts.tasks import registry
+from adapterstilts.values import digest
 from tests.hub.server import Hub
 
 REPO = "you/adapter"
@@ -59,6 +63,21 @@ def signed(files: Files) -> Files:
     return {**files, "README.md": f"---\n{yaml.safe_dump(data)}---\n{text}".encode()}
 
 
+def forged(files: Files) -> Files:
+    """The same with a manifest, a key and a card that all fit what is there now: only its sense is wrong."""
+    job = json.loads(files["run/job.json"])
+    job["key"] = digest({name: value for name, value in job.items() if name != "key"})
+    files = {**files, "run/job.json": json.dumps(job).encode()}
+    setup = json.loads(files["run/setup.json"])["setup"]
+    own = {inside: files[name] for name, inside in back(files, setup).items() if inside != "manifest.json"}
+    entries = {name: {"sha256": sha256(each).hexdigest(), "size": len(each)} for name, each in own.items()}
+    files = {**files, "run/manifest.json": json.dumps({"files": entries}).encode()}
+    _, front, text = files["README.md"].decode().split("---\n", 2)
+    data = yaml.safe_load(front)
+    data["adapterstilts"]["key"] = job["key"]
+    return signed({**files, "README.md": f"---\n{yaml.safe_dump(data)}---\n{text}".encode()})
+
+
 def changed_json(content: bytes, change: Callable[[Any], None]) -> bytes:
     data = json.loads(content)
     change(data)
@@ -69,9 +88,9 @@ def refused(hub: Hub, me: Path, files: Files, message: str, **listed: int) -> No
     hub.put("models", REPO, files, listed_sizes=listed or None)
     with pytest.raises(StiltsError, match=message) as error:
         pull(REPO, me)
-    assert REPO in str(error.value) or "adapter" in str(error.value)
+    assert len(str(error.value)) < 1000
     assert list(Store(me).scan()) == [] and not list(me.glob(".work/*/out"))
-    assert not Path("exploded").exists()
+    assert not list(me.parent.rglob("evil*")) and not Path("exploded").exists()
 
 
 def test_as_it_should_be_it_is_taken(hub: Hub, me: Path, files: Files, trained: Run) -> None:
@@ -91,9 +110,10 @@ def test_only_pickles(hub: Hub, me: Path, files: Files) -> None:
     foreign = {"adapter_config.json": files["adapter_config.json"], "pytorch_adapter.bin": b"\x80\x04."}
     hub.put("models", REPO, foreign)
     with pytest.raises(HubError, match=r"'pytorch_adapter\.bin' is a pickle"):
-        pull(REPO, me, Given(task="mini_nli"))
+        pull(REPO, me, Given(task="mini_nli", backbone="me5-small"))
+    given = Given(task="mini_nli", backbone="me5-small")
     with pytest.raises(HubError, match=r"neither adapter\.safetensors nor adapter_model\.safetensors"):
-        pull(REPO, me, Given(task="mini_nli"), skip_others=True)
+        pull(REPO, me, given, skip_others=True)
 
 
 @pytest.mark.parametrize("name", ["modeling.py", "run/setup.sh", "libevil.so"])
@@ -144,7 +164,7 @@ def test_too_large_as_listed(hub: Hub, me: Path, files: Files) -> None:
 
 
 def test_another_size_than_listed(hub: Hub, me: Path, files: Files) -> None:
-    refused(hub, me, files, r"has \d+ bytes, not 7 as listed|could not be had|connection", **{WEIGHTS: 7})
+    refused(hub, me, files, r"adapter\.safetensors has \d+ bytes, not 7 as listed", **{WEIGHTS: 7})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -165,8 +185,8 @@ def test_weights_of_other_shapes(hub: Hub, me: Path, files: Files, tiny_backbone
 @pytest.mark.parametrize("name", [WEIGHTS, "model_head.safetensors", "run/job.json", "run/items.digests"])
 def test_checksums_that_differ_from_the_cards(name: str, hub: Hub, me: Path, files: Files) -> None:
     content = bytearray(files[name])
-    content[-1] ^= 1
-    refused(hub, me, {**files, name: bytes(content)}, "SHA-256|not JSON|NaN")
+    content[-1] = 32 if content[-1] == 10 else content[-1] ^ 1  # a space at the end leaves JSON as it was
+    refused(hub, me, {**files, name: bytes(content)}, f"{name} is not the file whose SHA-256 its card gives")
 
 
 def test_a_file_that_is_missing(hub: Hub, me: Path, files: Files) -> None:
@@ -231,3 +251,111 @@ def test_unexpected_files_can_be_left(hub: Hub, me: Path, files: Files, tiny_bac
         pull(REPO, me, given)
     assert pull(REPO, me, given, skip_others=True).job["task"] == "mini_nli"
     assert not hub.calls("GET", "/resolve/.*training_args")
+
+
+@pytest.mark.parametrize(
+    "task", ["../evil", "X/../../evil", "/tmp/evil", "evil\0", "\x1b[31mevil", "evil" * 40, "", "é"]
+)
+def test_names_of_tasks_that_are_no_folders(task: str, hub: Hub, me: Path, files: Files) -> None:
+    job = changed_json(files["run/job.json"], lambda data: data.update(task=task))
+    refused(hub, me, forged({**files, "run/job.json": job}), "is no name of a task")
+
+
+def forged_origin(files: Files, change: Callable[[Any], None]) -> Files:
+    return forged({**files, "run/origin.json": changed_json(files["run/origin.json"], change)})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["backbone"].update(name="you/evil"), "card and its origin.json name different"),
+        (lambda data: data["backbone"].update(name="/etc"), "names paths of a machine"),
+        (lambda data: data["train"].update(file="../../etc/passwd"), "names paths of a machine"),
+        (lambda data: data.clear(), "KeyError"),
+        (lambda data: data.update(tasks={"x": 3}), "is refused"),
+        (lambda data: data.update(tasks={"sick": {"name": "../evil"}}), "is refused"),
+        (lambda data: data.update(before=3), "is refused"),
+        (lambda data: data["train"].update(sha256="0" * 64, slice="x"), "is refused"),
+        (lambda data: data["train"].pop("slice") or data["train"].update(sha256="0" * 64), "is refused"),
+    ],
+)
+def test_origins_that_lie(
+    change: Callable[[Any], None], message: str, hub: Hub, me: Path, files: Files
+) -> None:
+    refused(hub, me, forged_origin(files, change), message)
+
+
+def test_of_an_origin_only_what_is_understood_is_kept(hub: Hub, me: Path, files: Files, trained: Run) -> None:
+    """A task of ours cannot be defined anew, and no file or repository is read because an origin names it."""
+    ours = registry.get("mini_nli").model_dump(mode="json")
+    theirs = {**ours, "licence": "MIT", "title": "x\n# Heading", "labels": ["a", "b", "c"], "base": "/etc"}
+    more = {"tasks": {"mini_nli": {**theirs, "base": "etc"}}, "language_adapter": "you/{lang}", "x": {"y": 1}}
+    hub.put("models", REPO, forged_origin(files, lambda data: data.update(more)))
+    origin = json.loads(pull(REPO, me).file("origin.json").read_bytes())
+    assert origin["tasks"] == {"mini_nli": ours} and origin["language_adapter"] is None
+    assert origin.keys() == {
+        "backbone", "before", "dev", "language_adapter", "pulled", "tasks", "train",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("run/setup.json", lambda data: data["setup"].pop("head")),
+        ("run/setup.json", lambda data: data.update(heads=[])),
+        ("run/setup.json", lambda data: data["heads"].update(more={"kind": "span", "labels": []})),
+        ("run/metrics.json", lambda data: data.update(dev="fine")),
+        ("run/metrics.json", lambda data: data.update(deep=[[[{"x": "y"}]]])),
+    ],
+)
+def test_what_would_fail_later_is_refused_now(
+    place: str, change: Callable[[Any], None], hub: Hub, me: Path, files: Files
+) -> None:
+    refused(hub, me, forged({**files, place: changed_json(files[place], change)}), "is refused")
+
+
+def test_hashes_of_items_that_are_cut(hub: Hub, me: Path, files: Files) -> None:
+    place = "run/items.digests"
+    refused(hub, me, forged({**files, place: files[place][:-3]}), "is refused")
+
+
+def test_cards_that_are_bombs(hub: Hub, me: Path, files: Files, tmp_path: Path) -> None:
+    """A billion strings by aliases; the Hub of these tests would write them out in its listing."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    bomb = "\n".join([*lines, "adapterstilts: {run: *a8, key: k, backbone: {}, sha256: {}}"])
+    (tmp_path / "README.md").write_text(f"---\n{bomb}\n---\n", "utf-8")
+    with pytest.raises(MALFORMED) as error:
+        read_record(tmp_path / "README.md")
+    assert len(str(error.value)) < 1000
+    refused(hub, me, {**files, "README.md": b"-" * (trust.LARGEST_CARD + 1)}, r"README\.md is .* bytes large")
+
+
+def test_json_bombs(hub: Hub, me: Path, files: Files) -> None:
+    deep = b'{"setup": ' + b"[" * 900 + b"]" * 900 + b"}"
+    refused(hub, me, signed({**files, "run/setup.json": deep}), "setup.json|Recursion")
+
+
+def test_too_many_files(hub: Hub, me: Path, files: Files) -> None:
+    many = {f"run/adapters/a{n}/adapter.json": b"{}" for n in range(trust.MOST + 1)}
+    refused(hub, me, signed({**files, **many}), "at most 200 files")
+
+
+def test_a_foreign_adapter_of_another_backbone(
+    hub: Hub, me: Path, files: Files, tiny_backbone: Path, tiny_xlmr: Path
+) -> None:
+    given = Given(task="mini_nli", backbone=str(tiny_backbone))
+    own = {name: files[name] for name in ("adapter_config.json", WEIGHTS)}
+    hub.put("models", "me/tiny-bert", {path.name: path.read_bytes() for path in tiny_backbone.iterdir()})
+    named = changed_json(own["adapter_config.json"], lambda data: data.update(model_name="bert-base-cased"))
+    hub.put("models", REPO, {**own, "adapter_config.json": named})
+    with pytest.raises(StiltsError, match="trained on bert-base-cased, not me/tiny-bert"):
+        pull(REPO, me, Given(task="mini_nli", backbone="me/tiny-bert"))
+    silent = changed_json(own["adapter_config.json"], lambda data: data.pop("hidden_size"))
+    hub.put("models", REPO, {**own, "adapter_config.json": silent})
+    with pytest.raises(StiltsError, match="does not say its backbone's hidden_size"):
+        pull(REPO, me, given)
+    hub.put("models", REPO, own)
+    with pytest.raises(StiltsError, match="model type is bert"):
+        pull(REPO, me, Given(task="mini_nli", backbone=str(tiny_xlmr)))
+    assert list(Store(me).scan()) == []

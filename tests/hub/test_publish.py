@@ -207,6 +207,60 @@ def test_whose_token(trained: Runs, store: Path, me: Path, hub: Hub, monkeypatch
     assert hub.repos == {}
 
 
+def test_what_its_owner_put_beside_stays(trained: Runs, store: Path, me: Path, hub: Hub) -> None:
+    publish(trained["fuse"].id, "me/one", store)
+    hub.put("models", "me/one", {**hub.files("models", "me/one"), "notes.md": b"mine"})
+    publish(trained["single"].id, "me/one", store)
+    held = hub.files("models", "me/one")
+    assert held.pop("notes.md") == b"mine" and "run/fusion/fusion.json" not in held
+    with pytest.raises(HubError, match="--skip-others"):
+        pull("me/one", me)
+    assert pull("me/one", me, skip_others=True).id == trained["single"].id
+
+
+def test_a_public_repository_does_not_become_private_by_itself(
+    trained: Runs, store: Path, me: Path, hub: Hub
+) -> None:
+    publish(trained["single"].id, "me/one", store)
+    with pytest.raises(HubError, match="is there already, and public"):
+        publish(trained["qa"].id, "me/one", store, Publishing(private=True))
+
+
+def test_a_dry_run_is_not_the_store(trained: Runs, store: Path, tmp_path: Path) -> None:
+    made = write(trained["single"].id, "me/one", tmp_path / "out", store)
+    for name in made.files:
+        with (made.folder / name).open("ab") as file:
+            file.write(b" ")
+    assert Store(store).find(trained["single"].id).key == trained["single"].key
+
+
+def test_training_says_what_was_pulled(
+    trained: Runs, store: Path, me: Path, hub: Hub, tiny_backbone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(trained["single"].id, "me/one", store)
+    pull("me/one", me)
+    capsys.readouterr()
+    train_adapter(TASK, options(me, tiny_backbone))
+    assert "it was pulled from me/one (commit" in capsys.readouterr().err
+
+
+def test_credits_of_text_and_of_translations(me: Path, tmp_path: Path, tiny_backbone: Path) -> None:
+    (tmp_path / "sw.txt").write_text("the cat\na dog\nthe man took the train\n" * 8, "utf-8")
+    given = options(me, tiny_backbone).model_copy(
+        update={"mlm": str(tmp_path / "sw.txt"), "mlm_languages": ("sw",)}
+    )
+    mixed, alone = train_adapter(TASK, given), train_adapter("mlm", given)
+    card = write(mixed.id, "me/mixed", tmp_path / "mixed", me).card
+    assert "on English data and plain text in sw" in card and "Masked language modelling" in card
+    assert "license: other" in card and str(tmp_path) not in card
+    card = write(alone.id, "me/sw", tmp_path / "alone", me).card
+    assert "trained on plain text in sw." in card and "train-adapter TASK --language-adapter" in card
+    assert (
+        "language:\n- sw\n" in card
+        and "English" not in card.partition("# Masked")[2].partition("## Results")[0]
+    )
+
+
 def test_a_private_repository(
     trained: Runs, store: Path, me: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,75 @@
+"""The origin of a pulled run: only what was understood is kept, and nothing else decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapterstilts.data.leaks import parts
+from adapterstilts.errors import HubError
+from adapterstilts.hub.facts import without_paths
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.references import Credit
+from adapterstilts.tasks.spec import Task
+from adapterstilts.values import Value
+
+ROWS = ("train", "dev", "data", "translated")  # where rows were read from, for cards and against leaks
+SOURCES = ("folder", "hub", "bundled")
+
+
+class Backbone(Value):
+    """What a run's origin says of its backbone (see `api/backbones.py`)."""
+
+    name: str
+    commit: str | None
+    fingerprint: str
+    tokenizer: str | None = None
+
+
+class Before(Value):
+    """What a run's origin says of the runs that it was built on (see `api/history.py`)."""
+
+    parts: tuple[Mapping[str, Any], ...] = ()
+    unknown: tuple[str, ...] = ()
+    credits: tuple[Credit, ...] = ()
+
+
+def kept(repo: str, origin: Mapping[str, Any], backbone: Mapping[str, str]) -> dict[str, Any]:
+    """What is kept of a published run's origin.
+
+    Definitions of tasks come without the places of their data, and one of ours counts for its labels alone; a
+    language adapter for other languages has to be named by whoever evaluates.
+
+    Args:
+        backbone: name and fingerprint that the card gives.
+
+    Raises:
+        HubError: a path that leads out of the data folder, or another backbone than the card's.
+        ConfigError, KeyError, TypeError, ValueError: it is malformed.
+    """
+    if without_paths(origin) != origin:
+        raise HubError(f"{repo} is refused: its origin.json names paths of a machine")
+    told = Backbone.parse(origin["backbone"], "backbone")
+    if (told.name, told.fingerprint) != (backbone.get("name"), backbone.get("fingerprint")):
+        raise HubError(f"{repo} is refused: its card and its origin.json name different backbones")
+    found = {name: origin[name] for name in ROWS if name in origin}
+    parts(found)  # reads all of it
+    return {
+        **found,
+        "backbone": told.model_dump(exclude_none=told.tokenizer is None) | {"commit": told.commit},
+        "language_adapter": None,
+        "before": Before.parse(origin.get("before", {}), "before").model_dump(mode="json"),
+        "tasks": {name: _task(name, each) for name, each in origin.get("tasks", {}).items()},
+    }
+
+
+def _task(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's definition without the places of its data."""
+    task = Task.parse(definition, f"task {name}")
+    if task.name != name:
+        raise ValueError(f"task {name} is called {task.name}")
+    if name in registry.all_tasks():
+        own = registry.get(name)
+        labels = task.labels if own.open_labels else own.labels
+        return own.model_copy(update={"labels": labels}).model_dump(mode="json")
+    return task.model_copy(update={**dict.fromkeys(SOURCES), "base": None}).model_dump(mode="json")
