@@ -66,7 +66,7 @@ def test_the_wheel_holds_configs_bundled_data_and_licence(wheel: Path) -> None:
     assert configs and configs <= names
     assert grids and grids <= names
     assert bundled and bundled <= names
-    assert "adapterstilts/py.typed" in names
+    assert {"adapterstilts/py.typed", "adapterstilts/hub/card.md"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "scripts/", "checkpoints/")) for name in names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.model.setup import read_setup
+from adapterstilts.model.saved import read_setup
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT

@@ -20,7 +20,7 @@ from adapterstilts.hub.record import MALFORMED
 from adapterstilts.job import TrainJob
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.names import NAMES
-from adapterstilts.model.setup import head_folder, read_setup
+from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, sha256, write_whole

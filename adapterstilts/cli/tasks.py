@@ -74,6 +74,8 @@ def show(
 
 def _entry(task: Task) -> dict[str, Any]:
     """The task as JSON values."""
+    from adapterstilts.tasks.references import reference
+
     return {
         "name": task.name,
         "role": task.role,
@@ -86,6 +88,7 @@ def _entry(task: Task) -> dict[str, Any]:
         "metric": task.metric,
         "licence": task.licence,
         "citation": task.citation,
+        "reference": reference(task.citation),
         "obtain": task.obtain,
         "hub": task.hub.repo if task.hub else None,
     }

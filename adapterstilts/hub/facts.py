@@ -12,7 +12,8 @@ from adapterstilts.hub.licence import Licence, licence_of
 from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.names import NAMES
-from adapterstilts.model.setup import Setup, read_setup
+from adapterstilts.model.saved import read_setup
+from adapterstilts.model.setup import Setup
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit

@@ -16,7 +16,8 @@ from adapterstilts.model import saved, tensors
 from adapterstilts.model.backbone import HUB_ID, WEIGHTS, BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora
 from adapterstilts.model.names import NAMES
-from adapterstilts.model.setup import Setup, head_folder, read_setup
+from adapterstilts.model.saved import head_folder, read_setup
+from adapterstilts.model.setup import Setup
 from adapterstilts.model.tensors import Tensors
 from adapterstilts.store import Run
 

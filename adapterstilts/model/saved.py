@@ -17,6 +17,7 @@ from adapterstilts.model import foreign, records, tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
+from adapterstilts.model.setup import Setup
 
 State = Mapping[str, torch.Tensor]
 # The library's names of its weight files and of their configurations.
@@ -147,6 +148,30 @@ def library_file(name: str, config: Mapping[str, Any], files: BackboneFiles) -> 
         "model_class": CLASSES[files.model_type],
         "version": f"adapters.{version('adapters')}",
     }
+
+
+def read_setup(folder: Path) -> tuple[Setup, dict[str, HeadSpec]]:
+    """The setup and the heads of a run's folder; where there are several, the setup names none of them.
+
+    Raises:
+        AdapterError: it is not the folder of a trained run.
+    """
+    path = folder / "setup.json"
+    if not path.is_file():
+        raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
+    described = json.loads(path.read_text(encoding="utf-8"))
+    given = described["setup"]
+    setup = Setup(
+        given["language"], tuple(given["below"]), tuple(given["fused"]), given["target"], given["head"]
+    )
+    one = {setup.head: described["head"]} if described.get("head") else {}  # as version 0.1 wrote it
+    heads = described.get("heads", one)
+    return setup, {name: HeadSpec(head["kind"], tuple(head["labels"])) for name, head in heads.items()}
+
+
+def head_folder(folder: Path, name: str, heads: Mapping[str, HeadSpec]) -> Path:
+    """Where one of a run's heads is saved."""
+    return folder / "heads" / name if len(heads) > 1 else folder / "head"
 
 
 def _write(folder: Path, names: tuple[str, str], state: State, config: Any) -> str:

@@ -14,7 +14,8 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import foreign, records
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup, head_folder, read_setup
+from adapterstilts.model.saved import head_folder, read_setup
+from adapterstilts.model.setup import Setup
 from adapterstilts.store import link
 
 LANGUAGE = "language"  # the name that a language adapter has in every host

@@ -263,10 +263,10 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
     guard = Guard(Store(options.store), old, get("xnli"), "dev", options.where(None))
     leak = guard.check("en", load(get("xnli"), "dev", "en", options.where(None)))
     assert str(leak) == "what old was trained on could not be checked"
-    built = Run("built", trained.key, folder, {"composition": {"sources": ["0" * 64]}}, {}, "", 0)
-    assert (
-        history(Store(options.store), built).unknown[1].startswith("what the run 000000000000, which is gone")
-    )
+    job = {**trained.job, "composition": {"kind": "sequential", "sources": ["0" * 64]}}
+    found = history(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
+    assert found.unknown[1].startswith("what the run 000000000000, which is gone")
+    assert [credit.licence for credit in found.credits][-1] == "not known"
 
 
 @pytest.mark.parametrize("trained_in", ["en", "de"])

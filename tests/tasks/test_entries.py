@@ -14,8 +14,10 @@ from adapterstilts.data.files import READERS
 from adapterstilts.data.hub import READERS as HUB_READERS
 from adapterstilts.data.lock import COMMIT
 from adapterstilts.errors import ConfigError
+from adapterstilts.hub.licence import LICENCES, licence_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.language import LANGUAGES as CODES
+from adapterstilts.tasks.references import REFERENCES, credits_of
 from adapterstilts.tasks.spec import FolderSource, Task
 from adapterstilts.tasks.suites import PAPER_INTERMEDIATE, SUITES
 
@@ -185,3 +187,33 @@ def test_registry_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@each_task
+def test_entry_can_be_credited(task: Task) -> None:
+    """A model card names the paper, and the licence in the Hub's words or as one of its own."""
+    assert task.citation in REFERENCES
+    (credit, *parts) = credits_of([task])
+    assert len(parts) + 1 == (len(task.parts) or 1)
+    assert credit.licence in LICENCES or licence_of([credit.licence]).id == "other"
+    barred = any(word in task.licence for word in ("BY-NC", "not commercial", "LDC", "for research"))
+    assert ("Not for commercial use" in licence_of(each.licence for each in (credit, *parts)).text) == barred
+
+
+@pytest.mark.parametrize(
+    ("licences", "expected"),
+    [
+        (["MIT"], "mit"),
+        (["MIT", "CC BY 4.0"], "cc-by-4.0"),
+        (["MIT", "CC BY-SA 4.0"], "cc-by-sa-4.0"),
+        (["CC BY 4.0", "CC BY-NC 4.0"], "cc-by-nc-4.0"),
+        (["CC BY-SA 4.0", "CC BY-NC 4.0"], "other"),
+        (["CC BY-SA 3.0", "CC BY-SA 4.0"], "other"),
+        (["MIT", "not known"], "other"),
+        ([], "other"),
+    ],
+)
+def test_the_narrowest_licence_holds(licences: list[str], expected: str) -> None:
+    found = licence_of(licences)
+    assert found.id == expected and (found.name is None) == (expected != "other")
+    assert all(licence in found.text for licence in licences)
