@@ -22,7 +22,7 @@ from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats
 from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Run, check, manifest_of, read_run
 
 Job = TrainJob | EvalJob
-FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
+FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,230}")
 HEX = re.compile(r"[0-9a-f]+")
 FEW = 10  # runs that an error names
 
