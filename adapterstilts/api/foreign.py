@@ -88,7 +88,7 @@ def foreign_run(pulled: Pulled, store: Store, given: Given) -> Run:
         theirs.place(host)
     if wanted and not theirs.head:
         say(f"{pulled.repo}: there is no head{theirs.reason}: build on it, or evaluate retrieval with it")
-    return _publish(host, pulled, store, task, files, head)
+    return _publish(host, pulled, store, task, given, head)
 
 
 @dataclass(frozen=True)
@@ -194,15 +194,15 @@ def _order(wanted: Sequence[str], given: Sequence[str]) -> list[int]:
 
 
 def _publish(
-    host: Host, pulled: Pulled, store: Store, task: Task, files: BackboneFiles, head: HeadSpec | None
+    host: Host, pulled: Pulled, store: Store, task: Task, given: Given, head: HeadSpec | None
 ) -> Run:
-    spec = host.spec(task.name)
+    spec, files = host.spec(task.name), host.files
     weights = {name: sha256(pulled.folder / name) for name in pulled.names if name.endswith(".safetensors")}
     job = TrainJob(
         task=task.name,
         task_version=task.version,
         backbone=files.fingerprint,
-        data={"published": digest([weights, head.labels if head else None])},
+        data={"published": digest([weights, head.labels if head else None, given.labels])},
         adapter=dict(spec.config),
         recipe=None,
         encoding=encoding_for(task, "en", {}).model_dump(mode="json"),

@@ -20,6 +20,7 @@ from adapterstilts.hub.card import Form
 from adapterstilts.hub.client import hub_errors
 from adapterstilts.hub.facts import Facts, facts
 from adapterstilts.hub.folder import Export, write_folder
+from adapterstilts.hub.merge import check_out
 from adapterstilts.hub.peft import export
 from adapterstilts.hub.publish import Uploaded, upload
 from adapterstilts.store import Run, Store
@@ -33,12 +34,15 @@ class Publishing(Value):
     Attributes:
         format: whose files stand at the top of the repository: the `adapters` library's or PEFT's (LoRA).
         task: whose head goes along in PEFT's form, of a run that has several.
+        backbone, backbone_revision: for PEFT's form, where the run's own backbone is now.
         private: of a repository that is made now.
         revision: the branch; None is the main one.
     """
 
     format: Literal["adapters", "peft"] = "adapters"
     task: str | None = None
+    backbone: str | None = None
+    backbone_revision: str | None = None
     private: bool = False
     revision: str | None = None
 
@@ -75,8 +79,7 @@ def write(run: str, repo: str, folder: Path, store: Path, settings: Publishing |
     settings = settings or Publishing()
     found = Store(store)
     told = _facts(found, found.find(run))
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty: name another folder with --out")
+    check_out(folder)
     with hub_errors(repo):
         validate_repo_id(repo)
     form, export_peft = _form(told, settings)
@@ -126,5 +129,6 @@ def _form(told: Facts, settings: Publishing) -> tuple[Form, Export | None]:
         return Form(revision=settings.revision), None
     one = settings.task or next(iter(told.heads), None)
     head = told.heads[one] if one else None
-    files = backbone_of(told.run, Options())
+    given = {"backbone": settings.backbone} if settings.backbone else {}
+    files = backbone_of(told.run, Options.parse({**given, "revision": settings.backbone_revision}, "option"))
     return Form("peft", head, settings.revision), partial(export, told.run, files, task=settings.task)

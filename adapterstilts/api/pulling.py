@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, sha256, write_whole
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.several import split_name
 from adapterstilts.values import canonical
 
 
@@ -69,26 +72,29 @@ def _own_run(pulled: Pulled, job: TrainJob, store: Store) -> Run:
     files = run_files(pulled)
     with store.work(job) as work:
         if work.finished:
-            same = all(sha256(path) == sha256(work.finished.path / name) for name, path in _weights(files))
+            same = all(_same(path, work.finished.path / name) for name, path in _weights(files))
             say(f"{work.finished.id} is in the store already" + ("" if same else ", with weights of its own"))
             return work.finished
         out = work.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         try:
-            metrics = _assemble(pulled, files, out)
+            return work.publish(_assemble(pulled, job, files, out))
         except BaseException as error:
             shutil.rmtree(out, ignore_errors=True)  # nothing of it may stay for whoever trains this job
             if isinstance(error, MALFORMED):
                 raise HubError(f"{pulled.repo} is refused: {type(error).__name__}: {error}"[:400]) from None
             raise
-        return work.publish(metrics)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.is_file() and sha256(one) == sha256(other)
 
 
 def _weights(files: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
     return ((name, path) for name, path in files.items() if name.endswith(".safetensors"))
 
 
-def _assemble(pulled: Pulled, files: Mapping[str, Path], out: Path) -> dict[str, Any]:
+def _assemble(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Path) -> dict[str, Any]:
     """Puts the run's files together, with as much of its origin as was understood; returns its metrics."""
     for name, path in files.items():
         if name not in (JOB, METRICS, MANIFEST, ORIGIN):
@@ -97,6 +103,9 @@ def _assemble(pulled: Pulled, files: Mapping[str, Path], out: Path) -> dict[str,
     origin = kept(pulled.repo, read_object(pulled, files[ORIGIN]), pulled.record.backbone)
     if any(path.startswith("adapters/language/") for path in files):
         say(f"{pulled.repo} lies over a language adapter: others are exchanged with --language-adapter")
+    for name in split_name(job.task):
+        if name not in origin["tasks"] and name not in registry.all_tasks():
+            raise HubError(f"{pulled.repo} is refused: nothing says what its task {name} is")
     told = {**origin, "pulled": {"repo": pulled.repo, "commit": pulled.commit}}
     write_whole(out / ORIGIN, (canonical(told) + "\n").encode("utf-8"))
     _check_parts(pulled, out)
@@ -110,9 +119,12 @@ def _check_parts(pulled: Pulled, out: Path) -> None:
         f"adapters/{name}/{file}"
         for name in (*setup.stack, *setup.fused)
         for file in ("adapter.safetensors", "adapter_config.json", "adapter.json")
+        if (name, file) != (setup.language, "adapter.json")  # which may be of another program
     ]
     wanted += ["fusion/model_adapter_fusion.safetensors", "fusion/fusion.json"] if setup.fused else []
     wanted += [str(head_folder(Path(), name, heads) / "head.json") for name in heads]
+    if setup.head is not None and setup.head not in heads:
+        raise HubError(f"{pulled.repo} is refused: its setup names a head that it does not describe")
     for name in wanted:
         if not (out / name).is_file():
             raise HubError(f"{pulled.repo} is refused: it lacks {name}")
@@ -124,6 +136,7 @@ def numbers(value: Any) -> Any:
 
     Raises:
         TypeError: it holds something else.
+        ValueError: a number is not finite.
     """
     if isinstance(value, Mapping):
         return {str(name): numbers(each) for name, each in value.items()}
@@ -131,6 +144,8 @@ def numbers(value: Any) -> Any:
         return [numbers(each) for each in value]
     if not isinstance(value, int | float | None):
         raise TypeError(f"metrics.json holds {type(value).__name__}")
+    if value is not None and not isfinite(value):
+        raise ValueError("metrics.json holds NaN or infinity")
     return value
 
 

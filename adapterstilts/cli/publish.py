@@ -36,6 +36,13 @@ def publish(
         str | None,
         typer.Option(help="Of several heads, the one that goes along in PEFT's form.", show_default=False),
     ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="For PEFT's form: the run's backbone, if it is elsewhere now.", show_default=False),
+    ] = None,
+    backbone_revision: Annotated[
+        str | None, typer.Option(help="Commit or tag of that backbone.", show_default=False)
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     revision: Annotated[
         str | None, typer.Option(help="The branch to publish on.", show_default=False)
@@ -64,7 +71,14 @@ def publish(
 
     if out and not dry_run:
         raise ConfigError("--out is the folder of --dry-run: an upload needs none")
-    settings = Publishing(format=form, task=task, private=private, revision=revision)
+    settings = Publishing(
+        format=form,
+        task=task,
+        backbone=backbone,
+        backbone_revision=backbone_revision,
+        private=private,
+        revision=revision,
+    )
     names = _of_grid(run, repo, store) if whole_grid else {run: repo}
     failed = 0
     for number, (each, name) in enumerate(names.items(), start=1):

@@ -155,7 +155,7 @@ def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
         "tables": list(_tables(facts.scores)),
         "leaks": [score for score in facts.scores if score.leaked],
         "code": _peft_code(facts, repo, form) if form.name == "peft" else _code(facts, repo, form),
-        "merged": facts.method == "lora",
+        "merged": facts.method == "lora" and len(facts.adapters) == 1,
     }
 
 

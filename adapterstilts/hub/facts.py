@@ -114,7 +114,7 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
         evaluations: stored results of the run.
     """
     setup, heads = read_setup(run.path)
-    origin = without_paths(json.loads(run.file(ORIGIN).read_bytes()))
+    origin = _published(run, json.loads(run.file(ORIGIN).read_bytes()), owed)
     return Facts(
         run=run,
         tasks=tasks_of(run),
@@ -126,6 +126,23 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
         licence=licence_of(credit.licence for credit in owed),
         scores=_scores(run, evaluations),
     )
+
+
+def _published(run: Run, origin: Mapping[str, Any], owed: Sequence[Credit]) -> dict[str, Any]:
+    """The origin as others get it: without paths of this machine, with all that is owed.
+
+    A run of an earlier form does not say what it was built on: then it says that it does not.
+    """
+    unknown = (
+        [f"what {run.id} was built on could not be checked"] if run.job["composition"]["sources"] else []
+    )
+    before = origin.get("before", {"parts": [], "unknown": unknown})
+    told = {**before, "credits": [credit.model_dump(mode="json") for credit in owed]}
+    tasks = {
+        name: {**each, "obtain": "the data of whoever published this run."} if each.get("base") else each
+        for name, each in origin.get("tasks", {}).items()
+    }
+    return dict(without_paths({**origin, "before": told, "tasks": tasks}))
 
 
 def without_paths(value: Any) -> Any:
@@ -163,6 +180,8 @@ def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
     for each in evaluations:
         if each.job.get("run") != run.key or "score" not in each.metrics:
             continue
+        if each.job["task"] not in own.keys() | registry.all_tasks().keys():
+            continue  # of somebody's own, defined in a file that the run does not know
         score = _score(each, own)
         place = (score.task.name, score.language, score.split)
         if place not in fullest or _fullness(fullest[place]) < _fullness(score):

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 
 from adapterstilts.hub.card import Form, card, checked_places
 from adapterstilts.hub.facts import Facts
-from adapterstilts.hub.layout import CARD, ORIGIN
+from adapterstilts.hub.layout import CARD, OF_RUN, ORIGIN
 from adapterstilts.store import link
 from adapterstilts.store.files import MANIFEST, sha256, stats_in, write_whole
 from adapterstilts.store.runs import manifest_of
@@ -30,7 +30,7 @@ def write_folder(
 
     Args:
         repo: where it will be published.
-        folder: is made; what is in it goes first.
+        folder: an empty one.
         export: writes what stands at the top in place of the `adapters` library's files.
     """
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as held:
@@ -50,7 +50,7 @@ def write_folder(
 def _copy(facts: Facts, run: Path) -> None:
     """The run's files, its origin without paths of this machine, and a manifest of them."""
     for name in stats_in(facts.run.path):
-        if name not in (MANIFEST, ORIGIN):
+        if name not in (MANIFEST, ORIGIN) and OF_RUN.fullmatch(name):  # a language adapter may have more
             link(facts.run.path / name, run / name)
     write_whole(run / ORIGIN, (canonical(facts.origin) + "\n").encode("utf-8"))
     manifest = json.dumps(manifest_of(run), indent=2, sort_keys=True, ensure_ascii=False) + "\n"

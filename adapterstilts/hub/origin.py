@@ -26,10 +26,17 @@ class Backbone(Value):
     tokenizer: str | None = None
 
 
+class File(Value):
+    """Rows of a file that were trained on; the last number is out of reach where it is all of them."""
+
+    sha256: str
+    slice: tuple[int, int]
+
+
 class Before(Value):
     """What a run's origin says of the runs that it was built on (see `api/history.py`)."""
 
-    parts: tuple[Mapping[str, Any], ...] = ()
+    parts: tuple[File, ...] = ()
     unknown: tuple[str, ...] = ()
     credits: tuple[Credit, ...] = ()
 
@@ -58,7 +65,7 @@ def kept(repo: str, origin: Mapping[str, Any], backbone: Mapping[str, str]) -> d
         **found,
         "backbone": told.model_dump(exclude_none=told.tokenizer is None) | {"commit": told.commit},
         "language_adapter": None,
-        "before": Before.parse(origin.get("before", {}), "before").model_dump(mode="json"),
+        "before": Before.parse(origin["before"], "before").model_dump(mode="json"),
         "tasks": {name: _task(name, each) for name, each in origin.get("tasks", {}).items()},
     }
 
@@ -72,4 +79,5 @@ def _task(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
         own = registry.get(name)
         labels = task.labels if own.open_labels else own.labels
         return own.model_copy(update={"labels": labels}).model_dump(mode="json")
-    return task.model_copy(update={**dict.fromkeys(SOURCES), "base": None}).model_dump(mode="json")
+    bare = {**dict.fromkeys(SOURCES), "base": None, "parts": ()}
+    return task.model_copy(update=bare).model_dump(mode="json")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import EntryNotFoundError
 
 from adapterstilts.errors import HubError
 from adapterstilts.hub.client import client, hub_errors
@@ -78,10 +78,11 @@ def _published(api: HfApi, repo: str, branch: str) -> Record | None:
     names = set(api.list_repo_files(repo, revision=branch)) - {ATTRIBUTES}
     if not names:
         return None
-    try:
-        found = read_record(Path(api.hf_hub_download(repo, CARD, revision=branch)))
-    except (EntryNotFoundError, *MALFORMED):
-        found = None
+    found = None
+    if CARD in names:
+        path = Path(api.hf_hub_download(repo, CARD, revision=branch))
+        with suppress(*MALFORMED):
+            found = read_record(path)
     if found is None:
         raise HubError(
             f"{repo} holds something that this program did not publish ({', '.join(sorted(names)[:3])} …), "

@@ -24,7 +24,7 @@ from adapterstilts.model.records import AdapterRecord
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, sha256
 from adapterstilts.store.runs import Manifest
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}")  # of a task; it becomes a folder's
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")  # of a task; it becomes a folder's
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def download(reference: str, *, skip: bool = False) -> Pulled:
         listed = [Listed(file.rfilename, file.size) for file in info.siblings or ()]
         record = _record(repo, info.sha, listed)
         names = trust.check_listing(repo, listed, ours=record is not None, skip=skip)
+        names = [name for name in names if not (record and name.startswith("LICENSE"))]
         folder = Path(
             snapshot_download(repo, revision=info.sha, allow_patterns=[exactly(name) for name in names])
         )

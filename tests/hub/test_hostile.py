@@ -254,7 +254,7 @@ def test_unexpected_files_can_be_left(hub: Hub, me: Path, files: Files, tiny_bac
 
 
 @pytest.mark.parametrize(
-    "task", ["../evil", "X/../../evil", "/tmp/evil", "evil\0", "\x1b[31mevil", "evil" * 40, "", "é"]
+    "task", ["../evil", "X/../../evil", "/tmp/evil", "evil\0", "\x1b[31mevil", "evil" * 60, "", "é"]
 )
 def test_names_of_tasks_that_are_no_folders(task: str, hub: Hub, me: Path, files: Files) -> None:
     job = changed_json(files["run/job.json"], lambda data: data.update(task=task))
@@ -275,6 +275,7 @@ def forged_origin(files: Files, change: Callable[[Any], None]) -> Files:
         (lambda data: data.update(tasks={"x": 3}), "is refused"),
         (lambda data: data.update(tasks={"sick": {"name": "../evil"}}), "is refused"),
         (lambda data: data.update(before=3), "is refused"),
+        (lambda data: data["before"].update(parts=[{"sha256": "x"}]), "is refused"),
         (lambda data: data["train"].update(sha256="0" * 64, slice="x"), "is refused"),
         (lambda data: data["train"].pop("slice") or data["train"].update(sha256="0" * 64), "is refused"),
     ],
@@ -304,7 +305,9 @@ def test_of_an_origin_only_what_is_understood_is_kept(hub: Hub, me: Path, files:
         ("run/setup.json", lambda data: data["setup"].pop("head")),
         ("run/setup.json", lambda data: data.update(heads=[])),
         ("run/setup.json", lambda data: data["heads"].update(more={"kind": "span", "labels": []})),
+        ("run/setup.json", lambda data: data["setup"].update(head="another")),
         ("run/metrics.json", lambda data: data.update(dev="fine")),
+        ("run/metrics.json", lambda data: data.update(dev=float("nan"))),
         ("run/metrics.json", lambda data: data.update(deep=[[[{"x": "y"}]]])),
     ],
 )
@@ -312,6 +315,16 @@ def test_what_would_fail_later_is_refused_now(
     place: str, change: Callable[[Any], None], hub: Hub, me: Path, files: Files
 ) -> None:
     refused(hub, me, forged({**files, place: changed_json(files[place], change)}), "is refused")
+
+
+def test_a_task_that_nothing_defines(hub: Hub, me: Path, files: Files) -> None:
+    job = changed_json(files["run/job.json"], lambda data: data.update(task="nobodys"))
+    refused(hub, me, forged({**files, "run/job.json": job}), "nothing says what its task nobodys is")
+
+
+def test_a_licence_beside_is_no_harm(hub: Hub, me: Path, files: Files, trained: Run) -> None:
+    hub.put("models", REPO, {**files, "LICENSE": b"MIT"})
+    assert pull(REPO, me).id == trained.id
 
 
 def test_hashes_of_items_that_are_cut(hub: Hub, me: Path, files: Files) -> None:

@@ -108,6 +108,11 @@ def test_a_pulled_run_is_built_on(
     )
     card = write(built.id, "me/other", me.parent / "built", me).card
     assert "Mini NLI" in card and "Mini paraphrases" in card, "what it was built on is credited"
+    publish(built.id, "me/built", me)
+    shutil.rmtree(me)
+    again = pull("me/built", me)
+    card = write(again.id, "me/other", me.parent / "again", me).card
+    assert "| Mini NLI |" in card and "| Mini paraphrases |" in card, "where its source is gone too"
 
 
 def test_twice_makes_one_commit(trained: Runs, store: Path, me: Path, hub: Hub, tiny_backbone: Path) -> None:
@@ -232,6 +237,43 @@ def test_a_dry_run_is_not_the_store(trained: Runs, store: Path, tmp_path: Path) 
         with (made.folder / name).open("ab") as file:
             file.write(b" ")
     assert Store(store).find(trained["single"].id).key == trained["single"].key
+
+
+def test_an_evaluation_on_a_task_of_ones_own_is_left_out(
+    trained: Runs, store: Path, tmp_path: Path, tiny_backbone: Path
+) -> None:
+    (tmp_path / "rows.tsv").write_text("a\tb\tgold\nthe cat\ta dog\tneutral\nno\tyes\tneutral\n", "utf-8")
+    task = tmp_path / "own_nli.yaml"
+    task.write_text(
+        "name: own_nli\nkind: sequence\nformat: tsv\nfiles: {test: rows.tsv}\n"
+        "columns: {first: a, second: b, label: gold}\nlabels: [entailment, neutral, contradiction]\n"
+        "languages: [en]\ntrained_on: mini_nli\n",
+        "utf-8",
+    )
+    given = Options(store=store, backbone=str(tiny_backbone))
+    assert evaluate(trained["single"].id, str(task), ("en",), given)[0].scores
+    card = write(trained["single"].id, "me/one", tmp_path / "out", store).card
+    assert "own_nli" not in card and "Mini NLI" in card
+
+
+def test_a_language_adapter_of_others_comes_along(
+    trained: Runs, me: Path, hub: Hub, tmp_path: Path, tiny_backbone: Path
+) -> None:
+    """Such a folder has no record of ours, and perhaps files that are nobody's business."""
+    own = train_adapter(TASK, options(tmp_path / "below", tiny_backbone))
+    below = tmp_path / "en"
+    below.mkdir()
+    for name in ("adapter.safetensors", "adapter_config.json"):
+        shutil.copy(own.file(f"adapters/{TASK}/{name}"), below)
+    (below / "notes.txt").write_text("mine", "utf-8")
+    given = options(tmp_path / "above", tiny_backbone).model_copy(update={"language_adapter": str(below)})
+    run = train_adapter(TASK, given)
+    publish(run.id, "me/above", tmp_path / "above")
+    assert not any("notes" in name for name in hub.files("models", "me/above"))
+    pulled = pull("me/above", me)
+    assert scores(me, pulled.id, TASK, tiny_backbone) == scores(
+        tmp_path / "above", run.id, TASK, tiny_backbone
+    )
 
 
 def test_training_says_what_was_pulled(
