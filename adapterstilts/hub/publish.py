@@ -9,7 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from adapterstilts.errors import HubError
-from adapterstilts.hub.client import client, hub_errors
+from adapterstilts.hub.client import ERRORS, client, hub_errors
 from adapterstilts.hub.layout import ATTRIBUTES, CARD
 from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
 
@@ -60,11 +60,17 @@ def upload(folder: Path, repo: str, run: str, *, private: bool, revision: str | 
             api.create_branch(repo, branch=branch, exist_ok=True)
             before = api.repo_info(repo, revision=branch).sha
         there = _published(api, repo, branch)
-        done = api.upload_folder(
-            repo_id=repo, folder_path=folder, revision=branch, parent_commit=before,
-            delete_patterns=[exactly(name) for name in there.sha256] if there else None,
-            commit_message=f"Publish {run}",
-        )  # fmt: skip
+        gone = [exactly(name) for name in there.sha256] if there else None
+        try:
+            done = api.upload_folder(
+                repo_id=repo, folder_path=folder, revision=branch, parent_commit=before, delete_patterns=gone,
+                commit_message=f"Publish {run}",
+            )  # fmt: skip
+        except ValueError as error:
+            if isinstance(error, ERRORS):
+                raise
+            # The client has the card checked before it uploads anything
+            raise HubError(f"{repo}: the Hub does not take the card: {error}") from None
     replaced = there.run if there and there.run != run else None
     return Uploaded(str(url), done.oid, done.oid != before, replaced)
 

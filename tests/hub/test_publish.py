@@ -19,6 +19,7 @@ from adapterstilts.api.publishing import Publishing, publish, write
 from adapterstilts.api.pulling import pull, search
 from adapterstilts.cli.app import app
 from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
+from adapterstilts.hub.licence import LICENCES
 from adapterstilts.store import Run, Store
 from tests.hub.cutter import Cutter
 from tests.hub.server import Hub
@@ -312,6 +313,16 @@ def test_a_private_repository(
     monkeypatch.setenv("HF_TOKEN", "hf_token_of_you")
     with pytest.raises(HubError, match="no such repository, or it is private"):
         pull("me/secret", me)
+
+
+def test_a_card_that_the_hub_does_not_take(
+    trained: Runs, store: Path, me: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LICENCES, "CC0-1.0", ("no-such-licence", "free"))
+    monkeypatch.setattr("adapterstilts.hub.licence.PERMISSIVE", ("no-such-licence",))
+    with pytest.raises(HubError, match="does not take the card"):
+        publish(trained["single"].id, "me/one", store)
+    assert set(hub.files("models", "me/one")) <= {".gitattributes"}
 
 
 def test_search_finds_what_is_published(trained: Runs, store: Path, me: Path, hub: Hub) -> None:

@@ -20,6 +20,7 @@ from adapterstilts.tasks.language import LANGUAGES as CODES
 from adapterstilts.tasks.references import REFERENCES, credits_of
 from adapterstilts.tasks.spec import FolderSource, Task
 from adapterstilts.tasks.suites import PAPER_INTERMEDIATE, SUITES
+from tests.hub.cards import LICENCES as HUBS_OWN
 
 HEADLESS = ("retrieval", "mining")
 METRICS_OF = {
@@ -198,6 +199,10 @@ def test_entry_can_be_credited(task: Task) -> None:
     assert credit.licence in LICENCES or licence_of([credit.licence]).id == "other"
     barred = any(word in task.licence for word in ("BY-NC", "not commercial", "LDC", "for research"))
     assert ("Not for commercial use" in licence_of(each.licence for each in (credit, *parts)).text) == barred
+
+
+def test_the_hub_knows_these_licences() -> None:
+    assert {name for name, _ in LICENCES.values() if name} <= HUBS_OWN
 
 
 @pytest.mark.parametrize(
