@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -79,25 +80,51 @@ def publish(
         private=private,
         revision=revision,
     )
-    names = _of_grid(run, repo, store) if whole_grid else {run: repo}
-    failed = 0
-    for number, (each, name) in enumerate(names.items(), start=1):
-        if whole_grid:
-            note(f"[{number}/{len(names)}] {each}")
-        try:
-            if dry_run:
-                folder = (out / name.rpartition("/")[2] if whole_grid else out) if out else None
-                done = _write(each, name, folder, store, settings, show=not (whole_grid or as_json))
-            else:
-                done = _upload(each, name, store, settings)
-        except StiltsError as error:
-            if not whole_grid:
-                raise
-            failed += 1
-            fail(f"{each}: {error}")
-            continue
-        if as_json:
+    order = _Order(store, settings, out if dry_run else None, dry_run, as_json)
+    if whole_grid:
+        _publish_all(_of_grid(run, repo, store), order)
+    else:
+        order.carry_out(run, repo, out)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is done with each run.
+
+    Attributes:
+        out: where --dry-run puts folders.
+    """
+
+    store: Path
+    settings: Publishing
+    out: Path | None
+    dry_run: bool
+    as_json: bool
+
+    def carry_out(self, run: str, repo: str, folder: Path | None, *, show: bool = True) -> None:
+        """Writes or uploads one run; `show` prints the card of a dry run."""
+        if self.dry_run:
+            done = _write(run, repo, folder, self.store, self.settings, show=show and not self.as_json)
+        else:
+            done = _upload(run, repo, self.store, self.settings)
+        if self.as_json:
             print(json.dumps(done, ensure_ascii=False))
+
+
+def _publish_all(names: dict[str, str], order: _Order) -> None:
+    """All runs of a grid; one that fails does not stop the others.
+
+    Raises:
+        HubError: some could not be published.
+    """
+    failed = 0
+    for number, (run, repo) in enumerate(names.items(), start=1):
+        note(f"[{number}/{len(names)}] {run}")
+        try:
+            order.carry_out(run, repo, order.out and order.out / repo.rpartition("/")[2], show=False)
+        except StiltsError as error:
+            failed += 1
+            fail(f"{run}: {error}")
     if failed:
         raise HubError(f"{failed} of {len(names)} could not be published; give the same command again")
 

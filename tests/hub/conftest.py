@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,12 +15,17 @@ import huggingface_hub.file_download
 import pytest
 from huggingface_hub import configure_http_backend
 
+from adapterstilts.api import Options, compose, evaluate, train_adapter
+from adapterstilts.store import Run
 from tests.hub.server import Hub
 
 ROOT = Path(__file__).parents[2]
 Env = dict[str, str]
 Process = subprocess.CompletedProcess[str]
 Outside = Callable[..., Process]
+Runs = dict[str, Run]
+TASK, TARGET, LANGUAGES = "mini_nli", "mini_paraphrase", ("en", "de", "sw")
+QUICK = {"max_steps": 3, "batch_size": 8}
 
 
 @pytest.fixture
@@ -100,3 +106,31 @@ def me(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     configure_http_backend()
     yield tmp_path / "store"
     configure_http_backend()
+
+
+def options(store: Path, backbone: Path) -> Options:
+    return Options(store=store, backbone=str(backbone), limit=24, recipe=QUICK, source="bundled")
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """One run of each form in a store of their own, two of them evaluated."""
+    given = options(tmp_path_factory.mktemp("trained"), tiny_backbone)
+    nli, qa = train_adapter(TASK, given), train_adapter("mini_qa", given)
+    runs = {
+        "single": nli,
+        "qa": qa,
+        "sequential": compose(TARGET, "sequential", [nli.id], given),
+        "stack": compose(TARGET, "stack", [nli.id], given),
+        "fuse": compose(TARGET, "fuse", [nli.id, qa.id], given),
+        "several": train_adapter(f"{TASK}+mini_ner", given),
+    }
+    for name, task in (("single", TASK), ("stack", TARGET), ("fuse", TARGET)):
+        evaluate(runs[name].id, task, LANGUAGES, given)
+    return runs
+
+
+@pytest.fixture
+def store(trained: Runs, tmp_path: Path) -> Path:
+    """A copy of that store."""
+    return Path(shutil.copytree(trained["single"].path.parent, tmp_path / "publishers"))
