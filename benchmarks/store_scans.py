@@ -22,13 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.grid.estimate import Estimator
-from adapterstilts.grid.records import Records
+from adapterstilts.grid.records import Cost, Records
 from adapterstilts.grid.request import Request, Told, evaluations
 from adapterstilts.grid.state import look
 from adapterstilts.job import EvalJob
 from adapterstilts.store import Run, Store
 
+COST = Cost(seconds=2.5, examples=200)
 TOLD = Told(version="1", kind="sequence", backbone="me5-small", limit=200)
+PLANNED = 5_000_000  # evaluations of a grid of 100 intermediate tasks, 100 targets, 100 languages and 5 seeds
+LINKS = 50_000  # of one file; ext4 allows 65,000
 LINKED = {
     "metrics.json": b'{\n  "examples": 200,\n  "score": 51.25\n}\n',
     "predictions.parquet": b"PAR1" * 50,
@@ -51,37 +54,36 @@ def requests() -> Iterator[Request]:
 def fill(store: Store, first: int, last: int) -> None:
     """Publishes the results from one number to another, with a record of each."""
     records = Records(store.root)
-    shared = store.root / ".linked"
-    shared.mkdir(parents=True, exist_ok=True)
-    for name, data in LINKED.items():
-        (shared / name).write_bytes(data)
+    os.fsync = lambda _: None  # a million small files need not survive a power cut
     files = {name: _entry(data) for name, data in LINKED.items()}
     for number, request in enumerate(islice(requests(), first, last), first):
         made = job(number)
         folder = store.folder(made)
-        folder.mkdir()
+        folder.mkdir(parents=True)
         told = json.dumps({**made.model_dump(mode="json"), "key": made.key}, indent=2).encode()
         manifest = json.dumps({"files": {**files, "job.json": _entry(told)}}, indent=2).encode()
         (folder / "job.json").write_bytes(told)
-        for name in LINKED:
-            os.link(shared / name, folder / name)
+        for name, data in LINKED.items():
+            os.link(_shared(store.root / ".linked", f"{number // LINKS}-{name}", data), folder / name)
         (folder / "manifest.json").write_bytes(manifest)
-        _record(records, request, made, folder.name, hashlib.sha256(manifest).hexdigest())
+        records.finish(request, _run(folder, made, sum(each["size"] for each in files.values())), COST)
+
+
+def _shared(folder: Path, name: str, data: bytes) -> Path:
+    """A file to link to."""
+    path = folder / name
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return path
 
 
 def _entry(data: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
 
 
-def _record(records: Records, request: Request, made: EvalJob, run: str, manifest: str) -> None:
-    path = records.file(request.digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    told = {
-        "request": request.digest, "run": run, "key": made.key, "manifest": manifest, "type": "evaluate",
-        "task": "xnli", "kind": "sequence", "composition": "single", "backbone": "me5-small",
-        "language": request.language, "seconds": 2.5, "examples": 200, "size": 1000,
-    }  # fmt: skip
-    path.write_text(json.dumps(told, indent=2), encoding="utf-8")
+def _run(folder: Path, made: EvalJob, size: int) -> Run:
+    return Run(folder.name, made.key, folder, {}, {}, "", size)
 
 
 def seconds(call: Callable[[], object], repeat: int = 1) -> float:
@@ -98,12 +100,14 @@ def measure(store: Store, number: int) -> dict[str, float]:
     named = store.folder(one).name
     status = seconds(lambda: _check(look(islice(requests(), number), records).total("done") == number))
     estimate = seconds(lambda: Estimator(records.all(), {}))
+    planned = seconds(lambda: _check(look(islice(requests(), PLANNED), records).all == PLANNED))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     listed = seconds(lambda: _check(sum(isinstance(run, Run) for run in store.scan(quick=True)) == number))
     return {  # seconds; printed in thousandths
         "grid status": status,
         "its estimate": estimate,
-        "its memory, MB": peak / 1000,
+        "status of five million": planned,
+        "memory, MB": peak / 1000,
         "runs": listed,
         "get, by job": seconds(lambda: store.get(one), 5),
         "get, by key": seconds(lambda: store.with_key(one.key), 5),

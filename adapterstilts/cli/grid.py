@@ -77,7 +77,7 @@ def plan(
 
     def chosen() -> Iterable[Request]:
         found = planned.requests()
-        return estimator.within(found, state.records, seconds_of(budget)) if budget else found
+        return estimator.within(found, state.runs, seconds_of(budget)) if budget else found
 
     if as_json:
         for request in chosen():
@@ -146,7 +146,7 @@ def run(
     estimator = estimator_of(records)
     before = look(requests, records)
     if budget:
-        requests = list(estimator.within(requests, before.records, seconds_of(budget)))
+        requests = list(estimator.within(requests, before.runs, seconds_of(budget)))
         before = look(requests, records)
     with Display(requests, before, records, estimator) as shown:
         saving = Saving(store, checkpoint_minutes, checkpoint_steps)
@@ -332,7 +332,7 @@ def as_dict(request: Request, state: State) -> dict[str, object]:
         "language": request.language or None,
         "split": request.split or None,
         "state": state.of(request),
-        "run": state.records[request.digest].run if request.digest in state.records else None,
+        "run": state.runs.get(request.digest),
         "told": request.told.model_dump(mode="json", exclude_defaults=True),
     }
 

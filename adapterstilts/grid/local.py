@@ -118,7 +118,7 @@ class Engine:
             if recheck:
                 self.records.forget(request.digest)
         state = look(everything, self.records)
-        order = Order(everything, state.records, state.failures)
+        order = Order(everything, state.runs, state.failures)
         with self.crew:
             while order:
                 if self._hand_out(order):

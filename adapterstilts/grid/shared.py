@@ -96,7 +96,7 @@ class SharedRecords(Records):
         text = self._remote.read(self._name(self.file(request)))
         if text is None:
             return None
-        record = Record.model_validate_json(text)
+        record = Record.parse(text)
         if not RUN_NAME.fullmatch(record.run) or "/" in record.run:
             raise StoreError(f"{self._remote.url}: the record of {request} names no run, but '{record.run}'")
         if not _has(self.store / record.run, record.manifest):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from adapterstilts.grid.records import Failure, Record, Records, Running
+from adapterstilts.grid.records import Failure, Records, Running
 from adapterstilts.grid.request import Request, RequestType
 
 StateName = Literal["done", "running", "failed", "blocked", "waiting"]
@@ -20,12 +20,13 @@ class State:
 
     Attributes:
         states: request digest -> where it stands; whatever is not there is waiting.
-        records, failures: by request digest.
+        runs: request digest -> the run that answers it.
+        failures: by request digest.
         counts: how many requests of each type are where.
     """
 
     states: Mapping[str, StateName]
-    records: Mapping[str, Record]
+    runs: Mapping[str, str]
     failures: Mapping[str, Failure]
     running: tuple[Running, ...]
     counts: Mapping[tuple[RequestType, StateName], int]
@@ -53,14 +54,14 @@ def look(requests: Iterable[Request], records: Records) -> State:
     finished, broken = records.names(), records.failed()
     running = {each.request: each for each in records.running()}
     states: dict[str, StateName] = {}
-    done: dict[str, Record] = {}
+    done: dict[str, str] = {}
     failures: dict[str, Failure] = {}
     counts: Counter[tuple[RequestType, StateName]] = Counter()
     for request in requests:
         digest = request.digest
         state: StateName = "waiting"
         if digest in finished and (record := records.done(digest)):
-            state, done[digest] = "done", record
+            state, done[digest] = "done", record.run
         elif digest in running:
             state = "running"
         elif digest in broken and (failure := records.failure(digest)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adapterstilts.grid.records import Record, Records
@@ -50,7 +50,7 @@ def verify(
         elif isinstance(found, Damaged):
             damaged[name] = found.reason
             for record in answers:
-                records.write(record.model_copy(update={"damaged": True}))
+                records.write(replace(record, damaged=True))
         else:
             whole += 1
         if tell:

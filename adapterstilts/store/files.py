@@ -121,7 +121,7 @@ def read_small(path: str) -> bytes:
         os.close(number)
 
 
-def stats_in(folder: Path) -> dict[str, os.stat_result]:
+def stats_in(folder: Path | str) -> dict[str, os.stat_result]:
     """Sizes and times of all files below a folder, by path relative to it, sorted.
 
     Raises:

@@ -58,6 +58,11 @@ def run(records: Records) -> Run:
     return work
 
 
+def answers(state: State, records: Records) -> list[Record]:
+    """The records of what is done."""
+    return [record for digest in state.runs if (record := records.read(digest))]
+
+
 def made(run: Run) -> list[str]:
     return run.engine.watch.made  # type: ignore[attr-defined,no-any-return]
 
@@ -118,20 +123,20 @@ def test_lost_records_are_made_again_without_computing(run: Run, write: Write, r
         file.unlink()
     state = run(path)
     assert state.total("done") == 8
-    assert all(record.seconds is None for record in state.records.values())
+    assert all(record.seconds is None for record in answers(state, records))
 
 
 def test_a_record_that_is_no_json_counts_for_nothing(run: Run, write: Write, records: Records) -> None:
     path = write(**FEW)
     state = run(path)
-    first = next(iter(state.records))
+    first = next(iter(state.runs))
     records.file(first).write_text("{", encoding="utf-8")
     assert records.done(first) is None
     assert run(path).total("done") == 8
 
 
 def test_short_memory_halves_the_batch_and_says_so(
-    run: Run, write: Write, monkeypatch: pytest.MonkeyPatch
+    run: Run, write: Write, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, asked = module.compose, []
 
@@ -149,7 +154,7 @@ def test_short_memory_halves_the_batch_and_says_so(
     assert state.total("failed") == 0
     assert asked == [1, 1, 2, 4, 1]
     assert sum("out of memory" in line for line in said) == 2
-    (trained,) = [r for r in state.records.values() if r.task == "mini_nli"]
+    (trained,) = [each for each in answers(state, records) if each.task == "mini_nli"]
     assert trained.accumulation == 4
 
 
@@ -173,7 +178,9 @@ def test_a_full_disk_ends_the_grid(run: Run, write: Write, monkeypatch: pytest.M
         run(write(**FEW))
 
 
-def test_two_recipes_share_runs_that_are_the_same_job(run: Run, write: Write, tmp_path: Path) -> None:
+def test_two_recipes_share_runs_that_are_the_same_job(
+    run: Run, write: Write, records: Records, tmp_path: Path
+) -> None:
     run(write(**FEW))
     copy = tmp_path / "copy.tsv"
     place = Path(module.__file__).parents[1] / "data" / "mini" / "nli" / "train-en.tsv"
@@ -182,7 +189,7 @@ def test_two_recipes_share_runs_that_are_the_same_job(run: Run, write: Write, tm
         **FEW, files={"mini_nli": {"train": str(copy), "dev": str(place.with_name("dev-en.tsv"))}}
     )
     state = run(changed)
-    other = [r for r in state.records.values() if r.task == "mini_nli"]
+    other = [each for each in answers(state, records) if each.task == "mini_nli"]
     assert [record.seconds for record in other] == [None]  # asked for in another way, but the same rows
 
 

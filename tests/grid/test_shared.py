@@ -56,7 +56,7 @@ def test_a_url_has_the_same_files_as_a_folder(write: Write, tmp_path: Path) -> N
     state, made = run(write(**{**GRID, "languages": ["en", "de", "sw"]}), MEMORY)
     assert made == ["evaluate mini_paraphrase sw"] * 2
     records = records_of(MEMORY)
-    assert all(records.metrics(record)["score"] >= 0 for record in state.records.values() if record.language)
+    assert all(records.metrics(each)["score"] >= 0 for each in records.all() if each.language)
     assert not [file for run in copy_of(MEMORY).glob("evaluate-*-en-*") for file in run.iterdir()]
 
 

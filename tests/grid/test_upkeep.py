@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,22 @@ def test_most_damage_is_seen_without_verify(call: Call, grid: str, how: str) -> 
     damage(grid, how)
     assert "1 jobs took" in call("grid", "run", grid).stderr
     assert "5 runs are whole" in call("grid", "verify", grid).stdout
+
+
+@pytest.mark.parametrize("how", ["copied", "without a seal"])
+def test_damage_is_seen_where_times_say_nothing(call: Call, grid: str, how: str) -> None:  # noqa: F811
+    """Where a record has no seal, or a copy has other times, the manifests are read."""
+    records = Records(Path("checkpoints"))
+    if how == "copied":
+        for file in Path("checkpoints").rglob("*"):
+            os.utime(file)
+    else:
+        for record in list(records.all()):
+            assert record.seal
+            records.write(replace(record, seal=""))
+    assert json.loads(call("grid", "status", grid, "--json").stdout)["totals"]["done"] == 5
+    damage(grid, "truncated")
+    assert json.loads(call("grid", "status", grid, "--json").stdout)["totals"]["done"] == 4
 
 
 def test_nothing_that_is_needed_is_removed(call: Call, grid: str, write: Write) -> None:  # noqa: F811
