@@ -273,7 +273,8 @@ def show_table(
     """Show how much each intermediate task changes each target, in points over the baseline.
 
     A cell is the mean over seeds of the mean over all languages but English, with the smallest and the
-    largest seed in brackets; the baseline's own row is its score. A star marks cells that lack languages yet.
+    largest seed in brackets; the baseline's own row is its score. A star marks cells that lack languages
+    yet, and an exclamation mark scores over items that were trained on too (allow_leak in the recipe).
 
     Example: adapterstilts grid table quick --per-language
     """

@@ -22,7 +22,7 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
     Args:
         form: "markdown", "csv", "json", or "" for the terminal.
     """
-    from adapterstilts.grid.table import effects, effects_by_language, grid_of
+    from adapterstilts.grid.table import MARKS, effects, effects_by_language, grid_of
 
     columns = effects_by_language(plan, records) if per_language else {"": effects(plan, records)}
     if form in ("csv", "json"):
@@ -30,13 +30,14 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
         _as_csv(lines) if form == "csv" else print(json.dumps(lines, ensure_ascii=False))
         return
     head, *rows = grid_of([], columns) if per_language else grid_of(columns[""])
+    first = head.index("intermediate") + 1
     if form == "markdown":
         _as_markdown(head, rows)
     else:
-        first = 3 if per_language else 2
         table(head, rows, right=head[first:])
-    if any(cell.endswith("*") for row in rows for cell in row):
-        note("* not all languages are there yet")
+    for mark, meaning in MARKS.items():
+        if any(mark in cell for row in rows for cell in row[first:]):
+            note(f"{mark} {meaning}")
 
 
 def _line(effect: Effect, language: str) -> dict[str, object]:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from statistics import fmean
 
 from adapterstilts.grid.plan import Cell, Plan
 from adapterstilts.grid.records import Records
 
-Scores = Mapping[str, float | None]  # language -> score in percent; None where its labels are hidden
+MARKS = {"*": "not all languages are there yet", "!": "some of the evaluated items were trained on too"}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known of one cell.
+
+    Attributes:
+        by_language: in percent; None where the labels are hidden.
+        leaked: languages with items that were trained on too, which `allow_leak` lets pass.
+    """
+
+    by_language: Mapping[str, float | None]
+    leaked: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +38,7 @@ class Effect:
         languages, wanted: how many languages the mean is over, and how many it should be over; those whose
             labels are hidden do not count.
         seeds: how many seeds have results.
+        leaked: of how many languages the scores, or the baseline's, are over items that were trained on too.
     """
 
     backbone: str
@@ -37,6 +52,7 @@ class Effect:
     languages: int
     wanted: int
     seeds: int
+    leaked: int
 
     @property
     def whole(self) -> bool:
@@ -70,13 +86,16 @@ def _reader(records: Records) -> Callable[[Cell], Scores]:
 
 
 def _scores(cell: Cell, records: Records) -> Scores:
-    found = {}
+    found, leaked = {}, set()
     for request in cell.evaluations(cell.languages):
         record = records.done(request.digest)
         if record:
-            score = records.metrics(record).get("score")
+            metrics = records.metrics(record)
+            score = metrics.get("score")
             found[request.language] = None if score is None else float(score)
-    return found
+            if metrics.get("leaked"):
+                leaked.add(request.language)
+    return Scores(found, leaked)
 
 
 def _effects(plan: Plan, read: Callable[[Cell], Scores], counts: Callable[[str], bool]) -> list[Effect]:
@@ -103,14 +122,15 @@ def _effect(
     cell = cells[0]
     values: list[dict[str, float]] = []
     hidden: set[str] = set()
+    leaked: set[str] = set()
     for each in cells:
-        found = {code: score for code, score in read(each).items() if counts(code)}
-        hidden |= {code for code, score in found.items() if score is None}
-        scores = _known(found)
-        before = _known(read(base[_base_key(each)])) if each.rank else {}
-        both = scores.keys() & before.keys() if each.rank else scores.keys()
+        reads = [read(each), *([read(base[_base_key(each)])] if each.rank else [])]
+        hidden |= {code for code, score in reads[0].by_language.items() if score is None and counts(code)}
+        leaked |= {code for found in reads for code in found.leaked if counts(code)}
+        scores, before = _known(reads[0], counts), _known(reads[-1], counts)
+        both = scores.keys() & before.keys()
         if both:
-            values.append({code: scores[code] - before.get(code, 0.0) for code in both})
+            values.append({code: scores[code] - (before[code] if each.rank else 0.0) for code in both})
     means = [fmean(differences.values()) for differences in values]
     return Effect(
         backbone=cell.backbone,
@@ -124,15 +144,17 @@ def _effect(
         languages=min((len(differences) for differences in values), default=0),
         wanted=sum(counts(code) for code in cell.languages if code not in hidden),
         seeds=len(values),
+        leaked=len(leaked),
     )
 
 
-def _known(scores: Scores) -> dict[str, float]:
-    return {code: score for code, score in scores.items() if score is not None}
+def _known(scores: Scores, counts: Callable[[str], bool]) -> dict[str, float]:
+    found = scores.by_language.items()
+    return {code: score for code, score in found if score is not None and counts(code)}
 
 
 def cell_text(effect: Effect) -> str:
-    """For people: `+1.2 [0.8, 1.9]`; a star where languages are missing, a dash without a score."""
+    """For people: `+1.2 [0.8, 1.9]`; see `MARKS` for what follows; a dash without a score."""
     if effect.mean is None:
         return "-"
     sign = "" if effect.how == "baseline" else "+"
@@ -140,7 +162,8 @@ def cell_text(effect: Effect) -> str:
         "" if value is None else f"{round(value, 1) + 0.0:{sign}.1f}"  # + 0.0 takes the sign off -0.0
         for value in (effect.mean, effect.low, effect.high)
     )
-    return f"{mean}{f' [{low}, {high}]' if low else ''}{'' if effect.whole else '*'}"
+    marks = f"{'' if effect.whole else '*'}{'!' if effect.leaked else ''}"
+    return f"{mean}{f' [{low}, {high}]' if low else ''}{marks}"
 
 
 def grid_of(

@@ -9,7 +9,7 @@ import pytest
 from adapterstilts.grid.at_hand import scenes
 from adapterstilts.grid.plan import Cell, Plan, expand
 from adapterstilts.grid.recipe import GridRecipe
-from adapterstilts.grid.table import _effects, cell_text, grid_of
+from adapterstilts.grid.table import Scores, _effects, cell_text, grid_of
 
 SCORES: dict[tuple[str, int], Mapping[str, float]] = {
     ("", 1): {"en": 90, "de": 50, "zh": 60},
@@ -34,8 +34,8 @@ def plan() -> Plan:
     return expand(recipe, *scenes(recipe))
 
 
-def read(cell: Cell) -> Mapping[str, float]:
-    return SCORES[cell.intermediate, cell.seed]
+def read(cell: Cell) -> Scores:
+    return Scores(SCORES[cell.intermediate, cell.seed])
 
 
 def test_means_are_over_seeds_and_languages_but_english(plan: Plan) -> None:
@@ -54,7 +54,7 @@ def test_english_alone(plan: Plan) -> None:
 
 
 def test_without_results_there_is_a_dash(plan: Plan) -> None:
-    found = _effects(plan, lambda cell: {}, lambda code: code != "en")
+    found = _effects(plan, lambda cell: Scores({}), lambda code: code != "en")
     assert [cell_text(each) for each in found] == ["-", "-", "-"]
     assert grid_of(found) == [
         ["composition", "intermediate", "mini_paraphrase"],
@@ -65,8 +65,8 @@ def test_without_results_there_is_a_dash(plan: Plan) -> None:
 
 
 def test_languages_without_labels_do_not_count(plan: Plan) -> None:
-    def hidden(cell: Cell) -> Mapping[str, float | None]:
-        return {**read(cell), "zh": None}
+    def hidden(cell: Cell) -> Scores:
+        return Scores({**read(cell).by_language, "zh": None})
 
     base, nli, qa = _effects(plan, hidden, lambda code: code != "en")
     assert (base.mean, nli.mean, qa.mean) == (51.0, 3.5, 0.0)
@@ -77,7 +77,19 @@ def test_languages_without_labels_do_not_count(plan: Plan) -> None:
 def test_a_seed_without_its_baseline_does_not_count(plan: Plan) -> None:
     found = _effects(
         plan,
-        lambda cell: {} if (cell.intermediate, cell.seed) == ("", 2) else read(cell),
+        lambda cell: Scores({}) if (cell.intermediate, cell.seed) == ("", 2) else read(cell),
         lambda c: c != "en",
     )
     assert (found[2].mean, found[2].seeds, found[2].low) == (-0.5, 1, None)
+
+
+def test_scores_of_items_that_were_trained_on_are_marked(plan: Plan) -> None:
+    def leaky(cell: Cell) -> Scores:
+        leaked = {"de"} if cell.intermediate == "mini_nli" else {"en"}
+        return Scores(read(cell).by_language, leaked)
+
+    base, nli, qa = _effects(plan, leaky, lambda code: code != "en")
+    assert (base.leaked, nli.leaked, qa.leaked) == (0, 1, 0)
+    assert cell_text(nli) == "+2.0 [+2.0, +2.0]!"
+    english = _effects(plan, leaky, lambda code: code == "en")
+    assert [each.leaked for each in english] == [1, 1, 1]  # of the second the baseline's
