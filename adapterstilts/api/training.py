@@ -30,6 +30,8 @@ from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
 
+OF_TRAINING = ("encoding", "train_file", "train_files", "eval_file", "translated", "mlm", "limit")
+
 
 def train_adapter(task: str, options: Options | None = None) -> Run:
     """Trains one adapter on a task's English data, or returns the finished run of the same job.
@@ -180,6 +182,9 @@ def _adapter_spec(options: Options, starts: Sequence[Source], default: str) -> A
 
 def _recipe(tasks: Sequence[Task], options: Options) -> Recipe | None:
     if tasks[0].trained_on is None:
+        idle = [*options.recipe, *(name for name in OF_TRAINING if getattr(options, name))]
+        if idle:
+            say(f"nothing trains {tasks[0].name}: {', '.join(idle)} had no effect (see evaluate --help)")
         return None
     recipe = recipe_for([task.kind for task in tasks], options.recipe)
     return recipe.model_copy(update={"precision": resolve_precision(recipe.precision)})

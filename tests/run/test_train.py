@@ -143,12 +143,13 @@ def test_sequential_starts_from_the_source(options):
         np.testing.assert_allclose(old, new, atol=1e-6)
 
 
-def test_a_retrieval_target_trains_nothing(options):
+def test_a_retrieval_target_trains_nothing(options, capsys):
     ids = [train_adapter(name, options).id for name in ("mini_nli", "mini_ner")]
     with pytest.raises(ConfigError, match="has no training data"):
         compose("mini_retrieval", "fuse", ids, options)
     merged = compose("mini_retrieval", "average", ids, options)
     bare = compose("mini_retrieval", "single", [], options)
+    assert "nothing trains mini_retrieval: " in capsys.readouterr().err  # and so a recipe has no effect
     other_seed = options.model_copy(update={"seed": 7})
     assert compose("mini_retrieval", "single", [], other_seed).key == bare.key, "nothing is random here"
     scores = [evaluate(each.id, "mini_retrieval", ["de"], options)[0].scores["de"] for each in (merged, bare)]
