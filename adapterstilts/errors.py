@@ -39,6 +39,20 @@ class StoreError(StiltsError):
     """A run that is unknown, ambiguous, damaged or in use."""
 
 
+class DamagedError(StoreError):
+    """A run whose files are not as they were published.
+
+    Attributes:
+        run: its id.
+        wanted: it is the result that was asked for, and not something that this is made from.
+    """
+
+    def __init__(self, message: str, run: str, wanted: bool = False):
+        super().__init__(message)
+        self.run = run
+        self.wanted = wanted
+
+
 class HubError(StiltsError):
     """The Hub cannot be reached, refuses, or holds what must not be loaded."""
 

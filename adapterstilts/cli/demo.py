@@ -69,7 +69,7 @@ def demo(
 
 
 def _make(plan: Plan, store: Path) -> None:
-    from adapterstilts.cli.grid import estimator_of
+    from adapterstilts.cli.grid_recipe import estimator_of
     from adapterstilts.grid.display import Display
     from adapterstilts.grid.local import Engine, crew_of
     from adapterstilts.grid.pool import Saving
@@ -77,9 +77,12 @@ def _make(plan: Plan, store: Path) -> None:
     from adapterstilts.grid.state import look
 
     records, requests = Records(store), list(plan.requests())
-    with Display(requests, look(requests, records), records, estimator_of(records)) as shown:
-        crew = crew_of(Saving(store), None, shown.said)
-        shown.workers = crew.size
+
+    def said(digest: str, line: str) -> None:
+        shown.said(digest, line)
+
+    crew = crew_of(Saving(store), None, said)
+    with Display(requests, look(requests, records), records, estimator_of(records), crew.size) as shown:
         state = Engine(crew, records, shown).run(requests, retry_failed=True)
     if state.failures:
         first = next(iter(state.failures.values()))

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from adapterstilts.cli import console
 from adapterstilts.cli.console import OUT, AsJson, fail, note, size_text, table
+from adapterstilts.cli.grid_print import as_dict, print_counts, print_estimate, print_time
+from adapterstilts.cli.grid_recipe import estimator_of, ever_needed, read_plan, seconds_of
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from adapterstilts.grid.estimate import Estimate, Estimator
-    from adapterstilts.grid.plan import Plan
-    from adapterstilts.grid.records import Record, Records
-    from adapterstilts.grid.request import Request, RequestType
-    from adapterstilts.grid.state import State
+    from adapterstilts.grid.request import Request
 
 app = typer.Typer(no_args_is_help=True)
 RecipeName = Annotated[
@@ -36,10 +32,6 @@ DEFAULT_STORE = str(console.DEFAULT_STORE)
 Budget = Annotated[
     str | None, typer.Option(help="Only what fits into 8h, 30m or 2d, the most informative first.")
 ]
-TYPES: tuple[tuple[RequestType, str], ...] = (
-    ("train", "train an adapter"), ("compose", "compose for a target"), ("evaluate", "evaluate a language"),
-)  # fmt: skip
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @app.callback()
@@ -58,6 +50,7 @@ def plan(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Time a few real steps first; minutes, kept for later.")
     ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes (or GPUs) that will share the work.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Show what a grid consists of, what is there already, and what the rest will take.
@@ -77,7 +70,7 @@ def plan(
 
     def chosen() -> Iterable[Request]:
         found = planned.requests()
-        return estimator.within(found, state.runs, seconds_of(budget)) if budget else found
+        return estimator.within(found, state, processes * seconds_of(budget)) if budget else found
 
     if as_json:
         for request in chosen():
@@ -85,7 +78,7 @@ def plan(
         return
     fitting = look(chosen(), records) if budget else state
     print_counts(fitting)
-    print_estimate(estimator.total(state.left(chosen())))
+    print_estimate(estimator.total(state.left(chosen())), processes)
     if budget:
         note(f"{fitting.all} of {state.all} jobs fit into {budget}")
     for name in planned.left_out:
@@ -145,24 +138,35 @@ def run(
     check_encodings(requests)
     estimator = estimator_of(records)
     before = look(requests, records)
-    if budget:
-        requests = list(estimator.within(requests, before.runs, seconds_of(budget)))
-        before = look(requests, records)
-    with Display(requests, before, records, estimator) as shown:
-        saving = Saving(store, checkpoint_minutes, checkpoint_steps)
-        if engine == "ray":
-            from adapterstilts.grid.cluster import Cluster, RayCrew
+    saving = Saving(store, checkpoint_minutes, checkpoint_steps)
 
-            crew: Crew = RayCrew(saving, Cluster(ray_address, workers, gpus_per_worker), shown.said)
-        else:
-            crew = crew_of(saving, processes, shown.said)
-        shown.workers = crew.size
+    def said(digest: str, line: str) -> None:
+        shown.said(digest, line)
+
+    if engine == "ray":
+        from adapterstilts.grid.cluster import Cluster, RayCrew
+
+        crew: Crew = RayCrew(saving, Cluster(ray_address, workers, gpus_per_worker), said)
+    else:
+        crew = crew_of(saving, processes, said)
+    if budget:
+        time = crew.size * seconds_of(budget)
+        requests = list(estimator.within(requests, before, time, retry_failed))
+        before = look(requests, records)
+    with Display(requests, before, records, estimator, crew.size) as shown:
         work = Engine(crew, records, shown)
         after = work.run(requests, retry_failed, recheck)
     print_counts(after)
     print_time(work.finished, requests, estimator)
-    if after.total("failed"):
-        fail(f"{after.total('failed')} jobs failed: adapterstilts grid status {recipe} says why")
+    left = after.all - after.total("done")
+    if left:
+        failed = after.total("failed")
+        why = (
+            f"{failed} jobs failed: adapterstilts grid status {recipe} says why"
+            if failed
+            else "give the same command again"
+        )
+        fail(f"{left} of {after.all} jobs have no result; {why}")
         raise typer.Exit(1)
     note(f"next: adapterstilts grid table {recipe}")
 
@@ -242,7 +246,7 @@ def gc(
     if is_url(store):
         raise ConfigError("gc wants a folder, not a URL")
     records = records_of(store)
-    found = garbage((each for name in recipes for each in read_plan(name).requests()), records)
+    found = garbage((each for name in recipes for each in ever_needed(name)), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
     if found.kept:
         note(f"{found.kept} runs that no grid asked for stay")
@@ -252,7 +256,7 @@ def gc(
             if found.leftovers
             else "nothing to remove"
         )
-        sweep(replace(found, records=()), records)
+        sweep(found, records)
         return
     question = f"Remove {len(found.runs)} runs ({size_text(found.size)})?"
     if not yes and not typer.confirm(question, err=True):
@@ -287,92 +291,3 @@ def show_table(
         per_language,
         "markdown" if markdown else "csv" if csv else "json" if as_json else "",
     )
-
-
-def read_plan(recipe: str) -> Plan:
-    """The plan of a recipe, with the data that is at hand."""
-    from adapterstilts.grid.at_hand import scenes
-    from adapterstilts.grid.plan import expand
-    from adapterstilts.grid.recipe import load
-    from adapterstilts.model.configs import adapter_config
-
-    found = load(recipe)
-    for config in found.configs:
-        adapter_config(config.name, config.set)  # refuses what there is not, before anything is planned
-    return expand(found, *scenes(found))
-
-
-def estimator_of(records: Records) -> Estimator:
-    """Estimates by what the store has recorded, and by the last calibration."""
-    from adapterstilts.grid.estimate import Estimator, read_rates
-
-    return Estimator(records.all(), read_rates(records.root))
-
-
-def seconds_of(text: str) -> float:
-    """Seconds of `8h`, `30m`, `2d` or `90s`.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
-    if not found:
-        raise ConfigError(f"--budget wants a time such as 8h, 30m or 2d, not '{text}'")
-    return float(found[1]) * UNITS[found[2]]
-
-
-def as_dict(request: Request, state: State) -> dict[str, object]:
-    """A request as JSON values."""
-    return {
-        "digest": request.digest,
-        "type": request.type,
-        "task": request.task,
-        "composition": None if request.language else request.composition,
-        "needs": list(request.needs),
-        "seed": request.seed,
-        "language": request.language or None,
-        "split": request.split or None,
-        "state": state.of(request),
-        "run": state.runs.get(request.digest),
-        "told": request.told.model_dump(mode="json", exclude_defaults=True),
-    }
-
-
-def print_counts(state: State) -> None:
-    """How many jobs of each type are where."""
-    from adapterstilts.grid.state import STATES
-
-    rows = []
-    for kind, name in TYPES:
-        each = [state.counts.get((kind, where), 0) for where in STATES]
-        rows.append([name, str(sum(each)), *map(str, each)])
-    rows.append(["all", str(state.all), *(str(state.total(where)) for where in STATES)])
-    table(("jobs", "all", *STATES), rows, right=("all", *STATES))
-
-
-def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: Estimator) -> None:
-    """What the jobs that were computed took, and how wrong the estimate was."""
-    from adapterstilts.grid.display import duration
-
-    took = {record.request: record.seconds for record in made if record.seconds is not None}
-    spent = sum(took.values())
-    if not spent:
-        return
-    expected = estimator.total(request for request in requests if request.digest in took).seconds
-    note(
-        f"{len(took)} jobs took {duration(spent)} of work; the estimate was {duration(expected)} "
-        f"({(expected - spent) / spent:+.0%})"
-    )
-
-
-def print_estimate(found: Estimate) -> None:
-    """Time and disk of what is left, and how sure that is."""
-    from adapterstilts.grid.display import duration
-
-    bases = ", ".join(f"{number} {basis}" for basis, number in found.jobs.items() if number)
-    if not bases:
-        note("nothing is left to do")
-        return
-    note(f"left: about {duration(found.seconds)} and {size_text(round(found.bytes))} on disk ({bases})")
-    if found.jobs["rough"]:
-        note("rough estimates are for a small encoder on two cores: --calibrate times a few real steps")

@@ -157,7 +157,7 @@ def _of_grid(recipe: str, repo: str, store: Path) -> dict[str, str]:
     Raises:
         ConfigError: none is finished.
     """
-    from adapterstilts.cli.grid import read_plan
+    from adapterstilts.cli.grid_recipe import read_plan
     from adapterstilts.grid.shared import records_of
 
     records = records_of(str(store))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from adapterstilts.data.source import Where, available
 from adapterstilts.errors import ConfigError, MissingDataError
@@ -37,6 +37,18 @@ def scenes(recipe: GridRecipe) -> Choice:
             f"no target of the recipe has data at hand. The first: {next(iter(left_out.values()))}"
         )
     return found, left_out
+
+
+def with_all_data(recipe: GridRecipe) -> Iterator[GridRecipe]:
+    """The recipe as if the data of every language were at hand: once with test data, once with development's.
+
+    What it asks for by name stays as it is.
+    """
+    everywhere = {name: recipe.languages_of(name) for name in recipe.all_targets}
+    languages = {name: "all" if wanted == "at hand" else wanted for name, wanted in everywhere.items()}
+    for split in ("test", "dev"):
+        splits = {name: recipe.split_of(name) or split for name in recipe.all_targets}
+        yield recipe.model_copy(update={"languages": languages, "split": splits})
 
 
 def _scene(recipe: GridRecipe, name: str) -> Scene:

@@ -117,7 +117,7 @@ class _Timing:
 
 def _by_kind(plan: Plan, backbone: str) -> dict[str, Cell]:
     """A baseline for each kind of target; those that nothing trains last, when the backbone is loaded."""
-    cells = [cell for cell in plan.cells if cell.rank == 0 and cell.backbone == backbone]
+    cells = [cell for cell in plan.cells if cell.rank == 0 and cell.told.backbone == backbone]
     found: dict[str, Cell] = {}
     for cell in sorted(cells, key=lambda each: each.training.told.recipe is None):
         found.setdefault(cell.told.kind or "", cell)

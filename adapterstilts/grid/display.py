@@ -43,8 +43,10 @@ def duration(seconds: float) -> str:
 class Display:
     """Told by the engine what happens (`grid/local.py`)."""
 
-    def __init__(self, requests: Iterable[Request], state: State, records: Records, estimator: Estimator):
-        self.workers = 1  # how many jobs are made at once
+    def __init__(
+        self, requests: Iterable[Request], state: State, records: Records, estimator: Estimator, workers: int
+    ):
+        self._workers = workers  # how many jobs are made at once
         self._records = records
         self._costs = {each.digest: estimator.seconds(each)[0] for each in state.left(requests)}
         self._all = state.all
@@ -109,7 +111,7 @@ class Display:
     def _left(self) -> float:
         """Seconds that are left: the estimate, stretched by how wrong it was so far."""
         stretch = self._made / self._spent if self._spent else 1.0
-        return sum(self._costs.values()) * stretch / self.workers
+        return sum(self._costs.values()) * stretch / self._workers
 
     def _panel(self) -> RenderableType:
         head = Table.grid(padding=(0, 2))

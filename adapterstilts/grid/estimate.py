@@ -6,16 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import ceil
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.records import Record
+from adapterstilts.grid.records import TOLD, Record
 from adapterstilts.grid.request import Request
 from adapterstilts.grid.sizes import rows_of
+from adapterstilts.grid.state import State
 from adapterstilts.recipe import Recipe
 from adapterstilts.store.files import write_json
 from adapterstilts.values import Value
@@ -84,27 +84,27 @@ class Estimator:
 
     records: Iterable[Record] = ()
     rates: Mapping[str, Rates] = field(default_factory=dict)
-    _seconds: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
-    _sizes: dict[str, list[int]] = field(default_factory=dict)
+    _seen: dict[tuple[str, ...], _Seen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for record in self.records:
-            self._sizes.setdefault(record.type, []).append(record.size)
+            self._seen.setdefault((record.type,), _Seen()).add(record)
             if record.seconds is not None:
-                for key in _keys(record.backbone, record.type, record.task, record.composition):
-                    self._seconds.setdefault(key, []).append(record.seconds)
-
-    @cached_property
-    def means(self) -> Mapping[tuple[str, ...], float]:
-        """Mean seconds of what was recorded, by likeness."""
-        return {key: fmean(values) for key, values in self._seconds.items()}
+                for key in _keys(record.backbone, record.told, record.type, record.task, record.composition):
+                    self._seen.setdefault(key, _Seen()).add(record)
 
     def seconds(self, request: Request) -> tuple[float, Basis]:
-        """How long one request will take, and where that number comes from."""
+        """How long one request will take, and where that number comes from.
+
+        What was recorded of the same settings goes before everything else; of other settings it is scaled by
+        the number of examples.
+        """
         told = request.told
-        for key in _keys(told.backbone, request.type, request.task, request.composition):
-            if key in self.means:
-                return self.means[key], "recorded"
+        for key in _keys(told.backbone, told.digest[:TOLD], request.type, request.task, request.composition):
+            if key in self._seen:
+                seen = self._seen[key]
+                same = key[-1] == told.digest[:TOLD]
+                return seen.seconds if same else seen.scaled(self.examples(request)), "recorded"
         examples = self.examples(request)
         what = "evaluate" if request.language else "train"
         rates = self.rates.get(told.backbone)
@@ -124,8 +124,8 @@ class Estimator:
 
     def size(self, request: Request) -> float:
         """Bytes of its run."""
-        known = self._sizes.get(request.type)
-        return fmean(known) if known else MEGABYTES[request.type] * 1e6
+        known = self._seen.get((request.type,))
+        return known.bytes if known else MEGABYTES[request.type] * 1e6
 
     def total(self, requests: Iterable[Request]) -> Estimate:
         """What all these requests take, one after the other."""
@@ -148,11 +148,13 @@ class Estimator:
             first.setdefault(key, request)
         return [(first[key], number) for key, number in counts.items()]
 
-    def within(self, requests: Iterable[Request], done: Iterable[str], seconds: float) -> Iterator[Request]:
-        """The first requests that fit into a time; what is done takes none."""
-        finished, spent = set(done), 0.0
+    def within(
+        self, requests: Iterable[Request], state: State, seconds: float, retry_failed: bool = False
+    ) -> Iterator[Request]:
+        """The first requests that fit into a time of work; what will not be made takes none."""
+        spent, idle = 0.0, {"done"} if retry_failed else {"done", "failed", "blocked"}
         for request in requests:
-            spent += 0.0 if request.digest in finished else self.seconds(request)[0]
+            spent += 0.0 if state.of(request) in idle else self.seconds(request)[0]
             if spent > seconds:
                 return
             yield request
@@ -177,8 +179,37 @@ def _dev_rows(recipe: Recipe, rows: int) -> int:
     return min(recipe.dev_rows, max(1, round(recipe.holdout * rows)))
 
 
-def _keys(backbone: str, *what: str) -> Iterator[tuple[str, ...]]:
-    """What recorded requests are alike in, the most alike first: all, or all but the composition."""
+def _keys(backbone: str, told: str, *what: str) -> Iterator[tuple[str, ...]]:
+    """What requests are alike in, the most alike first: all, all but the settings, nor the composition."""
+    if told:
+        yield (backbone, *what, told)
     yield (backbone, *what)
     if what[0] == "compose":
         yield (backbone, "compose", what[1])
+
+
+@dataclass
+class _Seen:
+    """Sums over records that are alike."""
+
+    records: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds, examples, bytes
+
+    def add(self, record: Record) -> None:
+        self.records += 1
+        for n, value in enumerate((record.seconds, record.examples, record.size)):
+            self.sums[n] += value or 0
+
+    @property
+    def seconds(self) -> float:
+        return self.sums[0] / self.records
+
+    @property
+    def bytes(self) -> float:
+        return self.sums[2] / self.records
+
+    def scaled(self, examples: int) -> float:
+        """Seconds of so many examples, beside which every job has its overhead."""
+        usual = self.sums[1] / self.records
+        overhead = min(OVERHEAD, self.seconds)
+        return overhead + (self.seconds - overhead) * (examples / usual if usual and examples else 1.0)

@@ -116,7 +116,7 @@ class Engine:
             if retry_failed:
                 self.records.forgive(request.digest)
             if recheck:
-                self.records.forget(request.digest)
+                self.records.doubt(request.digest)
         state = look(everything, self.records)
         order = Order(everything, state.runs, state.failures)
         with self.crew:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 from adapterstilts.composition import CompositionName
 from adapterstilts.grid.recipe import TARGET, GridRecipe
@@ -66,6 +67,11 @@ class Cell:
     def evaluations(self, languages: Iterable[str]) -> Iterator[Request]:
         """The requests for its evaluations in these languages."""
         return evaluations(self.reference, self.training.digest, self.told, self.split, languages)
+
+    @property
+    def row(self) -> tuple[str, ...]:
+        """What it has in common with the other seeds."""
+        return self.backbone, self.config, self.target, self.intermediate, self.how
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -145,7 +151,7 @@ def expand(
         ConfigError: settings that have no effect on a task, such as those of several tasks on one.
     """
     trainings: dict[str, Request] = {}
-    cells: list[Cell] = []
+    cells: dict[tuple[Any, ...], Cell] = {}  # what a recipe names twice is there once
     tellers = [
         Teller(recipe, backbone, config, get)
         for backbone, config in product(recipe.backbones, recipe.configs)
@@ -153,8 +159,9 @@ def expand(
     for seed, teller in product(dict.fromkeys(recipe.seeds), tellers):
         column = _Column(teller, seed, trainings)
         for target, scene in scenes.items():
-            cells += column.cells(target, scene)
-    return Plan(trainings, tuple(cells), left_out or {})
+            for cell in column.cells(target, scene):
+                cells.setdefault((*cell.row, cell.seed), cell)
+    return Plan(trainings, tuple(cells.values()), left_out or {})
 
 
 @dataclass(frozen=True)
@@ -178,6 +185,8 @@ class _Column:
                 continue
             for group in recipe.sets if composition in JOINT else [(name,) for name in recipe.intermediate]:
                 needs = tuple(base if name == TARGET else self._intermediate(name) for name in group)
+                if len({need.digest for need in needs}) < len(needs):
+                    continue  # the target's own adapter is that of an intermediate task
                 made = self._train(chain, TARGET_ROLE, composition, tuple(need.digest for need in needs))
                 label = ", ".join(name if name == TARGET else self._label(name) for name in group)
                 yield self._cell(target, scene, made, label, composition, rank)
@@ -202,7 +211,7 @@ class _Column:
         task = self.teller.task(target)
         first = tuple(code for code in SPREAD if code in scene.languages)[:FIRST] or scene.languages[:FIRST]
         return Cell(
-            backbone=self.teller.backbone.name,
+            backbone=self.teller.backbone.label,
             config=self.teller.config.label,
             target=task.name,
             intermediate=intermediate,

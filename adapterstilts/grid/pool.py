@@ -12,8 +12,9 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
 MEMORY = 2 * 2**30  # bytes that a process on a CPU is given by default; a small encoder takes half of it
 SPAWN = multiprocessing.get_context("spawn")
-Lines = Any  # a queue of (digest, line), or None at the end
+Flag = Any  # a shared number: 1 once the grid is to stop
 
 _WORKER: list[Worker] = []  # of this process, once it is a worker
+_STOP: list[Flag] = []
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,8 @@ class Pool:
     def __init__(
         self, saving: Saving, where: Sequence[Mapping[str, str]], listen: Callable[[str, str], None]
     ):
-        self._lines: Lines = SPAWN.SimpleQueue()
-        self._hands = [_Hand(saving, place, self._lines) for place in where]
-        self._listener = threading.Thread(target=self._pass_on, args=(listen,), daemon=True)
+        self._stop = SPAWN.RawValue("b", 0)  # has no lock that a killed process could keep
+        self._hands = [_Hand(saving, place, self._stop, listen) for place in where]
 
     @property
     def size(self) -> int:
@@ -75,8 +76,7 @@ class Pool:
         return next(hand for hand in self._hands if hand.free).give(request)
 
     def __enter__(self) -> Self:
-        """Listens to what the processes say; they start when they are needed."""
-        self._listener.start()
+        """The processes start when they are needed."""
         return self
 
     def __exit__(
@@ -84,25 +84,23 @@ class Pool:
     ) -> None:
         """Ends the processes; after an error those that train write a checkpoint first."""
         if error is not None:
+            self._stop.value = 1  # for those that are not ready to be interrupted yet
             for child in multiprocessing.active_children():
                 os.kill(child.pid or 0, signal.SIGINT)
         for hand in self._hands:
             hand.end()
-        self._lines.put(None)
-        self._listener.join()
-
-    def _pass_on(self, listen: Callable[[str, str], None]) -> None:
-        while said := self._lines.get():
-            listen(*said)
 
 
 class _Hand:
-    """One process, and a new one if it dies."""
+    """One process, and a new one if it dies; what it says comes through a pipe of its own."""
 
-    def __init__(self, saving: Saving, place: Mapping[str, str], lines: Lines):
-        self._given = (saving, place, lines)
-        self._process = self._start()
+    def __init__(
+        self, saving: Saving, place: Mapping[str, str], stop: Flag, listen: Callable[[str, str], None]
+    ):
+        self._given = (saving, place, stop)
+        self._listen = listen
         self._future: Future[Attempt] | None = None
+        self._start()
 
     @property
     def free(self) -> bool:
@@ -112,18 +110,34 @@ class _Hand:
         try:
             self._future = self._process.submit(_attempt, request)
         except BrokenExecutor:
-            self._process = self._start()
+            self._start()
             self._future = self._process.submit(_attempt, request)
+        self._mouth.close()  # the process has it: when that ends, so does what is heard
         return self._future
 
     def end(self) -> None:
         self._process.shutdown(cancel_futures=True)
+        self._mouth.close()
+        self._listener.join()
 
-    def _start(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, SPAWN, _become_worker, self._given)
+    def _start(self) -> None:
+        heard, self._mouth = SPAWN.Pipe(duplex=False)
+        self._process = ProcessPoolExecutor(1, SPAWN, _become_worker, (*self._given, self._mouth))
+        self._listener = threading.Thread(target=_pass_on, args=(heard, self._listen), daemon=True)
+        self._listener.start()
 
 
-def _become_worker(saving: Saving, place: Mapping[str, str], lines: Lines) -> None:
+def _pass_on(heard: Connection, listen: Callable[[str, str], None]) -> None:
+    with heard:
+        while True:
+            try:
+                said = heard.recv()
+            except (EOFError, OSError):  # the process ended, perhaps in the middle of a line
+                return
+            listen(*said)
+
+
+def _become_worker(saving: Saving, place: Mapping[str, str], stop: Flag, mouth: Connection) -> None:
     """Makes this process a worker: alone with Ctrl-C left to its parent, and gone when that is."""
     os.environ.update(place)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -138,8 +152,10 @@ def _become_worker(saving: Saving, place: Mapping[str, str], lines: Lines) -> No
     torch.set_num_threads(int(place.get("OMP_NUM_THREADS", torch.get_num_threads())))
 
     def listen(digest: str, line: str) -> None:
-        lines.put((digest, line))
+        with suppress(BrokenPipeError):  # nobody listens
+            mouth.send((digest, line))
 
+    _STOP.append(stop)
     records = records_of(saving.store, view=False)
     _WORKER.append(Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, listen))
 
@@ -155,6 +171,8 @@ def _attempt(request: Request) -> Attempt:
     """Makes a request in this process; while it does, SIGINT means to stop."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        if _STOP[0].value:  # SIGINT came before this process was ready for it
+            raise KeyboardInterrupt
         return _WORKER[0].attempt(request)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -48,6 +48,11 @@ class Backbone(Part):
     name: str = "me5-small"
     revision: str | None = None
 
+    @property
+    def label(self) -> str:
+        """For people: the name, with the revision if one is asked for."""
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
     @model_validator(mode="before")
     @classmethod
     def _named(cls, given: Any) -> Any:

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST, METRICS, disk_errors, read_small, sha256, stats_in, write_json
 
 FILE_NAME = 64 + len(".json")  # digits of a digest
+TOLD = 16  # digits that tell settings apart
 
 
 @dataclass(frozen=True, slots=True)  # of these a status holds very many; a `Value` is three times as large
@@ -38,7 +39,9 @@ class Record:
         examples: that it went through, with repetitions; None where nothing was trained.
         size: of the run's files, bytes.
         accumulation: forward passes of one step, raised where memory was short; 1 in evaluations.
-        damaged: a check of all checksums found the run changed.
+        leaked: items of an evaluation that were trained on too.
+        told: the first digits of the settings' digest; "" where that was not recorded.
+        damaged: the run was found changed, or its data is to be read again: it does not count until then.
         seal: of the sizes and times of the run's files when this was written; "" where nobody looked. As long
             as it holds, the manifest need not be read.
     """
@@ -59,6 +62,8 @@ class Record:
     examples: int | None = None
     size: int = 0
     accumulation: int = 1
+    leaked: int = 0
+    told: str = ""
     damaged: bool = False
     seal: str = ""
 
@@ -161,8 +166,11 @@ class Records:
         return found
 
     def finish(self, request: Request, run: Run, cost: Cost) -> Record:
-        """Records that a run answers a request."""
+        """Records that a run answers a request; of one that was there already, what was known stays known."""
         told = request.told
+        before = self.read(request.digest)
+        if before and before.key == run.key and cost.seconds is None:
+            cost = Cost(before.seconds, before.examples, cost.accumulation)
         record = Record(
             request=request.digest,
             run=run.id,
@@ -178,6 +186,8 @@ class Records:
             examples=cost.examples,
             size=run.size,
             accumulation=cost.accumulation,
+            leaked=int(run.metrics.get("leaked", 0)),
+            told=told.digest[:TOLD],
             seal=_seal(stats_in(run.path)),
         )
         self.write(record)
@@ -232,6 +242,12 @@ class Records:
     def forgive(self, request: str) -> None:
         """Forgets a failure, so that the request is tried again."""
         self.failure_file(request).unlink(missing_ok=True)
+
+    def doubt(self, request: str) -> None:
+        """Does not count a request as done until its run was checked, and its data read, again."""
+        record = self.read(request)
+        if record:
+            self.write(replace(record, damaged=True))
 
     def forget(self, request: str) -> None:
         """Removes a record; the run stays, and is found again by its key."""
@@ -297,7 +313,7 @@ def _running(path: Path) -> Running | None:
     try:
         fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        about: Mapping[str, Any] = json.loads(os.pread(number, 1000, 0) or b"{}")
+        about: Mapping[str, Any] = json.loads(os.pread(number, os.fstat(number).st_size, 0) or b"{}")
         return Running(path.name, about["name"], about["process"], about["since"]) if about else None
     else:
         return None  # whoever made it is dead

@@ -22,7 +22,7 @@ from adapterstilts.tasks.spec import KindName, Split
 from adapterstilts.values import Value, digest
 
 FORM = SCHEMA  # results of an older form answer no request
-LATER = ("language_adapter", "allow_leak")
+LATER = ("language_adapter", "allow_leak", "precision")
 
 RequestType = Literal["train", "compose", "evaluate"]
 
@@ -34,6 +34,7 @@ class Told(Value):
         version: of the task; for adapter configs in a file of one's own, that file's digest beside it.
         kind: of the task; None for several tasks.
         recipe: in full; None where nothing trains, and in evaluations.
+        precision: of an evaluation; that of a training stands in its recipe.
     """
 
     version: str
@@ -43,6 +44,7 @@ class Told(Value):
     config: str | None = None
     adapter: Mapping[str, Any] = {}
     recipe: Recipe | None = None
+    precision: str | None = None
     encoding: Mapping[str, Any] = {}
     train_file: str | None = None
     eval_file: str | None = None
@@ -66,9 +68,10 @@ class Told(Value):
 
     def options(self) -> dict[str, Any]:
         """As `api.Options` takes it: only what is set."""
-        given = self.model_dump(exclude={"version", "kind", "recipe"}, exclude_defaults=True)
-        recipe = {"recipe": self.recipe.model_dump()} if self.recipe else {}
-        return {**given, **recipe}
+        given = self.model_dump(exclude={"version", "kind", "recipe", "precision"}, exclude_defaults=True)
+        recipe = self.recipe.model_dump() if self.recipe else {}
+        recipe |= {"precision": self.precision} if self.precision else {}
+        return {**given, "recipe": recipe} if recipe else given
 
 
 class Request(NamedTuple):

@@ -114,6 +114,7 @@ class Teller:
         settings = self.recipe.told(TARGET_ROLE, task.kind, task.name)
         files = self.recipe.files.get(task.name, Files())
         given = {"kind": task.kind, "encoding": settings.encoding, "eval_file": files.eval}
+        given["precision"] = settings.recipe.get("precision")
         return self._told((task,), **given, limit=settings.limits.eval, allow_leak=self.recipe.allow_leak)
 
     def _told(self, tasks: Sequence[Task], **given: Any) -> Told:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.errors import StoreError
+from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.store import Damaged, Run, Store
@@ -73,12 +73,19 @@ class SharedRecords(Records):
     def done(self, request: str) -> Record | None:
         """The record of a finished request whose run is there, every file in its size.
 
-        To a worker nothing is done: whoever gave it the request has looked.
+        A worker, who sees not all that is there, fetches the run.
         """
         if not self._view:
-            return None
+            return self._brought(request)
         record = self.read(request)
         return record if record and not record.damaged and self._whole(record) else None
+
+    def _brought(self, request: str) -> Record | None:
+        try:
+            record = self.bring(request)
+        except DamagedError:
+            return None
+        return record if record and not record.damaged else None
 
     def failure(self, request: str) -> Failure | None:
         """Why a request failed, if it did; to a worker nothing failed yet."""
@@ -100,12 +107,13 @@ class SharedRecords(Records):
         if not RUN_NAME.fullmatch(record.run) or "/" in record.run:
             raise StoreError(f"{self._remote.url}: the record of {request} names no run, but '{record.run}'")
         if not _has(self.store / record.run, record.manifest):
-            self._fetch(record.run)
+            self._fetch(record)
         return record
 
     def finish(self, request: Request, run: Run, cost: Cost) -> Record:
         """Publishes a run, then that it answers a request."""
-        self._remote.publish(run.path)
+        if not self._remote.holds(run.path):
+            self._remote.publish(run.path)
         record = super().finish(request, run, cost)
         self._remote.remove(self._name(self.failure_file(request.digest)))
         return record
@@ -169,22 +177,20 @@ class SharedRecords(Records):
         except (OSError, ValueError, KeyError):
             return False
 
-    def _fetch(self, run: str) -> None:
+    def _fetch(self, record: Record) -> None:
         """Puts a run into this machine's copy, after checking it.
 
         Raises:
-            StoreError: it is damaged at the URL.
+            DamagedError: it is damaged at the URL.
         """
-        with self.folder(run) as found:
+        with self.folder(record.run) as found:
             state = check(found) if found.is_dir() else Damaged(found, "it is gone")
             if isinstance(state, Damaged):
-                raise StoreError(
-                    f"run {run} at {self._remote.url} is damaged: {state.reason}. Give `adapterstilts grid "
-                    "verify RECIPE --store URL`, then `grid run RECIPE --store URL --retry-failed`"
-                )
-            final = self.store / run
-            if final.is_dir() and (final / MANIFEST).read_bytes() != (found / MANIFEST).read_bytes():
-                Store(self.store).remove(run)
+                what = f"run {record.run} at {self._remote.url} is damaged: {state.reason}"
+                raise DamagedError(what, record.run)
+            final = self.store / record.run
+            if final.is_dir() and not _has(final, record.manifest):
+                Store(self.store).remove(record.run)
             if not final.is_dir():
                 os.rename(found, final)
 
@@ -210,6 +216,7 @@ class SharedRecords(Records):
 
 
 def _has(folder: Path, manifest: str) -> bool:
-    """Whether a folder is the run with this manifest."""
+    """Whether a folder is the run with this manifest, every byte of it."""
     path = folder / MANIFEST
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == manifest
+    same = path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == manifest
+    return same and isinstance(check(folder), Run)

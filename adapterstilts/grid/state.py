@@ -54,13 +54,15 @@ def look(requests: Iterable[Request], records: Records) -> State:
     finished, broken = records.names(), records.failed()
     running = {each.request: each for each in records.running()}
     states: dict[str, StateName] = {}
+    making: set[str] = set()  # trainings that are to be made (again): what needs them may change with them
     done: dict[str, str] = {}
     failures: dict[str, Failure] = {}
     counts: Counter[tuple[RequestType, StateName]] = Counter()
     for request in requests:
         digest = request.digest
         state: StateName = "waiting"
-        if digest in finished and (record := records.done(digest)):
+        ready = making.isdisjoint(request.needs)
+        if ready and digest in finished and (record := records.done(digest)):
             state, done[digest] = "done", record.run
         elif digest in running:
             state = "running"
@@ -70,6 +72,8 @@ def look(requests: Iterable[Request], records: Records) -> State:
             state = "blocked"
         if state != "waiting":
             states[digest] = state
+        if state in ("waiting", "running") and not request.language:
+            making.add(digest)
         counts[request.type, state] += 1
     here = tuple(each for key, each in running.items() if key in states)
     return State(states, done, failures, here, counts)

@@ -93,7 +93,7 @@ def _scores(cell: Cell, records: Records) -> Scores:
             metrics = records.metrics(record)
             score = metrics.get("score")
             found[request.language] = None if score is None else float(score)
-            if metrics.get("leaked"):
+            if record.leaked or metrics.get("leaked"):
                 leaked.add(request.language)
     return Scores(found, leaked)
 
@@ -102,9 +102,7 @@ def _effects(plan: Plan, read: Callable[[Cell], Scores], counts: Callable[[str],
     base = {_base_key(cell): cell for cell in plan.cells if cell.rank == 0}
     rows: dict[tuple[str, ...], list[Cell]] = {}
     for cell in plan.cells:
-        rows.setdefault((cell.backbone, cell.config, cell.target, cell.intermediate, cell.how), []).append(
-            cell
-        )
+        rows.setdefault(cell.row, []).append(cell)
     return [_effect(cells, base, read, counts) for cells in rows.values()]
 
 

@@ -64,9 +64,9 @@ class Garbage:
 
     Attributes:
         runs: made by grids, with their sizes in bytes.
-        records: of requests that no given recipe has.
+        records: of requests that no given recipe has, and whose runs are among these or gone.
         leftovers: working files of jobs that are finished: what a kill at the last moment leaves.
-        kept: runs that no grid's record names, such as those made by hand: they stay.
+        kept: runs that no grid made, as far as the records show, such as those made by hand: they stay.
     """
 
     runs: dict[str, int]
@@ -87,14 +87,15 @@ def garbage(requests: Iterable[Request], records: Records) -> Garbage:
     """
     wanted = {request.digest for request in requests}
     answers = list(records.all())
-    recorded = {record.run for record in answers}
+    made = {record.run for record in answers if record.seconds is not None}
     runs = {run.id: run for run in Store(records.store).scan(quick=True) if isinstance(run, Run)}
     needed = _with_sources({record.run for record in answers if record.request in wanted}, runs)
-    loose = {name: runs[name].size for name in sorted(recorded - needed) if name in runs}
-    stale = tuple(record.request for record in answers if record.request not in wanted)
+    loose = {name: runs[name].size for name in sorted(made - needed) if name in runs}
+    idle = [record for record in answers if record.request not in wanted]
+    stale = tuple(record.request for record in idle if record.run in loose or record.run not in runs)
     keys = {run.key for run in runs.values()}
     leftovers = tuple(path for path in (records.store / ".work").glob("*") if path.stem in keys)
-    return Garbage(loose, stale, leftovers, len(runs.keys() - recorded))
+    return Garbage(loose, stale, leftovers, len(runs.keys() - made))
 
 
 def _with_sources(names: set[str], runs: dict[str, Run]) -> set[str]:
@@ -118,12 +119,12 @@ def _parents(run: Run | None) -> list[str]:
 
 
 def sweep(found: Garbage, records: Records) -> None:
-    """Removes runs and records; the records first, so that none is left without its run."""
+    """Removes runs and then their records: what a kill in between leaves is known for garbage still."""
+    store = Store(records.store)
+    for name in found.runs:
+        store.remove(name)
     for request in found.records:
         records.forget(request)
         records.forgive(request)
     for path in found.leftovers:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    store = Store(records.store)
-    for name in found.runs:
-        store.remove(name)

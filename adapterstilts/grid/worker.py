@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import gc
 import json
 import os
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,20 +16,19 @@ import torch
 from rich.console import Console
 
 from adapterstilts.api import Options, compose, evaluate
-from adapterstilts.errors import StiltsError
+from adapterstilts.errors import DamagedError, StiltsError
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.kinds import default_encoding, effective
-from adapterstilts.run.device import accelerator
+from adapterstilts.run.device import accelerator, free_memory, out_of_memory
 from adapterstilts.run.progress import say, speaking_to
 from adapterstilts.store import Damaged, Run, Store
-from adapterstilts.store.files import is_full
+from adapterstilts.store.files import JOB, is_full
 from adapterstilts.store.runs import check
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import split_name
 
 FATAL = {errno.EACCES, errno.EPERM, errno.EROFS}  # of the results folder: no other job would fare better
-MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,22 @@ class Worker:
         with self.records.claim(request) as mine:
             if not mine:
                 return Attempt(None)
-            known = self.records.done(request.digest) or self.records.failure(request.digest)
+            record = self.records.done(request.digest)
+            if record and not self._current(record, request):
+                record = None
+            known = record or self.records.failure(request.digest)
             return Attempt(known) if known else Attempt(self.perform(request), here=True)
+
+    def _current(self, record: Record, request: Request) -> bool:
+        """Whether a result was made from what its needs are now: one of them may have been made again."""
+        job = json.loads((self.records.store / record.run / JOB).read_bytes())
+        made_from = [job["run"]] if request.language else job["composition"]["sources"]
+        return made_from == [need.key for need in self._needs(request)]
 
     def perform(self, request: Request) -> Record | Failure:
         """Makes the result, or finds it in the store; a failure is recorded with its traceback.
+
+        Where something that it is made from is damaged, that is recorded: the next call makes it again.
 
         Raises:
             StoreError, OSError: nothing can be written to the store.
@@ -81,11 +90,31 @@ class Worker:
         except Exception as error:
             if _fatal(error, self.records.store):
                 raise
+            if isinstance(error, DamagedError) and self._doubt(error.run):
+                why = f"{error.run} is damaged: the next `grid run` makes it, and then this, again"
+                return Failure(request.digest, request.name, why, "", "")
             message = str(error) if isinstance(error, StiltsError) else f"{type(error).__name__}: {error}"
             return self.records.fail(request, message, traceback.format_exc())
 
+    def _doubt(self, run: str) -> bool:
+        """Marks the records of a run as damaged; false where there are none."""
+        found = [record for record in self.records.all() if record.run == run]
+        for record in found:
+            self.records.write(replace(record, damaged=True))
+        return bool(found)
+
     def _perform(self, request: Request) -> Record:
         self._clear(request)
+        try:
+            return self._make(request)
+        except DamagedError as error:
+            if not error.wanted:
+                raise
+            say(f"{error.run} is damaged: it is made again")
+            Store(self.records.store).remove(error.run)
+            return self._make(request)
+
+    def _make(self, request: Request) -> Record:
         before = set(os.listdir(self.records.store)) if self.records.store.is_dir() else set()
         began = time.monotonic()
         run, accumulation = self._evaluate(request) if request.language else self._train(request)
@@ -106,7 +135,9 @@ class Worker:
         """The run and the accumulation that it was trained with: more than asked for if memory was short."""
         sources = self._sources(request)
         recipe = request.told.recipe
-        sizes = list(_accumulations(recipe.accumulation, recipe.batch_size)) if recipe else [1]
+        known = self.records.read(request.digest)
+        first = max(recipe.accumulation if recipe else 1, known.accumulation if known else 1)
+        sizes = list(_accumulations(first, recipe.batch_size)) if recipe else [1]
         for accumulation in sizes:
             options = self._options(request, {"accumulation": accumulation} if recipe else {})
             try:
@@ -114,7 +145,7 @@ class Worker:
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or accumulation == sizes[-1]:
                     raise
-            _free_memory()  # here, where the error and all that it holds is gone
+            free_memory()  # here, where the error and all that it holds is gone
             say(f"out of memory: {request.name} goes on with {2 * accumulation} forward passes a batch, not "
                 f"{accumulation}; the batch as a whole stays as it is")  # fmt: skip
         raise AssertionError("one of the sizes was the last")
@@ -127,8 +158,11 @@ class Worker:
 
     def _sources(self, request: Request) -> Sequence[str]:
         """Ids of the runs that answer what it needs."""
-        records = [self.records.bring(need) for need in request.needs]
-        return [record.run for record in records if record]
+        return [need.run for need in self._needs(request)]
+
+    def _needs(self, request: Request) -> Sequence[Record]:
+        """The records of what it needs, whose runs are in the folder then."""
+        return [record for need in request.needs if (record := self.records.bring(need))]
 
     def _options(self, request: Request, recipe: dict[str, int]) -> Options:
         given = request.told.options()
@@ -151,11 +185,6 @@ def check_encodings(requests: Iterable[Request]) -> None:
         default_encoding(told.kind or "sequence", told.encoding)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left."""
-    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in MEMORY)
-
-
 def _accumulations(first: int, batch: int) -> Iterator[int]:
     """The accumulation asked for and then twice as much each time, as long as every part has an example."""
     yield first
@@ -170,12 +199,6 @@ def device_name() -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{device.type}, {torch.get_num_threads()} threads"
-
-
-def _free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _examples(request: Request, run: Run) -> int | None:

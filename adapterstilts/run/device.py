@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cache
@@ -11,6 +12,8 @@ import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from adapterstilts.errors import ConfigError, unknown
+
+MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 @cache
@@ -50,6 +53,18 @@ def resolve_precision(wanted: str) -> str:
             raise ConfigError("precision bf16 is not available on this device: use fp32 or auto")
         return "bf16"
     return "fp32"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory left."""
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in MEMORY)
+
+
+def free_memory() -> None:
+    """Gives back what nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def autocast(precision: str) -> AbstractContextManager[object]:

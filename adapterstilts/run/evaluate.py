@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,8 @@ from adapterstilts.kinds.retrieval import pool, special_ids
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
 from adapterstilts.run.batches import sorted_batches
-from adapterstilts.run.device import accelerator, autocast
-from adapterstilts.run.progress import track
+from adapterstilts.run.device import accelerator, autocast, free_memory, out_of_memory
+from adapterstilts.run.progress import say, track
 from adapterstilts.tasks.spec import Task
 
 TOKENS_PER_BATCH = 8192  # padded subwords of one forward pass
@@ -45,29 +46,46 @@ def outputs(model: Model, features: Sequence[Feature], title: str = "predicting"
 
     Batches are sorted by length; the result does not depend on the order of the features.
     """
-    host, tokenizer = model.host, model.host.tokenizer
+    host = model.host
     lengths = [feature.length for feature in features]
     batches = sorted_batches(lengths, TOKENS_PER_BATCH, [len(feature.ids) for feature in features])
     found: list[Floats] = [np.empty(0, np.float32)] * len(features)
+    parts = 1
     host.model.eval()
     host.training_attention(False)
     with torch.inference_mode(), autocast(model.precision):
         for indices in track(batches, title, len(features)):
-            chosen = [features[n] for n in indices]
-            batch = to_device(model.kind.collate(chosen, tokenizer.pad_token_id))
-            if model.setup.head is None:
-                hidden = host.hidden(batch, model.encoding.layer).float()
-                special = special_ids(tokenizer)
-                pooled = pool(
-                    hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling
-                )
-                values: list[Floats] = list(pooled.cpu().numpy())
-            else:
-                logits = host.forward(batch, model.setup.head).float()
-                values = model.kind.split(logits, chosen)
+            values, parts = _in_parts(model, [features[n] for n in indices], parts)
             for index, value in zip(indices, values, strict=True):
                 found[index] = value
     return found
+
+
+def _in_parts(model: Model, batch: Sequence[Feature], parts: int) -> tuple[list[Floats], int]:
+    """What the model says of one batch, and in how many parts it had to be cut because memory is short."""
+    while True:
+        size = math.ceil(len(batch) / parts)
+        try:
+            cut = [batch[start : start + size] for start in range(0, len(batch), size)]
+            return [value for part in cut for value in _forward(model, part)], parts
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or parts >= len(batch):
+                raise
+        free_memory()  # here, where the error and all that it holds is gone
+        parts *= 2
+        say(f"out of memory: batches are evaluated in {parts} parts from here on")
+
+
+def _forward(model: Model, features: Sequence[Feature]) -> list[Floats]:
+    """Logits, or one embedding [H], of each feature."""
+    host, tokenizer = model.host, model.host.tokenizer
+    batch = to_device(model.kind.collate(features, tokenizer.pad_token_id))
+    if model.setup.head is not None:
+        return model.kind.split(host.forward(batch, model.setup.head).float(), features)
+    hidden = host.hidden(batch, model.encoding.layer).float()
+    special = special_ids(tokenizer)
+    pooled = pool(hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling)
+    return list(pooled.cpu().numpy())
 
 
 def predict(model: Model, rows: Sequence[Row], title: str = "predicting") -> list[Prediction]:

@@ -87,6 +87,17 @@ class Remote:
             except FileNotFoundError:
                 return
 
+    def holds(self, run: Path) -> bool:
+        """Whether a run is there with this manifest, every file in its size."""
+        if self.read(f"{run.name}/{MANIFEST}") != (run / MANIFEST).read_bytes():
+            return False
+        with self._trouble():
+            self._fs.invalidate_cache()
+            found = self._fs.find(self._path(run.name), detail=True)
+        start = len(self._path(run.name)) + 1
+        sizes = {path[start:]: int(info["size"]) for path, info in found.items()}
+        return sizes == {name: info.st_size for name, info in stats_in(run).items()}
+
     def publish(self, run: Path) -> None:
         """Uploads a finished run; while that lasts, what may be there of the same name does not count."""
         self.remove(f"{run.name}/{MANIFEST}")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.errors import ConfigError, StoreError
+from adapterstilts.errors import ConfigError, DamagedError, StoreError
 from adapterstilts.job import SCHEMA
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256, stats_in
 from adapterstilts.tasks import registry
@@ -131,16 +131,20 @@ def read_run(folder: Path, *, quick: bool = False) -> Run:
         quick: check the sizes of all files, but the checksums of `job.json` and `metrics.json` only.
 
     Raises:
-        StoreError: a file is missing, changed, superfluous or not a plain file; or the run is of
+        DamagedError: a file is missing, changed, superfluous or not a plain file; or the run is of
             another version's form. The message names the file and says what to do.
+        StoreError: it cannot be read.
     """
     try:
         return _checked(folder, quick)
     except (StoreError, OSError) as error:
-        raise StoreError(
+        message = (
             f"run {folder.name} cannot be used: {error}. "
             f"To make it again, remove it (adapterstilts runs rm {folder.name}) and repeat its command."
-        ) from error
+        )
+        if isinstance(error, OSError):
+            raise StoreError(message) from error
+        raise DamagedError(message, folder.name) from error
 
 
 def check(folder: Path, *, quick: bool = False) -> Run | Damaged:

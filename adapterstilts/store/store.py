@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.errors import StoreError
+from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats_in, sync, write_json
 from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Run, check, manifest_of, read_run
@@ -100,10 +100,13 @@ class Store:
         """The verified result of a job, or None where there is none; the folder's name tells where to look.
 
         Raises:
-            StoreError: there is one, but it is damaged; the message names the file.
+            DamagedError: there is one, but it is damaged; the message names the file.
         """
         folder = self.folder(job)
-        return read_run(folder) if folder.is_dir() else None
+        try:
+            return read_run(folder) if folder.is_dir() else None
+        except DamagedError as error:
+            raise DamagedError(str(error), error.run, wanted=True) from error
 
     def with_key(self, key: str) -> Run | None:
         """Like `get`, by the job's key alone: all names are looked through."""

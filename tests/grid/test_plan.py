@@ -54,7 +54,7 @@ def test_a_baseline_is_the_intermediate_adapter_of_the_same_task_and_settings() 
 
 def test_tasks_trained_together_go_by_one_name() -> None:
     found = plan(targets=["panx"], intermediate=["qqp+mnli", "mnli+qqp", "multitask"])
-    assert [cell.intermediate for cell in found.cells] == ["", "mnli+qqp", "mnli+qqp", "multitask"]
+    assert [cell.intermediate for cell in found.cells] == ["", "mnli+qqp", "multitask"]
     assert len(found.trainings) == 1 + 2 + 2
 
 

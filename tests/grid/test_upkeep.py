@@ -103,8 +103,8 @@ def test_damage_is_seen_where_times_say_nothing(call: Call, grid: str, how: str)
             assert record.seal
             records.write(replace(record, seal=""))
     assert json.loads(call("grid", "status", grid, "--json").stdout)["totals"]["done"] == 5
-    damage(grid, "truncated")
-    assert json.loads(call("grid", "status", grid, "--json").stdout)["totals"]["done"] == 4
+    damage(grid, "truncated")  # what was made from it may change with it
+    assert json.loads(call("grid", "status", grid, "--json").stdout)["totals"]["done"] == 2
 
 
 def test_nothing_that_is_needed_is_removed(call: Call, grid: str, write: Write) -> None:  # noqa: F811

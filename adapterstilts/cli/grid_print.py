@@ -1,0 +1,80 @@
+"""What the verbs of the grid print: counts, times, and a request as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from adapterstilts.cli.console import note, size_text, table
+
+if TYPE_CHECKING:
+    from adapterstilts.grid.estimate import Estimate, Estimator
+    from adapterstilts.grid.records import Record
+    from adapterstilts.grid.request import Request, RequestType
+    from adapterstilts.grid.state import State
+
+TYPES: tuple[tuple[RequestType, str], ...] = (
+    ("train", "train an adapter"), ("compose", "compose for a target"), ("evaluate", "evaluate a language"),
+)  # fmt: skip
+
+
+def as_dict(request: Request, state: State) -> dict[str, object]:
+    """A request as JSON values."""
+    return {
+        "digest": request.digest,
+        "type": request.type,
+        "task": request.task,
+        "composition": None if request.language else request.composition,
+        "needs": list(request.needs),
+        "seed": request.seed,
+        "language": request.language or None,
+        "split": request.split or None,
+        "state": state.of(request),
+        "run": state.runs.get(request.digest),
+        "told": request.told.model_dump(mode="json", exclude_defaults=True),
+    }
+
+
+def print_counts(state: State) -> None:
+    """How many jobs of each type are where."""
+    from adapterstilts.grid.state import STATES
+
+    rows = []
+    for kind, name in TYPES:
+        each = [state.counts.get((kind, where), 0) for where in STATES]
+        rows.append([name, str(sum(each)), *map(str, each)])
+    rows.append(["all", str(state.all), *(str(state.total(where)) for where in STATES)])
+    table(("jobs", "all", *STATES), rows, right=("all", *STATES))
+
+
+def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: Estimator) -> None:
+    """What the jobs that were computed took, and how wrong the estimate was."""
+    from adapterstilts.grid.display import duration
+
+    took = {record.request: record.seconds for record in made if record.seconds is not None}
+    spent = sum(took.values())
+    if not spent:
+        return
+    expected = estimator.total(request for request in requests if request.digest in took).seconds
+    note(
+        f"{len(took)} jobs took {duration(spent)} of work; the estimate was {duration(expected)} "
+        f"({(expected - spent) / spent:+.0%})"
+    )
+
+
+def print_estimate(found: Estimate, processes: int = 1) -> None:
+    """Time and disk of what is left, and how sure that is.
+
+    Args:
+        processes: that share the work.
+    """
+    from adapterstilts.grid.display import duration
+
+    bases = ", ".join(f"{number} {basis}" for basis, number in found.jobs.items() if number)
+    if not bases:
+        note("nothing is left to do")
+        return
+    time = f"{duration(found.seconds / processes)} with {processes} process{'es' * (processes > 1)}"
+    note(f"left: about {time} and {size_text(round(found.bytes))} on disk ({bases})")
+    if found.jobs["rough"]:
+        note("rough estimates are for a small encoder on two cores: --calibrate times a few real steps")

@@ -1,0 +1,60 @@
+"""What the verbs of the grid read: the plan of a recipe, what was recorded, and times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from adapterstilts.errors import ConfigError
+
+if TYPE_CHECKING:
+    from adapterstilts.grid.estimate import Estimator
+    from adapterstilts.grid.plan import Plan
+    from adapterstilts.grid.records import Records
+    from adapterstilts.grid.request import Request
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def read_plan(recipe: str) -> Plan:
+    """The plan of a recipe, with the data that is at hand."""
+    from adapterstilts.grid.at_hand import scenes
+    from adapterstilts.grid.plan import expand
+    from adapterstilts.grid.recipe import load
+    from adapterstilts.model.configs import adapter_config
+
+    found = load(recipe)
+    for config in found.configs:
+        adapter_config(config.name, config.set)  # refuses what there is not, before anything is planned
+    return expand(found, *scenes(found))
+
+
+def ever_needed(recipe: str) -> Iterator[Request]:
+    """The requests of a recipe, also those whose data is not at hand now."""
+    from adapterstilts.grid.at_hand import scenes, with_all_data
+    from adapterstilts.grid.plan import expand
+    from adapterstilts.grid.recipe import load
+
+    yield from read_plan(recipe).requests()
+    for whole in with_all_data(load(recipe)):
+        yield from expand(whole, *scenes(whole)).requests()
+
+
+def estimator_of(records: Records) -> Estimator:
+    """Estimates by what the store has recorded, and by the last calibration."""
+    from adapterstilts.grid.estimate import Estimator, read_rates
+
+    return Estimator(records.all(), read_rates(records.root))
+
+
+def seconds_of(text: str) -> float:
+    """Seconds of `8h`, `30m`, `2d` or `90s`.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if not found:
+        raise ConfigError(f"--budget wants a time such as 8h, 30m or 2d, not '{text}'")
+    return float(found[1]) * UNITS[found[2]]
