@@ -63,8 +63,8 @@ class Options(Value):
     seed: int = Field(1, ge=0, lt=2**32)
     language_adapter: str | None = None
     store: Path = Path("checkpoints")
-    checkpoint_minutes: float = 5.0
-    checkpoint_steps: int | None = None
+    checkpoint_minutes: float = Field(5.0, ge=0)
+    checkpoint_steps: int | None = Field(None, gt=0)
     allow_leak: bool = False
 
     def where(self, file: str | None) -> Where:

@@ -12,11 +12,12 @@ import typer
 from adapterstilts.cli import console
 from adapterstilts.cli.console import OUT, AsJson, fail, note, size_text, table
 from adapterstilts.cli.grid_print import as_dict, print_counts, print_estimate, print_time
-from adapterstilts.cli.grid_recipe import estimator_of, ever_needed, read_plan, seconds_of
+from adapterstilts.cli.grid_recipe import estimator_of, ever_needed, read_plan, records_at, seconds_of
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
     from adapterstilts.grid.request import Request
+    from adapterstilts.grid.state import State
 
 app = typer.Typer(no_args_is_help=True)
 RecipeName = Annotated[
@@ -30,7 +31,8 @@ StoreName = Annotated[
 ]
 DEFAULT_STORE = str(console.DEFAULT_STORE)
 Budget = Annotated[
-    str | None, typer.Option(help="Only what fits into 8h, 30m or 2d, the most informative first.")
+    str | None,
+    typer.Option(help="Only what fits into 8h, 30m or 2d (of every process), the most informative first."),
 ]
 
 
@@ -57,10 +59,9 @@ def plan(
 
     Example: adapterstilts grid plan quick --budget 1h
     """
-    from adapterstilts.grid.shared import records_of
     from adapterstilts.grid.state import look
 
-    planned, records = read_plan(recipe), records_of(store)
+    planned, records = read_plan(recipe), records_at(store, made=True)
     if calibrate:
         from adapterstilts.grid.calibrate import calibrate as time_steps
 
@@ -70,16 +71,16 @@ def plan(
 
     def chosen() -> Iterable[Request]:
         found = planned.requests()
-        return estimator.within(found, state, processes * seconds_of(budget)) if budget else found
+        return estimator.within(found, state, processes * seconds_of(budget)) if budget is not None else found
 
     if as_json:
         for request in chosen():
             print(json.dumps(as_dict(request, state), ensure_ascii=False))
         return
-    fitting = look(chosen(), records) if budget else state
+    fitting = look(chosen(), records) if budget is not None else state
     print_counts(fitting)
     print_estimate(estimator.total(state.left(chosen())), processes)
-    if budget:
+    if budget is not None:
         note(f"{fitting.all} of {state.all} jobs fit into {budget}")
     for name in planned.left_out:
         note(f"left out: {name}, no data at hand (adapterstilts tasks show {name})")
@@ -95,9 +96,9 @@ def run(
         bool,
         typer.Option("--recheck", help="Read all data again, to see whether it changed; results stay."),
     ] = False,
-    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints.")] = 5.0,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5.0,
     checkpoint_steps: Annotated[
-        int | None, typer.Option(help="Optimizer steps between checkpoints.", show_default=False)
+        int | None, typer.Option(min=1, help="Optimizer steps between checkpoints.", show_default=False)
     ] = None,
     processes: Annotated[
         int | None,
@@ -125,19 +126,17 @@ def run(
     from adapterstilts.grid.display import Display
     from adapterstilts.grid.local import Crew, Engine, crew_of
     from adapterstilts.grid.pool import Saving
-    from adapterstilts.grid.shared import is_url, records_of
     from adapterstilts.grid.state import look
     from adapterstilts.grid.worker import check_encodings
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("a grid starts its own processes: give `grid run` without `accelerate launch`")
-    if recheck and is_url(store):
-        raise ConfigError("--recheck wants a folder that all workers see, not a URL")
-    planned, records = read_plan(recipe), records_of(store)
+    _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
+    planned, records = read_plan(recipe), records_at(store, made=True)
     requests = list(planned.requests())
     check_encodings(requests)
     estimator = estimator_of(records)
     before = look(requests, records)
+    if not (recheck or retry_failed or any(before.left(requests))):
+        return _end(recipe, before)
     saving = Saving(store, checkpoint_minutes, checkpoint_steps)
 
     def said(digest: str, line: str) -> None:
@@ -149,26 +148,53 @@ def run(
         crew: Crew = RayCrew(saving, Cluster(ray_address, workers, gpus_per_worker), said)
     else:
         crew = crew_of(saving, processes, said)
-    if budget:
+    if budget is not None:
         time = crew.size * seconds_of(budget)
         requests = list(estimator.within(requests, before, time, retry_failed))
+        note(f"{len(requests)} of {before.all} jobs fit into {budget}")
         before = look(requests, records)
     with Display(requests, before, records, estimator, crew.size) as shown:
         work = Engine(crew, records, shown)
         after = work.run(requests, retry_failed, recheck)
-    print_counts(after)
     print_time(work.finished, requests, estimator)
-    left = after.all - after.total("done")
-    if left:
-        failed = after.total("failed")
-        why = (
-            f"{failed} jobs failed: adapterstilts grid status {recipe} says why"
-            if failed
-            else "give the same command again"
-        )
-        fail(f"{left} of {after.all} jobs have no result; {why}")
-        raise typer.Exit(1)
-    note(f"next: adapterstilts grid table {recipe}")
+    return _end(recipe, after)
+
+
+def _check_run(
+    engine: str,
+    store: str,
+    recheck: bool,
+    processes: int | None,
+    workers: int | None,
+    gpus_per_worker: float | None,
+) -> None:
+    """Refuses what has no meaning together."""
+    from adapterstilts.grid.shared import is_url
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("a grid starts its own processes: give `grid run` without `accelerate launch`")
+    if recheck and is_url(store):
+        raise ConfigError("--recheck wants a folder that all workers see, not a URL")
+    if engine == "ray" and processes:
+        raise ConfigError("--processes is for the local engine: with Ray it is --workers")
+    if engine == "local" and (workers or gpus_per_worker is not None):
+        raise ConfigError("--workers and --gpus-per-worker are for --engine ray; here it is --processes")
+
+
+def _end(recipe: str, after: State) -> None:
+    """Says where a grid stands after its run.
+
+    Raises:
+        Exit: with code 1, where jobs have no result.
+    """
+    print_counts(after)
+    left, failed = after.all - after.total("done"), after.total("failed")
+    if not left:
+        note(f"next: adapterstilts grid table {recipe}")
+        return
+    why = f"grid status {recipe} says why, --retry-failed tries again" if failed else "give the command again"
+    fail(f"{left} of {after.all} jobs have no result, {failed} failed: {why}")
+    raise typer.Exit(1)
 
 
 @app.command("status")
@@ -180,10 +206,9 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     import time
 
     from adapterstilts.grid.display import duration
-    from adapterstilts.grid.shared import records_of
     from adapterstilts.grid.state import STATES, look
 
-    planned, records = read_plan(recipe), records_of(store)
+    planned, records = read_plan(recipe), records_at(store)
     state = look(planned.requests(), records)
     total = estimator_of(records).total(state.left(planned.requests()))
     if as_json:
@@ -207,6 +232,8 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
         note(f"running: {each.name} (process {each.process}, {duration(max(0.0, time.time() - each.since))})")
     for failure in state.failures.values():
         note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.request)}")
+    if failed := state.total("failed"):
+        note(f"{failed} jobs failed: adapterstilts grid run {recipe} --retry-failed tries again")
     print_estimate(total)
 
 
@@ -216,15 +243,16 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
 
     Example: adapterstilts grid verify quick
     """
-    from adapterstilts.grid.shared import records_of
     from adapterstilts.grid.upkeep import verify as check_all
 
-    found = check_all(read_plan(recipe).requests(), records_of(store))
+    found = check_all(read_plan(recipe).requests(), records_at(store))
     for name, reason in found.damaged.items():
         OUT.print(f"damaged: {name}: {reason}", highlight=False, markup=False)
     for name in found.gone:
         OUT.print(f"gone: {name}", highlight=False, markup=False)
     OUT.print(f"{found.whole} runs are whole", highlight=False)
+    if found.without:
+        note(f"{found.without} jobs of {recipe} have no result yet")
     if found.damaged or found.gone:
         note(f"adapterstilts grid run {recipe} makes them again")
         raise typer.Exit(1)
@@ -240,12 +268,12 @@ def gc(
 
     Example: adapterstilts grid gc quick my-grid.yaml
     """
-    from adapterstilts.grid.shared import is_url, records_of
+    from adapterstilts.grid.shared import is_url
     from adapterstilts.grid.upkeep import garbage, sweep
 
     if is_url(store):
         raise ConfigError("gc wants a folder, not a URL")
-    records = records_of(store)
+    records = records_at(store)
     found = garbage((each for name in recipes for each in ever_needed(name)), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
     if found.kept:
@@ -283,11 +311,8 @@ def show_table(
     Example: adapterstilts grid table quick --per-language
     """
     from adapterstilts.cli.grid_table import show
-    from adapterstilts.grid.shared import records_of
 
-    show(
-        read_plan(recipe),
-        records_of(store),
-        per_language,
-        "markdown" if markdown else "csv" if csv else "json" if as_json else "",
-    )
+    forms = [name for name, given in (("markdown", markdown), ("csv", csv), ("json", as_json)) if given]
+    if len(forms) > 1:
+        raise ConfigError("one of --markdown, --csv and --json")
+    show(read_plan(recipe), records_at(store), per_language, "".join(forms))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapterstilts.cli.console import note
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +41,25 @@ def ever_needed(recipe: str) -> Iterator[Request]:
     yield from read_plan(recipe).requests()
     for whole in with_all_data(load(recipe)):
         yield from expand(whole, *scenes(whole)).requests()
+
+
+def records_at(store: str, made: bool = False) -> Records:
+    """The records of a store.
+
+    Args:
+        made: it need not be there yet; else that is said.
+
+    Raises:
+        ConfigError: it is a file.
+    """
+    from adapterstilts.grid.shared import is_url, records_of
+
+    if not is_url(store):
+        if Path(store).exists() and not Path(store).is_dir():
+            raise ConfigError(f"the store {store} is a file: name a folder")
+        if not made and not Path(store).exists():
+            note(f"there is no store {store} yet (--store names another one)")
+    return records_of(store)
 
 
 def estimator_of(records: Records) -> Estimator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from adapterstilts.cli.console import note, table
@@ -49,7 +49,10 @@ def _line(effect: Effect, language: str) -> dict[str, object]:
 
 
 def _as_csv(lines: list[dict[str, object]]) -> None:
-    writer = csv.DictWriter(sys.stdout, list(lines[0]), lineterminator="\n")
+    from adapterstilts.grid.table import Effect
+
+    names = [*(field.name for field in fields(Effect)), "language"]
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
 

@@ -252,7 +252,7 @@ def _connect(cluster: Cluster) -> Any:
             address=cluster.address, log_to_driver=False, logging_level="error",
             **(here if cluster.address == LOCAL else {}),
         )  # fmt: skip
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises a bare one where it does not start in time
         raise ClusterError(f"there is no Ray cluster at {cluster.address}: {error}") from error
     return ray
 

@@ -166,11 +166,13 @@ class Records:
         return found
 
     def finish(self, request: Request, run: Run, cost: Cost) -> Record:
-        """Records that a run answers a request; of one that was there already, what was known stays known."""
+        """Records that a run answers a request; what computing it took once stays known.
+
+        Returns:
+            The record, with what it took this time.
+        """
         told = request.told
         before = self.read(request.digest)
-        if before and before.key == run.key and cost.seconds is None:
-            cost = Cost(before.seconds, before.examples, cost.accumulation)
         record = Record(
             request=request.digest,
             run=run.id,
@@ -190,7 +192,8 @@ class Records:
             told=told.digest[:TOLD],
             seal=_seal(stats_in(run.path)),
         )
-        self.write(record)
+        known = before.seconds if before and before.key == run.key else None
+        self.write(record if record.seconds is not None else replace(record, seconds=known))
         self.failure_file(request.digest).unlink(missing_ok=True)
         return record
 

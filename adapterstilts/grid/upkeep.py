@@ -21,11 +21,13 @@ class Verified:
         whole: how many runs are as they were published.
         damaged: run id -> what is wrong; each is marked, so that the next `grid run` makes it again.
         gone: runs that are recorded, but not there.
+        without: how many of the requests have no record.
     """
 
     whole: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
+    without: int = 0
 
 
 def verify(
@@ -37,8 +39,10 @@ def verify(
         tell: receives how many runs have been checked.
     """
     by_run: dict[str, list[Record]] = {}
+    there, without = records.names(), 0
     for request in requests:
-        record = records.read(request.digest)
+        record = records.read(request.digest) if request.digest in there else None
+        without += record is None
         if record:
             by_run.setdefault(record.run, []).append(record)
     whole, damaged, gone = 0, {}, []
@@ -55,7 +59,7 @@ def verify(
             whole += 1
         if tell:
             tell(count)
-    return Verified(whole, damaged, tuple(gone))
+    return Verified(whole, damaged, tuple(gone), without)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""What is damaged or changed under a grid is made again, with what rests on it, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapterstilts.grid.local import Alone, Engine
+from adapterstilts.grid.records import Record, Records
+from adapterstilts.grid.state import State
+from adapterstilts.grid.upkeep import garbage, verify
+from adapterstilts.grid.worker import Worker
+
+from .conftest import Write, plan_of
+from .test_kill import results
+from .test_run import Silent
+from .test_upkeep import flip, weights
+
+ROWS = "a\tb\tentailment\nc\td\tneutral\n" * 4
+Made = Callable[..., tuple[State, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for one finished store and its data, made by the first test."""
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture
+def recipe(finished: Path) -> dict[str, Any]:
+    data = finished / "train.tsv"
+    data.write_text(ROWS, encoding="utf-8")
+    few = {"targets": ["mini_paraphrase"], "languages": ["de"], "intermediate": ["mini_nli"]}
+    return {**few, "files": {"mini_nli": {"train": str(data)}}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Made:
+    """Runs a recipe on the store and says what was computed."""
+
+    def work(path: Path, **options: bool) -> tuple[State, list[str]]:
+        records = Records(tmp_path / "store")
+        engine = Engine(Alone(Worker(records, listen=lambda *_: None)), records, Silent())
+        state = engine.run(plan_of(path).requests(), **options)
+        return state, sorted(_name(record) for record in engine.finished if record.seconds is not None)
+
+    return work
+
+
+def _name(record: Record) -> str:
+    return f"{record.type} {record.task} {record.language}".strip()
+
+
+@pytest.fixture
+def grid(run: Made, write: Write, recipe: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
+    """A recipe whose grid is finished."""
+    path, kept = write(**recipe), finished / "store"
+    if kept.exists():
+        shutil.copytree(kept, tmp_path / "store")
+    else:
+        assert run(path)[0].total("done") == 5
+        shutil.copytree(tmp_path / "store", kept)
+    return path
+
+
+def run_of(records: Records, kind: str) -> tuple[Record, Path]:
+    """The record and the folder of the intermediate adapter, or of the one composed from it."""
+    task = "mini_nli" if kind == "train" else "mini_paraphrase"
+    (record,) = [each for each in records.all() if each.type == kind and each.task == task]
+    return record, records.store / record.run
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["recheck", "record lost"])
+def test_damage_without_a_trusted_record_is_mended(
+    grid: Path, run: Made, finished: Path, tmp_path: Path, lost: bool
+) -> None:
+    records = Records(tmp_path / "store")
+    record, folder = run_of(records, "train")
+    os.truncate(weights(folder), 100)
+    if lost:
+        records.forget(record.request)
+    state, made = run(grid, recheck=not lost)
+    assert (state.total("done"), made) == (5, ["train mini_nli"])
+    assert results(tmp_path / "store") == results(finished / "store")
+
+
+def test_a_recheck_keeps_what_was_recorded(grid: Path, run: Made, tmp_path: Path) -> None:
+    records = Records(tmp_path / "store")
+    before = {record.request: record for record in records.all()}
+    assert run(grid, recheck=True)[0].total("done") == 5
+    assert {record.request: record for record in records.all()} == before
+
+
+def test_damage_that_only_loading_sees_costs_one_more_run(
+    grid: Path, run: Made, write: Write, recipe: dict[str, Any], finished: Path, tmp_path: Path
+) -> None:
+    records = Records(tmp_path / "store")
+    flip(weights(run_of(records, "compose")[1]), keep_time=True)
+    more = write("more", **{**recipe, "languages": ["de", "sw"]})
+    state, made = run(more)
+    assert made == ["evaluate mini_paraphrase sw"]  # of the baseline
+    assert (state.total("failed"), state.total("waiting")) == (0, 3)
+    state, made = run(more)
+    assert (state.total("done"), made) == (7, ["compose mini_paraphrase", "evaluate mini_paraphrase sw"])
+    assert results(finished / "store").items() <= results(tmp_path / "store").items()
+
+
+def test_what_rests_on_an_adapter_of_changed_data_is_made_again(
+    grid: Path, run: Made, finished: Path, tmp_path: Path
+) -> None:
+    records = Records(tmp_path / "store")
+    shutil.rmtree(run_of(records, "train")[1])
+    (finished / "train.tsv").write_text(ROWS.replace("neutral", "contradiction"), encoding="utf-8")
+    state, made = run(grid)
+    assert state.total("done") == 5
+    assert made == ["compose mini_paraphrase", "evaluate mini_paraphrase de", "train mini_nli"]
+    adapter, composed = run_of(records, "train")[0], run_of(records, "compose")[1]
+    assert json.loads((composed / "job.json").read_bytes())["composition"]["sources"] == [adapter.key]
+
+
+def test_an_adapter_made_again_with_the_same_bytes_costs_nothing_more(
+    grid: Path, run: Made, tmp_path: Path
+) -> None:
+    shutil.rmtree(run_of(Records(tmp_path / "store"), "train")[1])
+    assert run(grid)[1] == ["train mini_nli"]
+
+
+def test_runs_that_a_grid_found_are_no_garbage(
+    grid: Path, run: Made, write: Write, recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    records = Records(tmp_path / "store")
+    less = write("less", **{**recipe, "intermediate": [], "files": {}})
+    assert len(garbage(plan_of(less).requests(), records).runs) == 3
+    for record in list(records.all()):
+        records.forget(record.request)  # as if all was made by hand
+    assert run(grid)[1] == []
+    found = garbage(plan_of(less).requests(), records)
+    assert (found.runs, found.kept) == ({}, 5)
+
+
+def test_verify_counts_what_has_no_result(
+    grid: Path, write: Write, recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    more = write("more", **{**recipe, "languages": ["de", "sw"]})
+    found = verify(plan_of(more).requests(), Records(tmp_path / "store"))
+    assert (found.whole, found.without, found.damaged) == (5, 2, {})

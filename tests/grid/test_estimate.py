@@ -1,0 +1,56 @@
+"""Estimates: what was recorded, scaled to what is asked for, and what fits into a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from adapterstilts.grid.estimate import OVERHEAD, Estimator
+from adapterstilts.grid.records import TOLD, Record
+from adapterstilts.grid.request import Request, Told, training
+from adapterstilts.grid.state import State
+from adapterstilts.recipe import Recipe
+
+
+def asked(rows: int, seed: int = 1) -> Request:
+    """An epoch of training on that many rows."""
+    recipe = Recipe(epochs=1, batch_size=10)
+    told = Told(version="1", kind="sequence", backbone="tiny", recipe=recipe, limit=rows)
+    return training("mnli", "single", (), told, seed)
+
+
+def recorded(request: Request, seconds: float | None, examples: int) -> Record:
+    return Record(
+        request=request.digest, run="", key="", manifest="", type=request.type, task=request.task,
+        kind="sequence", composition=request.composition, backbone="tiny", seconds=seconds,
+        examples=examples, size=1000, told=request.told.digest[:TOLD],
+    )  # fmt: skip
+
+
+def test_the_same_settings_take_as_long_as_before() -> None:
+    request = asked(1000)
+    found = Estimator([recorded(request, 30.0, 1000), recorded(request, 50.0, 1000)])
+    assert found.seconds(asked(1000, seed=2)) == (40.0, "recorded")
+    assert found.size(request) == 1000
+
+
+def test_other_settings_take_as_much_longer_as_they_have_examples() -> None:
+    found = Estimator([recorded(asked(100), 5.0, 100)])
+    assert found.seconds(asked(10_000)) == (pytest.approx(OVERHEAD + 4.0 * 100), "recorded")
+    older = Estimator([replace(recorded(asked(100), 5.0, 100), told="")])
+    assert older.seconds(asked(100)) == (pytest.approx(5.0), "recorded")
+
+
+def test_a_run_that_was_there_already_says_nothing_of_time() -> None:
+    assert Estimator([recorded(asked(100), None, 100)]).seconds(asked(100))[1] == "rough"
+
+
+def test_what_will_not_be_made_takes_no_time() -> None:
+    first, second, third = (asked(100, seed) for seed in (1, 2, 3))
+    known = Estimator([recorded(first, 10.0, 100)])
+    state = State({first.digest: "done", second.digest: "failed"}, {}, {}, (), {})
+    requests = [first, second, third]
+    assert list(known.within(requests, state, 10.0)) == requests
+    assert list(known.within(requests, state, 9.0)) == requests[:2]
+    assert list(known.within(requests, state, 10.0, retry_failed=True)) == requests[:2]
