@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -144,3 +145,30 @@ def test_an_interrupt_stops_the_processes_and_the_same_call_goes_on(write: Write
     assert records.names()
     state = Engine(Pool(Saving(records.store), places_of_two, print), records, Silent()).run(requests)
     assert state.total("done") == len(requests)
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_the_processes_start_is_not_lost(write: Write, tmp_path: Path) -> None:
+    requests = list(plan_of(write(**GRID, recipe={"max_steps": 200, "batch_size": 4})).requests())
+    records = Records(tmp_path / "store")
+
+    class Early(Silent):
+        """Interrupts when the first process ignores SIGINT and still imports what it needs."""
+
+        def started(self, request: Request) -> None:
+            children = multiprocessing.active_children()
+            while children and not ignores_interrupts(children[0].pid or 0):
+                time.sleep(0.001)
+            if children:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Engine(Pool(Saving(records.store), [ONE_THREAD] * 2, print), records, Early()).run(requests)
+    assert records.running() == []
+    assert records.names() == set()  # nothing was trained
+
+
+def ignores_interrupts(process: int) -> bool:
+    lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
+    mask = next(line for line in lines if line.startswith("SigIgn:"))
+    return bool(int(mask.split()[1], 16) & 1 << signal.SIGINT - 1)

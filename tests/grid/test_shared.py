@@ -11,10 +11,12 @@ import pytest
 
 from adapterstilts.errors import ConfigError, StoreError
 from adapterstilts.grid.local import Alone, Engine
-from adapterstilts.grid.records import Records
+from adapterstilts.grid.records import Cost, Records
 from adapterstilts.grid.shared import copy_of, records_of
 from adapterstilts.grid.state import State, look
+from adapterstilts.grid.upkeep import verify
 from adapterstilts.grid.worker import Worker
+from adapterstilts.store import Store
 from adapterstilts.store.remote import Remote
 from tests.cli.conftest import Call, call  # noqa: F401
 
@@ -133,6 +135,37 @@ def test_a_damaged_run_is_not_worked_with(write: Write) -> None:
         left.rename(left.with_name(f"away-{left.name}"))
     with pytest.raises(StoreError, match=r"damaged: log.jsonl has another SHA-256"):
         worker.bring(trained.request)
+
+
+def test_damage_in_this_machines_copy_is_fetched_again(write: Write) -> None:
+    run(write(**{**GRID, "intermediate": []}), MEMORY)
+    (trained,) = [r for r in records_of(MEMORY).all() if not r.language]
+    (copied,) = (copy_of(MEMORY) / trained.run).rglob("adapters/**/*.safetensors")
+    whole = copied.read_bytes()
+    copied.write_bytes(whole[:100])
+    more = write("more", **{**GRID, "intermediate": [], "languages": ["en", "de", "sw"]})
+    state, made = run(more, MEMORY)
+    assert (state.total("done"), made) == (4, ["evaluate mini_paraphrase sw"])
+    assert copied.read_bytes() == whole
+
+
+def test_what_is_published_already_is_not_taken_away(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(**{**GRID, "intermediate": []})
+    run(path, MEMORY)
+    records, uploads = records_of(MEMORY, view=False), []
+    real = Remote.upload
+    monkeypatch.setattr(Remote, "upload", lambda *given: (uploads.append(given[2]), real(*given)))
+    (request,) = [each for each in plan_of(path).requests() if not each.language]
+    found = Store(records.store).find(records_of(MEMORY).read(request.digest).run)  # type: ignore[union-attr]
+    records.finish(request._replace(digest="0" * 64), found, Cost())  # another request leads to the same run
+    assert uploads == [f".grid/done/00/{'0' * 64}.json"]
+
+
+def test_verify_looks_at_the_url_and_not_only_at_the_copy(write: Write, tmp_path: Path) -> None:
+    path = write(**{**GRID, "intermediate": []})
+    run(path, MEMORY)
+    copy_of(MEMORY).rename(tmp_path / "gone")
+    assert verify(plan_of(path).requests(), records_of(MEMORY)).whole == 3
 
 
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from adapterstilts.api import Options, compose, evaluate, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
+from adapterstilts.model.host import Host
 from adapterstilts.recipe import Recipe
 from adapterstilts.run.train import Interrupted, learning_rate
 
@@ -141,6 +142,26 @@ def test_sequential_starts_from_the_source(options):
     assert [value.shape for value in before.values()] == [value.shape for value in after.values()]
     for (_, old), (_, new) in zip(sorted(before.items()), sorted(after.items()), strict=True):
         np.testing.assert_allclose(old, new, atol=1e-6)
+
+
+def test_short_memory_in_an_evaluation_makes_batches_smaller(options, tmp_path, monkeypatch, capsys):
+    run = train_adapter("mini_nli", options)
+    whole = evaluate(run.id, "mini_nli", ["de"], options)[0].runs["de"]
+    real = Host.forward
+
+    def scarce(host, batch, head):
+        if len(batch["input_ids"]) > 10:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
+        return real(host, batch, head)
+
+    monkeypatch.setattr(Host, "forward", scarce)
+    elsewhere = options.model_copy(update={"store": tmp_path / "elsewhere"})
+    parts = evaluate(str(run.path), "mini_nli", ["de"], elsewhere)[0].runs["de"]
+    assert "evaluated in 2 parts" in capsys.readouterr().err
+    assert parts.metrics == pytest.approx(whole.metrics)
+    monkeypatch.setattr(Host, "forward", lambda *_: (_ for _ in ()).throw(MemoryError("no")))
+    with pytest.raises(MemoryError):
+        evaluate(str(run.path), "mini_nli", ["sw"], elsewhere)
 
 
 def test_a_retrieval_target_trains_nothing(options, capsys):
