@@ -84,6 +84,8 @@ def plan(
         note(f"{fitting.all} of {state.all} jobs fit into {budget}")
     for name in planned.left_out:
         note(f"left out: {name}, no data at hand (adapterstilts tasks show {name})")
+    for name in planned.doubled:
+        note(f"left out: {name}, since the target's own adapter is one of the others")
 
 
 @app.command("run")

@@ -87,11 +87,14 @@ class Plan:
         trainings: by digest, each after those that it needs.
         cells: of the table.
         left_out: targets of the suite that cannot be evaluated, and why.
+        doubled: what would join one adapter with itself, and is not there: sets with a target's own adapter
+            where an intermediate one is the same.
     """
 
     trainings: Mapping[str, Request]
     cells: tuple[Cell, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    doubled: tuple[str, ...] = ()
 
     def requests(self) -> Iterator[Request]:
         """Every request once, after those that it needs, the most informative first.
@@ -152,25 +155,27 @@ def expand(
     """
     trainings: dict[str, Request] = {}
     cells: dict[tuple[Any, ...], Cell] = {}  # what a recipe names twice is there once
+    doubled: dict[str, None] = {}
     tellers = [
         Teller(recipe, backbone, config, get)
         for backbone, config in product(recipe.backbones, recipe.configs)
     ]
     for seed, teller in product(dict.fromkeys(recipe.seeds), tellers):
-        column = _Column(teller, seed, trainings)
+        column = _Column(teller, seed, trainings, doubled)
         for target, scene in scenes.items():
             for cell in column.cells(target, scene):
                 cells.setdefault((*cell.row, cell.seed), cell)
-    return Plan(trainings, tuple(cells.values()), left_out or {})
+    return Plan(trainings, tuple(cells.values()), left_out or {}, tuple(doubled))
 
 
 @dataclass(frozen=True)
 class _Column:
-    """The cells of one backbone, adapter config and seed; their trainings are added to `trainings`."""
+    """The cells of one backbone, adapter config and seed; fills `trainings` and `doubled`."""
 
     teller: Teller
     seed: int
     trainings: dict[str, Request]
+    doubled: dict[str, None]
 
     def cells(self, target: str, scene: Scene) -> Iterator[Cell]:
         recipe = self.teller.recipe
@@ -186,7 +191,8 @@ class _Column:
             for group in recipe.sets if composition in JOINT else [(name,) for name in recipe.intermediate]:
                 needs = tuple(base if name == TARGET else self._intermediate(name) for name in group)
                 if len({need.digest for need in needs}) < len(needs):
-                    continue  # the target's own adapter is that of an intermediate task
+                    self.doubled[f"{composition} {', '.join(group)} for {target}"] = None
+                    continue
                 made = self._train(chain, TARGET_ROLE, composition, tuple(need.digest for need in needs))
                 label = ", ".join(name if name == TARGET else self._label(name) for name in group)
                 yield self._cell(target, scene, made, label, composition, rank)

@@ -226,3 +226,30 @@ def test_the_paper_has_nine_tasks_and_all_of_them_together() -> None:
     found = expand(recipe, *scenes(recipe))
     assert len({cell.intermediate for cell in found.cells} - {""}) == 10
     assert len({cell.target for cell in found.cells}) == 9
+
+
+def test_what_is_named_twice_is_there_once() -> None:
+    once = plan(targets=["panx"], intermediate=["mnli"], seeds=[1, 2])
+    twice = plan(targets=["panx", "panx"], intermediate=["mnli", "mnli"], seeds=[1, 2, 1])
+    assert twice.cells == once.cells
+    assert digests(twice) == digests(once)
+
+
+def test_revisions_of_a_backbone_are_apart() -> None:
+    backbones = [{"name": "org/encoder", "revision": "a"}, {"name": "org/encoder", "revision": "b"}]
+    found = plan(targets=["panx"], intermediate=["mnli"], backbones=backbones)
+    assert [cell.backbone for cell in found.cells] == ["org/encoder@a"] * 2 + ["org/encoder@b"] * 2
+    assert len({cell.row for cell in found.cells}) == 4
+
+
+def test_no_adapter_is_joined_with_itself() -> None:
+    joined = {"compositions": ["fuse"], "sets": [["mnli", "squad_v1", "target"]]}
+    found = plan(targets=["xquad", "panx"], intermediate=["mnli", "squad_v1"], **joined)
+    assert [(cell.target, cell.how) for cell in found.cells if cell.rank] == [("panx", "fuse")]
+    assert found.doubled == ("fuse mnli, squad_v1, target for xquad",)
+
+
+def test_a_precision_that_is_asked_for_is_that_of_evaluations_too() -> None:
+    usual, asked = plan(targets=["panx"]), plan(targets=["panx"], recipe={"precision": "bf16"})
+    assert asked.cells[0].told.options()["recipe"] == {"precision": "bf16"}
+    assert "precision" not in usual.cells[0].told.model_dump()  # and so its digest is what it was

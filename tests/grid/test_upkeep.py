@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adapterstilts.data import files as module
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Store
 from tests.cli.conftest import Call, call  # noqa: F401
@@ -123,6 +124,42 @@ def test_what_no_recipe_needs_is_removed_after_asking(call: Call, grid: str, wri
     records = Records(Path("checkpoints"))
     assert kept == {records.done(request.digest).run for request in plan_of(less).requests()}  # type: ignore[union-attr]
     assert len(list(records.all())) == 2
+
+
+def test_results_whose_data_is_away_for_now_stay(call: Call, write: Write, tmp_path: Path) -> None:  # noqa: F811
+    bundled = Path(module.__file__).parent / "mini" / "paraphrase"
+    for code in ("en", "de"):
+        shutil.copy(bundled / f"test-{code}.tsv", tmp_path)
+    files = {"mini_paraphrase": {"eval": str(tmp_path / "test-{lang}.tsv")}}
+    path = str(write(targets=["mini_paraphrase"], languages="at hand", intermediate=[], files=files))
+    assert "3 jobs took" in call("grid", "run", path).stderr
+    (tmp_path / "test-de.tsv").unlink()
+    assert "nothing to remove" in call("grid", "gc", path, "--yes").stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["run", "--processes", "2", "--engine", "ray"], "with Ray it is --workers"),
+        (["run", "--workers", "2"], "for --engine ray"),
+        (["run", "--checkpoint-minutes", "-1"], "Invalid value"),
+        (["run", "--checkpoint-steps", "0"], "Invalid value"),
+        (["run", "--budget", ""], "8h, 30m or 2d"),
+        (["table", "--csv", "--json"], "one of --markdown, --csv and --json"),
+        (["status", "-C", "small.yaml"], "is a file"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(call: Call, write: Write, given: list[str], said: str) -> None:  # noqa: F811
+    verb, *options = given
+    path = str(write(**FEW))
+    options = [path if option == "small.yaml" else option for option in options]
+    assert said in call("grid", verb, path, *options, code=2).stderr
+
+
+def test_a_store_that_is_not_there_is_said_so(call: Call, write: Write) -> None:  # noqa: F811
+    shown = call("grid", "verify", str(write(**FEW)), "-C", "nosuch")
+    assert "there is no store nosuch" in shown.stderr
+    assert "5 jobs" in shown.stderr
 
 
 def test_what_was_made_by_hand_stays(call: Call, grid: str, write: Write) -> None:  # noqa: F811
