@@ -140,12 +140,20 @@ class Estimator:
 
     def _alike(self, requests: Iterable[Request]) -> Iterable[tuple[Request, int]]:
         """One of each sort of requests that take the same (languages, seeds), with how many there are."""
-        counts: Counter[tuple[str, str, str, bool]] = Counter()
-        first: dict[tuple[str, str, str, bool], Request] = {}
+        counts: Counter[tuple[str, ...]] = Counter()
+        first: dict[tuple[str, ...], Request] = {}
+        key, needs = tuple[str, ...](), None
         for request in requests:
-            key = (request.told.digest, request.task, request.composition, not request.language)
+            if request.needs is not needs or not request.language:  # not one more language of the last one
+                key = (
+                    request.told.digest,
+                    request.task,
+                    request.composition,
+                    request.language and "evaluate",
+                )
+                first.setdefault(key, request)
+                needs = request.needs if request.language else None
             counts[key] += 1
-            first.setdefault(key, request)
         return [(first[key], number) for key, number in counts.items()]
 
     def within(

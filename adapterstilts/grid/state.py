@@ -46,7 +46,8 @@ class State:
 
     def left(self, requests: Iterable[Request]) -> Iterator[Request]:
         """Those of the requests that are yet to be made."""
-        return (request for request in requests if self.of(request) in ("running", "waiting"))
+        where = self.states.get
+        return (each for each in requests if where(each.digest, "waiting") in ("running", "waiting"))
 
 
 def look(requests: Iterable[Request], records: Records) -> State:
@@ -61,8 +62,8 @@ def look(requests: Iterable[Request], records: Records) -> State:
     for request in requests:
         digest = request.digest
         state: StateName = "waiting"
-        ready = making.isdisjoint(request.needs)
-        if ready and digest in finished and (record := records.done(digest)):
+        record = records.done(digest) if digest in finished and making.isdisjoint(request.needs) else None
+        if record:
             state, done[digest] = "done", record.run
         elif digest in running:
             state = "running"
