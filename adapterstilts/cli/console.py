@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDE = 200  # columns where there is no terminal, so that tables in files keep every column
+WIDE = 10_000  # columns where there is no terminal: in files a row of a table is a line
 
 OUT = Console(width=None if sys.stdout.isatty() else WIDE)
 ERR = Console(stderr=True, soft_wrap=True)
