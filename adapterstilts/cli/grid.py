@@ -11,7 +11,7 @@ import typer
 
 from adapterstilts.cli import console
 from adapterstilts.cli.console import OUT, AsJson, fail, note, size_text, table
-from adapterstilts.cli.grid_print import as_dict, print_counts, print_estimate, print_time
+from adapterstilts.cli.grid_print import as_dict, print_counts, print_estimate, print_missing, print_time
 from adapterstilts.cli.grid_recipe import estimator_of, ever_needed, read_plan, records_at, seconds_of
 from adapterstilts.errors import ConfigError
 
@@ -79,11 +79,12 @@ def plan(
         return
     fitting = look(chosen(), records) if budget is not None else state
     print_counts(fitting)
+    print_missing(planned)
     print_estimate(estimator.total(state.left(chosen())), processes)
     if budget is not None:
         note(f"{fitting.all} of {state.all} jobs fit into {budget}")
-    for name in planned.left_out:
-        note(f"left out: {name}, no data at hand (adapterstilts tasks show {name})")
+    for name, why in planned.left_out.items():
+        note(f"left out: {name}: {why}")
     for name in planned.doubled:
         note(f"left out: {name}, since the target's own adapter is one of the others")
 
@@ -139,6 +140,7 @@ def run(
     before = look(requests, records)
     if not (recheck or retry_failed or any(before.left(requests))):
         return _end(recipe, before)
+    print_missing(planned)
     saving = Saving(store, checkpoint_minutes, checkpoint_steps)
 
     def said(digest: str, line: str) -> None:

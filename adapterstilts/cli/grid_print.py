@@ -9,6 +9,7 @@ from adapterstilts.cli.console import note, size_text, table
 
 if TYPE_CHECKING:
     from adapterstilts.grid.estimate import Estimate, Estimator
+    from adapterstilts.grid.plan import Plan
     from adapterstilts.grid.records import Record
     from adapterstilts.grid.request import Request, RequestType
     from adapterstilts.grid.state import State
@@ -45,6 +46,18 @@ def print_counts(state: State) -> None:
         rows.append([name, str(sum(each)), *map(str, each)])
     rows.append(["all", str(state.all), *(str(state.total(where)) for where in STATES)])
     table(("jobs", "all", *STATES), rows, right=("all", *STATES))
+
+
+def print_missing(plan: Plan) -> None:
+    """What will fail for want of data."""
+    from adapterstilts.grid.at_hand import without_data
+
+    missing = without_data(plan.trainings.values())
+    if missing:
+        note(
+            f"no training data at hand of {', '.join(missing)}: what needs it will fail "
+            f"(adapterstilts tasks show {missing[0]} says what is wanted)"
+        )
 
 
 def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: Estimator) -> None:

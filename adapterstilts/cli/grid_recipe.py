@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterstilts.cli.console import note
-from adapterstilts.errors import ConfigError
+from adapterstilts.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from adapterstilts.grid.estimate import Estimator
     from adapterstilts.grid.plan import Plan
+    from adapterstilts.grid.recipe import GridRecipe, Problem
     from adapterstilts.grid.records import Records
     from adapterstilts.grid.request import Request
 
@@ -23,23 +24,43 @@ def read_plan(recipe: str) -> Plan:
     """The plan of a recipe, with the data that is at hand."""
     from adapterstilts.grid.at_hand import scenes
     from adapterstilts.grid.plan import expand
-    from adapterstilts.grid.recipe import load
-    from adapterstilts.model.configs import adapter_config
 
-    found = load(recipe)
-    for config in found.configs:
-        adapter_config(config.name, config.set)  # refuses what there is not, before anything is planned
+    found = _load(recipe)
     return expand(found, *scenes(found))
+
+
+def _load(recipe: str) -> GridRecipe:
+    from adapterstilts.grid.at_hand import about_ranges
+    from adapterstilts.grid.recipe import load
+
+    return load(recipe, about_ranges, _about_models)
+
+
+def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
+    """What is wrong with adapter configs and the names of backbones."""
+    from adapterstilts.model.backbone import HUB_ID
+    from adapterstilts.model.configs import adapter_config
+    from adapterstilts.model.names import NAMES
+
+    for n, config in enumerate(recipe.configs):
+        try:
+            adapter_config(config.name, config.set)
+        except ConfigError as error:
+            yield ("configs", n), str(error)
+    for n, backbone in enumerate(recipe.backbones):
+        name = backbone.name
+        on_hub = "/" in name and HUB_ID.fullmatch(name)
+        if not (name in NAMES or on_hub or Path(name).expanduser().is_dir()):
+            yield ("backbones", n), f"{unknown('backbone', name, NAMES)}, a Hub id (owner/name), or a folder"
 
 
 def ever_needed(recipe: str) -> Iterator[Request]:
     """The requests of a recipe, also those whose data is not at hand now."""
     from adapterstilts.grid.at_hand import scenes, with_all_data
     from adapterstilts.grid.plan import expand
-    from adapterstilts.grid.recipe import load
 
     yield from read_plan(recipe).requests()
-    for whole in with_all_data(load(recipe)):
+    for whole in with_all_data(_load(recipe)):
         yield from expand(whole, *scenes(whole)).requests()
 
 

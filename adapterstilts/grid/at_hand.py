@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from adapterstilts.data.source import Where, available
+from adapterstilts.data.source import Where, available, parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.plan import Scene
-from adapterstilts.grid.recipe import GridRecipe, stages
+from adapterstilts.grid.recipe import GridRecipe, Problem, stages
+from adapterstilts.grid.request import Request
 from adapterstilts.tasks import registry
+from adapterstilts.tasks.several import split_name
 from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.tasks.suites import suite_languages
 
 Choice = tuple[dict[str, Scene], dict[str, str]]
+
+
+def about_ranges(recipe: GridRecipe) -> Iterator[Problem]:
+    """What is wrong with the rows (`#first-last`) of explicit files: a check for `recipe.load`."""
+    for name, files in recipe.files.items():
+        for which, path in files.model_dump(exclude_none=True).items():
+            try:
+                parse_slice(path)
+            except ConfigError as error:
+                yield ("files", name, which), str(error)
 
 
 def scenes(recipe: GridRecipe) -> Choice:
@@ -21,7 +33,7 @@ def scenes(recipe: GridRecipe) -> Choice:
     Data is not read, only looked for; with `languages: all` not even that.
 
     Raises:
-        MissingDataError: a target that the recipe names itself has no data at hand.
+        MissingDataError: a target that the recipe names itself has no data at hand, or none of the languages.
     """
     found: dict[str, Scene] = {}
     left_out: dict[str, str] = {}
@@ -34,9 +46,29 @@ def scenes(recipe: GridRecipe) -> Choice:
             left_out[name] = str(error)
     if not found:
         raise MissingDataError(
-            f"no target of the recipe has data at hand. The first: {next(iter(left_out.values()))}"
+            f"no target of the recipe can be evaluated. The first: {next(iter(left_out.values()))}"
         )
     return found, left_out
+
+
+def without_data(trainings: Iterable[Request]) -> list[str]:
+    """The tasks that are trained, but whose English data is not at hand; it is looked for, not read."""
+    there: dict[tuple[str, str | None], bool] = {}
+    for request in trainings:
+        told = request.told
+        for name in split_name(request.task) if told.recipe else ():
+            file = told.train_file or told.train_files.get(name)
+            where = Where(data_dir=told.data_dir, file=file, source=told.source)
+            if (name, file) not in there:
+                there[name, file] = _has_training(registry.get(name), where)
+    return sorted({name for (name, _), found in there.items() if not found})
+
+
+def _has_training(task: Task, where: Where) -> bool:
+    try:
+        return bool(available(task, "train", where))
+    except MissingDataError:
+        return False
 
 
 def with_all_data(recipe: GridRecipe) -> Iterator[GridRecipe]:
@@ -61,7 +93,7 @@ def _scene(recipe: GridRecipe, name: str) -> Scene:
     if wanted != "at hand":
         asked = tuple(code for code in task.languages if code in wanted)
         if not asked:
-            raise ConfigError(f"{name} has none of the languages {', '.join(wanted)}: leave it out")
+            raise MissingDataError(f"{name} has none of the languages {', '.join(wanted)}")
         return Scene(recipe.split_of(name) or (split if here else _usual_split(task)), _ordered(asked))
     if name not in recipe.targets:
         _check_training(recipe, task)
@@ -84,7 +116,8 @@ def _of_suite(recipe: GridRecipe, name: str, task: Task) -> tuple[str, ...]:
 def _check_training(recipe: GridRecipe, target: Task) -> None:
     if target.trained_on is None:
         return
-    for name in stages(recipe.trained_on.get(target.name, target.trained_on)):
+    chain = stages(recipe.trained_on.get(target.name, target.trained_on))
+    for name in (one for stage in chain for one in split_name(stage)):
         trainer = target if name == target.name else registry.get(name)
         files = recipe.files.get(trainer.name)
         where = Where(data_dir=recipe.data_dir, file=files.train if files else None, source=recipe.source)
@@ -96,7 +129,7 @@ def _check_training(recipe: GridRecipe, target: Task) -> None:
 
 def _at_hand(recipe: GridRecipe, name: str, task: Task) -> tuple[Split, tuple[str, ...]]:
     """The split that was asked for, else the one at hand in more languages, test if equal."""
-    files = recipe.files.get(name)
+    files = recipe.files.get(task.name)
     where = Where(data_dir=recipe.data_dir, file=files.eval if files else None, source=recipe.source)
     asked = recipe.split_of(name)
     splits: tuple[Split, ...] = (asked,) if asked else ("test", "dev")

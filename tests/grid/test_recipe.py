@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.errors import ConfigError
+from adapterstilts.grid.at_hand import about_ranges, scenes
 from adapterstilts.grid.recipe import find, load, recipe_names
 
 WRONG = [
@@ -15,7 +16,7 @@ WRONG = [
     ("targets:\n  - xnli\n  - panxx", 3, "did you mean 'panx'"),
     ("targets: [xnli]\nintermediate: [tatoeba]", 2, "no training data"),
     ("targets: [xnli]\nintermediate: [mnli+sqad_v1]", 2, "did you mean 'squad_v1'"),
-    ("targets: [xnli]\nrecipe:\n  epoch: 3", 2, "did you mean 'epochs'"),
+    ("targets: [xnli]\nrecipe:\n  epoch: 3", 3, "did you mean 'epochs'"),
     ("targets: [xnli]\nlimits:\n  trian: 3", 3, "did you mean 'train'"),
     ("targets: [xnli]\nlimits: {train: 0}", 2, "greater than 0"),
     (
@@ -49,6 +50,67 @@ WRONG = [
     ("targets: [xnli]\nconfigs: {name: seq_bn, languageadapter: x}", 2, "did you mean 'language_adapter'"),
     ("targets: [xnli\nseeds: 1", 2, "not YAML"),
     ("targets: [xnli]\nseeds: 1\nseeds: 2", 3, "'seeds' stands there twice"),
+    # Names: of a task one alone counts, whichever was given
+    (
+        "targets: [xquad]\nfiles:\n  squad_v1: {train: a}\n  squad: {train: b}",
+        4,
+        "'squad_v1' stands there twice",
+    ),
+    ("targets: [xquad]\noverrides:\n  squad: {limits: {trian: 3}}", 3, "did you mean 'train'"),
+    ("targets: [xquad]\ncompositions: fuse\nsets: [[squad, squad_v1]]", 3, "two or more different"),
+    ("targets: [xquad]\ncompositions: fuse\nsets: [[mnli, xnli]]", 3, "two or more different"),
+    # What has no effect
+    ("targets: [xquad]\nfiles: {mnli: {train: a}}", 2, "no effect: unknown task of this recipe 'mnli'"),
+    ("targets: [xnli]\nfiles: {xnli: {train: a}}", 2, "xnli is trained on mnli: set it there"),
+    ("targets: [tatoeba]\nfiles: {tatoeba: {dev: a}}", 2, "tatoeba is trained on nothing"),
+    ("targets: [xnli]\nfiles: {mnli: {eval: a}}", 2, "mnli is no target"),
+    ("targets: [xnli]\noverrides: {span: {encoding: {stride: 8}}}", 2, "no effect: unknown task, kind"),
+    ("targets: [xnli]\noverrides: {fuse: {recipe: {epochs: 1}}}", 2, "no effect: unknown task, kind"),
+    ("targets: [xnli]\noverrides: {multitask: {recipe: {epochs: 1}}}", 2, "no effect: unknown task, kind"),
+    (
+        "targets: [xnli]\nintermediate: csqa+siqa\noverrides: {csqa: {recipe: {epochs: 1}}}",
+        3,
+        "csqa is trained together with others alone",
+    ),
+    ("targets: [xnli]\nrecipe:\n  task_cap: 5", 3, "set it under overrides, for multitask"),
+    ("targets: [xnli]\noverrides: {mnli: {recipe: {temperature: 5}}}", 2, "set it under overrides"),
+    ("targets: [xnli]\nrecipe:\n  mlm_ratio: 5", 3, "a grid mixes no plain text"),
+    ("targets: [xnli]\nfiles:\n  xnli:\n    eval: a.tsv#9-3", 4, "rows are given as #first-last"),
+    ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "rows are given as #first-last"),
+    ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "rows are given as #first-last"),
+    # Values that are of no use here
+    ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping is no key"),
+    ("targets: [xnli]\nrecipe:\n  ? {a: b}\n  : 2", 3, "a list or a mapping is no key"),
+    ("targets: [xnli]\nseeds: 2024-13-45", 2, "should be a whole number, not '2024-13-45'"),
+    ("targets: [xnli]\nseeds: !!timestamp 2024-13-45", 2, "the value is no timestamp"),
+    ("targets: [xnli]\nseeds: " + 5000 * "1", 2, "should be a whole number"),
+    ("targets: [xnli]\nseeds: !!int " + 5000 * "1", 2, "the value is no int"),
+    ('targets: ["a\\0b.yaml"]', 1, "a character that is in no text"),
+    ('targets: ["\\uD800"]', 1, "a character that is in no text"),
+    ("targets: [" + 300 * "a" + ".yaml]", 1, "File name too long"),
+    ("targets: [xnli]\nintermediate: [" + 300 * "a" + ".yaml]", 2, "File name too long"),
+    ("targets: [xnli]\nseeds: 010", 2, "should be a whole number, not '010'"),
+    ("targets: [xnli]\nseeds: 1:30", 2, "should be a whole number, not '1:30'"),
+    ("targets: [xnli]\nseeds: true", 2, "should be a whole number, not true"),
+    ("targets: [xnli]\nseeds: 1.0", 2, "should be a whole number, not 1.0"),
+    ("targets: [xnli]\nlimits:\n  train: true", 3, "should be a whole number, not true"),
+    ("targets: [xnli]\nlimits: 5", 2, "limits: should be keys with values, not 5"),
+    ("targets: [xnli]\nrecipe: 5", 2, "recipe: should be keys with values, not 5"),
+    ("targets: [xnli]\nsets: 5", 2, "sets: should be a list, not 5"),
+    ("targets: [xnli]\ndata_dir: 5", 2, "data_dir: should be a path, not 5"),
+    ("targets: [xnli]\nsuite: [a]", 2, "suite: should be text, not ['a']"),
+    ("targets: [xnli]\nlanguages: [1]", 2, "languages.0: should be text, not 1: put it in quotes"),
+    ("targets: [xnli]\nlanguages:\n  xnli: [1]", 3, "languages.xnli.0: should be text"),
+    ("targets: [xnli]\nsplit:\n  xnli: tets", 3, "split.xnli: should be 'test' or 'dev', not 'tets'"),
+    ("targets: [xnli]\nbackbones: {revision: 1234567}", 2, "should be text, not 1234567: put it in quotes"),
+    # Nothing at all
+    ("targets: [xnli]\nseeds: []", 2, "seeds: name at least one"),
+    ("targets: [xnli]\nbackbones: []", 2, "backbones: name at least one"),
+    ("targets: [xnli]\nconfigs: []", 2, "configs: name at least one"),
+    ("targets: [xnli]\nlanguages: []", 2, "languages: name at least one"),
+    ("targets: [xnli]\nlanguages:\n  xnli: []", 3, "languages.xnli: name at least one"),
+    ("suite: xtreme\ntargets: [pawsx]\nlanguages: [sw]", 3, "pawsx has none of them"),
+    ("targets: [xnli]\nseeds: &all [*all]", 2, "holds itself"),
 ]
 
 
@@ -57,7 +119,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: in
     path = tmp_path / "grid.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        load(str(path))
+        load(str(path), about_ranges)
     assert f"{path}, line {line}: " in str(caught.value)
     assert said in str(caught.value)
 
@@ -73,11 +135,70 @@ def test_norwegian_is_a_language_and_1e_3_a_number(tmp_path: Path) -> None:
     assert load(str(path)).recipe == {"learning_rate": 0.001}
 
 
-def test_a_value_that_holds_itself_is_an_error(tmp_path: Path) -> None:
+def test_aliases_that_stand_for_too_much_are_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
-    path.write_text("targets: panx\nlanguages: &all [*all]\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="holds itself"):
+    levels = [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11)]
+    path.write_text("\n".join(["targets: panx", "sets:", "  a0: &a0 [x]", *levels]), encoding="utf-8")
+    with pytest.raises(ConfigError, match="line 8: a value holds itself, or more than 100000 others"):
         load(str(path))
+
+
+def test_a_task_has_one_name_whichever_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(
+        "targets: [commonsenseqa, xcopa]\nintermediate: [anli+, csqa+socialiqa]\n"
+        "files: {squad: {train: a}, anli+: {train: b}}\nsuite: xtreme\n"
+        "overrides: {squad: {limits: {train: 5}}, socialiqa+csqa: {recipe: {task_cap: 5}}, anli+: {}}\n"
+        "trained_on: {commonsenseqa: socialiqa>csqa}\nlanguages: {commonsenseqa: [en]}\n"
+        "split: {commonsenseqa: dev}\n",
+        encoding="utf-8",
+    )
+    recipe = load(str(path))
+    assert recipe.targets == ("csqa", "xcopa")
+    assert recipe.files.keys() == {"squad_v1", "anli_plus"}
+    assert recipe.overrides.keys() == {"squad_v1", "csqa+siqa", "anli_plus"}
+    assert recipe.trained_on.keys() == recipe.split.keys() == {"csqa"}  # type: ignore[union-attr]
+    assert recipe.languages_of("csqa") == ("en",)
+
+
+def test_settings_and_files_of_a_task_of_ones_own_go_by_both_its_names(tmp_path: Path) -> None:
+    task = tmp_path / "own.yaml"
+    task.write_text(
+        "name: my_task\nkind: sequence\nlabels: [a, b]\nformat: tsv\ncolumns: {first: x, label: y}\n"
+        "files: {train: a.tsv, test: b.tsv}\n",
+        encoding="utf-8",
+    )
+    for name in (str(task), "my_task"):
+        path = tmp_path / "grid.yaml"
+        path.write_text(
+            f"targets: {task}\nfiles: {{{name}: {{train: a}}}}\noverrides: {{{name}: {{recipe: {{}}}}}}",
+            encoding="utf-8",
+        )
+        recipe = load(str(path))
+        assert recipe.targets == (str(task),)
+        assert recipe.files.keys() == recipe.overrides.keys() == {"my_task"}
+
+
+def test_settings_for_tasks_trained_together_reach_them_alone(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    for where in ("recipe: {task_cap: 5}", "overrides: {intermediate: {recipe: {task_cap: 5}}}"):
+        path.write_text(f"targets: tatoeba\nintermediate: mnli+csqa\n{where}\n", encoding="utf-8")
+        assert load(str(path))
+
+
+def test_a_check_from_outside_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("targets: panx\nconfigs:\n  - seq_bn\n  - seq_bm\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="line 4: no seq_bm"):
+        load(str(path), lambda recipe: [(("configs", 1), f"no {recipe.configs[1].name}")])
+
+
+def test_languages_narrow_a_suite(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("suite: xtreme\nlanguages: [sw]\n", encoding="utf-8")
+    found, left_out = scenes(load(str(path)))
+    assert "xnli" in found
+    assert left_out["pawsx"] == "pawsx has none of the languages sw"
 
 
 def test_later_names_go_before_earlier_ones(tmp_path: Path) -> None:
@@ -102,3 +223,15 @@ def test_an_unknown_recipe_names_those_there_are() -> None:
         find("quik")
     with pytest.raises(ConfigError, match=r"there is no recipe nothing\.yaml"):
         find("nothing.yaml")
+    with pytest.raises(ConfigError, match=r"there is no recipe Nothing\.YML"):
+        find("Nothing.YML")
+
+
+def test_a_recipe_is_a_yaml_file(tmp_path: Path) -> None:
+    path = tmp_path / "G2.YAML"
+    path.touch()
+    assert find(str(path)) == path
+    for name in ("my-recipe", "g.json"):
+        (tmp_path / name).touch()
+        with pytest.raises(ConfigError, match=r"ends in \.yaml: rename "):
+            find(str(tmp_path / name))

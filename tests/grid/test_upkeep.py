@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,31 @@ def test_what_has_no_meaning_is_refused(call: Call, write: Write, given: list[st
     path = str(write(**FEW))
     options = [path if option == "small.yaml" else option for option in options]
     assert said in call("grid", verb, path, *options, code=2).stderr
+
+
+def test_data_that_is_not_there_is_told_before_it_is_wanted(call: Call, write: Write) -> None:  # noqa: F811
+    gone = str(write(**FEW, files={"mini_nli": {"train": "gone.tsv"}}))
+    assert "no training data at hand of mini_nli" in call("grid", "plan", gone).stderr
+    assert "no training data" not in call("grid", "plan", str(write("whole", **FEW))).stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"backbones": ["me5-smal"]}, "did you mean 'me5-small'"),
+        ({"configs": [{"name": "seq_bn", "set": {"reduction": 4}}]}, "reduction"),
+        ({"files": {"mini_nli": {"train": "x.tsv#9-2"}}}, "x.tsv#9-2"),
+    ],
+)
+def test_what_can_never_run_is_not_planned(
+    call: Call,  # noqa: F811
+    write: Write,
+    changes: dict[str, Any],
+    said: str,
+) -> None:
+    shown = call("grid", "plan", str(write(**{**FEW, **changes})), code=2).stderr
+    assert said in shown
+    assert "small.yaml, line" in shown
 
 
 def test_a_store_that_is_not_there_is_said_so(call: Call, write: Write) -> None:  # noqa: F811

@@ -1,0 +1,207 @@
+"""What can be wrong with a recipe beyond its form: each check yields the keys to it, and says what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from adapterstilts.errors import ConfigError, StiltsError, unknown
+from adapterstilts.grid.recipe.parts import ROLES, TARGET, GridRecipe, Settings, stages
+from adapterstilts.recipe import OF_MANY, Recipe
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.several import MULTITASK, TEXT, join_names, split_name
+from adapterstilts.tasks.spec import Task
+from adapterstilts.tasks.suites import SUITES
+
+Problem = tuple[tuple[str | int, ...], str]  # the keys to what is wrong, and what is wrong with it
+INTERMEDIATE = ROLES[0]
+
+
+def _about_tasks(recipe: GridRecipe) -> Iterator[Problem]:
+    if recipe.suite is not None and recipe.suite not in SUITES:
+        yield ("suite",), str(unknown("suite", recipe.suite, SUITES))
+        return
+    for n, name in enumerate(recipe.targets):
+        yield from ((("targets", n), text) for text in _wrong(name, ()))
+    for n, name in enumerate(recipe.intermediate):
+        yield from ((("intermediate", n), text) for text in _wrong(name, ROLES))
+    for n, group in enumerate(recipe.sets):
+        for name in group:
+            yield from ((("sets", n), text) for text in _wrong(name, ROLES) if name != TARGET)
+
+
+def _wrong(name: str, trained: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the name of a task, or of several where it is to be trained."""
+    try:
+        tasks = [registry.get(each) for each in (_names(name) if trained else (name,))]
+    except (StiltsError, OSError) as error:
+        yield str(error)
+        return
+    for task in tasks:
+        if task.name == TEXT:
+            yield "plain text (mlm) has no place in a grid: train language adapters by themselves"
+        elif trained and task.trained_on is None:
+            yield f"{task.name} has no training data, so it is no intermediate task"
+
+
+def _about_chains(recipe: GridRecipe) -> Iterator[Problem]:
+    for name, chain in recipe.trained_on.items():
+        keys = ("trained_on", name)
+        if name not in recipe.all_targets:
+            yield keys, str(unknown("target", name, recipe.all_targets))
+            return
+        yield from ((keys, text) for text in _wrong(chain, ROLES))
+        target = registry.get(name)
+        fitting = [each for each in (target.trained_on, *target.then_trained_on) if each]
+        if stages(chain)[-1] not in fitting:
+            yield keys, f"the training of {name} ends with {' or '.join(fitting) or 'nothing'}"
+        for how in {"stack", "fuse"}.intersection(recipe.compositions) if len(stages(chain)) > 1 else ():
+            yield keys, f"after '{how}' there is no one adapter to go on from: leave one of the two out"
+
+
+def _about_joining(recipe: GridRecipe) -> Iterator[Problem]:
+    for n, name in enumerate(recipe.compositions):
+        if name in ("fuse", "average") and not recipe.sets:
+            yield ("compositions", n), f"'{name}' joins several adapters: list them under `sets`"
+    for n, group in enumerate(recipe.sets):
+        trained = {name if name == TARGET else tuple(map(_trainers, stages(name))) for name in group}
+        if len(trained) < 2 or len(trained) != len(group):
+            yield ("sets", n), "a set is of two or more different tasks"
+    if recipe.sets and not {"fuse", "average"} & set(recipe.compositions):
+        yield ("sets",), "sets are what `fuse` and `average` join, but neither is among the compositions"
+
+
+def _about_languages(recipe: GridRecipe) -> Iterator[Problem]:
+    targets = {name: registry.get(name) for name in recipe.all_targets}
+    everywhere = {code for task in targets.values() for code in task.languages}
+    chosen = recipe.languages
+    for name, choice in chosen.items() if isinstance(chosen, Mapping) else [("", chosen)]:
+        if name and name not in targets:
+            yield ("languages", name), str(unknown("target", name, targets))
+            continue
+        known = set(targets[name].languages) if name else everywhere
+        for code in choice if isinstance(choice, tuple) else ():
+            if code not in known:
+                yield ("languages", name), str(unknown("language", code, known))
+    for name in recipe.targets if isinstance(chosen, tuple) else ():
+        if not set(targets[name].languages).intersection(chosen):
+            yield (
+                ("languages",),
+                f"{name} has none of them: leave it out, or set the languages for each target",
+            )
+    for name in recipe.split if isinstance(recipe.split, Mapping) else ():
+        if name not in targets:
+            yield ("split", name), str(unknown("target", name, targets))
+
+
+def _about_files(recipe: GridRecipe) -> Iterator[Problem]:
+    targets = {registry.get(name).name for name in recipe.all_targets}
+    tasks = {task.name: task for task in _tasks(recipe)}
+    alone = _alone(recipe)
+    for name, files in recipe.files.items():
+        if name not in tasks:
+            yield ("files", name), f"no effect: {unknown('task of this recipe', name, tasks)}"
+        elif (files.dev and name not in alone) or (files.train and tasks[name].trained_on != name):
+            yield ("files", name), _not_alone(tasks[name])
+        elif files.eval and name not in targets:
+            yield ("files", name), f"{name} is no target: what is read while it trains is `dev`, not `eval`"
+
+
+def _about_settings(recipe: GridRecipe) -> Iterator[Problem]:
+    yield from ((("recipe", key), text) for key, text in _about_recipe(recipe, "", recipe.recipe))
+    for name, part in recipe.overrides.items():
+        keys = ("overrides", name)
+        yield from (((*keys, "recipe", key), text) for key, text in _about_recipe(recipe, name, part.recipe))
+        yield from ((keys, text) for text in _about_override(recipe, name, part))
+
+
+def _about_recipe(recipe: GridRecipe, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong with training settings that stand under a name, and the key that it is about."""
+    for key, value in settings.items():
+        try:
+            Recipe.parse({key: value}, "recipe")
+        except ConfigError as error:
+            yield str(key), str(error)
+        if key == "mlm_ratio":
+            yield key, "mlm_ratio has no effect: a grid mixes no plain text into its trainings"
+        elif key in OF_MANY and _reaches_one(recipe, name):
+            yield (
+                key,
+                f"{key} is for tasks that are trained together: set it under overrides, for {MULTITASK}",
+            )
+
+
+def _reaches_one(recipe: GridRecipe, name: str) -> bool:
+    """Whether settings under this name reach a training of one task alone."""
+    if name == MULTITASK or "+" in name:
+        return False
+    if name == INTERMEDIATE:
+        return any(len(_trainers(stage)) == 1 for stage in _stages(recipe))
+    return bool(_alone(recipe))
+
+
+def _about_override(recipe: GridRecipe, name: str, part: Settings) -> Iterator[str]:
+    """What is wrong with a name: nothing of the recipe goes by it; or with training settings for it."""
+    tasks = {task.name: task for task in _tasks(recipe)}
+    general = _general(recipe)
+    known = general | tasks.keys() | {join_names(_trainers(stage)) for stage in _stages(recipe)}
+    if name not in known:
+        yield f"no effect: {unknown('task, kind, composition or role of this recipe', name, known)}"
+    elif name in tasks and name not in _alone(recipe) and (part.recipe or part.limits.train):
+        yield _not_alone(tasks[name])
+
+
+def _general(recipe: GridRecipe) -> set[str]:
+    """The roles, kinds and compositions that something of the recipe has."""
+    several = any(len(_trainers(stage)) > 1 for stage in _stages(recipe))
+    kinds = {task.kind for task in _tasks(recipe)}
+    return {*ROLES, *kinds, "single", *recipe.compositions, *([MULTITASK] if several else [])}
+
+
+def _not_alone(task: Task) -> str:
+    if task.trained_on == task.name:
+        return f"{task.name} is trained together with others alone: set it for them"
+    return (
+        f"{task.name} is trained {f'on {task.trained_on}: set it there' if task.trained_on else 'on nothing'}"
+    )
+
+
+def _names(name: str) -> Iterator[str]:
+    """Every task of those that are trained together, or one after the other."""
+    for stage in stages(name):
+        yield from split_name(stage)
+
+
+def _trainers(stage: str) -> tuple[str, ...]:
+    """The tasks whose data one stage trains on."""
+    tasks = map(registry.get, split_name(stage))
+    return tuple(sorted({task.trained_on or task.name for task in tasks}))
+
+
+def _trained(recipe: GridRecipe) -> Iterator[str]:
+    yield from recipe.intermediate
+    yield from recipe.trained_on.values()
+    yield from (name for group in recipe.sets for name in group if name != TARGET)
+
+
+def _stages(recipe: GridRecipe) -> Iterator[str]:
+    return (stage for each in _trained(recipe) for stage in stages(each))
+
+
+def _alone(recipe: GridRecipe) -> set[str]:
+    """The tasks that are trained by themselves."""
+    found = {registry.get(name).trained_on for name in recipe.all_targets}
+    found |= {each[0] for each in map(_trainers, _stages(recipe)) if len(each) == 1}
+    return {name for name in found if name}
+
+
+def _tasks(recipe: GridRecipe) -> Iterator[Task]:
+    """Every task of the recipe, and those that train them."""
+    for name in (*recipe.all_targets, *(one for each in _trained(recipe) for one in _names(each))):
+        task = registry.get(name)
+        yield task
+        if task.trained_on and task.trained_on != task.name:
+            yield registry.get(task.trained_on)
+
+
+CHECKS = (_about_tasks, _about_chains, _about_joining, _about_languages, _about_files, _about_settings)
