@@ -80,12 +80,21 @@ class SharedRecords(Records):
         record = self.read(request)
         return record if record and not record.damaged and self._whole(record) else None
 
+    def _recorded(self, request: str) -> Record | None:
+        """The record at the URL; None where there is none that can be read."""
+        text = self._remote.read(self._name(self.file(request)))
+        try:
+            return None if text is None else Record.parse(text)
+        except ValueError:
+            return None
+
     def _brought(self, request: str) -> Record | None:
         try:
             record = self.bring(request)
         except DamagedError:
             return None
-        return record if record and not record.damaged else None
+        whole = record and not record.damaged and self._remote.holds(self.store / record.run)
+        return record if whole else None
 
     def failure(self, request: str) -> Failure | None:
         """Why a request failed, if it did; to a worker nothing failed yet."""
@@ -100,10 +109,9 @@ class SharedRecords(Records):
 
     def bring(self, request: str) -> Record | None:
         """The record of a request, and its run, fetched unless this machine has it."""
-        text = self._remote.read(self._name(self.file(request)))
-        if text is None:
+        record = self._recorded(request)
+        if record is None:
             return None
-        record = Record.parse(text)
         if not RUN_NAME.fullmatch(record.run) or "/" in record.run:
             raise StoreError(f"{self._remote.url}: the record of {request} names no run, but '{record.run}'")
         if not _has(self.store / record.run, record.manifest):
@@ -111,8 +119,9 @@ class SharedRecords(Records):
         return record
 
     def finish(self, request: Request, run: Run, cost: Cost) -> Record:
-        """Publishes a run, then that it answers a request."""
-        if not self._remote.holds(run.path):
+        """Publishes a run unless it is there, whole as far as is known; then that it answers a request."""
+        before = self._recorded(request.digest)
+        if (before and before.damaged) or not self._remote.holds(run.path):
             self._remote.publish(run.path)
         record = super().finish(request, run, cost)
         self._remote.remove(self._name(self.failure_file(request.digest)))

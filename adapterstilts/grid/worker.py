@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from adapterstilts.api import Options, compose, evaluate
-from adapterstilts.errors import DamagedError, StiltsError
+from adapterstilts.errors import DamagedError, StiltsError, StoreError
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.kinds import default_encoding, effective
@@ -161,8 +161,17 @@ class Worker:
         return [need.run for need in self._needs(request)]
 
     def _needs(self, request: Request) -> Sequence[Record]:
-        """The records of what it needs, whose runs are in the folder then."""
-        return [record for need in request.needs if (record := self.records.bring(need))]
+        """The records of what it needs, whose runs are in the folder then.
+
+        Raises:
+            StoreError: one of them is gone since the request was given.
+        """
+        found = [self.records.bring(need) for need in request.needs]
+        if None in found:
+            raise StoreError(
+                f"what {request.name} is made from is not recorded any more: give the command again"
+            )
+        return [record for record in found if record]
 
     def _options(self, request: Request, recipe: dict[str, int]) -> Options:
         given = request.told.options()

@@ -36,10 +36,12 @@ def own_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 def run(path: Path, store: str, retry: bool = False) -> tuple[State, list[str]]:
-    """Makes a grid in this process; also which requests were made."""
-    watch = Silent()
-    worker = Worker(records_of(store, view=False), listen=lambda *_: None)
-    return Engine(Alone(worker), records_of(store), watch).run(plan_of(path).requests(), retry), watch.made
+    """Makes a grid in this process; also which requests were computed."""
+    worker, requests = Worker(records_of(store, view=False), listen=lambda *_: None), plan_of(path).requests
+    engine = Engine(Alone(worker), records_of(store), Silent())
+    state = engine.run(requests(), retry)
+    made = {record.request for record in engine.finished}
+    return state, [request.name for request in requests() if request.digest in made]
 
 
 def downloaded(url: str, folder: Path) -> Path:
@@ -72,7 +74,8 @@ def test_what_is_not_whole_does_not_count(write: Write) -> None:
         whole = files.cat(f"/bucket/grid/{name}")
         for part in (None, whole[:-1]):
             files.rm(f"/bucket/grid/{name}") if part is None else files.pipe(f"/bucket/grid/{name}", part)
-            assert look(plan_of(path).requests(), records_of(MEMORY)).total("done") == 2
+            left = 2 if name == names[0] else 0  # what was made from an adapter waits for it
+            assert look(plan_of(path).requests(), records_of(MEMORY)).total("done") == left
             assert len(run(path, MEMORY)[1]) == 1
     assert look(plan_of(path).requests(), records_of(MEMORY)).total("done") == 3
 
