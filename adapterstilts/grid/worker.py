@@ -73,7 +73,10 @@ class Worker:
         """Whether a result was made from what its needs are now: one of them may have been made again."""
         job = json.loads((self.records.store / record.run / JOB).read_bytes())
         made_from = [job["run"]] if request.language else job["composition"]["sources"]
-        return made_from == [need.key for need in self._needs(request)]
+        try:
+            return made_from == [need.key for need in self._needs(request)]
+        except StoreError:
+            return False  # and making it says why
 
     def perform(self, request: Request) -> Record | Failure:
         """Makes the result, or finds it in the store; a failure is recorded with its traceback.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from adapterstilts.grid.local import Alone, Engine
-from adapterstilts.grid.records import Record, Records
+from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.state import State
 from adapterstilts.grid.upkeep import garbage, verify
 from adapterstilts.grid.worker import Worker
@@ -150,3 +150,12 @@ def test_verify_counts_what_has_no_result(
     more = write("more", **{**recipe, "languages": ["de", "sw"]})
     found = verify(plan_of(more).requests(), Records(tmp_path / "store"))
     assert (found.whole, found.without, found.damaged) == (5, 2, {})
+
+
+def test_nothing_is_made_of_less_than_it_needs(grid: Path, tmp_path: Path) -> None:
+    records = Records(tmp_path / "store")
+    records.forget(run_of(records, "train")[0].request)
+    (request,) = [each for each in plan_of(grid).requests() if each.type == "compose"]
+    found = Worker(records, listen=lambda *_: None).attempt(request).found
+    assert isinstance(found, Failure)
+    assert "not recorded any more" in found.message
