@@ -172,7 +172,7 @@ class Worker:
         found = [self.records.bring(need) for need in request.needs]
         if None in found:
             raise StoreError(
-                f"what {request.name} is made from is not recorded any more: give the command again"
+                f"what {request.name} is made from is not recorded any more: give --retry-failed"
             )
         return [record for record in found if record]
 
