@@ -98,13 +98,21 @@ def measure(store: Store, number: int) -> dict[str, float]:
     """Seconds of each way of reading a store with so many results."""
     records, one = Records(store.root), job(number // 2)
     named = store.folder(one).name
-    status = seconds(lambda: _check(look(islice(requests(), number), records).total("done") == number))
-    estimate = seconds(lambda: Estimator(records.all(), {}))
-    planned = seconds(lambda: _check(look(islice(requests(), PLANNED), records).all == PLANNED))
+
+    def status(planned: int, quick: bool = True) -> None:
+        _check(look(islice(requests(), planned), records, quick).total("done") == number)
+
+    looked = seconds(lambda: status(number, quick=False))
+    indexed = seconds(records.glance)
+    quick = seconds(lambda: status(number))
+    estimate = seconds(lambda: Estimator(records.alike()))
+    planned = seconds(lambda: status(PLANNED))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     listed = seconds(lambda: _check(sum(isinstance(run, Run) for run in store.scan(quick=True)) == number))
     return {  # seconds; printed in thousandths
-        "grid status": status,
+        "look at every file": looked,
+        "make the index": indexed,
+        "grid status": quick,
         "its estimate": estimate,
         "status of five million": planned,
         "memory, MB": peak / 1000,

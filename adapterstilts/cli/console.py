@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +33,11 @@ def fail(message: str) -> None:
 def note(message: str) -> None:
     """One line for the person at the terminal, on standard error."""
     ERR.print(Text(message))
+
+
+def busy(what: str) -> Status:
+    """Shows at a terminal that something goes on, for what has no steps to count; a context manager."""
+    return ERR.status(what)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from adapterstilts.cli import console
-from adapterstilts.cli.console import OUT, AsJson, fail, note, size_text, table
+from adapterstilts.cli.console import OUT, AsJson, busy, fail, note, size_text, table
 from adapterstilts.cli.grid_print import as_dict, print_counts, print_estimate, print_missing, print_time
 from adapterstilts.cli.grid_recipe import estimator_of, ever_needed, read_plan, records_at, seconds_of
 from adapterstilts.errors import ConfigError
@@ -66,8 +66,9 @@ def plan(
         from adapterstilts.grid.calibrate import calibrate as time_steps
 
         time_steps(planned, records, note)
-    estimator = estimator_of(records)
-    state = look(planned.requests(), records)
+    with busy("looking at the store"):
+        estimator = estimator_of(records)
+        state = look(planned.requests(), records, quick=True)
 
     def chosen() -> Iterable[Request]:
         found = planned.requests()
@@ -77,7 +78,7 @@ def plan(
         for request in chosen():
             print(json.dumps(as_dict(request, state), ensure_ascii=False))
         return
-    fitting = look(chosen(), records) if budget is not None else state
+    fitting = look(chosen(), records, quick=True) if budget is not None else state
     print_counts(fitting)
     print_missing(planned)
     print_estimate(estimator.total(state.left(chosen())), processes)
@@ -213,8 +214,9 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     from adapterstilts.grid.state import STATES, look
 
     planned, records = read_plan(recipe), records_at(store)
-    state = look(planned.requests(), records)
-    total = estimator_of(records).total(state.left(planned.requests()))
+    with busy("looking at the store"):
+        state = look(planned.requests(), records, quick=True)
+        total = estimator_of(records).total(state.left(planned.requests()))
     if as_json:
         print(
             json.dumps(
@@ -226,6 +228,7 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
                     "running": [vars(each) for each in state.running],
                     "failures": [vars(each) for each in state.failures.values()],
                     "seconds_left": round(total.seconds, 1),
+                    "files_looked_at": not state.quick,
                 },
                 ensure_ascii=False,
             )

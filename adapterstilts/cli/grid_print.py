@@ -46,6 +46,8 @@ def print_counts(state: State) -> None:
         rows.append([name, str(sum(each)), *map(str, each)])
     rows.append(["all", str(state.all), *(str(state.total(where)) for where in STATES)])
     table(("jobs", "all", *STATES), rows, right=("all", *STATES))
+    if state.quick:
+        note("there are so many results that their files were not looked at (`grid verify` reads them all)")
 
 
 def print_missing(plan: Plan) -> None:

@@ -87,7 +87,7 @@ def estimator_of(records: Records) -> Estimator:
     """Estimates by what the store has recorded, and by the last calibration."""
     from adapterstilts.grid.estimate import Estimator, read_rates
 
-    return Estimator(records.all(), read_rates(records.root))
+    return Estimator(records.alike(), read_rates(records.root))
 
 
 def seconds_of(text: str) -> float:

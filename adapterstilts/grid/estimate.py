@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Literal
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.records import TOLD, Record
+from adapterstilts.grid.records import TOLD, Alike
 from adapterstilts.grid.request import Request
 from adapterstilts.grid.sizes import rows_of
 from adapterstilts.grid.state import State
@@ -80,18 +80,18 @@ class Estimate:
 
 @dataclass
 class Estimator:
-    """Estimates requests by the records of finished ones, else by rates."""
+    """Estimates requests by what is known of finished ones, else by rates."""
 
-    records: Iterable[Record] = ()
+    known: Iterable[Alike] = ()
     rates: Mapping[str, Rates] = field(default_factory=dict)
     _seen: dict[tuple[str, ...], _Seen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for record in self.records:
-            self._seen.setdefault((record.type,), _Seen()).add(record)
-            if record.seconds is not None:
-                for key in _keys(record.backbone, record.told, record.type, record.task, record.composition):
-                    self._seen.setdefault(key, _Seen()).add(record)
+        for each in self.known:
+            self._seen.setdefault((each.type,), _Seen()).add(each)
+            if each.seconds is not None:
+                for key in _keys(each.backbone, each.told, each.type, each.task, each.composition):
+                    self._seen.setdefault(key, _Seen()).add(each)
 
     def seconds(self, request: Request) -> tuple[float, Basis]:
         """How long one request will take, and where that number comes from.
@@ -203,10 +203,10 @@ class _Seen:
     records: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds, examples, bytes
 
-    def add(self, record: Record) -> None:
-        self.records += 1
-        for n, value in enumerate((record.seconds, record.examples, record.size)):
-            self.sums[n] += value or 0
+    def add(self, alike: Alike) -> None:
+        self.records += alike.number
+        for n, mean in enumerate((alike.seconds, alike.examples, alike.size)):
+            self.sums[n] += alike.number * (mean or 0)
 
     @property
     def seconds(self) -> float:

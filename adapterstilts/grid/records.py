@@ -20,11 +20,13 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter
 
 from adapterstilts.errors import StoreError
+from adapterstilts.grid.index import Index
 from adapterstilts.grid.request import Request, RequestType
 from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST, METRICS, disk_errors, read_small, sha256, stats_in, write_json
 
 FILE_NAME = 64 + len(".json")  # digits of a digest
+MANY = 100_000  # records; beyond, a quick look reads an index
 TOLD = 16  # digits that tell settings apart
 
 
@@ -80,6 +82,30 @@ class Record:
 RECORD = TypeAdapter(Record)
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What is known of the cost of records that are alike.
+
+    Attributes:
+        seconds, examples, size: the mean of each, as in `Record`.
+        number: how many records there are.
+    """
+
+    type: RequestType
+    task: str
+    composition: str
+    backbone: str
+    told: str
+    seconds: float | None
+    examples: float | None
+    size: float
+    number: int = 1
+
+
+ALIKE = ("type", "task", "composition", "backbone", "told")
+COLUMNS = ("run", "damaged", *ALIKE, "seconds", "examples", "size")
+
+
 @dataclass(frozen=True)
 class Cost:
     """What making a run took; see `Record`."""
@@ -126,6 +152,7 @@ class Records:
     def __init__(self, store: Path):
         self.store = Path(store)
         self.root = self.store / ".grid"
+        self._index = Index(self.root / "index.sqlite", self.root / "done", COLUMNS, self._row)
 
     def file(self, request: str) -> Path:
         """Where the record of a request is, once there is one."""
@@ -218,6 +245,36 @@ class Records:
             record = self.read(name)
             if record:
                 yield record
+
+    def alike(self) -> Iterator[Alike]:
+        """What all records say of costs, where there are very many as the index knows them."""
+        if self._indexed(self.names()):
+            means = ("avg(seconds)", "avg(coalesce(examples, 0))", "avg(size)", "count(*)")
+            groups = self._index.select((*ALIKE, *means), f"GROUP BY {', '.join(ALIKE)}, seconds IS NULL")
+            yield from (Alike(*row) for row in groups)
+            return
+        for each in self.all():
+            alike = (each.type, each.task, each.composition, each.backbone, each.told)
+            yield Alike(*alike, each.seconds, each.examples, each.size)
+
+    def glance(self) -> dict[str, str] | None:
+        """Request -> run of very many records, whose runs are there; None where there are few enough to look.
+
+        Of the runs' files nothing is seen.
+        """
+        if not self._indexed(self.names()):
+            return None
+        there = set(_listed(self.store))
+        found = self._index.select(("name", "run"), "WHERE NOT damaged")
+        return {request: run for request, run in found if run in there}
+
+    def _indexed(self, names: set[str]) -> bool:
+        """Whether there are so many that an index is kept, and it could be brought up to date."""
+        return len(names) > MANY and self._index.refresh()
+
+    def _row(self, request: str) -> tuple[Any, ...] | None:
+        record = self.read(request)
+        return tuple(getattr(record, name) for name in COLUMNS) if record else None
 
     def failed(self) -> set[str]:
         """The requests, and jobs, whose failure is recorded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ class State:
         runs: request digest -> the run that answers it.
         failures: by request digest.
         counts: how many requests of each type are where.
+        quick: the runs' files were not looked at, since there are very many.
     """
 
     states: Mapping[str, StateName]
@@ -30,6 +31,7 @@ class State:
     failures: Mapping[str, Failure]
     running: tuple[Running, ...]
     counts: Mapping[tuple[RequestType, StateName], int]
+    quick: bool = False
 
     def of(self, request: Request) -> StateName:
         """Where a request stands; one that needs a failed one is blocked."""
@@ -50,10 +52,16 @@ class State:
         return (each for each in requests if where(each.digest, "waiting") in ("running", "waiting"))
 
 
-def look(requests: Iterable[Request], records: Records) -> State:
-    """The state of these requests, which stand after those that they need; they may be very many."""
-    finished, broken = records.names(), records.failed()
+def look(requests: Iterable[Request], records: Records, quick: bool = False) -> State:
+    """The state of these requests, which stand after those that they need; they may be very many.
+
+    Args:
+        quick: of very many results, only see that they are recorded and there.
+    """
     running = {each.request: each for each in records.running()}
+    glance = records.glance() if quick else None
+    answer = _by_looking(records) if glance is None else glance.get
+    broken = records.failed()
     states: dict[str, StateName] = {}
     making: set[str] = set()  # trainings that are to be made (again): what needs them may change with them
     done: dict[str, str] = {}
@@ -62,9 +70,9 @@ def look(requests: Iterable[Request], records: Records) -> State:
     for request in requests:
         digest = request.digest
         state: StateName = "waiting"
-        record = records.done(digest) if digest in finished and making.isdisjoint(request.needs) else None
-        if record:
-            state, done[digest] = "done", record.run
+        run = answer(digest) if making.isdisjoint(request.needs) else None
+        if run:
+            state, done[digest] = "done", run
         elif digest in running:
             state = "running"
         elif digest in broken and (failure := records.failure(digest)):
@@ -77,4 +85,15 @@ def look(requests: Iterable[Request], records: Records) -> State:
             making.add(digest)
         counts[request.type, state] += 1
     here = tuple(each for key, each in running.items() if key in states)
-    return State(states, done, failures, here, counts)
+    return State(states, done, failures, here, counts, glance is not None)
+
+
+def _by_looking(records: Records) -> Callable[[str], str | None]:
+    """Tells the run that answers a request, after a look at the run's files."""
+    finished = records.names()
+
+    def answer(request: str) -> str | None:
+        record = records.done(request) if request in finished else None
+        return record.run if record else None
+
+    return answer

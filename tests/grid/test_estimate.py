@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from adapterstilts.grid.estimate import OVERHEAD, Estimator
-from adapterstilts.grid.records import TOLD, Record
+from adapterstilts.grid.records import TOLD, Alike
 from adapterstilts.grid.request import Request, Told, training
 from adapterstilts.grid.state import State
 from adapterstilts.recipe import Recipe
@@ -20,12 +20,9 @@ def asked(rows: int, seed: int = 1) -> Request:
     return training("mnli", "single", (), told, seed)
 
 
-def recorded(request: Request, seconds: float | None, examples: int) -> Record:
-    return Record(
-        request=request.digest, run="", key="", manifest="", type=request.type, task=request.task,
-        kind="sequence", composition=request.composition, backbone="tiny", seconds=seconds,
-        examples=examples, size=1000, told=request.told.digest[:TOLD],
-    )  # fmt: skip
+def recorded(request: Request, seconds: float | None, examples: int) -> Alike:
+    told = request.told.digest[:TOLD]
+    return Alike(request.type, request.task, request.composition, "tiny", told, seconds, examples, 1000)
 
 
 def test_the_same_settings_take_as_long_as_before() -> None:

@@ -1,0 +1,187 @@
+"""Where a very large grid stands is seen in an index, which says the same as the folders do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from adapterstilts.errors import StoreError
+from adapterstilts.grid import records as module
+from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.index import Index
+from adapterstilts.grid.records import Cost, Record, Records
+from adapterstilts.grid.request import Request, Told, evaluations
+from adapterstilts.grid.state import State, look
+from adapterstilts.store import Run
+from adapterstilts.store.files import MANIFEST
+from tests.cli.conftest import Call, call  # noqa: F401
+
+from .conftest import Write
+
+TOLD = Told(version="1", kind="sequence", backbone="tiny", limit=200)
+REQUESTS = tuple(evaluations("xnli", "f" * 64, TOLD, "test", (f"l{number}" for number in range(40))))
+PAST = 1_700_000_000_000_000_000  # ns since the epoch
+
+
+@pytest.fixture(autouse=True)
+def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 10)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Results of the first thirty requests; the times of their records are long past."""
+    records = Records(tmp_path / "store")
+    for number, request in enumerate(REQUESTS[:30]):
+        finish(records, request, float(number))
+    settle(records)
+    return records.store
+
+
+def finish(records: Records, request: Request, seconds: float | None, name: str = "") -> Record:
+    folder = records.store / (name or f"run-{request.digest[:8]}")
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_text('{"files": {}}')
+    run = Run(folder.name, request.digest, folder, {}, {}, "", 1000)
+    return records.finish(request, run, Cost(seconds, examples=100))
+
+
+def settle(records: Records) -> None:
+    """As if all records had been written a long time ago."""
+    for path in [*records.root.glob("done/*/*.json"), *records.root.glob("done/*")]:
+        os.utime(path, ns=(PAST, PAST))
+
+
+def seen(store: Path) -> State:
+    """Where the requests stand by the index, which says what a look at the folders says."""
+    fresh = Records(store)
+    found = look(REQUESTS, fresh, quick=True)
+    looked = look(REQUESTS, fresh)
+    assert found.quick and not looked.quick
+    assert (found.states, found.runs, found.counts) == (looked.states, looked.runs, looked.counts)
+    return found
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The requests whose records are read from their files."""
+    found: list[str] = []
+    whole = Records.read
+
+    def reading(records: Records, request: str) -> Record | None:
+        found.append(request)
+        return whole(records, request)
+
+    monkeypatch.setattr(Records, "read", reading)
+    return found
+
+
+def test_it_says_what_the_folders_say(store: Path) -> None:
+    assert seen(store).total("done") == 30
+    records = Records(store)
+    records.forget(REQUESTS[0].digest)
+    records.doubt(REQUESTS[1].digest)
+    shutil.rmtree(store / records.read(REQUESTS[2].digest).run)  # type: ignore[union-attr]
+    records.fail(REQUESTS[33], "no", "")
+    finish(records, REQUESTS[35], 1.0)
+    finish(records, REQUESTS[4], None, "another")
+    records.file(REQUESTS[5].digest).write_text("{")  # nothing that our code writes: its folder's time tells
+    os.utime(records.file(REQUESTS[5].digest).parent)
+    found = seen(store)
+    assert found.total("done") == 27
+    assert found.runs[REQUESTS[4].digest] == "another"
+
+
+def test_records_are_read_once(store: Path, read: list[str]) -> None:
+    assert look(REQUESTS, Records(store), quick=True).total("done") == 30
+    assert len(read) == 30
+    assert look(REQUESTS, Records(store), quick=True).total("done") == 30
+    assert len(read) == 30
+    Records(store).doubt(REQUESTS[7].digest)
+    read.clear()
+    assert look(REQUESTS, Records(store), quick=True).total("done") == 29
+    assert read == [REQUESTS[7].digest]
+
+
+def test_what_was_written_just_now_is_read_again(store: Path, read: list[str]) -> None:
+    records = Records(store)
+    records.doubt(REQUESTS[7].digest)  # in the same instant, it may change once more
+    for _ in range(2):
+        read.clear()
+        assert look(REQUESTS, Records(store), quick=True).total("done") == 29
+        assert REQUESTS[7].digest in read
+
+
+@pytest.mark.parametrize("harm", ["no database", "older", "removed", "emptied"])
+def test_it_is_made_again(store: Path, harm: str) -> None:
+    seen(store)
+    path = store / ".grid" / "index.sqlite"
+    if harm == "no database":
+        path.write_bytes(b"nothing of the kind" * 1000)
+    elif harm == "older":
+        with closing(sqlite3.connect(path)) as base, base:
+            base.execute("UPDATE files SET run = 'wrong'")
+            base.execute("PRAGMA user_version = 5")
+    elif harm == "removed":
+        path.unlink()
+    else:
+        os.truncate(path, 0)
+    assert seen(store).total("done") == 30
+
+
+def test_damage_in_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "abc.json").write_text("{}")
+    index = Index(tmp_path / "index", tmp_path, ("letters",), lambda name: (name.upper(),))
+    assert index.refresh()
+    assert list(index.select(("name", "letters"))) == [("abc", "ABC")]
+    data = (tmp_path / "index").read_bytes()
+    (tmp_path / "index").write_bytes(data[:100] + b"\xff" * (len(data) - 100))
+    with pytest.raises(StoreError, match="was damaged"):
+        list(index.select(("name",)))
+    assert index.refresh()
+    assert list(index.select(("name",))) == [("abc",)]
+
+
+def test_where_none_can_be_kept_the_folders_are_read(store: Path) -> None:
+    (store / ".grid" / "index.sqlite").mkdir()
+    found = look(REQUESTS, Records(store), quick=True)
+    assert found.total("done") == 30
+    assert not found.quick
+    assert Estimator(Records(store).alike()).seconds(REQUESTS[35])[0] == pytest.approx(14.5)
+
+
+def test_times_are_estimated_by_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(store)
+    finish(records, REQUESTS[30], None)
+    indexed = Estimator(records.alike())
+    monkeypatch.setattr(module, "MANY", 10**6)
+    folders = Estimator(records.alike())
+    assert indexed.seconds(REQUESTS[35]) == folders.seconds(REQUESTS[35]) == (pytest.approx(14.5), "recorded")
+    assert indexed.size(REQUESTS[35]) == folders.size(REQUESTS[35])
+    other = next(iter(evaluations("xnli", "e" * 64, TOLD.model_copy(update={"limit": 50}), "test", ["de"])))
+    assert indexed.seconds(other) == folders.seconds(other)
+
+
+def test_few_results_are_looked_at(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 30)
+    assert not look(REQUESTS, Records(store), quick=True).quick
+    assert not (store / ".grid" / "index.sqlite").exists()
+
+
+def test_status_says_that_no_files_were_looked_at(
+    call: Call,  # noqa: F811
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grid = str(write(targets=["mini_paraphrase"], languages=["de"], intermediate=["mini_nli"]))
+    monkeypatch.setattr(module, "MANY", 2)
+    call("grid", "run", grid)
+    shown = call("grid", "status", grid)
+    assert "not looked at" in shown.stderr
+    assert '"files_looked_at": false' in call("grid", "status", grid, "--json").stdout
