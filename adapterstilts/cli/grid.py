@@ -131,12 +131,10 @@ def run(
     from adapterstilts.grid.local import Crew, Engine, crew_of
     from adapterstilts.grid.pool import Saving
     from adapterstilts.grid.state import look
-    from adapterstilts.grid.worker import check_encodings
 
     _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
     planned, records = read_plan(recipe), records_at(store, made=True)
     requests = list(planned.requests())
-    check_encodings(requests)
     estimator = estimator_of(records)
     before = look(requests, records)
     if not (recheck or retry_failed or any(before.left(requests))):

@@ -33,7 +33,7 @@ def _load(recipe: str) -> GridRecipe:
     from adapterstilts.grid.at_hand import about_ranges
     from adapterstilts.grid.recipe import load
 
-    return load(recipe, about_ranges, _about_models)
+    return load(recipe, about_ranges, _about_models, _about_encodings)
 
 
 def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
@@ -52,6 +52,24 @@ def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
         on_hub = "/" in name and HUB_ID.fullmatch(name)
         if not (name in NAMES or on_hub or Path(name).expanduser().is_dir()):
             yield ("backbones", n), f"{unknown('backbone', name, NAMES)}, a Hub id (owner/name), or a folder"
+
+
+def _about_encodings(recipe: GridRecipe) -> Iterator[Problem]:
+    """What is wrong with how text is encoded; only recipes that say something of it wait for the kinds."""
+    parts = {"": recipe, **recipe.overrides}
+    if not any(part.encoding for part in parts.values()):
+        return
+    from adapterstilts.grid.recipe import kinds_under
+    from adapterstilts.kinds import check_encoding
+    from adapterstilts.kinds.base import Encoding
+
+    for name, part in parts.items():
+        for key, value in part.encoding.items():
+            try:
+                Encoding.parse({key: value}, "encoding")
+                check_encoding(kinds_under(recipe, name), {key: value})
+            except ConfigError as error:
+                yield (*(("overrides", name) if name else ()), "encoding", key), str(error)
 
 
 def ever_needed(recipe: str) -> Iterator[Request]:

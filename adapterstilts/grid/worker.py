@@ -7,7 +7,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from adapterstilts.api import Options, compose, evaluate
 from adapterstilts.errors import DamagedError, StiltsError, StoreError
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
-from adapterstilts.kinds import default_encoding, effective
+from adapterstilts.kinds import effective
 from adapterstilts.run.device import accelerator, free_memory, out_of_memory
 from adapterstilts.run.progress import say, speaking_to
 from adapterstilts.store import Damaged, Run, Store
@@ -184,17 +184,6 @@ class Worker:
             given["recipe"] = {**given["recipe"], **recipe}
         saving = {"checkpoint_minutes": self.checkpoint_minutes, "checkpoint_steps": self.checkpoint_steps}
         return Options.parse({**given, **saving, "seed": request.seed, "store": self.records.store}, "option")
-
-
-def check_encodings(requests: Iterable[Request]) -> None:
-    """Refuses, before anything is computed, encoding settings that there are not.
-
-    Raises:
-        ConfigError: the nearest key is named.
-    """
-    seen = {(each.told.kind, each.told.digest): each.told for each in requests}
-    for told in seen.values():
-        default_encoding(told.kind or "sequence", told.encoding)
 
 
 def _accumulations(first: int, batch: int) -> Iterator[int]:

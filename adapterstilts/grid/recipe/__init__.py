@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
-from adapterstilts.grid.recipe.checks import CHECKS, Problem
+from adapterstilts.grid.recipe.checks import CHECKS, Problem, kinds_under
 from adapterstilts.grid.recipe.parts import (
     ROLES,
     TARGET,
@@ -33,6 +33,7 @@ __all__ = [
     "GridRecipe",
     "Problem",
     "find",
+    "kinds_under",
     "load",
     "recipe_names",
     "stages",

@@ -10,7 +10,7 @@ from adapterstilts.grid.recipe.parts import ROLES, TARGET, GridRecipe, Settings,
 from adapterstilts.recipe import OF_MANY, Recipe
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import MULTITASK, TEXT, join_names, split_name
-from adapterstilts.tasks.spec import Task
+from adapterstilts.tasks.spec import KindName, Task
 from adapterstilts.tasks.suites import SUITES
 
 Problem = tuple[tuple[str | int, ...], str]  # the keys to what is wrong, and what is wrong with it
@@ -149,6 +149,13 @@ def _about_override(recipe: GridRecipe, name: str, part: Settings) -> Iterator[s
         yield f"no effect: {unknown('task, kind, composition or role of this recipe', name, known)}"
     elif name in tasks and name not in _alone(recipe) and (part.recipe or part.limits.train):
         yield _not_alone(tasks[name])
+
+
+def kinds_under(recipe: GridRecipe, name: str) -> set[KindName]:
+    """The kinds that settings under this name can reach; "" is the whole recipe."""
+    kinds = {task.name: task.kind for task in _tasks(recipe)}
+    reached: set[KindName] = {kind for task, kind in kinds.items() if name in (task, kind)}
+    return reached or set(kinds.values())
 
 
 def _general(recipe: GridRecipe) -> set[str]:

@@ -1,0 +1,42 @@
+"""How text is encoded can be set in a recipe; what is unknown or has no effect is refused when it is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Call, call  # noqa: F401
+
+from .conftest import Write
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"encoding": {"max_lenght": 64}}, "unknown encoding key 'max_lenght'"),
+    ({"encoding": {"max_length": 2}}, "max_length: should be greater than or equal to 8, not 2"),
+    ({"encoding": {"stride": 8}}, "stride has an effect on span and tagging tasks only"),
+    ({"overrides": {"sequence": {"encoding": {"pooling": "cls"}}}}, "pooling has an effect on"),
+    ({"overrides": {"mini_nli": {"encoding": {"n_best": 3}}}}, "n_best has an effect on span tasks only"),
+]
+
+
+@pytest.mark.parametrize(("settings", "said"), WRONG, ids=[said.split()[0] for _, said in WRONG])
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_wrong_ones_are_told_with_their_line(
+    call: Call,  # noqa: F811
+    write: Write,
+    verb: str,
+    settings: dict[str, Any],
+    said: str,
+) -> None:
+    path = write(targets=["mini_paraphrase"], intermediate=["mini_nli"], **settings)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    keys = ("max_le", "stride", "pooling", "n_best")
+    (line,) = [n for n, text in enumerate(lines, 1) if text.strip().startswith(keys)]
+    found = " ".join(call("grid", verb, str(path), code=2).stderr.split())
+    assert f"line {line}: " in found
+    assert said in found
+
+
+def test_of_several_kinds_each_takes_what_is_for_it(call: Call, write: Write) -> None:  # noqa: F811
+    path = write(targets=["mini_paraphrase", "mini_ner"], encoding={"stride": 8})
+    call("grid", "plan", str(path))
