@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -16,6 +16,8 @@ from adapterstilts.cli.grid_recipe import estimator_of, ever_needed, read_plan, 
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
+    from adapterstilts.grid.local import Crew
+    from adapterstilts.grid.pool import Saving
     from adapterstilts.grid.request import Request
     from adapterstilts.grid.state import State
 
@@ -128,7 +130,7 @@ def run(
     Example: adapterstilts grid run quick
     """
     from adapterstilts.grid.display import Display
-    from adapterstilts.grid.local import Crew, Engine, crew_of
+    from adapterstilts.grid.local import Engine
     from adapterstilts.grid.pool import Saving
     from adapterstilts.grid.state import look
 
@@ -141,16 +143,12 @@ def run(
         return _end(recipe, before)
     print_missing(planned)
     saving = Saving(store, checkpoint_minutes, checkpoint_steps)
+    nodes = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
 
     def said(digest: str, line: str) -> None:
         shown.said(digest, line)
 
-    if engine == "ray":
-        from adapterstilts.grid.cluster import Cluster, RayCrew
-
-        crew: Crew = RayCrew(saving, Cluster(ray_address, workers, gpus_per_worker), said)
-    else:
-        crew = crew_of(saving, processes, said)
+    crew = _crew(saving, processes, nodes, said)
     if budget is not None:
         time = crew.size * seconds_of(budget)
         requests = list(estimator.within(requests, before, time, retry_failed))
@@ -161,6 +159,22 @@ def run(
         after = work.run(requests, retry_failed, recheck)
     print_time(work.finished, requests, estimator)
     return _end(recipe, after)
+
+
+def _crew(
+    saving: Saving,
+    processes: int | None,
+    nodes: tuple[str, int | None, float | None] | None,
+    said: Callable[[str, str], None],
+) -> Crew:
+    """Who works: processes here, or on these nodes of a Ray cluster."""
+    if nodes is None:
+        from adapterstilts.grid.local import crew_of
+
+        return crew_of(saving, processes, said)
+    from adapterstilts.grid.cluster import Cluster, RayCrew
+
+    return RayCrew(saving, Cluster(*nodes), said)
 
 
 def _check_run(
