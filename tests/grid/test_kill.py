@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.grid.records import Records
+from adapterstilts.grid.request import Told, training
 from adapterstilts.grid.upkeep import garbage, sweep
 from adapterstilts.store import Store
 
@@ -155,3 +156,11 @@ def test_only_claims_of_the_living_count(write: Write, tmp_path: Path) -> None:
     assert records.running() == []
     with records.claim(request) as mine:
         assert mine
+
+
+def test_a_claim_says_its_whole_name_however_long(tmp_path: Path) -> None:
+    records = Records(tmp_path / "store")
+    told = Told(version="1", kind="sequence", backbone="tiny")
+    request = training("+".join(["mini_nli"] * 2000), "single", (), told, seed=1)
+    with records.claim(request):
+        assert [each.name for each in records.running()] == [request.name]
