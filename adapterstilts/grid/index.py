@@ -2,7 +2,8 @@
 
 Reading a million records takes minutes where they do not fit into the system's memory. Files are replaced
 here, never edited: in a folder with the time that it had, nothing changed; in any other, a file with the
-size, time and number that it had when it was read need not be read again.
+size, time and number that it had when it was read need not be read again. Times are those of the last change
+of any kind (ctime), which no program can set, not even one that copies a store.
 """
 
 from __future__ import annotations
@@ -16,11 +17,19 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.errors import StoreError
-
 PARTS = tuple(f"{number:02x}" for number in range(256))
 SETTLED = 2_000_000_000  # ns; a file written later than that may change once more with the same time
 PATIENCE = 60.0  # seconds to wait for another process that brings the table up to date
+ELSEWHERE = {  # errors that say nothing of the file
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+}
 
 Row = tuple[Any, ...]
 
@@ -38,45 +47,36 @@ class Index:
     def __init__(self, file: Path, folder: Path, columns: Sequence[str], read: Callable[[str], Row | None]):
         self._file, self._folder = file, folder
         self._columns, self._read = tuple(columns), read
+        self._kept = True
         self._schema = zlib.crc32(" ".join(columns).encode()) >> 1  # SQLite keeps it with a sign
 
-    def refresh(self) -> bool:
-        """Brings the table up to date.
-
-        Returns:
-            Whether it is; not where it cannot be kept, as in a folder that is read-only.
-        """
-        try:
-            self._update()
-        except sqlite3.OperationalError:  # read-only, full, locked
-            return False
-        except sqlite3.DatabaseError:  # no such table any more
-            self._remove()
-            try:
-                self._update()
-            except sqlite3.Error:
-                return False
-        return True
-
-    def select(self, columns: Sequence[str], rest: str = "") -> Iterator[Row]:
-        """These columns of the rows as they were found last.
+    def rows(self, columns: Sequence[str], rest: str = "") -> list[Row] | None:
+        """These columns of the rows, brought up to date.
 
         Args:
             columns: `name`, the columns of the table, or sums of them.
             rest: of the statement in SQL, as `WHERE run = ''`.
 
-        Raises:
-            StoreError: the table is damaged; it is removed.
+        Returns:
+            None where no table can be kept, as in a folder that is read-only; nor is it tried once more then.
         """
-        try:
-            with closing(self._open()) as base:
-                yield from base.execute(f"SELECT {', '.join(columns)} FROM files {rest}")
-        except sqlite3.DatabaseError as error:
-            self._remove()
-            raise StoreError(
-                f"the index {self._file} was damaged ({error}) and is removed: give the same command again, "
-                "and it is made anew from the results"
-            ) from error
+        query = f"SELECT {', '.join(columns)} FROM files {rest}"
+        found = self._updated(query) if self._kept else None
+        self._kept = found is not None
+        return found
+
+    def _updated(self, query: str) -> list[Row] | None:
+        for _ in range(2):
+            try:
+                return self._update(query)
+            except (OSError, ValueError, OverflowError):  # something in the folder cannot be read, or kept
+                return None
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in ELSEWHERE:
+                    return None
+            with suppress(OSError):
+                self._remove()  # it is damaged, or something else
+        return None
 
     def _remove(self) -> None:
         for end in ("-journal", ""):
@@ -85,7 +85,8 @@ class Index:
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self._file, timeout=PATIENCE, isolation_level=None)
 
-    def _update(self) -> None:
+    def _update(self, query: str) -> list[Row]:
+        """Reads what is new, and keeps it before anything is asked: an answer may want a lot of space."""
         settled = time.time_ns() - SETTLED
         with closing(self._open()) as base:
             base.execute("BEGIN IMMEDIATE")
@@ -94,6 +95,7 @@ class Index:
             for part in PARTS:
                 self._update_part(base, part, settled)
             base.execute("COMMIT")
+            return base.execute(query).fetchall()
 
     def _create(self, base: sqlite3.Connection) -> None:
         base.execute("DROP TABLE IF EXISTS files")
@@ -115,27 +117,29 @@ class Index:
         if base.execute("SELECT 1 FROM folders WHERE name = ? AND time = ?", (part, changed)).fetchone():
             return
         known = dict(
-            base.execute("SELECT name, stamp FROM files WHERE name >= ? AND name < ?", (part, part + "g"))
+            base.execute("SELECT name, stamp FROM files WHERE name >= ? AND name < ?", (part, f"{part}~"))
         )
-        rows = []
+        rows, whole = [], True
         for name, info in _files(folder):
-            stamp = f"{info.st_mtime_ns} {info.st_size} {info.st_ino}"
+            stamp = f"{info.st_ctime_ns} {info.st_size} {info.st_ino}"
             if known.get(name) == stamp:
                 del known[name]
             elif row := self._read(name):
                 known.pop(name, None)
-                rows.append((name, stamp if info.st_mtime_ns < settled else "", *row))
+                rows.append((name, stamp if info.st_ctime_ns < settled else "", *row))
+            else:
+                whole = False  # perhaps it can be read the next time
         base.executemany("DELETE FROM files WHERE name = ?", [(name,) for name in known])
         marks = ", ".join("?" * (2 + len(self._columns)))
         base.executemany(f"INSERT OR REPLACE INTO files VALUES ({marks})", rows)
-        seen = changed if changed < settled else -1
+        seen = changed if whole and changed < settled else -1
         base.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (part, seen))
 
 
 def _time(folder: str) -> int:
     """When a name in a folder was changed last, in nanoseconds since the epoch; 0 where there is none."""
     try:
-        return os.stat(folder).st_mtime_ns
+        return os.stat(folder).st_ctime_ns
     except FileNotFoundError:
         return 0
 

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +25,8 @@ from adapterstilts.grid.request import Request, RequestType
 from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST, METRICS, disk_errors, read_small, sha256, stats_in, write_json
 
-FILE_NAME = 64 + len(".json")  # digits of a digest
+DIGEST = 64  # digits
+FILE_NAME = DIGEST + len(".json")
 MANY = 100_000  # records; beyond, a quick look reads an index
 TOLD = 16  # digits that tell settings apart
 
@@ -248,9 +249,9 @@ class Records:
 
     def alike(self) -> Iterator[Alike]:
         """What all records say of costs, where there are very many as the index knows them."""
-        if self._indexed(self.names()):
-            means = ("avg(seconds)", "avg(coalesce(examples, 0))", "avg(size)", "count(*)")
-            groups = self._index.select((*ALIKE, *means), f"GROUP BY {', '.join(ALIKE)}, seconds IS NULL")
+        means = ("avg(seconds)", "avg(coalesce(examples, 0))", "avg(size)", "count(*)")
+        groups = self._indexed((*ALIKE, *means), f"GROUP BY {', '.join(ALIKE)}, seconds IS NULL")
+        if groups is not None:
             yield from (Alike(*row) for row in groups)
             return
         for each in self.all():
@@ -262,18 +263,18 @@ class Records:
 
         Of the runs' files nothing is seen.
         """
-        if not self._indexed(self.names()):
+        found = self._indexed(("name", "run"), "WHERE NOT damaged")
+        if found is None:
             return None
         there = set(_listed(self.store))
-        found = self._index.select(("name", "run"), "WHERE NOT damaged")
         return {request: run for request, run in found if run in there}
 
-    def _indexed(self, names: set[str]) -> bool:
-        """Whether there are so many that an index is kept, and it could be brought up to date."""
-        return len(names) > MANY and self._index.refresh()
+    def _indexed(self, columns: Sequence[str], rest: str) -> list[tuple[Any, ...]] | None:
+        """Rows of the index where there are so many records that one is kept."""
+        return self._index.rows(columns, rest) if len(self.names()) > MANY else None
 
     def _row(self, request: str) -> tuple[Any, ...] | None:
-        record = self.read(request)
+        record = self.read(request) if len(request) == DIGEST else None
         return tuple(getattr(record, name) for name in COLUMNS) if record else None
 
     def failed(self) -> set[str]:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,8 @@ class SharedRecords(Records):
         """The requests whose failure was recorded when the names were looked at."""
         return {name[-69:-5] for name in self._seen() if FAILURE.fullmatch(name)}
 
-    def glance(self) -> None:
+    def _indexed(self, columns: Sequence[str], rest: str) -> None:
         """There is no index: where something is at a URL is seen by one listing."""
-
-    def _indexed(self, names: set[str]) -> bool:
-        return False
 
     def done(self, request: str) -> Record | None:
         """The record of a finished request whose run is there, every file in its size.

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from adapterstilts.errors import StoreError
+from adapterstilts.grid import index
 from adapterstilts.grid import records as module
 from adapterstilts.grid.estimate import Estimator
-from adapterstilts.grid.index import Index
 from adapterstilts.grid.records import Cost, Record, Records
 from adapterstilts.grid.request import Request, Told, evaluations
 from adapterstilts.grid.state import State, look
@@ -25,21 +27,22 @@ from .conftest import Write
 
 TOLD = Told(version="1", kind="sequence", backbone="tiny", limit=200)
 REQUESTS = tuple(evaluations("xnli", "f" * 64, TOLD, "test", (f"l{number}" for number in range(40))))
-PAST = 1_700_000_000_000_000_000  # ns since the epoch
+SHORTLY = 0.03  # seconds
 
 
 @pytest.fixture(autouse=True)
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MANY", 10)
+    monkeypatch.setattr(index, "SETTLED", 20_000_000)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Results of the first thirty requests; the times of their records are long past."""
+    """Results of the first thirty requests, which were recorded before."""
     records = Records(tmp_path / "store")
     for number, request in enumerate(REQUESTS[:30]):
         finish(records, request, float(number))
-    settle(records)
+    time.sleep(SHORTLY)
     return records.store
 
 
@@ -49,12 +52,6 @@ def finish(records: Records, request: Request, seconds: float | None, name: str 
     (folder / MANIFEST).write_text('{"files": {}}')
     run = Run(folder.name, request.digest, folder, {}, {}, "", 1000)
     return records.finish(request, run, Cost(seconds, examples=100))
-
-
-def settle(records: Records) -> None:
-    """As if all records had been written a long time ago."""
-    for path in [*records.root.glob("done/*/*.json"), *records.root.glob("done/*")]:
-        os.utime(path, ns=(PAST, PAST))
 
 
 def seen(store: Path) -> State:
@@ -90,8 +87,9 @@ def test_it_says_what_the_folders_say(store: Path) -> None:
     records.fail(REQUESTS[33], "no", "")
     finish(records, REQUESTS[35], 1.0)
     finish(records, REQUESTS[4], None, "another")
-    records.file(REQUESTS[5].digest).write_text("{")  # nothing that our code writes: its folder's time tells
-    os.utime(records.file(REQUESTS[5].digest).parent)
+    broken = records.file(REQUESTS[5].digest)
+    broken.unlink()
+    broken.write_text("{")
     found = seen(store)
     assert found.total("done") == 27
     assert found.runs[REQUESTS[4].digest] == "another"
@@ -108,7 +106,10 @@ def test_records_are_read_once(store: Path, read: list[str]) -> None:
     assert read == [REQUESTS[7].digest]
 
 
-def test_what_was_written_just_now_is_read_again(store: Path, read: list[str]) -> None:
+def test_what_was_written_just_now_is_read_again(
+    store: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "SETTLED", 10**18)
     records = Records(store)
     records.doubt(REQUESTS[7].digest)  # in the same instant, it may change once more
     for _ in range(2):
@@ -117,35 +118,72 @@ def test_what_was_written_just_now_is_read_again(store: Path, read: list[str]) -
         assert REQUESTS[7].digest in read
 
 
-@pytest.mark.parametrize("harm", ["no database", "older", "removed", "emptied"])
-def test_it_is_made_again(store: Path, harm: str) -> None:
+def test_a_folder_that_was_copied_with_its_times_is_read(store: Path) -> None:
+    """As rsync does that brings the results of another machine."""
     seen(store)
-    path = store / ".grid" / "index.sqlite"
-    if harm == "no database":
-        path.write_bytes(b"nothing of the kind" * 1000)
-    elif harm == "older":
-        with closing(sqlite3.connect(path)) as base, base:
-            base.execute("UPDATE files SET run = 'wrong'")
-            base.execute("PRAGMA user_version = 5")
-    elif harm == "removed":
-        path.unlink()
-    else:
-        os.truncate(path, 0)
+    records = Records(store)
+    folder = records.file(REQUESTS[35].digest).parent
+    folder.mkdir(exist_ok=True)
+    before = folder.stat()
+    finish(records, REQUESTS[35], 1.0)
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert seen(store).total("done") == 31
+
+
+def test_a_record_that_could_not_be_read_once_is_read_again(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "read", lambda *_: None)
+        assert look(REQUESTS, Records(store), quick=True).total("done") == 0
     assert seen(store).total("done") == 30
 
 
-def test_damage_in_it_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harm", ["no database", "older", "removed", "cut off", "overwritten", "no tables"])
+def test_it_is_made_again(store: Path, harm: str) -> None:
+    seen(store)
+    path = store / ".grid" / "index.sqlite"
+    data = path.read_bytes()
+    if harm == "no database":
+        path.write_bytes(b"nothing of the kind" * 1000)
+    elif harm == "removed":
+        path.unlink()
+    elif harm == "cut off":
+        os.truncate(path, len(data) // 2)
+    elif harm == "overwritten":
+        path.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
+    else:
+        with closing(sqlite3.connect(path)) as base, base:
+            base.execute("UPDATE files SET run = 'wrong'" if harm == "older" else "DROP TABLE files")
+            if harm == "older":
+                base.execute("PRAGMA user_version = 5")
+    assert seen(store).total("done") == 30
+
+
+@pytest.mark.parametrize("size", [10**30, -(10**30)])
+def test_what_it_cannot_hold_is_read_from_the_folders(store: Path, size: int) -> None:
+    records = Records(store)
+    record = records.read(REQUESTS[3].digest)
+    assert record
+    records.write(replace(record, size=size))
+    found = look(REQUESTS, Records(store), quick=True)
+    assert found.total("done") == 30
+    assert not found.quick
+
+
+def test_a_full_disk_for_answers_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / "abc.json").write_text("{}")
-    index = Index(tmp_path / "index", tmp_path, ("letters",), lambda name: (name.upper(),))
-    assert index.refresh()
-    assert list(index.select(("name", "letters"))) == [("abc", "ABC")]
-    data = (tmp_path / "index").read_bytes()
-    (tmp_path / "index").write_bytes(data[:100] + b"\xff" * (len(data) - 100))
-    with pytest.raises(StoreError, match="was damaged"):
-        list(index.select(("name",)))
-    assert index.refresh()
-    assert list(index.select(("name",))) == [("abc",)]
+
+    def made() -> index.Index:
+        return index.Index(tmp_path / "index", tmp_path, ("letters",), lambda name: (name.upper(),))
+
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    with monkeypatch.context() as patch:
+        patch.setattr(index.Index, "_update", Mock(side_effect=full))
+        assert made().rows(("name",)) is None
+    assert made().rows(("name", "letters")) == [("abc", "ABC")]
 
 
 def test_where_none_can_be_kept_the_folders_are_read(store: Path) -> None:
