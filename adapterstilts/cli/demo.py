@@ -96,9 +96,9 @@ def lines_of(plan: Plan, store: Path) -> list[Line]:
     from adapterstilts.grid.table import effects, effects_by_language
 
     records = Records(store)
-    each = effects_by_language(plan, records)
+    each = effects_by_language(plan, records, note)
     scores = {code: [effect.mean or 0.0 for effect in found] for code, found in each.items()}
-    found = effects(plan, records)
+    found = effects(plan, records, note)
     return [_line(found, number, scores) for number in range(len(found))]
 
 

@@ -12,7 +12,14 @@ import typer
 from adapterstilts.cli import console
 from adapterstilts.cli.console import OUT, AsJson, busy, fail, note, size_text, table
 from adapterstilts.cli.grid_print import as_dict, print_counts, print_estimate, print_missing, print_time
-from adapterstilts.cli.grid_recipe import estimator_of, ever_needed, read_plan, records_at, seconds_of
+from adapterstilts.cli.grid_recipe import (
+    estimator_of,
+    ever_needed,
+    note_foreign,
+    read_plan,
+    records_at,
+    seconds_of,
+)
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -76,6 +83,8 @@ def plan(
         found = planned.requests()
         return estimator.within(found, state, processes * seconds_of(budget)) if budget is not None else found
 
+    if not state.total("done"):
+        note_foreign(records)
     if as_json:
         for request in chosen():
             print(json.dumps(as_dict(request, state), ensure_ascii=False))
@@ -83,7 +92,7 @@ def plan(
     fitting = look(chosen(), records, quick=True) if budget is not None else state
     print_counts(fitting)
     print_missing(planned)
-    print_estimate(estimator.total(state.left(chosen())), processes)
+    print_estimate(estimator.total(state.left(chosen())), processes, state)
     if budget is not None:
         note(f"{fitting.all} of {state.all} jobs fit into {budget}")
     for name, why in planned.left_out.items():
@@ -142,6 +151,8 @@ def run(
     if not (recheck or retry_failed or any(before.left(requests))):
         return _end(recipe, before)
     print_missing(planned)
+    if not before.total("done"):
+        note_foreign(records)
     saving = Saving(store, checkpoint_minutes, checkpoint_steps)
     nodes = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
 
@@ -229,6 +240,8 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     with busy("looking at the store"):
         state = look(planned.requests(), records, quick=True)
         total = estimator_of(records).total(state.left(planned.requests()))
+    if not state.total("done"):
+        note_foreign(records)
     if as_json:
         print(
             json.dumps(
@@ -253,7 +266,7 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
         note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.request)}")
     if failed := state.total("failed"):
         note(f"{failed} jobs failed: adapterstilts grid run {recipe} --retry-failed tries again")
-    print_estimate(total)
+    print_estimate(total, 1, state)
 
 
 @app.command("verify")
@@ -264,7 +277,10 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
     """
     from adapterstilts.grid.upkeep import verify as check_all
 
-    found = check_all(read_plan(recipe).requests(), records_at(store))
+    records = records_at(store)
+    found = check_all(read_plan(recipe).requests(), records)
+    if not found.whole:
+        note_foreign(records)
     for name, reason in found.damaged.items():
         OUT.print(f"damaged: {name}: {reason}", highlight=False, markup=False)
     for name in found.gone:
@@ -297,6 +313,8 @@ def gc(
     table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
     if found.kept:
         note(f"{found.kept} runs that no grid asked for stay")
+    if found.foreign:
+        note(f"{found.foreign} runs of another version of adapterstilts stay")
     if not found.runs:
         note(
             f"{len(found.leftovers)} leftovers of kills are removed"
@@ -325,7 +343,8 @@ def show_table(
 
     A cell is the mean over seeds of the mean over all languages but English, with the smallest and the
     largest seed in brackets; the baseline's own row is its score. A star marks cells that lack languages
-    yet, and an exclamation mark scores over items that were trained on too (allow_leak in the recipe).
+    or seeds yet, and an exclamation mark scores over items that were trained on too (allow_leak in the
+    recipe).
 
     Example: adapterstilts grid table quick --per-language
     """

@@ -77,17 +77,19 @@ def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: E
     )
 
 
-def print_estimate(found: Estimate, processes: int = 1) -> None:
+def print_estimate(found: Estimate, processes: int, state: State) -> None:
     """Time and disk of what is left, and how sure that is.
 
     Args:
         processes: that share the work.
+        state: of the whole grid, of which something may be left that was not estimated.
     """
     from adapterstilts.grid.display import duration
 
     bases = ", ".join(f"{number} {basis}" for basis, number in found.jobs.items() if number)
     if not bases:
-        note("nothing is left to do")
+        if state.total("done") == state.all:
+            note("nothing is left to do")
         return
     time = f"{duration(found.seconds / processes)} with {processes} process{'es' * (processes > 1)}"
     note(f"left: about {time} and {size_text(round(found.bytes))} on disk ({bases})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from adapterstilts.grid.records import Records
     from adapterstilts.grid.request import Request
 
+FEW = 100
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -99,6 +101,18 @@ def records_at(store: str, made: bool = False) -> Records:
         if not made and not Path(store).exists():
             note(f"there is no store {store} yet (--store names another one)")
     return records_of(store)
+
+
+def note_foreign(records: Records) -> None:
+    """Says so where the first results of a store, of which none counts, are of another version."""
+    from adapterstilts.store import Damaged, Store
+
+    first = islice(Store(records.store).scan(quick=True), FEW)
+    reasons = [each.reason for each in first if isinstance(each, Damaged) and each.foreign]
+    if reasons:
+        note(
+            f"results in {records.store} are not used: {reasons[0]} (`runs` lists them; they are not touched)"
+        )
 
 
 def estimator_of(records: Records) -> Estimator:

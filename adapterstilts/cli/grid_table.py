@@ -17,14 +17,20 @@ if TYPE_CHECKING:
 
 
 def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
-    """Prints the table.
+    """Prints the table, and on standard error what is damaged and does not count in it.
 
     Args:
         form: "markdown", "csv", "json", or "" for the terminal.
     """
     from adapterstilts.grid.table import MARKS, effects, effects_by_language, grid_of
 
-    columns = effects_by_language(plan, records) if per_language else {"": effects(plan, records)}
+    damaged: list[str] = []
+    if per_language:
+        columns = effects_by_language(plan, records, damaged.append)
+    else:
+        columns = {"": effects(plan, records, damaged.append)}
+    for text in damaged:
+        note(f"{text} (`grid verify` marks it, and `grid run` makes it again)")
     if form in ("csv", "json"):
         lines = [_line(effect, code) for code, found in columns.items() for effect in found]
         _as_csv(lines) if form == "csv" else print(json.dumps(lines, ensure_ascii=False))
@@ -58,7 +64,7 @@ def _as_csv(lines: list[dict[str, object]]) -> None:
 
 
 def _as_markdown(head: list[str], rows: list[list[str]]) -> None:
-    print(f"| {' | '.join(head)} |")
-    print(f"|{'---|' * len(head)}")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
+    first, *others = (" | ".join(text.replace("|", r"\|") for text in row) for row in (head, *rows))
+    print(f"| {first} |\n|{'---|' * len(head)}")
+    for row in others:
+        print(f"| {row} |")

@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from adapterstilts.errors import StoreError
 from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.request import Request
@@ -99,7 +100,10 @@ class Display:
             self._spent, self._made = self._spent + expected, self._made + seconds
 
     def _score(self, request: Request, record: Record) -> str:
-        metrics = self._records.metrics(record)
+        try:
+            metrics = self._records.metrics(record)
+        except StoreError:
+            return "damaged"
         found = metrics if request.language else metrics.get("dev", {})
         return f"{found['score']:.1f}" if "score" in found else ""
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
 
-from adapterstilts.errors import StoreError
+from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.grid.index import Index
 from adapterstilts.grid.request import Request, RequestType
 from adapterstilts.store import Run
@@ -189,9 +189,12 @@ class Records:
         yield self.store / run
 
     def metrics(self, record: Record) -> dict[str, Any]:
-        """The metrics of a finished request's run."""
-        found: dict[str, Any] = json.loads((self.store / record.run / METRICS).read_bytes())
-        return found
+        """The metrics of a finished request's run, as they were published.
+
+        Raises:
+            DamagedError: they are not that any more.
+        """
+        return metrics_in(self.store, record)
 
     def finish(self, request: Request, run: Run, cost: Cost) -> Record:
         """Records that a run answers a request; what computing it took once stays known.
@@ -340,6 +343,24 @@ class Records:
         folder = self.root / "running"
         found = [each for name in _listed(folder) if (each := _running(folder / name))]
         return sorted(found, key=lambda each: each.since)
+
+
+def metrics_in(folder: Path, record: Record) -> dict[str, Any]:
+    """The metrics of a run below a folder, held against the manifest that the record names.
+
+    Raises:
+        DamagedError: one of the two is gone or changed.
+    """
+    try:
+        manifest, metrics = (read_small(f"{folder}/{record.run}/{name}") for name in (MANIFEST, METRICS))
+        if hashlib.sha256(manifest).hexdigest() == record.manifest:
+            wanted = json.loads(manifest)["files"][METRICS]["sha256"]
+            if hashlib.sha256(metrics).hexdigest() == wanted:
+                found: dict[str, Any] = json.loads(metrics)
+                return found
+    except (OSError, ValueError, KeyError):
+        pass
+    raise DamagedError(f"run {record.run} is damaged: {METRICS} is not as it was published", record.run)
 
 
 def _listed(folder: Path) -> list[str]:

@@ -14,11 +14,12 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import DamagedError, StoreError
-from adapterstilts.grid.records import Cost, Failure, Record, Records
+from adapterstilts.grid.records import Cost, Failure, Record, Records, metrics_in
 from adapterstilts.grid.request import Request
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, write_json
@@ -95,6 +96,7 @@ class SharedRecords(Records):
         try:
             record = self.bring(request)
         except DamagedError:
+            self.doubt(request)  # so that what is made again takes the place of what is there
             return None
         whole = record and not record.damaged and self._remote.holds(self.store / record.run)
         return record if whole else None
@@ -104,11 +106,19 @@ class SharedRecords(Records):
         return super().failure(request) if self._view else None
 
     def metrics(self, record: Record) -> dict[str, Any]:
-        """The metrics of a finished request's run."""
-        name = f"{record.run}/{METRICS}"
-        text = self._place(name).read_bytes() if name in self._seen() else self._remote.read(name)
-        found: dict[str, Any] = json.loads(text or b"{}")
-        return found
+        """The metrics of a finished request's run, which may have been made since the URL was looked at."""
+        try:
+            return metrics_in(self._small, record)
+        except DamagedError:
+            names = {f"{record.run}/{name}" for name in (MANIFEST, METRICS)}
+            self._remote.download({name: self._place(name) for name in names}, self._small)
+            return metrics_in(self._small, record)
+
+    def doubt(self, request: str) -> None:
+        """Does not count what is at the URL as done until it was made again."""
+        record = self._recorded(request)
+        if record:
+            self.write(replace(record, damaged=True))
 
     def bring(self, request: str) -> Record | None:
         """The record of a request, and its run, fetched unless this machine has it."""
@@ -207,11 +217,10 @@ class SharedRecords(Records):
                 os.rename(found, final)
 
     def _download(self, run: str, folder: Path) -> None:
-        """The files that a run's manifest names, and no others; nothing where there is no manifest."""
-        text = self._remote.read(f"{run}/{MANIFEST}")
-        names = [*json.loads(text)["files"], MANIFEST] if text else []
+        """All files of a run, whatever they are worth; nothing where there are none."""
+        names = self._remote.sizes(run)
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
-            raise StoreError(f"{self._remote.url}: the manifest of {run} names files outside of it")
+            raise StoreError(f"{self._remote.url}: {run} has files outside of its folder")
         self._remote.download({f"{run}/{name}": folder / name for name in names}, folder.parent)
 
     def _name(self, path: Path) -> str:

@@ -7,10 +7,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from statistics import fmean
 
+from adapterstilts.errors import DamagedError
 from adapterstilts.grid.plan import Cell, Plan
 from adapterstilts.grid.records import Records
 
-MARKS = {"*": "not all languages are there yet", "!": "some of the evaluated items were trained on too"}
+MARKS = {
+    "*": "not all languages and seeds are there yet",
+    "!": "some of the evaluated items were trained on too",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Effect:
         low, high: the smallest and the largest over seeds; None where there is only one.
         languages, wanted: how many languages the mean is over, and how many it should be over; those whose
             labels are hidden do not count.
-        seeds: how many seeds have results.
+        seeds, wanted_seeds: how many seeds have results, and how many there are in the recipe.
         leaked: of how many languages the scores, or the baseline's, are over items that were trained on too.
     """
 
@@ -52,49 +56,59 @@ class Effect:
     languages: int
     wanted: int
     seeds: int
+    wanted_seeds: int
     leaked: int
 
     @property
     def whole(self) -> bool:
-        """Whether all languages are there."""
-        return self.languages == self.wanted
+        """Whether all languages are there, in all seeds."""
+        return self.languages == self.wanted and self.seeds == self.wanted_seeds
 
 
-def effects(plan: Plan, records: Records) -> list[Effect]:
-    """The effects over the languages other than English, in the plan's order."""
-    return _effects(plan, _reader(records), lambda code: code != "en")
+def effects(plan: Plan, records: Records, tell: Callable[[str], None]) -> list[Effect]:
+    """The effects over the languages other than English, in the plan's order.
+
+    Args:
+        tell: receives what is wrong with each result that is damaged and does not count.
+    """
+    return _effects(plan, _reader(records, tell), lambda code: code != "en")
 
 
-def effects_by_language(plan: Plan, records: Records) -> dict[str, list[Effect]]:
-    """The effects in each language alone, English first."""
+def effects_by_language(plan: Plan, records: Records, tell: Callable[[str], None]) -> dict[str, list[Effect]]:
+    """The effects in each language alone, English first; see `effects`."""
     codes = dict.fromkeys(code for cell in plan.cells for code in cell.languages)
-    read = _reader(records)
+    read = _reader(records, tell)
     ordered = sorted(codes, key=lambda code: (code != "en", code))
     return {code: _effects(plan, read, lambda each, code=code: each == code) for code in ordered}  # type: ignore[misc]
 
 
-def _reader(records: Records) -> Callable[[Cell], Scores]:
+def _reader(records: Records, tell: Callable[[str], None]) -> Callable[[Cell], Scores]:
     """Scores of a cell's finished evaluations, each read once."""
     known: dict[tuple[str, str, str], Scores] = {}
 
     def read(cell: Cell) -> Scores:
         if cell.group not in known:
-            known[cell.group] = _scores(cell, records)
+            known[cell.group] = _scores(cell, records, tell)
         return known[cell.group]
 
     return read
 
 
-def _scores(cell: Cell, records: Records) -> Scores:
+def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores:
     found, leaked = {}, set()
     for request in cell.evaluations(cell.languages):
         record = records.done(request.digest)
-        if record:
+        if record is None:
+            continue
+        try:
             metrics = records.metrics(record)
-            score = metrics.get("score")
-            found[request.language] = None if score is None else float(score)
-            if record.leaked or metrics.get("leaked"):
-                leaked.add(request.language)
+        except DamagedError as error:
+            tell(str(error))
+            continue
+        score = metrics.get("score")
+        found[request.language] = None if score is None else float(score)
+        if record.leaked or metrics.get("leaked"):
+            leaked.add(request.language)
     return Scores(found, leaked)
 
 
@@ -142,6 +156,7 @@ def _effect(
         languages=min((len(differences) for differences in values), default=0),
         wanted=sum(counts(code) for code in cell.languages if code not in hidden),
         seeds=len(values),
+        wanted_seeds=len(cells),
         leaked=len(leaked),
     )
 

@@ -67,16 +67,18 @@ class Garbage:
     """What no given recipe needs.
 
     Attributes:
-        runs: made by grids, with their sizes in bytes.
+        runs: made by grids, damaged ones too, with their sizes in bytes.
         records: of requests that no given recipe has, and whose runs are among these or gone.
         leftovers: working files of jobs that are finished: what a kill at the last moment leaves.
         kept: runs that no grid made, as far as the records show, such as those made by hand: they stay.
+        foreign: runs of another version of adapterstilts: they and their records stay.
     """
 
     runs: dict[str, int]
     records: tuple[str, ...]
     leftovers: tuple[Path, ...]
     kept: int
+    foreign: int
 
     @property
     def size(self) -> int:
@@ -92,14 +94,21 @@ def garbage(requests: Iterable[Request], records: Records) -> Garbage:
     wanted = {request.digest for request in requests}
     answers = list(records.all())
     made = {record.run for record in answers if record.seconds is not None}
-    runs = {run.id: run for run in Store(records.store).scan(quick=True) if isinstance(run, Run)}
+    found = {each.path.name: each for each in Store(records.store).scan(quick=True)}
+    foreign = {name for name, each in found.items() if isinstance(each, Damaged) and each.foreign}
+    runs = {name: each for name, each in found.items() if isinstance(each, Run)}
     needed = _with_sources({record.run for record in answers if record.request in wanted}, runs)
-    loose = {name: runs[name].size for name in sorted(made - needed) if name in runs}
+    loose = {name: _size(found[name]) for name in sorted(made - needed - foreign) if name in found}
     idle = [record for record in answers if record.request not in wanted]
-    stale = tuple(record.request for record in idle if record.run in loose or record.run not in runs)
+    stale = tuple(record.request for record in idle if record.run in loose or record.run not in found)
     keys = {run.key for run in runs.values()}
     leftovers = tuple(path for path in (records.store / ".work").glob("*") if path.stem in keys)
-    return Garbage(loose, stale, leftovers, len(runs.keys() - made))
+    return Garbage(loose, stale, leftovers, len(found.keys() - made - foreign), len(foreign))
+
+
+def _size(found: Run | Damaged) -> int:
+    """Bytes of a run's files, whatever these are."""
+    return sum(path.lstat().st_size for path in found.path.rglob("*") if not path.is_dir())
 
 
 def _with_sources(names: set[str], runs: dict[str, Run]) -> set[str]:

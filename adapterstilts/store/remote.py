@@ -91,17 +91,23 @@ class Remote:
         """Whether a run is there with this manifest, every file in its size."""
         if self.read(f"{run.name}/{MANIFEST}") != (run / MANIFEST).read_bytes():
             return False
+        return self.sizes(run.name) == {name: info.st_size for name, info in stats_in(run).items()}
+
+    def sizes(self, run: str) -> dict[str, int]:
+        """The files of a run, whole or not, with their sizes in bytes."""
         with self._trouble():
             self._fs.invalidate_cache()
-            found = self._fs.find(self._path(run.name), detail=True)
-        start = len(self._path(run.name)) + 1
-        sizes = {path[start:]: int(info["size"]) for path, info in found.items()}
-        return sizes == {name: info.st_size for name, info in stats_in(run).items()}
+            found = self._fs.find(self._path(run), detail=True)
+        start = len(self._path(run)) + 1
+        return {path[start:]: int(info["size"]) for path, info in found.items()}
 
     def publish(self, run: Path) -> None:
-        """Uploads a finished run; while that lasts, what may be there of the same name does not count."""
+        """Uploads a finished run in place of what is there; while that lasts, nothing of that name counts."""
         self.remove(f"{run.name}/{MANIFEST}")
-        for name in [*(name for name in stats_in(run) if name != MANIFEST), MANIFEST]:
+        files = stats_in(run)
+        for name in self.sizes(run.name).keys() - files.keys():
+            self.remove(f"{run.name}/{name}")
+        for name in [*(name for name in files if name != MANIFEST), MANIFEST]:
             self.upload(run / name, f"{run.name}/{name}")
 
     def _path(self, name: str) -> str:

@@ -77,10 +77,16 @@ class Damaged:
     Attributes:
         path: the folder.
         reason: which file, and what is wrong with it.
+        foreign: nothing is wrong, but another version of adapterstilts made it.
     """
 
     path: Path
     reason: str
+    foreign: bool = False
+
+
+class _ForeignError(StoreError):
+    """The run has the form of another version."""
 
 
 def tasks_of(run: Run) -> tuple[Task, ...]:
@@ -152,7 +158,7 @@ def check(folder: Path, *, quick: bool = False) -> Run | Damaged:
     try:
         return _checked(folder, quick)
     except (StoreError, OSError) as error:
-        return Damaged(folder, str(error))
+        return Damaged(folder, str(error), isinstance(error, _ForeignError))
 
 
 def _checked(folder: Path, quick: bool) -> Run:
@@ -199,7 +205,7 @@ def _check_schema(schema: object) -> None:
     if schema != SCHEMA:
         newer = isinstance(schema, int) and schema > SCHEMA
         hint = "a newer version of adapterstilts made it: upgrade to use it" if newer else "it is too old"
-        raise StoreError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
+        raise _ForeignError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
 
 
 def _key(folder: Path, job: dict[str, Any]) -> str:

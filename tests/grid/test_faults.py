@@ -154,6 +154,10 @@ def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
 
     assert "5 of 5" not in newer("grid", "plan", str(path)).stderr
     assert "schema 1, not 2; it is too old" in newer("runs").stderr
+    for verb in ("plan", "status", "verify"):
+        assert "are not used: job.json has the form of schema 1" in newer("grid", verb, str(path)).stderr
+    assert f"{JOBS} runs of another version of adapterstilts stay" in newer("grid", "gc", str(path)).stderr
+    assert call("grid", "status", str(path), "-C", str(store), "--json").stdout.count('"done": 5') == 1
     assert f"{JOBS} jobs took" in newer("grid", "run", str(path), "--processes", "1").stderr
     after = list(Store(store).scan())
     assert sum(isinstance(each, Damaged) for each in after) == JOBS  # of the newer schema, for us

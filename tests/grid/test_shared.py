@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +18,15 @@ from adapterstilts.grid.shared import copy_of, records_of
 from adapterstilts.grid.state import State, look
 from adapterstilts.grid.upkeep import verify
 from adapterstilts.grid.worker import Worker
-from adapterstilts.store import Store
+from adapterstilts.store import Damaged, Store
 from adapterstilts.store.remote import Remote
+from adapterstilts.store.runs import check
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write, plan_of
 from .test_kill import results
 from .test_run import Silent
+from .test_upkeep import flip
 
 GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
 MEMORY = "memory://bucket/grid"
@@ -140,6 +144,45 @@ def test_a_damaged_run_is_not_worked_with(write: Write) -> None:
         worker.bring(trained.request)
 
 
+DAMAGE = {
+    "a manifest cut off": ("single-mini_nli*/manifest.json", lambda file: os.truncate(file, 5)),
+    "a manifest gone": ("eval-*/manifest.json", Path.unlink),
+    "weights gone": ("single-mini_nli*/adapters", shutil.rmtree),
+    "scores cut off": ("eval-*/metrics.json", lambda file: os.truncate(file, 5)),
+    "a bit of the scores": ("eval-*/metrics.json", lambda file: flip(file, keep_time=True)),
+    "a file more": ("eval-*/metrics.json", lambda file: file.with_name("more").write_text("x")),
+}
+
+
+@pytest.mark.parametrize("cache", ["kept", "gone", "gone, without verify"])
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_at_the_url_is_named_and_mended(
+    call: Call,  # noqa: F811
+    write: Write,
+    tmp_path: Path,
+    what: str,
+    cache: str,
+) -> None:
+    path, store = (
+        str(write(**{**GRID, "intermediate": ["mini_nli"], "languages": ["de"]})),
+        tmp_path / "there",
+    )
+    url = f"file://{store}"
+    call("grid", "run", path, "-C", url, "--processes", "1")
+    whole = results(store)
+    pattern, harm = DAMAGE[what]
+    harm(min(store.glob(pattern)))
+    if cache != "kept":
+        copy_of(url).rename(tmp_path / "gone")
+    if not cache.endswith("verify"):
+        assert "damaged: " in call("grid", "verify", path, "-C", url, code=1).stdout
+    call("grid", "run", path, "-C", url, "--processes", "1")
+    if cache.endswith("verify") and what in ("a bit of the scores", "a file more"):
+        return  # sizes say nothing of a bit, and what nobody named is in nobody's way
+    assert "5 runs are whole" in call("grid", "verify", path, "-C", url).stdout
+    assert results(store) == whole
+
+
 def test_damage_in_this_machines_copy_is_fetched_again(write: Write) -> None:
     run(write(**{**GRID, "intermediate": []}), MEMORY)
     (trained,) = [r for r in records_of(MEMORY).all() if not r.language]
@@ -174,10 +217,16 @@ def test_verify_looks_at_the_url_and_not_only_at_the_copy(write: Write, tmp_path
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:
     files = fsspec.filesystem("memory")
     files.pipe("/bucket/grid/x/../manifest.json", b"{}")
-    files.pipe("/bucket/grid/run-0123456789ab/manifest.json", json.dumps({"files": {"../../x": {}}}).encode())
+    named = {"files": {"../../x": {"sha256": "0", "size": 1}}}
+    files.pipe("/bucket/grid/run-0123456789ab/manifest.json", json.dumps(named).encode())
+    files.pipe("/bucket/grid/x", b"x")
     records = records_of(MEMORY)
     assert isinstance(records, Records)
-    with pytest.raises(StoreError, match="outside of it"), records.folder("run-0123456789ab"):
+    with records.folder("run-0123456789ab") as found:
+        assert isinstance(check(found), Damaged)
+        assert not list(tmp_path.rglob("x"))
+    files.pipe("/bucket/grid/run-0123456789ab/../../x", b"x")
+    with pytest.raises(StoreError, match="outside of its folder"), records.folder("run-0123456789ab"):
         pass
     assert not list(tmp_path.rglob("x"))
     with pytest.raises(ConfigError, match="cannot be opened"):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from adapterstilts.cli.grid_table import _as_markdown
 from adapterstilts.grid.at_hand import scenes
 from adapterstilts.grid.plan import Cell, Plan, expand
 from adapterstilts.grid.recipe import GridRecipe
@@ -81,6 +82,12 @@ def test_a_seed_without_its_baseline_does_not_count(plan: Plan) -> None:
         lambda c: c != "en",
     )
     assert (found[2].mean, found[2].seeds, found[2].low) == (-0.5, 1, None)
+    assert [cell_text(each)[-1] for each in found] == ["*"] * 3  # of two seeds there is one
+
+
+def test_markdown_takes_any_text(capsys: pytest.CaptureFixture[str]) -> None:
+    _as_markdown(["backbone", "nli"], [["a|b", "+1.0"]])
+    assert capsys.readouterr().out == "| backbone | nli |\n|---|---|\n| a\\|b | +1.0 |\n"
 
 
 def test_scores_of_items_that_were_trained_on_are_marked(plan: Plan) -> None:

@@ -93,6 +93,24 @@ def test_most_damage_is_seen_without_verify(call: Call, grid: str, how: str) -> 
     assert "5 runs are whole" in call("grid", "verify", grid).stdout
 
 
+@pytest.mark.parametrize("how", ["flipped", "no JSON"])
+def test_scores_that_changed_are_named_and_not_shown(call: Call, grid: str, how: str) -> None:  # noqa: F811
+    """Size and time are what they were: only the checksum tells."""
+    before = call("grid", "table", grid, "--csv").stdout
+    file = min(Path("checkpoints").glob("eval-*/metrics.json"))
+    info, text = file.stat(), file.read_bytes()
+    file.write_bytes(text.replace(b'"score": ', b'"score":9') if how == "flipped" else b"x" + text[1:])
+    os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert file.stat().st_size == info.st_size
+    shown = call("grid", "table", grid, "--csv")
+    assert f"{file.parent.name} is damaged: metrics.json" in shown.stderr
+    assert shown.stdout != before
+    assert ",0,1,0,1," in shown.stdout  # no language of one, no seed of one
+    call("grid", "verify", grid, code=1)
+    call("grid", "run", grid)
+    assert call("grid", "table", grid, "--csv").stdout == before
+
+
 @pytest.mark.parametrize("how", ["copied", "without a seal"])
 def test_damage_is_seen_where_times_say_nothing(call: Call, grid: str, how: str) -> None:  # noqa: F811
     """Where a record has no seal, or a copy has other times, the manifests are read."""
@@ -125,6 +143,13 @@ def test_what_no_recipe_needs_is_removed_after_asking(call: Call, grid: str, wri
     records = Records(Path("checkpoints"))
     assert kept == {records.done(request.digest).run for request in plan_of(less).requests()}  # type: ignore[union-attr]
     assert len(list(records.all())) == 2
+
+
+def test_damaged_runs_are_removed_too_where_nothing_needs_them(call: Call, grid: str, write: Write) -> None:  # noqa: F811
+    less = str(write("less", **{**FEW, "intermediate": []}))
+    os.truncate(run_of(grid, "mini_nli") / "log.jsonl", 3)
+    assert "removed 3 runs" in call("grid", "gc", less, "--yes").stderr
+    assert len(list(Store(Path("checkpoints")).scan())) == len(Records(Path("checkpoints")).names()) == 2
 
 
 def test_results_whose_data_is_away_for_now_stay(call: Call, write: Write, tmp_path: Path) -> None:  # noqa: F811
