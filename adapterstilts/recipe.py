@@ -9,10 +9,10 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from adapterstilts.errors import ConfigError
 from adapterstilts.tasks.spec import KindName
-from adapterstilts.values import Value
+from adapterstilts.values import Numbers
 
 
-class Recipe(Value):
+class Recipe(Numbers):
     """How an adapter is trained; every field is part of the result's key.
 
     Those about several tasks stand in it only where several tasks are trained.

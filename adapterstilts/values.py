@@ -6,9 +6,9 @@ import hashlib
 import json
 import reprlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from adapterstilts.errors import ConfigError, unknown
 
@@ -39,6 +39,18 @@ class Value(BaseModel):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
             raise ConfigError(f"{what}: {where + ': ' if where else ''}{problem_text(first)}") from None
+
+
+class Numbers(Value):
+    """A value whose numbers are no truth values: `true` does not pass for 1."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and {int, float}.intersection(get_args(wanted) or (wanted,)):
+            raise ValueError(f"should be a number, not {str(value).lower()}")
+        return value
 
 
 def problem_text(problem: Mapping[str, Any]) -> str:

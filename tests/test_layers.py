@@ -55,7 +55,7 @@ def layers() -> dict[str, Layer]:
         **dict.fromkeys(("grid", *PLANNING), Layer(plain | PLANNING, PLAIN)),
         "grid/at_hand": Layer(plain | PLANNING | {"data"}, PLAIN),
         **dict.fromkeys(KEEPING, Layer(plain | PLANNING | KEEPING | {"store"}, PLAIN)),
-        "grid/display": Layer(PLANNING | KEEPING, TERMINAL),
+        "grid/display": Layer(VALUES | PLANNING | KEEPING, TERMINAL),
         "grid/pool": Layer(PLANNING | KEEPING | {"grid/worker"}, {"torch"}),
         "grid/local": Layer(PLANNING | KEEPING | {"grid/worker", "grid/pool"}, {"torch"}),
         "grid/cluster": Layer(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterstilts.cli.console import note
-from adapterstilts.errors import ConfigError, unknown
+from adapterstilts.errors import ConfigError, StiltsError, unknown
 
 if TYPE_CHECKING:
     from adapterstilts.grid.estimate import Estimator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from adapterstilts.grid.recipe import GridRecipe, Problem
     from adapterstilts.grid.records import Records
     from adapterstilts.grid.request import Request
+    from adapterstilts.model.configs import AdapterSpec
 
 FEW = 100
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -28,7 +29,7 @@ def read_plan(recipe: str) -> Plan:
     from adapterstilts.grid.plan import expand
 
     found = _load(recipe)
-    return expand(found, *scenes(found))
+    return expand(found, *scenes(found), fingerprints=_fingerprints(found))
 
 
 def _load(recipe: str) -> GridRecipe:
@@ -40,20 +41,41 @@ def _load(recipe: str) -> GridRecipe:
 
 def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
     """What is wrong with adapter configs and the names of backbones."""
-    from adapterstilts.model.backbone import HUB_ID
+    from adapterstilts.model.backbone import HUB_ID, is_folder, locate
     from adapterstilts.model.configs import adapter_config
     from adapterstilts.model.names import NAMES
 
     for n, config in enumerate(recipe.configs):
         try:
-            adapter_config(config.name, config.set)
-        except ConfigError as error:
+            _check_joining(recipe, adapter_config(config.name, config.set))
+        except StiltsError as error:
             yield ("configs", n), str(error)
     for n, backbone in enumerate(recipe.backbones):
         name = backbone.name
-        on_hub = "/" in name and HUB_ID.fullmatch(name)
-        if not (name in NAMES or on_hub or Path(name).expanduser().is_dir()):
+        if is_folder(name):
+            try:
+                locate(name, backbone.revision)
+            except StiltsError as error:
+                yield ("backbones", n), str(error)
+        elif not (name in NAMES or ("/" in name and HUB_ID.fullmatch(name))):
             yield ("backbones", n), f"{unknown('backbone', name, NAMES)}, a Hub id (owner/name), or a folder"
+
+
+def _check_joining(recipe: GridRecipe, spec: AdapterSpec) -> None:
+    """Refuses a config whose adapters one of the compositions cannot join.
+
+    Raises:
+        AdapterError: with what works instead.
+    """
+    from adapterstilts.composition import make
+    from adapterstilts.grid.plan import JOINT
+    from adapterstilts.model.rules import check_composition
+
+    for name in recipe.compositions:
+        number = 2 if name in JOINT else 1
+        if name != "single" and (recipe.sets if name in JOINT else recipe.intermediate):
+            composition = make(name, tuple(map(str, range(number))))
+            check_composition(composition, [spec] * number, None if name in JOINT else spec)
 
 
 def _about_encodings(recipe: GridRecipe) -> Iterator[Problem]:
@@ -81,7 +103,15 @@ def ever_needed(recipe: str) -> Iterator[Request]:
 
     yield from read_plan(recipe).requests()
     for whole in with_all_data(_load(recipe)):
-        yield from expand(whole, *scenes(whole)).requests()
+        yield from expand(whole, *scenes(whole), fingerprints=_fingerprints(whole)).requests()
+
+
+def _fingerprints(recipe: GridRecipe) -> dict[str, str]:
+    """Of the backbones that are folders, whose weights may change under their name: those are read."""
+    from adapterstilts.model.backbone import is_folder, locate
+
+    names = {backbone.name for backbone in recipe.backbones if is_folder(backbone.name)}
+    return {name: locate(name).fingerprint for name in names}
 
 
 def records_at(store: str, made: bool = False) -> Records:

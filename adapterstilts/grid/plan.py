@@ -142,6 +142,7 @@ def expand(
     scenes: Mapping[str, Scene],
     left_out: Mapping[str, str] | None = None,
     get: Callable[[str], Task] = registry.get,
+    fingerprints: Mapping[str, str] | None = None,
 ) -> Plan:
     """The plan of a recipe.
 
@@ -149,6 +150,7 @@ def expand(
         scenes: the targets that are evaluated, with what of them is at hand.
         left_out: targets that are not, and why.
         get: finds a task by its name.
+        fingerprints: of the weights of backbones that may change under their names.
 
     Raises:
         ConfigError: settings that have no effect on a task, such as those of several tasks on one.
@@ -157,7 +159,7 @@ def expand(
     cells: dict[tuple[Any, ...], Cell] = {}  # what a recipe names twice is there once
     doubled: dict[str, None] = {}
     tellers = [
-        Teller(recipe, backbone, config, get)
+        Teller(recipe, backbone, config, get, (fingerprints or {}).get(backbone.name, ""))
         for backbone, config in product(recipe.backbones, recipe.configs)
     ]
     for seed, teller in product(dict.fromkeys(recipe.seeds), tellers):

@@ -7,7 +7,6 @@ counts as not done. Records, failures and claims of a store are kept under `.gri
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +18,11 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
 
-from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.grid.index import Index
 from adapterstilts.grid.request import Request, RequestType
 from adapterstilts.store import Run
-from adapterstilts.store.files import MANIFEST, METRICS, disk_errors, read_small, sha256, stats_in, write_json
+from adapterstilts.store.files import MANIFEST, disk_errors, read_small, sha256, stats_in, write_json
+from adapterstilts.store.intact import intact, metrics_of, seal_of
 
 DIGEST = 64  # digits
 FILE_NAME = DIGEST + len(".json")
@@ -175,9 +174,9 @@ class Records:
         Sizes are checked; of files that were changed after the run was published, the checksum too.
         """
         record = self.read(request)
-        if record is None or record.damaged or not _intact(f"{self.store}/{record.run}", record):
+        if record is None or record.damaged:
             return None
-        return record
+        return record if intact(f"{self.store}/{record.run}", record.manifest, record.seal) else None
 
     def bring(self, request: str) -> Record | None:
         """The record of a request whose run is needed now, in the folder `store`."""
@@ -194,7 +193,7 @@ class Records:
         Raises:
             DamagedError: they are not that any more.
         """
-        return metrics_in(self.store, record)
+        return metrics_of(self.store / record.run, record.manifest)
 
     def finish(self, request: Request, run: Run, cost: Cost) -> Record:
         """Records that a run answers a request; what computing it took once stays known.
@@ -221,7 +220,7 @@ class Records:
             accumulation=cost.accumulation,
             leaked=int(run.metrics.get("leaked", 0)),
             told=told.digest[:TOLD],
-            seal=_seal(stats_in(run.path)),
+            seal=seal_of(stats_in(run.path)),
         )
         known = before.seconds if before and before.key == run.key else None
         self.write(record if record.seconds is not None else replace(record, seconds=known))
@@ -345,24 +344,6 @@ class Records:
         return sorted(found, key=lambda each: each.since)
 
 
-def metrics_in(folder: Path, record: Record) -> dict[str, Any]:
-    """The metrics of a run below a folder, held against the manifest that the record names.
-
-    Raises:
-        DamagedError: one of the two is gone or changed.
-    """
-    try:
-        manifest, metrics = (read_small(f"{folder}/{record.run}/{name}") for name in (MANIFEST, METRICS))
-        if hashlib.sha256(manifest).hexdigest() == record.manifest:
-            wanted = json.loads(manifest)["files"][METRICS]["sha256"]
-            if hashlib.sha256(metrics).hexdigest() == wanted:
-                found: dict[str, Any] = json.loads(metrics)
-                return found
-    except (OSError, ValueError, KeyError):
-        pass
-    raise DamagedError(f"run {record.run} is damaged: {METRICS} is not as it was published", record.run)
-
-
 def _listed(folder: Path) -> list[str]:
     """Names in a folder; none where there is no such folder."""
     try:
@@ -401,31 +382,3 @@ def _running(path: Path) -> Running | None:
         return None  # whoever made it is dead
     finally:
         os.close(number)
-
-
-def _intact(folder: str, record: Record) -> bool:
-    """Whether a run's folder is as it was published, as far as sizes and times show it."""
-    try:
-        found = stats_in(folder)
-        if record.seal and record.seal == _seal(found):
-            return True
-        text = read_small(f"{folder}/{MANIFEST}")
-        if hashlib.sha256(text).hexdigest() != record.manifest:
-            return False
-        files: dict[str, dict[str, Any]] = json.loads(text)["files"]
-        published = found.pop(MANIFEST).st_mtime_ns
-        if found.keys() != files.keys():
-            return False
-        return all(
-            found[name].st_size == entry["size"]
-            and (found[name].st_mtime_ns <= published or sha256(Path(folder, name)) == entry["sha256"])
-            for name, entry in files.items()
-        )
-    except (OSError, ValueError, KeyError, StoreError):
-        return False
-
-
-def _seal(found: Mapping[str, os.stat_result]) -> str:
-    """A digest of files' names, sizes and times, which stays as long as nothing was written to them."""
-    told = "".join([f"{name} {info.st_size} {info.st_mtime_ns}\n" for name, info in found.items()])
-    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()

@@ -31,7 +31,8 @@ class Told(Value):
     """What a verb is told besides task, composition, seed and store; `api.Options` says what each is.
 
     Attributes:
-        version: of the task; for adapter configs in a file of one's own, that file's digest beside it.
+        version: of the task; beside it what else may change under its name: the digest of an adapter config
+            in a file of one's own, the fingerprint of a backbone in a folder.
         kind: of the task; None for several tasks.
         recipe: in full; None where nothing trains, and in evaluations.
         precision: of an evaluation; that of a training stands in its recipe.

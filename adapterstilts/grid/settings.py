@@ -43,6 +43,7 @@ class Teller:
     backbone: Backbone
     config: Config
     get: Callable[[str], Task] = registry.get
+    fingerprint: str = ""
     _tasks: dict[str, Task] = field(default_factory=dict)
     _made: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
@@ -119,7 +120,7 @@ class Teller:
 
     def _told(self, tasks: Sequence[Task], **given: Any) -> Told:
         return Told(
-            version="+".join(str(task.version) for task in tasks) + self._config_version(given.get("config")),
+            version=self._version(tasks, given.get("config")),
             backbone=self.backbone.name,
             revision=self.backbone.revision,
             language_adapter=self.config.language_adapter,
@@ -128,11 +129,17 @@ class Teller:
             **given,
         )
 
-    def _config_version(self, config: str | None) -> str:
-        """The digest of an adapter config in a file of one's own, which may change under its name."""
-        if config is None or not config.endswith((".yaml", ".yml")):
-            return ""
-        try:
-            return " " + hashlib.sha256(Path(config).expanduser().read_bytes()).hexdigest()[:16]
-        except OSError as error:
-            raise ConfigError(f"the adapter config {config} cannot be read ({error.strerror})") from None
+    def _version(self, tasks: Sequence[Task], config: str | None) -> str:
+        """See `Told.version`."""
+        parts = ["+".join(str(task.version) for task in tasks), _config_version(config), self.fingerprint]
+        return " ".join(filter(None, parts))
+
+
+def _config_version(config: str | None) -> str:
+    """The digest of an adapter config in a file of one's own."""
+    if config is None or not config.endswith((".yaml", ".yml")):
+        return ""
+    try:
+        return hashlib.sha256(Path(config).expanduser().read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise ConfigError(f"the adapter config {config} cannot be read ({error.strerror})") from None

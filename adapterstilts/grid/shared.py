@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import DamagedError, StoreError
-from adapterstilts.grid.records import Cost, Failure, Record, Records, metrics_in
+from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, write_json
+from adapterstilts.store.intact import metrics_of
 from adapterstilts.store.remote import Remote, There
 from adapterstilts.store.runs import RUN_NAME, check
 
@@ -107,12 +108,13 @@ class SharedRecords(Records):
 
     def metrics(self, record: Record) -> dict[str, Any]:
         """The metrics of a finished request's run, which may have been made since the URL was looked at."""
+        folder = self._small / record.run
         try:
-            return metrics_in(self._small, record)
+            return metrics_of(folder, record.manifest)
         except DamagedError:
             names = {f"{record.run}/{name}" for name in (MANIFEST, METRICS)}
             self._remote.download({name: self._place(name) for name in names}, self._small)
-            return metrics_in(self._small, record)
+            return metrics_of(folder, record.manifest)
 
     def doubt(self, request: str) -> None:
         """Does not count what is at the URL as done until it was made again."""

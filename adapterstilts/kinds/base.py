@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import Value
+from adapterstilts.values import Numbers
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -26,7 +26,7 @@ Metrics = dict[str, float]  # in percent; always holds "score", the task's headl
 UNSETTLED = (("words", "auto"), ("threshold", None), ("context", False))
 
 
-class Encoding(Value):
+class Encoding(Numbers):
     """How text becomes subwords; part of every key.
 
     Attributes:

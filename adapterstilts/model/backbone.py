@@ -66,6 +66,11 @@ class BackboneFiles:
         return found.hexdigest()
 
 
+def is_folder(name: str) -> bool:
+    """Whether a backbone's name is that of a folder."""
+    return name not in NAMES and Path(name).expanduser().is_dir()
+
+
 def locate(name: str, revision: str | None = None) -> BackboneFiles:
     """Finds a backbone, downloading or unpacking it where that is needed.
 
@@ -82,7 +87,7 @@ def locate(name: str, revision: str | None = None) -> BackboneFiles:
         folder, sha256 = embedded.prepare()
         return _describe(name, folder, None, f"sha256:{sha256}")
     folder = Path(name).expanduser()
-    if not known and folder.is_dir():
+    if is_folder(name):
         if revision:
             raise BackboneError(f"{name} is a local folder, which has no revisions")
         return _describe(name, folder, None, None)

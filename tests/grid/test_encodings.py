@@ -13,13 +13,14 @@ from .conftest import Write
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"encoding": {"max_lenght": 64}}, "unknown encoding key 'max_lenght'"),
     ({"encoding": {"max_length": 2}}, "max_length: should be greater than or equal to 8, not 2"),
+    ({"encoding": {"max_length": True}}, "max_length: should be a number, not true"),
     ({"encoding": {"stride": 8}}, "stride has an effect on span and tagging tasks only"),
     ({"overrides": {"sequence": {"encoding": {"pooling": "cls"}}}}, "pooling has an effect on"),
     ({"overrides": {"mini_nli": {"encoding": {"n_best": 3}}}}, "n_best has an effect on span tasks only"),
 ]
 
 
-@pytest.mark.parametrize(("settings", "said"), WRONG, ids=[said.split()[0] for _, said in WRONG])
+@pytest.mark.parametrize(("settings", "said"), WRONG, ids=[said for _, said in WRONG])
 @pytest.mark.parametrize("verb", ["plan", "run"])
 def test_wrong_ones_are_told_with_their_line(
     call: Call,  # noqa: F811

@@ -103,6 +103,8 @@ WRONG = [
     ("targets: [xnli]\nlanguages:\n  xnli: [1]", 3, "languages.xnli.0: should be text"),
     ("targets: [xnli]\nsplit:\n  xnli: tets", 3, "split.xnli: should be 'test' or 'dev', not 'tets'"),
     ("targets: [xnli]\nbackbones: {revision: 1234567}", 2, "should be text, not 1234567: put it in quotes"),
+    ("targets: [xnli]\nrecipe:\n  max_steps: true", 3, "should be a number, not true"),
+    ("targets: [xnli]\nrecipe:\n  epochs: 1\n  holdout: false", 4, "should be a number, not false"),
     # Nothing at all
     ("targets: [xnli]\nseeds: []", 2, "seeds: name at least one"),
     ("targets: [xnli]\nbackbones: []", 2, "backbones: name at least one"),

@@ -15,6 +15,7 @@ from adapterstilts.data import files as module
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Store
 from tests.cli.conftest import Call, call  # noqa: F401
+from tests.conftest import build_backbone
 
 from .conftest import Write, plan_of
 
@@ -194,6 +195,12 @@ def test_data_that_is_not_there_is_told_before_it_is_wanted(call: Call, write: W
         ({"backbones": ["me5-smal"]}, "did you mean 'me5-small'"),
         ({"configs": [{"name": "seq_bn", "set": {"reduction": 4}}]}, "reduction"),
         ({"files": {"mini_nli": {"train": "x.tsv#9-2"}}}, "x.tsv#9-2"),
+        (
+            {"configs": "lora", "compositions": "fuse", "sets": [["mini_nli", "mini_qa"]]},
+            "lora cannot be fused",
+        ),
+        ({"configs": ["seq_bn", "par_bn"], "compositions": "stack"}, "a parallel adapter discards"),
+        ({"backbones": "."}, "is not a backbone: it has no config.json"),
     ],
 )
 def test_what_can_never_run_is_not_planned(
@@ -205,6 +212,36 @@ def test_what_can_never_run_is_not_planned(
     shown = call("grid", "plan", str(write(**{**FEW, **changes})), code=2).stderr
     assert said in shown
     assert "small.yaml, line" in shown
+
+
+def test_another_encoder_in_the_same_folder_is_noticed(
+    call: Call,  # noqa: F811
+    write: Write,
+    tmp_path: Path,
+    tiny_backbone: Path,
+) -> None:
+    """All results are looked up anew: by their jobs' keys, what is there is found."""
+    path = str(write(**FEW, backbones="encoder"))
+    shutil.copytree(tiny_backbone, "encoder")
+    call("grid", "run", path)
+    before = call("grid", "table", path).stdout
+    shutil.rmtree("encoder")
+    build_backbone(Path("encoder"), layers=3)
+    assert json.loads(call("grid", "status", path, "--json").stdout)["totals"]["waiting"] == 5
+    assert "5 jobs took" in call("grid", "run", path).stderr
+    shutil.rmtree("encoder")
+    shutil.copytree(tiny_backbone, "encoder")
+    assert call("grid", "table", path).stdout == before
+
+
+def test_what_is_left_after_a_failure_is_not_nothing(call: Call, write: Write, tmp_path: Path) -> None:  # noqa: F811
+    Path("train.tsv").write_text("a\tb\tnonsense\n", encoding="utf-8")
+    path = str(write(**FEW, files={"mini_nli": {"train": "train.tsv"}}))
+    call("grid", "run", path, code=1)
+    shown = call("grid", "status", path).stderr
+    assert "1 jobs failed" in shown
+    assert "nothing is left" not in shown
+    assert "nothing is left" not in call("grid", "plan", str(write("more", **FEW)), "--budget", "0h").stderr
 
 
 def test_a_store_that_is_not_there_is_said_so(call: Call, write: Write) -> None:  # noqa: F811
