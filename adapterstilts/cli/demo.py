@@ -74,7 +74,6 @@ def _make(plan: Plan, store: Path) -> None:
     from adapterstilts.grid.local import Engine, crew_of
     from adapterstilts.grid.pool import Saving
     from adapterstilts.grid.records import Records
-    from adapterstilts.grid.state import look
 
     records, requests = Records(store), list(plan.requests())
 
@@ -82,7 +81,7 @@ def _make(plan: Plan, store: Path) -> None:
         shown.said(digest, line)
 
     crew = crew_of(Saving(store), None, said)
-    with Display(requests, look(requests, records), records, estimator_of(records), crew.size) as shown:
+    with Display(requests, records, estimator_of(records), crew.size) as shown:
         state = Engine(crew, records, shown).run(requests, retry_failed=True)
     if state.failures:
         first = next(iter(state.failures.values()))

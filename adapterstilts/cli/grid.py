@@ -62,7 +62,7 @@ def plan(
         bool, typer.Option("--calibrate", help="Time a few real steps first; minutes, kept for later.")
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes (or GPUs) that will share the work.")] = 1,
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each job as a line of JSON.")] = False,
 ) -> None:
     """Show what a grid consists of, what is there already, and what the rest will take.
 
@@ -164,8 +164,7 @@ def run(
         time = crew.size * seconds_of(budget)
         requests = list(estimator.within(requests, before, time, retry_failed))
         note(f"{len(requests)} of {before.all} jobs fit into {budget}")
-        before = look(requests, records)
-    with Display(requests, before, records, estimator, crew.size) as shown:
+    with Display(requests, records, estimator, crew.size) as shown:
         work = Engine(crew, records, shown)
         after = work.run(requests, retry_failed, recheck)
     print_time(work.finished, requests, estimator)

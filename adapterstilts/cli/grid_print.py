@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from adapterstilts.grid.request import Request, RequestType
     from adapterstilts.grid.state import State
 
+FEW = 4
 TYPES: tuple[tuple[RequestType, str], ...] = (
     ("train", "train an adapter"), ("compose", "compose for a target"), ("evaluate", "evaluate a language"),
 )  # fmt: skip
@@ -52,7 +53,7 @@ def print_counts(state: State) -> None:
 
 def print_missing(plan: Plan) -> None:
     """What will fail for want of data."""
-    from adapterstilts.grid.at_hand import without_data
+    from adapterstilts.grid.at_hand import without_data, without_evaluation_data
 
     missing = without_data(plan.trainings.values())
     if missing:
@@ -60,6 +61,12 @@ def print_missing(plan: Plan) -> None:
             f"no training data at hand of {', '.join(missing)}: what needs it will fail "
             f"(adapterstilts tasks show {missing[0]} says what is wanted)"
         )
+    if lacking := without_evaluation_data(plan.cells):
+        told = [
+            f"{name} ({', '.join(codes) if len(codes) <= FEW else f'{len(codes)} languages'})"
+            for name, codes in lacking.items()
+        ]
+        note(f"no evaluation data at hand of {', '.join(told)}: those evaluations will fail")
 
 
 def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: Estimator) -> None:

@@ -121,10 +121,14 @@ def records_at(store: str, made: bool = False) -> Records:
         made: it need not be there yet; else that is said.
 
     Raises:
-        ConfigError: it is a file.
+        ConfigError: it is a file, or memory that ends with this command.
     """
     from adapterstilts.grid.shared import is_url, records_of
 
+    if store.startswith("memory://"):
+        raise ConfigError(
+            f"{store} is gone when this command ends: name a folder, or a bucket (s3://, gs://)"
+        )
     if not is_url(store):
         if Path(store).exists() and not Path(store).is_dir():
             raise ConfigError(f"the store {store} is a file: name a folder")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from adapterstilts.data.source import Where, available, parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
-from adapterstilts.grid.plan import Scene
+from adapterstilts.grid.plan import Cell, Scene
 from adapterstilts.grid.recipe import GridRecipe, Problem, stages
 from adapterstilts.grid.request import Request
 from adapterstilts.tasks import registry
@@ -62,6 +62,22 @@ def without_data(trainings: Iterable[Request]) -> list[str]:
             if (name, file) not in there:
                 there[name, file] = _has_training(registry.get(name), where)
     return sorted({name for (name, _), found in there.items() if not found})
+
+
+def without_evaluation_data(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]:
+    """Target -> languages to evaluate whose data is not at hand; it is looked for, not read."""
+    wanted = {(cell.target, cell.reference, cell.split, cell.told.eval_file): cell for cell in cells}
+    missing: dict[str, tuple[str, ...]] = {}
+    for cell in wanted.values():
+        told = cell.told
+        where = Where(data_dir=told.data_dir, file=told.eval_file, source=told.source)
+        try:
+            here = available(registry.get(cell.reference), cell.split, where, hidden=True)
+        except MissingDataError:
+            here = ()
+        if lacking := tuple(code for code in cell.languages if code not in here):
+            missing[cell.target] = lacking
+    return missing
 
 
 def _has_training(task: Task, where: Where) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
@@ -44,15 +44,13 @@ def duration(seconds: float) -> str:
 class Display:
     """Told by the engine what happens (`grid/local.py`)."""
 
-    def __init__(
-        self, requests: Iterable[Request], state: State, records: Records, estimator: Estimator, workers: int
-    ):
+    def __init__(self, requests: Collection[Request], records: Records, estimator: Estimator, workers: int):
         self._workers = workers  # how many jobs are made at once
         self._records = records
-        self._costs = {each.digest: estimator.seconds(each)[0] for each in state.left(requests)}
-        self._all = state.all
-        self._done = state.total("done")
-        self._failed = state.total("failed")
+        self._requests = requests
+        self._estimator = estimator
+        self._costs: dict[str, float] = {}  # digest -> estimated seconds of what is left
+        self._all, self._done, self._failed = len(requests), 0, 0
         self._now: dict[str, tuple[str, float]] = {}  # digest -> name, when it started
         self._said: dict[str, str] = {}
         self._recent: deque[tuple[str, str, str]] = deque(maxlen=RECENT)
@@ -68,6 +66,12 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+
+    def begun(self, state: State) -> None:
+        """Work begins here."""
+        left = state.left(self._requests)
+        self._costs = {each.digest: self._estimator.seconds(each)[0] for each in left}
+        self._done, self._failed = state.total("done"), state.total("failed")
 
     def said(self, digest: str, line: str) -> None:
         """A line of a job that is running."""

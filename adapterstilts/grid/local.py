@@ -27,6 +27,9 @@ LOSSES = 3  # times that a request may take its worker down
 class Watch(Protocol):
     """Who is told what happens."""
 
+    def begun(self, state: State) -> None:
+        """Work begins here."""
+
     def started(self, request: Request) -> None:
         """It is being made now."""
 
@@ -118,6 +121,7 @@ class Engine:
             if recheck:
                 self.records.doubt(request.digest)
         state = look(everything, self.records)
+        self.watch.begun(state)
         order = Order(everything, state.runs, state.failures)
         with self.crew:
             while order:

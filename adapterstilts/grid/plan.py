@@ -66,7 +66,8 @@ class Cell:
 
     def evaluations(self, languages: Iterable[str]) -> Iterator[Request]:
         """The requests for its evaluations in these languages."""
-        return evaluations(self.reference, self.training.digest, self.told, self.split, languages)
+        made = self.training
+        return evaluations(self.reference, made.digest, self.told, self.split, languages, made.name)
 
     @property
     def row(self) -> tuple[str, ...]:
@@ -163,7 +164,8 @@ def expand(
         for backbone, config in product(recipe.backbones, recipe.configs)
     ]
     for seed, teller in product(dict.fromkeys(recipe.seeds), tellers):
-        column = _Column(teller, seed, trainings, doubled)
+        named = f" ({teller.backbone.label}, {teller.config.label})" if len(tellers) > 1 else ""
+        column = _Column(teller, seed, named, trainings, doubled)
         for target, scene in scenes.items():
             for cell in column.cells(target, scene):
                 cells.setdefault((*cell.row, cell.seed), cell)
@@ -172,10 +174,15 @@ def expand(
 
 @dataclass(frozen=True)
 class _Column:
-    """The cells of one backbone, adapter config and seed; fills `trainings` and `doubled`."""
+    """The cells of one backbone, adapter config and seed; fills `trainings` and `doubled`.
+
+    Attributes:
+        named: backbone and config, where there are several.
+    """
 
     teller: Teller
     seed: int
+    named: str
     trainings: dict[str, Request]
     doubled: dict[str, None]
 
@@ -211,7 +218,9 @@ class _Column:
         """The last training of a chain: the first joins what is needed, each other goes on from it."""
         first, *others = chain
         told = self.teller.training(first, role, composition)
-        made = training(first.reference, composition, needs, told, self.seed)
+        sources = ", ".join(self.trainings[need].task for need in needs)
+        about = f"{f' from {sources}' if sources else ''}{self.named}"
+        made = training(first.reference, composition, needs, told, self.seed, about)
         made = self.trainings.setdefault(made.digest, made)
         return self._train(others, role, "sequential", (made.digest,)) if others else made
 

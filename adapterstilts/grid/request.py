@@ -86,6 +86,8 @@ class Request(NamedTuple):
         seed: of a training; 1 in evaluations, so that all seeds are evaluated on the same rows.
         language, split: of an evaluation; "" in trainings.
         digest: SHA-256 of all that.
+        about: for people, what else tells it from others: what a training is made from, which training an
+            evaluation is of.
     """
 
     task: str
@@ -96,6 +98,7 @@ class Request(NamedTuple):
     language: str
     split: Split | Literal[""]
     digest: str
+    about: str = ""
 
     @property
     def type(self) -> RequestType:
@@ -106,22 +109,29 @@ class Request(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For people; not unique."""
+        """For people."""
         if self.language:
-            return f"evaluate {self.task} {self.language}"
-        return f"{self.composition} {self.task} seed {self.seed}"
+            return f"evaluate {self.task} {self.language}{f' of {self.about}' if self.about else ''}"
+        return f"{self.composition} {self.task}{self.about} seed {self.seed}"
 
 
 def training(
-    task: str, composition: CompositionName, needs: tuple[str, ...], told: Told, seed: int
+    task: str,
+    composition: CompositionName,
+    needs: tuple[str, ...],
+    told: Told,
+    seed: int,
+    about: str = "",
 ) -> Request:
     """The request for a trained (or merged) adapter; where nothing trains, seeds are no matter."""
     seed = seed if told.recipe else 0
     identity = digest([FORM, "train", task, composition, needs, told.digest, seed])
-    return Request(task, composition, needs, told, seed, "", "", identity)
+    return Request(task, composition, needs, told, seed, "", "", identity, about)
 
 
-def evaluations(task: str, of: str, told: Told, split: Split, languages: Iterable[str]) -> Iterator[Request]:
+def evaluations(
+    task: str, of: str, told: Told, split: Split, languages: Iterable[str], about: str = ""
+) -> Iterator[Request]:
     """The requests for the evaluation of a training, by its digest, in these languages.
 
     There are many of these, so the digest is that of a short text and not of JSON.
@@ -131,4 +141,4 @@ def evaluations(task: str, of: str, told: Told, split: Split, languages: Iterabl
     for language in languages:
         whole = begun.copy()
         whole.update(language.encode())
-        yield Request(task, "single", needs, told, 1, language, split, whole.hexdigest())
+        yield Request(task, "single", needs, told, 1, language, split, whole.hexdigest(), about)

@@ -30,13 +30,16 @@ class Remote:
         """Opens it; nothing is read.
 
         Raises:
-            ConfigError: the URL is of no known kind, or a package that it needs is not installed.
+            ConfigError: the URL is of no known kind, or of one that can hold no results; a package that it
+                needs is not installed; its server is not there.
         """
         self.url = url.rstrip("/")
         try:
             self._fs, self._root = fsspec.url_to_fs(self.url)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, OSError) as error:
             raise ConfigError(f"{url} cannot be opened: {error}") from error
+        if {"http", "https"}.intersection(self._fs.protocol):
+            raise ConfigError(f"{url} cannot be opened: over HTTP nothing can be listed or written")
 
     def files(self) -> dict[str, There]:
         """All files."""

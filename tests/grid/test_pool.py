@@ -51,7 +51,7 @@ def test_what_needs_something_lost_is_lost_too(write: Write) -> None:
             left.append(request.name)
             order.finish(request.digest)
         assert left == ["single mini_paraphrase seed 1"] + [
-            f"evaluate mini_paraphrase {code}" for code in ("en", "de")
+            f"evaluate mini_paraphrase {code} of single mini_paraphrase seed 1" for code in ("en", "de")
         ]
         assert not order
 

@@ -29,6 +29,9 @@ class Silent:
         self.made: list[str] = []
         self.broken: list[str] = []
 
+    def begun(self, state: State) -> None:
+        pass
+
     def started(self, request: Request) -> None:
         pass
 
@@ -73,7 +76,11 @@ def test_what_is_added_is_all_that_is_made(run: Run, write: Write) -> None:
     run(write(**FEW))
     assert made(run) == []
     run(write(**{**FEW, "languages": ["de", "sw"]}))
-    assert made(run) == ["evaluate mini_paraphrase sw"] * 3
+    joined = [f"sequential mini_paraphrase from {name}" for name in ("mini_nli", "mini_qa")]
+    assert made(run) == [
+        f"evaluate mini_paraphrase sw of {training} seed 1"
+        for training in ("single mini_paraphrase", *joined)
+    ]
     run(write(**FEW, seeds=[1, 2], intermediate=["mini_nli"]))
     assert len(made(run)) == 3 + 2
 

@@ -62,7 +62,7 @@ def test_a_url_has_the_same_files_as_a_folder(write: Write, tmp_path: Path) -> N
     copy_of(MEMORY).rename(tmp_path / "gone")  # another machine, with an empty cache
     assert run(path, MEMORY)[1] == []
     state, made = run(write(**{**GRID, "languages": ["en", "de", "sw"]}), MEMORY)
-    assert made == ["evaluate mini_paraphrase sw"] * 2
+    assert [name.partition(" of ")[0] for name in made] == ["evaluate mini_paraphrase sw"] * 2
     records = records_of(MEMORY)
     assert all(records.metrics(each)["score"] >= 0 for each in records.all() if each.language)
     assert not [file for run in copy_of(MEMORY).glob("evaluate-*-en-*") for file in run.iterdir()]
@@ -126,7 +126,13 @@ def test_the_verbs_take_a_url(call: Call, write: Write, tmp_path: Path) -> None:
     assert file.read_bytes() == whole
     assert "7 runs are whole" in call("grid", "verify", path, "-C", url).stdout
     assert "not a URL" in call("grid", "gc", path, "-C", url, code=2).stderr
-    assert "cannot be opened" in call("grid", "status", path, "-C", "nosuch://here", code=2).stderr
+    for place, said in {
+        "nosuch://here": "cannot be opened",
+        "ftp://127.0.0.1:1/here": "cannot be opened",
+        "http://127.0.0.1:1/here": "nothing can be listed or written",
+        "memory://here": "is gone when this command ends",
+    }.items():
+        assert said in call("grid", "status", path, "-C", place, code=2).stderr
     assert not (tmp_path / "file:").exists()
 
 
@@ -191,7 +197,8 @@ def test_damage_in_this_machines_copy_is_fetched_again(write: Write) -> None:
     copied.write_bytes(whole[:100])
     more = write("more", **{**GRID, "intermediate": [], "languages": ["en", "de", "sw"]})
     state, made = run(more, MEMORY)
-    assert (state.total("done"), made) == (4, ["evaluate mini_paraphrase sw"])
+    assert state.total("done") == 4
+    assert made == ["evaluate mini_paraphrase sw of single mini_paraphrase seed 1"]
     assert copied.read_bytes() == whole
 
 

@@ -186,7 +186,11 @@ def test_what_has_no_meaning_is_refused(call: Call, write: Write, given: list[st
 def test_data_that_is_not_there_is_told_before_it_is_wanted(call: Call, write: Write) -> None:  # noqa: F811
     gone = str(write(**FEW, files={"mini_nli": {"train": "gone.tsv"}}))
     assert "no training data at hand of mini_nli" in call("grid", "plan", gone).stderr
-    assert "no training data" not in call("grid", "plan", str(write("whole", **FEW))).stderr
+    assert "data at hand" not in call("grid", "plan", str(write("whole", **FEW))).stderr
+    Path("test-en.tsv").write_text("a\tb\t1\n", encoding="utf-8")
+    files = {"mini_paraphrase": {"eval": "test-{lang}.tsv"}}
+    told = call("grid", "plan", str(write("away", **{**FEW, "languages": ["de", "en"]}, files=files))).stderr
+    assert "no evaluation data at hand of mini_paraphrase (de)" in told
 
 
 @pytest.mark.parametrize(
