@@ -53,7 +53,7 @@ def layers() -> dict[str, Layer]:
             model | {"", "hub", "store"}, PLAIN | ARRAYS | HUB | MODELS | {"jinja2", "requests", "urllib3"}
         ),
         **dict.fromkeys(("grid", *PLANNING), Layer(plain | PLANNING, PLAIN)),
-        "grid/at_hand": Layer(plain | PLANNING | {"data"}, PLAIN),
+        "grid/at_hand": Layer(plain | PLANNING | {"data", "model"}, PLAIN),
         **dict.fromkeys(KEEPING, Layer(plain | PLANNING | KEEPING | {"store"}, PLAIN)),
         "grid/display": Layer(VALUES | PLANNING | KEEPING, TERMINAL),
         "grid/pool": Layer(PLANNING | KEEPING | {"grid/worker"}, {"torch"}),

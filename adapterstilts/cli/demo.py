@@ -52,12 +52,11 @@ def demo(
 
     Example: adapterstilts demo
     """
-    from adapterstilts.grid.at_hand import scenes
-    from adapterstilts.grid.plan import expand
+    from adapterstilts.grid.at_hand import plan_of
     from adapterstilts.grid.recipe import Backbone, load
 
     recipe = load("demo").model_copy(update={"backbones": (Backbone(name=backbone),), "seeds": (seed,)})
-    plan = expand(recipe, *scenes(recipe))
+    plan = plan_of(recipe)
     trainings = sum(not request.language for request in plan.requests())
     note(f"{trainings} short trainings on bundled data; about four minutes on two cores, once.")
     _make(plan, store)

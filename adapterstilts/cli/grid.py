@@ -91,7 +91,8 @@ def plan(
         return
     fitting = look(chosen(), records, quick=True) if budget is not None else state
     print_counts(fitting)
-    print_missing(planned)
+    if state.total("done") < state.all:
+        print_missing(planned)
     print_estimate(estimator.total(state.left(chosen())), processes, state)
     if budget is not None:
         note(f"{fitting.all} of {state.all} jobs fit into {budget}")

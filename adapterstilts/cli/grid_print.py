@@ -66,7 +66,7 @@ def print_missing(plan: Plan) -> None:
             f"{name} ({', '.join(codes) if len(codes) <= FEW else f'{len(codes)} languages'})"
             for name, codes in lacking.items()
         ]
-        note(f"no evaluation data at hand of {', '.join(told)}: those evaluations will fail")
+        note(f"no evaluation data at hand of {', '.join(told)}: what is not evaluated yet will fail")
 
 
 def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: Estimator) -> None:

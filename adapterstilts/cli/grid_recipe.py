@@ -25,11 +25,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def read_plan(recipe: str) -> Plan:
     """The plan of a recipe, with the data that is at hand."""
-    from adapterstilts.grid.at_hand import scenes
-    from adapterstilts.grid.plan import expand
+    from adapterstilts.grid.at_hand import plan_of
 
-    found = _load(recipe)
-    return expand(found, *scenes(found), fingerprints=_fingerprints(found))
+    return plan_of(_load(recipe))
 
 
 def _load(recipe: str) -> GridRecipe:
@@ -62,7 +60,7 @@ def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
 
 
 def _check_joining(recipe: GridRecipe, spec: AdapterSpec) -> None:
-    """Refuses a config whose adapters one of the compositions cannot join.
+    """Refuses a config whose adapters one of the compositions cannot join; only a mean does without training.
 
     Raises:
         AdapterError: with what works instead.
@@ -70,10 +68,13 @@ def _check_joining(recipe: GridRecipe, spec: AdapterSpec) -> None:
     from adapterstilts.composition import make
     from adapterstilts.grid.plan import JOINT
     from adapterstilts.model.rules import check_composition
+    from adapterstilts.tasks import registry
 
+    trains = any(registry.get(name).trained_on for name in recipe.all_targets)
     for name in recipe.compositions:
         number = 2 if name in JOINT else 1
-        if name != "single" and (recipe.sets if name in JOINT else recipe.intermediate):
+        used = recipe.sets if name in JOINT else recipe.intermediate
+        if used and name != "single" and (trains or name == "average"):
             composition = make(name, tuple(map(str, range(number))))
             check_composition(composition, [spec] * number, None if name in JOINT else spec)
 
@@ -98,20 +99,11 @@ def _about_encodings(recipe: GridRecipe) -> Iterator[Problem]:
 
 def ever_needed(recipe: str) -> Iterator[Request]:
     """The requests of a recipe, also those whose data is not at hand now."""
-    from adapterstilts.grid.at_hand import scenes, with_all_data
-    from adapterstilts.grid.plan import expand
+    from adapterstilts.grid.at_hand import plan_of, with_all_data
 
     yield from read_plan(recipe).requests()
     for whole in with_all_data(_load(recipe)):
-        yield from expand(whole, *scenes(whole), fingerprints=_fingerprints(whole)).requests()
-
-
-def _fingerprints(recipe: GridRecipe) -> dict[str, str]:
-    """Of the backbones that are folders, whose weights may change under their name: those are read."""
-    from adapterstilts.model.backbone import is_folder, locate
-
-    names = {backbone.name for backbone in recipe.backbones if is_folder(backbone.name)}
-    return {name: locate(name).fingerprint for name in names}
+        yield from plan_of(whole).requests()
 
 
 def records_at(store: str, made: bool = False) -> Records:

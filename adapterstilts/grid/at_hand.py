@@ -1,4 +1,4 @@
-"""Which targets of a recipe can be evaluated in which languages, by the data at hand."""
+"""What of a recipe is at hand: the data of its targets, by language, and the weights of its backbones."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from adapterstilts.data.source import Where, available, parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
-from adapterstilts.grid.plan import Cell, Scene
+from adapterstilts.grid.plan import Cell, Plan, Scene, expand
 from adapterstilts.grid.recipe import GridRecipe, Problem, stages
 from adapterstilts.grid.request import Request
+from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import split_name
 from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.tasks.suites import suite_languages
 
 Choice = tuple[dict[str, Scene], dict[str, str]]
+
+
+def plan_of(recipe: GridRecipe) -> Plan:
+    """The plan of a recipe, with the targets and languages whose data is at hand.
+
+    Raises:
+        BackboneError: a folder that is named as a backbone is none.
+        ConfigError, MissingDataError: see `expand` and `scenes`.
+    """
+    folders = {backbone.name for backbone in recipe.backbones if is_folder(backbone.name)}
+    return expand(recipe, *scenes(recipe), fingerprints={name: locate(name).fingerprint for name in folders})
 
 
 def about_ranges(recipe: GridRecipe) -> Iterator[Problem]:

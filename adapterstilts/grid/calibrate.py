@@ -26,14 +26,15 @@ def calibrate(plan: Plan, records: Records, tell: Callable[[str], None]) -> Mapp
     Args:
         tell: receives one line for each kind, or why it could not be timed.
     """
-    before = read_rates(records.root)
-    write_rates(records.root, before)  # where nothing can be written that is said now, not after minutes
+    write_rates(
+        records.root, read_rates(records.root)
+    )  # what cannot be written is said now, not after minutes
     backbones = dict.fromkeys(request.told.backbone for request in plan.trainings.values())
     with tempfile.TemporaryDirectory(prefix="calibrate-") as folder:
         worker = Worker(Records(Path(folder)), listen=lambda *_: None)
         found = {name: _Timing(worker, tell).rates(plan, name) for name in backbones}
     known = {name: rates for name, rates in found.items() if rates}
-    write_rates(records.root, {**before, **known})
+    write_rates(records.root, {**read_rates(records.root), **known})
     return known
 
 

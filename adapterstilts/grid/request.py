@@ -109,7 +109,7 @@ class Request(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """For people; mostly unique."""
         if self.language:
             return f"evaluate {self.task} {self.language}{f' of {self.about}' if self.about else ''}"
         return f"{self.composition} {self.task}{self.about} seed {self.seed}"

@@ -22,7 +22,7 @@ from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.store import Damaged, Run, Store
-from adapterstilts.store.files import MANIFEST, METRICS, write_json
+from adapterstilts.store.files import MANIFEST, METRICS, sha256, stats_in, write_json
 from adapterstilts.store.intact import metrics_of
 from adapterstilts.store.remote import Remote, There
 from adapterstilts.store.runs import RUN_NAME, check
@@ -99,8 +99,11 @@ class SharedRecords(Records):
         except DamagedError:
             self.doubt(request)  # so that what is made again takes the place of what is there
             return None
-        whole = record and not record.damaged and self._remote.holds(self.store / record.run)
-        return record if whole else None
+        if record is None or record.damaged:
+            return None
+        folder = self.store / record.run  # if of another manifest, it was made again for another request
+        same = sha256(folder / MANIFEST) == record.manifest
+        return record if same and self._remote.holds(folder) else None
 
     def failure(self, request: str) -> Failure | None:
         """Why a request failed, if it did; to a worker nothing failed yet."""
@@ -208,6 +211,7 @@ class SharedRecords(Records):
             DamagedError: it is damaged at the URL.
         """
         with self.folder(record.run) as found:
+            _drop_strays(found)
             state = check(found) if found.is_dir() else Damaged(found, "it is gone")
             if isinstance(state, Damaged):
                 what = f"run {record.run} at {self._remote.url} is damaged: {state.reason}"
@@ -236,6 +240,16 @@ class SharedRecords(Records):
         if self._seen().pop(name, None):
             self._remote.remove(name)
         path.unlink(missing_ok=True)
+
+
+def _drop_strays(folder: Path) -> None:
+    """Removes what the manifest does not name: for somebody's file at the URL no run is made again."""
+    try:
+        named = json.loads((folder / MANIFEST).read_bytes())["files"]
+        for name in stats_in(folder).keys() - {*named, MANIFEST}:
+            (folder / name).unlink()
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # and the check says why
 
 
 def _has(folder: Path, manifest: str) -> bool:

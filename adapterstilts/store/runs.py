@@ -205,7 +205,9 @@ def _check_schema(schema: object) -> None:
     if schema != SCHEMA:
         newer = isinstance(schema, int) and schema > SCHEMA
         hint = "a newer version of adapterstilts made it: upgrade to use it" if newer else "it is too old"
-        raise _ForeignError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
+        raise (_ForeignError if isinstance(schema, int) else StoreError)(
+            f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}"
+        )
 
 
 def _key(folder: Path, job: dict[str, Any]) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from adapterstilts.grid.at_hand import scenes
-from adapterstilts.grid.plan import Plan, expand
+from adapterstilts.grid import at_hand
+from adapterstilts.grid.plan import Plan
 from adapterstilts.grid.recipe import load
 
 Write = Callable[..., Path]
@@ -42,5 +42,4 @@ def write(tmp_path: Path, tiny_backbone: Path) -> Write:
 
 def plan_of(path: Path) -> Plan:
     """The plan of a recipe's file."""
-    recipe = load(str(path))
-    return expand(recipe, *scenes(recipe))
+    return at_hand.plan_of(load(str(path)))

@@ -189,6 +189,36 @@ def test_damage_at_the_url_is_named_and_mended(
     assert results(store) == whole
 
 
+def test_a_run_that_was_made_again_for_another_recipe_answers_both(
+    call: Call,  # noqa: F811
+    write: Write,
+    tmp_path: Path,
+    tiny_backbone: Path,
+) -> None:
+    """One encoder under two names: the jobs are the same, the requests are not."""
+    shutil.copytree(tiny_backbone, tmp_path / "twin")
+    few = {**GRID, "languages": ["de"]}
+    one, two = str(write(**few)), str(write("two", **few, backbones=str(tmp_path / "twin")))
+    store = tmp_path / "there"
+    for path in (one, two):
+        call("grid", "run", path, "-C", f"file://{store}", "--processes", "1")
+    assert len(list(Store(store).scan())) == 5
+    min(store.glob("single-mini_nli*/manifest.json")).unlink()
+    copy_of(f"file://{store}").rename(tmp_path / "gone")
+    for path in (one, two, one):
+        call("grid", "run", path, "-C", f"file://{store}", "--processes", "1")
+
+
+def test_a_strangers_file_at_the_url_is_in_nobodys_way(write: Write, tmp_path: Path) -> None:
+    run(write(**{**GRID, "intermediate": []}), MEMORY)
+    (trained,) = [r for r in records_of(MEMORY).all() if not r.language]
+    fsspec.filesystem("memory").pipe(f"/bucket/grid/{trained.run}/.DS_Store", b"x")
+    copy_of(MEMORY).rename(tmp_path / "gone")
+    more = write("more", **{**GRID, "intermediate": [], "languages": ["en", "de", "sw"]})
+    state, made = run(more, MEMORY)
+    assert (state.total("done"), len(made)) == (4, 1)
+
+
 def test_damage_in_this_machines_copy_is_fetched_again(write: Write) -> None:
     run(write(**{**GRID, "intermediate": []}), MEMORY)
     (trained,) = [r for r in records_of(MEMORY).all() if not r.language]

@@ -224,7 +224,7 @@ def test_another_encoder_in_the_same_folder_is_noticed(
     tmp_path: Path,
     tiny_backbone: Path,
 ) -> None:
-    """All results are looked up anew: by their jobs' keys, what is there is found."""
+    """What is looked up is not found under the same name with other weights."""
     path = str(write(**FEW, backbones="encoder"))
     shutil.copytree(tiny_backbone, "encoder")
     call("grid", "run", path)
@@ -246,6 +246,13 @@ def test_what_is_left_after_a_failure_is_not_nothing(call: Call, write: Write, t
     assert "1 jobs failed" in shown
     assert "nothing is left" not in shown
     assert "nothing is left" not in call("grid", "plan", str(write("more", **FEW)), "--budget", "0h").stderr
+
+
+def test_what_trains_nothing_takes_any_config(call: Call, write: Write) -> None:  # noqa: F811
+    """The plan skips what would stack LoRAs over LoRAs, since the target has nothing to train."""
+    changes = {"configs": "lora", "compositions": ["average", "stack"], "sets": [["mini_nli", "mini_qa"]]}
+    call("grid", "plan", str(write(**{**FEW, **changes, "targets": ["mini_retrieval"]})))
+    call("grid", "plan", str(write(**{**FEW, **changes})), code=2)
 
 
 def test_a_store_that_is_not_there_is_said_so(call: Call, write: Write) -> None:  # noqa: F811
