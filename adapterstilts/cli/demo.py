@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapterstilts.cli.console import fail, note
+from adapterstilts.errors import StoreError
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
@@ -89,14 +90,21 @@ def _make(plan: Plan, store: Path) -> None:
 
 
 def lines_of(plan: Plan, store: Path) -> list[Line]:
-    """The lines of the table, in the plan's order."""
+    """The lines of the table, in the plan's order.
+
+    Raises:
+        StoreError: a score is not as it was published.
+    """
     from adapterstilts.grid.records import Records
     from adapterstilts.grid.table import effects, effects_by_language
 
+    def damaged(text: str) -> None:
+        raise StoreError(f"{text}: remove {store}, and give the command again")
+
     records = Records(store)
-    each = effects_by_language(plan, records, note)
+    each = effects_by_language(plan, records, damaged)
     scores = {code: [effect.mean or 0.0 for effect in found] for code, found in each.items()}
-    found = effects(plan, records, note)
+    found = effects(plan, records, damaged)
     return [_line(found, number, scores) for number in range(len(found))]
 
 

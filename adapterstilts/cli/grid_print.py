@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from adapterstilts.grid.request import Request, RequestType
     from adapterstilts.grid.state import State
 
-FEW = 4
+FEW = 4  # languages that are named; of more the number is told
 TYPES: tuple[tuple[RequestType, str], ...] = (
     ("train", "train an adapter"), ("compose", "compose for a target"), ("evaluate", "evaluate a language"),
 )  # fmt: skip

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from adapterstilts.grid.request import Request
     from adapterstilts.model.configs import AdapterSpec
 
-FEW = 100
+FEW = 100  # runs that are looked at for whose version made them
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -164,7 +164,7 @@ def expand(
         for backbone, config in product(recipe.backbones, recipe.configs)
     ]
     for seed, teller in product(dict.fromkeys(recipe.seeds), tellers):
-        named = f" ({teller.backbone.label}, {teller.config.label})" if len(tellers) > 1 else ""
+        named = f"({teller.backbone.label}, {teller.config.label})" if len(tellers) > 1 else ""
         column = _Column(teller, seed, named, trainings, doubled)
         for target, scene in scenes.items():
             for cell in column.cells(target, scene):
@@ -219,8 +219,8 @@ class _Column:
         first, *others = chain
         told = self.teller.training(first, role, composition)
         sources = ", ".join(self.trainings[need].task for need in needs)
-        about = f"{f' from {sources}' if sources else ''}{self.named}"
-        made = training(first.reference, composition, needs, told, self.seed, about)
+        about = (f"from {sources}" if sources else "", self.named)
+        made = training(first.reference, composition, needs, told, self.seed, " ".join(filter(None, about)))
         made = self.trainings.setdefault(made.digest, made)
         return self._train(others, role, "sequential", (made.digest,)) if others else made
 

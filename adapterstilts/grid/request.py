@@ -112,7 +112,7 @@ class Request(NamedTuple):
         """For people; mostly unique."""
         if self.language:
             return f"evaluate {self.task} {self.language}{f' of {self.about}' if self.about else ''}"
-        return f"{self.composition} {self.task}{self.about} seed {self.seed}"
+        return " ".join(filter(None, (self.composition, self.task, self.about, f"seed {self.seed}")))
 
 
 def training(

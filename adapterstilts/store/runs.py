@@ -202,12 +202,12 @@ def _sha256(path: Path, text: bytes | None) -> str:
 
 
 def _check_schema(schema: object) -> None:
+    if not isinstance(schema, int):
+        raise StoreError(f"{JOB} does not say which schema_version it has")
     if schema != SCHEMA:
-        newer = isinstance(schema, int) and schema > SCHEMA
+        newer = schema > SCHEMA
         hint = "a newer version of adapterstilts made it: upgrade to use it" if newer else "it is too old"
-        raise (_ForeignError if isinstance(schema, int) else StoreError)(
-            f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}"
-        )
+        raise _ForeignError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
 
 
 def _key(folder: Path, job: dict[str, Any]) -> str:

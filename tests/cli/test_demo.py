@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from statistics import fmean
 
 import pytest
 
 from adapterstilts.cli.demo import Line, lines_of, summary
+from adapterstilts.errors import StoreError
 from adapterstilts.grid.local import Alone, Engine
 from adapterstilts.grid.recipe import load
 from adapterstilts.grid.records import Records
@@ -34,6 +36,12 @@ def test_gains_are_differences_from_the_baseline_of_the_target(write: Write, tmp
     assert lines[1].gain == pytest.approx(lines[1].others - lines[0].others)
     assert lines[1].better == sum(moved[code] > base[code] for code in ("de", "sw"))
     assert lines[1].languages == 2
+    metrics = min(records.store.glob("eval-*/metrics.json"))
+    info, text = metrics.stat(), metrics.read_bytes()
+    metrics.write_bytes(b"x" + text[1:])
+    os.utime(metrics, ns=(info.st_atime_ns, info.st_mtime_ns))
+    with pytest.raises(StoreError, match=f"{metrics.parent.name} is damaged"):
+        lines_of(plan, records.store)
 
 
 def scores(store: Path, composition: str) -> dict[str, float]:

@@ -253,3 +253,12 @@ def test_a_precision_that_is_asked_for_is_that_of_evaluations_too() -> None:
     usual, asked = plan(targets=["panx"]), plan(targets=["panx"], recipe={"precision": "bf16"})
     assert asked.cells[0].told.options()["recipe"] == {"precision": "bf16"}
     assert "precision" not in usual.cells[0].told.model_dump()  # and so its digest is what it was
+
+
+def test_names_tell_jobs_apart() -> None:
+    found = plan(
+        targets=["xnli", "panx"], intermediate=["mnli", "squad_v1"], configs=["seq_bn", "lora"], seeds=[1, 2]
+    )
+    names = [request.name for request in found.requests()]
+    assert len(set(names)) == len(names)
+    assert "sequential panx from mnli (me5-small, lora) seed 2" in names

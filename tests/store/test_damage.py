@@ -147,3 +147,12 @@ def test_links_are_not_published(store: Store) -> None:
         (work.folder / "out" / "weights").symlink_to("/etc/hostname")
         work.publish({})
     assert list(store.scan()) == []
+
+
+def test_a_job_without_a_schema_is_damaged_and_not_another_versions(store: Store) -> None:
+    run = publish(store, train_job())
+    (run.path / "job.json").write_text("{}", encoding="utf-8")
+    (found,) = store.scan()
+    assert isinstance(found, Damaged)
+    assert not found.foreign
+    assert "does not say which schema_version" in found.reason
