@@ -25,7 +25,8 @@ LAUNCH = (
 ONE = ["-m", "adapterstilts"]
 # 33 rows: the last batch of each epoch has one, so that one process has none
 TRAIN = (
-    "--source bundled --limit 33 --batch-size 8 --eval-every 15 --checkpoint-steps 2 --accumulation 2 --json"
+    "--source bundled --limit 33 --batch-size 8 --eval-every 15 --checkpoint-steps 2 --accumulation 2 "
+    "--precision fp32 --json"
 ).split()
 
 
