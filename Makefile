@@ -35,7 +35,7 @@ demo: $(STAMP)  ## run the main job on bundled data (a few minutes on two cores)
 	$(BIN)/adapterstilts demo
 
 test: $(STAMP)  ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .
