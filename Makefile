@@ -29,7 +29,7 @@ ifneq ($(UV),)
 else
 	test -e $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip --version >/dev/null || $(BIN)/python -m ensurepip --upgrade
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,ray,dev]'
+	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[embedded,ray,dev]'
 endif
 	touch $@
 
