@@ -31,6 +31,8 @@ else
 	$(BIN)/python -m pip --version >/dev/null || $(BIN)/python -m ensurepip --upgrade
 	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[embedded,ray,dev]'
 endif
+	@# The path to this folder relative and so in ASCII: Python does not start under LC_ALL=C with one that is not
+	for file in $(VENV)/lib/python*/site-packages/_editable_impl_adapterstilts.pth; do echo ../../../.. > "$$file"; done
 	touch $@
 
 demo: $(STAMP)  ## run the main job on bundled data (a few minutes on two cores)
