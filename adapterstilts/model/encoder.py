@@ -125,6 +125,13 @@ def hidden(model: Any, batch: Batch, layer: int) -> torch.Tensor:
     return states
 
 
+def every_layer(model: Any, batch: Batch) -> tuple[torch.Tensor, ...]:
+    """Hidden states [N, L, H] after each layer, from the bottom, without the embeddings."""
+    output = model.base_model(**inputs(model, batch), output_hidden_states=True)
+    states: tuple[torch.Tensor, ...] = output.hidden_states[1:]
+    return states
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draws new weights from `seed`, and leaves the generators as they were."""

@@ -299,7 +299,7 @@ class Host:
 
         Returns:
             sequence [N, classes]; tagging [N, L, classes]; span [N, L, 2]; choice [N], one score a sequence;
-            mlm [masked, 2], see `model/masked.py`.
+            mlm [masked, 3], see `model/masked.py`.
 
         Raises:
             AdapterError: there is no such head.
