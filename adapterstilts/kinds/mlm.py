@@ -122,8 +122,9 @@ class MlmKind:
         return -logits[:, 0].sum() / max(len(logits), 1)
 
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-        """One array [masked, 3] per feature: log-likelihood of the true subword, 1 where none is likelier, and
-        the id of the likeliest subword.
+        """One array [masked, 3] per feature.
+
+        Log-likelihood of the true subword; 1 where none is likelier; id of the likeliest subword.
         """
         counts = [int((feature.target != IGNORED).sum()) for feature in features]
         return [part.numpy().copy() for part in torch.split(logits.detach().float().cpu(), counts)]

@@ -27,8 +27,8 @@ from adapterstilts.run.effect import measure
 from adapterstilts.run.evaluate import Model, to_device
 from adapterstilts.run.progress import say
 from adapterstilts.run.train import train
-from adapterstilts.store import Run, Store, Work
-from adapterstilts.store.effect import KEY, effect_lines
+from adapterstilts.store import Run, Store, Work, effect_lines
+from adapterstilts.store.effect import KEY
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import canonical
 

@@ -13,11 +13,13 @@ from pydantic import Field
 
 from adapterstilts.errors import ConfigError
 from adapterstilts.store.runs import Run
+from adapterstilts.tasks.several import TEXT
 from adapterstilts.values import Value
 
 KEY = "effect"  # in metrics.json
 UNCHANGED = 1e-4  # a smaller change of the hidden states, relative to their norm, is none
-MARK, MEANING = "=", "an adapter behind it changes nothing, or a head always predicts one class: see `runs show`"
+MARK = "="
+MEANING = "an adapter behind it changes nothing, or a head always predicts one class: see `runs show`"
 NUMBERED = {"choice": "choice", "span": "position", "mlm": "subword"}  # classes of heads without labels
 
 
@@ -76,11 +78,12 @@ class Effect(Value):
             heads: `kind` and `labels` of each head, by task, as in `setup.json`.
         """
         adapters = [_of_adapter(name, layers) for name, layers in self.adapters.items()]
-        return adapters + [_of_head(name, head, heads.get(name)) for name, head in self.heads.items()]
+        described = {TEXT: {"kind": "mlm"}, **heads}  # the head for masked subwords is not kept
+        return adapters + [_of_head(name, head, described.get(name)) for name, head in self.heads.items()]
 
 
 def effect_in(metrics: Mapping[str, Any]) -> Effect | None:
-    """The effect among a run's metrics; None where it was not measured, or is not in the form of this version."""
+    """The effect among a run's metrics; None where it was not measured, or has another form."""
     found = metrics.get(KEY)
     try:
         return Effect.parse(found, KEY) if isinstance(found, Mapping) else None
@@ -117,11 +120,11 @@ def _percent(share: float) -> str:
 
 def _of_head(name: str, head: HeadEffect, described: Any) -> str:
     rows = "development" if head.development else "training"
-    majority = _class(head.majority, described if isinstance(described, Mapping) else {"kind": "mlm"})
+    majority = _class(head.majority, described if isinstance(described, Mapping) else {})
     if head.constant:
         return (
-            f"warning: the head of {name} always predicts {majority}: 100 % of {head.predictions} predictions on "
-            f"{rows} rows, where the most frequent class is {100 * head.gold_share:.0f} %"
+            f"warning: the head of {name} always predicts {majority}: 100 % of {head.predictions} "
+            f"predictions on {rows} rows (most frequent gold class: {100 * head.gold_share:.0f} %)"
         )
     return (
         f"the head of {name} predicts {majority} most often: {100 * head.share:.0f} % of {head.predictions} "
