@@ -58,7 +58,10 @@ def relative_changes(host: Host, setup: Setup, batches: Sequence[Batch]) -> dict
 
 
 def _layers(host: Host, batch: Batch) -> list[torch.Tensor]:
-    """Hidden states after each layer, of all tokens except padding [tokens, H]."""
+    """Hidden states after each layer, of all tokens except padding [tokens, H], on the CPU.
+
+    Their norms are summed in float64, which not every accelerator has.
+    """
     mask = batch["attention_mask"].bool()
     with torch.inference_mode(), torch.autocast(mask.device.type, enabled=False):
-        return [states[mask] for states in encoder.every_layer(host.model, batch)]
+        return [states[mask].cpu() for states in encoder.every_layer(host.model, batch)]
