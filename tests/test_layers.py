@@ -26,7 +26,10 @@ PLANNING = {
     f"grid/{name}" for name in ("recipe", "yaml_lines", "request", "settings", "plan", "sizes", "order")
 }
 WORK = {"grid/worker", "api", "run", "store"}
-KEEPING = {f"grid/{name}" for name in ("index", "records", "shared", "state", "estimate", "table", "upkeep")}
+KEEPING = {
+    f"grid/{name}"
+    for name in ("index", "records", "shared", "state", "estimate", "table", "upkeep", "provenance")
+}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ import typer
 
 from adapterstilts.cli import console
 from adapterstilts.cli.console import OUT, AsJson, busy, fail, note, size_text, table
-from adapterstilts.cli.grid_print import as_dict, print_counts, print_estimate, print_missing, print_time
+from adapterstilts.cli.grid_print import (
+    as_dict,
+    print_counts,
+    print_estimate,
+    print_missing,
+    print_provenance,
+    print_time,
+)
 from adapterstilts.cli.grid_recipe import (
     estimator_of,
     ever_needed,
@@ -91,6 +98,7 @@ def plan(
         return
     fitting = look(chosen(), records, quick=True) if budget is not None else state
     print_counts(fitting)
+    print_provenance(planned.requests(), state)
     if state.total("done") < state.all:
         print_missing(planned)
     print_estimate(estimator.total(state.left(chosen())), processes, state)
@@ -149,6 +157,7 @@ def run(
     requests = list(planned.requests())
     estimator = estimator_of(records)
     before = look(requests, records)
+    said_before = print_provenance(requests, before)
     if not (recheck or retry_failed or any(before.left(requests))):
         return _end(recipe, before)
     print_missing(planned)
@@ -169,6 +178,8 @@ def run(
         work = Engine(crew, records, shown)
         after = work.run(requests, retry_failed, recheck)
     print_time(work.finished, requests, estimator)
+    if not said_before:
+        print_provenance(requests, after)
     return _end(recipe, after)
 
 
@@ -232,6 +243,7 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     Example: adapterstilts grid status quick
     """
     import time
+    from collections import Counter
 
     from adapterstilts.grid.display import duration
     from adapterstilts.grid.state import STATES, look
@@ -250,6 +262,8 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
                         {"type": kind, "state": where, "jobs": n} for (kind, where), n in state.counts.items()
                     ],
                     "totals": {name: state.total(name) for name in STATES},
+                    "precisions": Counter(state.precisions.values()),
+                    "pulled": {state.runs[digest]: source for digest, source in state.pulled.items()},
                     "running": [vars(each) for each in state.running],
                     "failures": [vars(each) for each in state.failures.values()],
                     "seconds_left": round(total.seconds, 1),
@@ -260,6 +274,7 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
         )
         return
     print_counts(state)
+    print_provenance(planned.requests(), state)
     for each in state.running:
         note(f"running: {each.name} (process {each.process}, {duration(max(0.0, time.time() - each.since))})")
     for failure in state.failures.values():
@@ -344,7 +359,7 @@ def show_table(
     A cell is the mean over seeds of the mean over all languages but English, with the smallest and the
     largest seed in brackets; the baseline's own row is its score. A star marks cells that lack languages
     or seeds yet, and an exclamation mark scores over items that were trained on too (allow_leak in the
-    recipe).
+    recipe). A tilde marks what was computed in several precisions, and a caret adapters that were pulled.
 
     Example: adapterstilts grid table quick --per-language
     """

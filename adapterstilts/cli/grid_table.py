@@ -44,6 +44,16 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
     for mark, meaning in MARKS.items():
         if any(mark in cell for row in rows for cell in row[first:]):
             note(f"{mark} {meaning}")
+    if any(effect.mixed for found in columns.values() for effect in found):
+        _explain_precisions(plan, records)
+
+
+def _explain_precisions(plan: Plan, records: Records) -> None:
+    """Says which results are of which precision."""
+    from adapterstilts.cli.grid_print import print_provenance
+    from adapterstilts.grid.state import look
+
+    print_provenance(plan.requests(), look(plan.requests(), records, quick=True))
 
 
 def _line(effect: Effect, language: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from adapterstilts import __version__
 from adapterstilts.errors import ClusterError, ConfigError
 from adapterstilts.grid.pool import Saving
+from adapterstilts.grid.provenance import REMEDY
 from adapterstilts.grid.request import Request
 
 if TYPE_CHECKING:
@@ -48,11 +49,17 @@ class Cluster:
 
 
 class Place(NamedTuple):
-    """Where a worker runs: its node, its process there, and the version of this package."""
+    """Where a worker runs: its node, its process there, and what decides its results.
+
+    Attributes:
+        version: of this package.
+        precision: what `precision: auto` stands for there.
+    """
 
     node: str
     process: int
     version: str
+    precision: str = ""
 
 
 class Made(NamedTuple):
@@ -89,7 +96,10 @@ class Maker:
         """Where this is."""
         import ray
 
-        return Place(ray.get_runtime_context().get_node_id(), os.getpid(), __version__)
+        from adapterstilts.grid.worker import auto_precision
+
+        node = ray.get_runtime_context().get_node_id()
+        return Place(node, os.getpid(), __version__, auto_precision())
 
     def make(self, request: Request) -> Made:
         """Makes it; SIGTERM ends a training after a checkpoint."""
@@ -157,6 +167,7 @@ class RayCrew:
         self._start: Callable[[], _Hand] = lambda: _Hand(remote.remote(*given))
         self._hands: list[_Hand] = []
         self._failed_starts = 0
+        self._disagreed = False
 
     @property
     def size(self) -> int:
@@ -167,6 +178,7 @@ class RayCrew:
             self._replace()
             running = [hand for hand in self._hands if hand.runs]
             if running:
+                self._compare([hand.place.result() for hand in running])
                 return len(running)
             if not wait([hand.place for hand in self._hands], PATIENCE, FIRST_COMPLETED).done:
                 self._listen("", f"waiting until the cluster has room for one of {self._workers} workers")
@@ -226,6 +238,13 @@ class RayCrew:
                 self._ray.kill(hand.actor)  # where it cannot be reached, it may be alive
                 self._hands[number] = self._start()
 
+    def _compare(self, places: Sequence[Place]) -> None:
+        """Says so, once, where nodes compute `precision: auto` in different precisions."""
+        text = disagreement(places)
+        if text and not self._disagreed:
+            self._disagreed = True
+            self._listen("", text)
+
     def _interrupt(self) -> None:
         """Has busy workers stop, and waits for them."""
         busy = [hand for hand in self._hands if hand.runs and hand.work and not hand.work.done()]
@@ -235,6 +254,17 @@ class RayCrew:
             place = hand.place.result()
             stop.options(scheduling_strategy=strategy(place.node, soft=False)).remote(place.process)
         wait([hand.work for hand in busy if hand.work], LAST_WORDS)
+
+
+def disagreement(places: Iterable[Place]) -> str | None:
+    """What to say where nodes compute `precision: auto` in different precisions; None where they agree."""
+    nodes: dict[str, set[str]] = {}
+    for place in places:
+        nodes.setdefault(place.precision, set()).add(place.node[:12])
+    if len(nodes) < 2:
+        return None
+    parts = [f"{precision} on {', '.join(sorted(names))}" for precision, names in sorted(nodes.items())]
+    return f"precision: auto is not the same on all nodes: {'; '.join(parts)}. {REMEDY}"
 
 
 def _connect(cluster: Cluster) -> Any:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from adapterstilts.errors import DamagedError
 from adapterstilts.grid.plan import Cell, Plan
-from adapterstilts.grid.records import Records
+from adapterstilts.grid.records import Record, Records
 
+JOIN = "+"  # between precisions
 MARKS = {
     "*": "not all languages and seeds are there yet",
     "!": "some of the evaluated items were trained on too",
+    "~": "it, or it and its baseline, was computed in several precisions (set `precision` in the recipe)",
+    "^": "an adapter in it was pulled and not trained here (`grid status` says from where)",
 }
 
 
@@ -24,10 +27,16 @@ class Scores:
     Attributes:
         by_language: in percent; None where the labels are hidden.
         leaked: languages with items that were trained on too, which `allow_leak` lets pass.
+        evaluated_in: language -> precision of its evaluation.
+        trained_in: precisions of the training and of all that it was made from.
+        pulled: repositories of those trainings that were pulled.
     """
 
     by_language: Mapping[str, float | None]
     leaked: AbstractSet[str] = frozenset()
+    evaluated_in: Mapping[str, str] = field(default_factory=dict)
+    trained_in: AbstractSet[str] = frozenset()
+    pulled: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,9 @@ class Effect:
             labels are hidden do not count.
         seeds, wanted_seeds: how many seeds have results, and how many there are in the recipe.
         leaked: of how many languages the scores, or the baseline's, are over items that were trained on too.
+        trained_in, evaluated_in: precisions of the trainings, and of the evaluations, that the mean rests on,
+            the baseline's included; several are joined with "+".
+        pulled: repositories, joined with ", ", of adapters in it that were pulled and not trained here.
     """
 
     backbone: str
@@ -58,11 +70,19 @@ class Effect:
     seeds: int
     wanted_seeds: int
     leaked: int
+    trained_in: str
+    evaluated_in: str
+    pulled: str
 
     @property
     def whole(self) -> bool:
         """Whether all languages are there, in all seeds."""
         return self.languages == self.wanted and self.seeds == self.wanted_seeds
+
+    @property
+    def mixed(self) -> bool:
+        """Whether trainings, or evaluations, of several precisions are compared."""
+        return JOIN in self.trained_in or JOIN in self.evaluated_in
 
 
 def effects(plan: Plan, records: Records, tell: Callable[[str], None]) -> list[Effect]:
@@ -71,31 +91,45 @@ def effects(plan: Plan, records: Records, tell: Callable[[str], None]) -> list[E
     Args:
         tell: receives what is wrong with each result that is damaged and does not count.
     """
-    return _effects(plan, _reader(records, tell), lambda code: code != "en")
+    return _effects(plan, _reader(plan, records, tell), lambda code: code != "en")
 
 
 def effects_by_language(plan: Plan, records: Records, tell: Callable[[str], None]) -> dict[str, list[Effect]]:
     """The effects in each language alone, English first; see `effects`."""
     codes = dict.fromkeys(code for cell in plan.cells for code in cell.languages)
-    read = _reader(records, tell)
+    read = _reader(plan, records, tell)
     ordered = sorted(codes, key=lambda code: (code != "en", code))
     return {code: _effects(plan, read, lambda each, code=code: each == code) for code in ordered}  # type: ignore[misc]
 
 
-def _reader(records: Records, tell: Callable[[str], None]) -> Callable[[Cell], Scores]:
+def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callable[[Cell], Scores]:
     """Scores of a cell's finished evaluations, each read once."""
     known: dict[tuple[str, str, str], Scores] = {}
+    trained: dict[str, list[Record]] = {}
+
+    def trainings(digest: str) -> list[Record]:
+        """The records of a training and of all that it was made from."""
+        if digest not in trained:
+            record = records.read(digest)
+            below = [each for need in plan.trainings[digest].needs for each in trainings(need)]
+            trained[digest] = [*([record] if record else []), *below]
+        return trained[digest]
 
     def read(cell: Cell) -> Scores:
         if cell.group not in known:
-            known[cell.group] = _scores(cell, records, tell)
+            made_from = trainings(cell.training.digest)
+            known[cell.group] = replace(
+                _scores(cell, records, tell),
+                trained_in={record.precision for record in made_from if record.precision},
+                pulled={record.pulled for record in made_from if record.pulled},
+            )
         return known[cell.group]
 
     return read
 
 
 def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores:
-    found, leaked = {}, set()
+    found, leaked, evaluated_in = {}, set(), {}
     for request in cell.evaluations(cell.languages):
         record = records.done(request.digest)
         if record is None:
@@ -109,7 +143,9 @@ def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores
         found[request.language] = None if score is None else float(score)
         if record.leaked or metrics.get("leaked"):
             leaked.add(request.language)
-    return Scores(found, leaked)
+        if record.precision:
+            evaluated_in[request.language] = record.precision
+    return Scores(found, leaked, evaluated_in)
 
 
 def _effects(plan: Plan, read: Callable[[Cell], Scores], counts: Callable[[str], bool]) -> list[Effect]:
@@ -135,6 +171,9 @@ def _effect(
     values: list[dict[str, float]] = []
     hidden: set[str] = set()
     leaked: set[str] = set()
+    trained_in: set[str] = set()
+    evaluated_in: set[str] = set()
+    pulled: set[str] = set()
     for each in cells:
         reads = [read(each), *([read(base[_base_key(each)])] if each.rank else [])]
         hidden |= {code for code, score in reads[0].by_language.items() if score is None and counts(code)}
@@ -143,6 +182,11 @@ def _effect(
         both = scores.keys() & before.keys()
         if both:
             values.append({code: scores[code] - (before[code] if each.rank else 0.0) for code in both})
+            trained_in |= {precision for scored in reads for precision in scored.trained_in}
+            evaluated_in |= {
+                scored.evaluated_in[code] for scored in reads for code in both & scored.evaluated_in.keys()
+            }
+            pulled |= {repository for scored in reads for repository in scored.pulled}
     means = [fmean(differences.values()) for differences in values]
     return Effect(
         backbone=cell.backbone,
@@ -158,6 +202,9 @@ def _effect(
         seeds=len(values),
         wanted_seeds=len(cells),
         leaked=len(leaked),
+        trained_in=JOIN.join(sorted(trained_in)),
+        evaluated_in=JOIN.join(sorted(evaluated_in)),
+        pulled=", ".join(sorted(pulled)),
     )
 
 
@@ -175,7 +222,8 @@ def cell_text(effect: Effect) -> str:
         "" if value is None else f"{round(value, 1) + 0.0:{sign}.1f}"  # + 0.0 takes the sign off -0.0
         for value in (effect.mean, effect.low, effect.high)
     )
-    marks = f"{'' if effect.whole else '*'}{'!' if effect.leaked else ''}"
+    applies = {"*": not effect.whole, "!": effect.leaked, "~": effect.mixed, "^": effect.pulled}
+    marks = "".join(mark for mark, holds in applies.items() if holds)
     return f"{mean}{f' [{low}, {high}]' if low else ''}{marks}"
 
 
