@@ -41,10 +41,12 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
         _as_markdown(head, rows)
     else:
         table(head, rows, right=head[first:])
+    shown = [effect for found in columns.values() for effect in found]
+    pulled = ", ".join(dict.fromkeys(effect.pulled for effect in shown if effect.pulled))
     for mark, meaning in MARKS.items():
         if any(mark in cell for row in rows for cell in row[first:]):
-            note(f"{mark} {meaning}")
-    if any(effect.mixed for found in columns.values() for effect in found):
+            note(f"{mark} {meaning}{f' ({pulled})' if mark == '^' else ''}")
+    if any(effect.mixed for effect in shown):
         _explain_precisions(plan, records)
 
 

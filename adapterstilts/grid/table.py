@@ -16,7 +16,7 @@ MARKS = {
     "*": "not all languages and seeds are there yet",
     "!": "some of the evaluated items were trained on too",
     "~": "it, or it and its baseline, was computed in several precisions (set `precision` in the recipe)",
-    "^": "an adapter in it was pulled and not trained here (`grid status` says from where)",
+    "^": "an adapter in it was pulled and not trained here",
 }
 
 
