@@ -303,6 +303,11 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
     OUT.print(f"{found.whole} runs are whole", highlight=False)
     if found.without:
         note(f"{found.without} jobs of {recipe} have no result yet")
+    if found.unmarked:
+        note(
+            f"damaged runs could not be marked ({found.unmarked}), so `grid run` may take them for whole. "
+            "Give this command where the store can be written, or remove them (adapterstilts runs rm)"
+        )
     if found.damaged or found.gone:
         note(f"adapterstilts grid run {recipe} makes them again")
         raise typer.Exit(1)

@@ -7,11 +7,14 @@ another one. A worker counts from the moment it runs: a place that is lost, or n
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -26,10 +29,12 @@ if TYPE_CHECKING:
     from adapterstilts.grid.worker import Attempt
 
 LOCAL = "local"
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray stays on this machine, as it does on macOS
 STARTS = 3  # failed starts of workers, one after another, until the cluster is given up
 CONNECT = 15.0  # seconds for a cluster to answer
 PATIENCE = 30.0  # seconds between lines about waiting for a first worker
 LAST_WORDS = 60.0  # seconds that trainings have to write a checkpoint
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # where Ray looks for a token before the home folder
 PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE")  # settings that decide what a job reads
 
 
@@ -270,6 +275,8 @@ def disagreement(places: Iterable[Place]) -> str | None:
 def _connect(cluster: Cluster) -> Any:
     """Ray, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    if cluster.address == LOCAL:
+        _close_off()
     try:
         import ray
         import ray.util.scheduling_strategies
@@ -284,7 +291,40 @@ def _connect(cluster: Cluster) -> Any:
         )  # fmt: skip
     except Exception as error:  # Ray raises a bare one where it does not start in time
         raise ClusterError(f"there is no Ray cluster at {cluster.address}: {error}") from error
+    if cluster.address == LOCAL:
+        _check_closed(ray)
     return ray
+
+
+def _close_off() -> None:
+    """Lets the Ray of one machine listen on the loopback interface alone, and ask for a token.
+
+    Ray executes what it is sent. Without this it listens on all interfaces. The token is of this run and in
+    the environment of its processes only; a token or mode that is set already is used.
+    """
+    os.environ[LOOPBACK] = "0"
+    if constants := sys.modules.get("ray._private.ray_constants"):
+        # Ray was imported before and has read its settings: recent versions ask for a token by default.
+        constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]
+    else:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not any(map(os.environ.get, TOKENS)):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _check_closed(ray: Any) -> None:
+    """Ends a Ray of this machine that other machines can reach.
+
+    Raises:
+        ClusterError: it listens on another interface than loopback.
+    """
+    addresses = {node["NodeManagerAddress"] for node in ray.nodes()}
+    if not all(ip_address(address).is_loopback for address in addresses):
+        ray.shutdown()
+        raise ClusterError(
+            f"Ray listens on {', '.join(sorted(addresses))} and not on loopback alone, so other machines "
+            "could send it jobs: use --engine local, or start a cluster with a token and pass --ray-address"
+        )
 
 
 def _knock(address: str) -> None:
