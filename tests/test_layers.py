@@ -64,8 +64,9 @@ def layers() -> dict[str, Layer]:
         "grid/cluster": Layer(
             VALUES | PLANNING | KEEPING | {"", "grid/pool", "grid/worker"}, {"ray", "torch"}
         ),
-        **dict.fromkeys(
-            ("grid/worker", "grid/calibrate"), Layer(model | PLANNING | KEEPING | WORK, everything | TERMINAL)
+        "grid/worker": Layer(model | PLANNING | KEEPING | WORK, everything | TERMINAL),
+        "grid/calibrate": Layer(
+            model | PLANNING | KEEPING | WORK | {"grid/at_hand", "grid/pool"}, everything | TERMINAL
         ),
     }
 

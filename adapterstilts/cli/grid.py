@@ -20,6 +20,7 @@ from adapterstilts.cli.grid_print import (
     print_time,
 )
 from adapterstilts.cli.grid_recipe import (
+    calibrated,
     estimator_of,
     ever_needed,
     note_foreign,
@@ -51,6 +52,15 @@ Budget = Annotated[
     typer.Option(help="Only what fits into 8h, 30m or 2d (of every process), the most informative first."),
 ]
 
+Calibrate = Annotated[
+    bool | None,
+    typer.Option(
+        "--calibrate/--no-calibrate",
+        help="Time some real steps for the estimate, and keep that (default: a few, where nothing is known).",
+        show_default=False,
+    ),
+]
+
 
 @app.callback()
 def grid() -> None:
@@ -65,9 +75,7 @@ def plan(
     recipe: RecipeName,
     store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Time a few real steps first; minutes, kept for later.")
-    ] = False,
+    calibrate: Calibrate = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes (or GPUs) that will share the work.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print each job as a line of JSON.")] = False,
 ) -> None:
@@ -78,13 +86,9 @@ def plan(
     from adapterstilts.grid.state import look
 
     planned, records = read_plan(recipe), records_at(store, made=True)
-    if calibrate:
-        from adapterstilts.grid.calibrate import calibrate as time_steps
-
-        time_steps(planned, records, note)
     with busy("looking at the store"):
-        estimator = estimator_of(records)
         state = look(planned.requests(), records, quick=True)
+    estimator = calibrated(planned, records, state.left(planned.requests()), calibrate)
 
     def chosen() -> Iterable[Request]:
         found = planned.requests()
@@ -142,6 +146,7 @@ def run(
     gpus_per_worker: Annotated[
         float | None, typer.Option(min=0, help="Ray: 0.5 lets two share a GPU.", show_default=False)
     ] = None,
+    calibrate: Calibrate = None,
 ) -> None:
     """Make what a grid still lacks; stop it at any time and give the same command again to go on.
 
@@ -155,7 +160,6 @@ def run(
     _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
     planned, records = read_plan(recipe), records_at(store, made=True)
     requests = list(planned.requests())
-    estimator = estimator_of(records)
     before = look(requests, records)
     said_before = print_provenance(requests, before)
     if not (recheck or retry_failed or any(before.left(requests))):
@@ -163,6 +167,8 @@ def run(
     print_missing(planned)
     if not before.total("done"):
         note_foreign(records)
+    choice = False if engine == "ray" and calibrate is None else calibrate  # others compute, not this machine
+    estimator = calibrated(planned, records, before.left(requests), choice)
     saving = Saving(store, checkpoint_minutes, checkpoint_steps)
     nodes = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
 
@@ -267,6 +273,7 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
                     "running": [vars(each) for each in state.running],
                     "failures": [vars(each) for each in state.failures.values()],
                     "seconds_left": round(total.seconds, 1),
+                    "seconds_left_range": [round(total.low, 1), round(total.high, 1)],
                     "files_looked_at": not state.quick,
                 },
                 ensure_ascii=False,

@@ -126,7 +126,8 @@ def print_estimate(found: Estimate, processes: int, state: State) -> None:
         if state.total("done") == state.all:
             note("nothing is left to do")
         return
-    time = f"{duration(found.seconds / processes)} with {processes} process{'es' * (processes > 1)}"
+    time, low, high = (duration(each / processes) for each in (found.seconds, found.low, found.high))
+    time = f"{time} ({low} to {high}) with {processes} process{'es' * (processes > 1)}"
     note(f"left: about {time} and {size_text(round(found.bytes))} on disk ({bases})")
     if found.jobs["rough"]:
-        note("rough estimates are for a small encoder on two cores: --calibrate times a few real steps")
+        note("rough estimates are for a small encoder on two cores: `grid plan --calibrate` times real steps")
