@@ -47,16 +47,18 @@ def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
     for n, config in enumerate(recipe.configs):
         try:
             _check_joining(recipe, adapter_config(config.name, config.set))
-        except StiltsError as error:
+        except (StiltsError, OSError) as error:
             yield ("configs", n), str(error)
     for n, backbone in enumerate(recipe.backbones):
         name = backbone.name
-        if is_folder(name):
-            try:
+        try:
+            folder = is_folder(name)
+            if folder:
                 locate(name, backbone.revision)
-            except StiltsError as error:
-                yield ("backbones", n), str(error)
-        elif not (name in NAMES or ("/" in name and HUB_ID.fullmatch(name))):
+        except (StiltsError, OSError) as error:
+            yield ("backbones", n), str(error)
+            continue
+        if not folder and not (name in NAMES or ("/" in name and HUB_ID.fullmatch(name))):
             yield ("backbones", n), f"{unknown('backbone', name, NAMES)}, a Hub id (owner/name), or a folder"
 
 

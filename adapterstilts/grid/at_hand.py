@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from adapterstilts.data.source import SourceName, Where, available, parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
@@ -36,7 +37,13 @@ def about_ranges(recipe: GridRecipe) -> Iterator[Problem]:
         for which, path in files.model_dump(exclude_none=True).items():
             try:
                 parse_slice(path)
-            except ConfigError as error:
+                Path(path).expanduser().exists()
+            except (
+                ConfigError,
+                OSError,
+                ValueError,
+                RuntimeError,
+            ) as error:  # such as a name that is too long
                 yield ("files", name, which), str(error)
 
 
