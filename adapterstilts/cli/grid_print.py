@@ -61,6 +61,8 @@ def print_provenance(requests: Iterable[Request], state: State) -> str | None:
     """
     from adapterstilts.grid.provenance import disagreement, pulled_runs
 
+    if not state.runs:
+        return None
     finished = [request for request in requests if request.digest in state.runs]
     pulled = pulled_runs(finished, state)
     for line in pulled[:FEW]:
