@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from adapterstilts.grid import at_hand, local
+from adapterstilts.grid import at_hand
 from adapterstilts.grid.plan import Plan
-from adapterstilts.grid.pool import places
 from adapterstilts.grid.recipe import load
 
 Write = Callable[..., Path]
@@ -25,12 +24,6 @@ SMALL: dict[str, Any] = {
     "limits": {"train": 32, "eval": 12},
     "recipe": {"max_steps": 4, "batch_size": 8, "eval_every": 100, "dev_rows": 8},
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A grid runs in this process, however many cores there are, unless a test asks for several processes."""
-    monkeypatch.setattr(local, "places", lambda processes, gpus: places(processes or 1, gpus))
 
 
 @pytest.fixture
