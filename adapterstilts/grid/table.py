@@ -10,6 +10,7 @@ from statistics import fmean
 from adapterstilts.errors import DamagedError
 from adapterstilts.grid.plan import Cell, Plan
 from adapterstilts.grid.records import Record, Records
+from adapterstilts.store.effect import MARK, MEANING, effect_in
 
 JOIN = "+"  # between precisions
 MARKS = {
@@ -17,6 +18,7 @@ MARKS = {
     "!": "some of the evaluated items were trained on too",
     "~": "it, or it and its baseline, was computed in several precisions (set `precision` in the recipe)",
     "^": "an adapter in it was pulled and not trained here",
+    MARK: MEANING,
 }
 
 
@@ -30,6 +32,7 @@ class Scores:
         evaluated_in: language -> precision of its evaluation.
         trained_in: precisions of the training and of all that it was made from.
         pulled: repositories of those trainings that were pulled.
+        inert: the run, or one that it was made from, changes nothing; see `store.effect.Effect.inert`.
     """
 
     by_language: Mapping[str, float | None]
@@ -37,6 +40,7 @@ class Scores:
     evaluated_in: Mapping[str, str] = field(default_factory=dict)
     trained_in: AbstractSet[str] = frozenset()
     pulled: AbstractSet[str] = frozenset()
+    inert: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Effect:
         trained_in, evaluated_in: precisions of the trainings, and of the evaluations, that the mean rests on,
             the baseline's included; several are joined with "+".
         pulled: repositories, joined with ", ", of adapters in it that were pulled and not trained here.
+        inert: in how many seeds the run, the baseline's or one that they were made from changes nothing.
     """
 
     backbone: str
@@ -73,6 +78,7 @@ class Effect:
     trained_in: str
     evaluated_in: str
     pulled: str
+    inert: int
 
     @property
     def whole(self) -> bool:
@@ -106,26 +112,44 @@ def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callab
     """Scores of a cell's finished evaluations, each read once."""
     known: dict[tuple[str, str, str], Scores] = {}
     trained: dict[str, list[Record]] = {}
+    effects_known: dict[str, bool] = {}
 
     def trainings(digest: str) -> list[Record]:
         """The records of a training and of all that it was made from."""
         if digest not in trained:
-            record = records.read(digest)
+            record = records.done(digest)
             below = [each for need in plan.trainings[digest].needs for each in trainings(need)]
             trained[digest] = [*([record] if record else []), *below]
         return trained[digest]
 
+    def inert(record: Record) -> bool:
+        if record.request not in effects_known:
+            effects_known[record.request] = _inert(record, records, tell)
+        return effects_known[record.request]
+
     def read(cell: Cell) -> Scores:
         if cell.group not in known:
             made_from = trainings(cell.training.digest)
+            scores = _scores(cell, records, tell)
             known[cell.group] = replace(
-                _scores(cell, records, tell),
+                scores,
                 trained_in={record.precision for record in made_from if record.precision},
                 pulled={record.pulled for record in made_from if record.pulled},
+                inert=bool(scores.by_language) and any(map(inert, made_from)),
             )
         return known[cell.group]
 
     return read
+
+
+def _inert(record: Record, records: Records, tell: Callable[[str], None]) -> bool:
+    """Whether a finished training changes nothing; false where that was not measured."""
+    try:
+        effect = effect_in(records.metrics(record))
+    except DamagedError as error:
+        tell(str(error))
+        return False
+    return effect is not None and effect.inert
 
 
 def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores:
@@ -174,10 +198,12 @@ def _effect(
     trained_in: set[str] = set()
     evaluated_in: set[str] = set()
     pulled: set[str] = set()
+    inert = 0
     for each in cells:
         reads = [read(each), *([read(base[_base_key(each)])] if each.rank else [])]
         hidden |= {code for code, score in reads[0].by_language.items() if score is None and counts(code)}
         leaked |= {code for found in reads for code in found.leaked if counts(code)}
+        inert += any(scores.inert for scores in reads)
         scores, before = _known(reads[0], counts), _known(reads[-1], counts)
         both = scores.keys() & before.keys()
         if both:
@@ -205,6 +231,7 @@ def _effect(
         trained_in=JOIN.join(sorted(trained_in)),
         evaluated_in=JOIN.join(sorted(evaluated_in)),
         pulled=", ".join(sorted(pulled)),
+        inert=inert,
     )
 
 
@@ -222,7 +249,13 @@ def cell_text(effect: Effect) -> str:
         "" if value is None else f"{round(value, 1) + 0.0:{sign}.1f}"  # + 0.0 takes the sign off -0.0
         for value in (effect.mean, effect.low, effect.high)
     )
-    applies = {"*": not effect.whole, "!": effect.leaked, "~": effect.mixed, "^": effect.pulled}
+    applies = {
+        "*": not effect.whole,
+        "!": effect.leaked,
+        "~": effect.mixed,
+        "^": effect.pulled,
+        MARK: effect.inert,
+    }
     marks = "".join(mark for mark, holds in applies.items() if holds)
     return f"{mean}{f' [{low}, {high}]' if low else ''}{marks}"
 

@@ -130,8 +130,8 @@ def test_a_table_marks_what_is_not_comparable(call: Call, grid: str) -> None:  #
     assert (transfer["trained_in"], transfer["evaluated_in"]) == ("bf16+fp32", "bf16+fp32")
     shown = call("grid", "table", grid)
     baseline, sequential = shown.stdout.splitlines()[1:3]
-    assert not baseline.rstrip().endswith("~")
-    assert sequential.rstrip().endswith("~")
+    assert "~" not in baseline
+    assert "~" in sequential
     assert "~ it, or it and its baseline, was computed in several precisions" in shown.stderr
     assert "in bf16; 2 trainings and 1 evaluation" in shown.stderr
     assert "~" in call("grid", "table", grid, "--per-language", "--markdown").stdout
