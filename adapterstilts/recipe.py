@@ -11,33 +11,46 @@ from adapterstilts.errors import ConfigError
 from adapterstilts.tasks.spec import KindName
 from adapterstilts.values import Numbers
 
+MOST_EPOCHS = 10_000
+MOST_ROWS = 10**9  # of one batch, of development data, or that count of a task
+MOST_STEPS = 10**9
+
 
 class Recipe(Numbers):
     """How an adapter is trained; every field is part of the result's key.
 
-    Those about several tasks stand in it only where several tasks are trained.
+    Those about several tasks stand in it only where several tasks are trained. The largest values are far
+    beyond what anybody trains with: they keep sums and products of settings within what numbers can hold.
     """
 
-    epochs: float = Field(3.0, gt=0, description="Passes over the training data.")
-    max_steps: int | None = Field(None, gt=0, description="End after this many optimizer steps.")
-    batch_size: int = Field(32, gt=0, description="Examples of one optimizer step.")
-    accumulation: int = Field(1, gt=0, description="Forward passes that one batch is divided over.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of AdamW, at its peak.")
-    weight_decay: float = Field(0.0, ge=0, description="Of AdamW.")
+    epochs: float = Field(3.0, gt=0, le=MOST_EPOCHS, description="Passes over the training data.")
+    max_steps: int | None = Field(
+        None, gt=0, le=MOST_STEPS, description="End after this many optimizer steps."
+    )
+    batch_size: int = Field(32, gt=0, le=MOST_ROWS, description="Examples of one optimizer step.")
+    accumulation: int = Field(
+        1, gt=0, le=MOST_ROWS, description="Forward passes that one batch is divided over."
+    )
+    learning_rate: float = Field(1e-3, gt=0, le=1000, description="Of AdamW, at its peak.")
+    weight_decay: float = Field(0.0, ge=0, le=1000, description="Of AdamW.")
     warmup: float = Field(
         0.06,
         ge=0,
         lt=1,
         description="Share of the steps in which the rate rises linearly; then it falls to 0.",
     )
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    max_grad_norm: float = Field(1.0, gt=0, le=1e9, description="Gradients are clipped to this norm.")
     eval_every: int | None = Field(
         None,
         gt=0,
+        le=MOST_STEPS,
         description="Optimizer steps between evaluations on English development data (default: an epoch).",
     )
     patience: int | None = Field(
-        None, gt=0, description="Stop after this many evaluations without a better score (default: never)."
+        None,
+        gt=0,
+        le=MOST_STEPS,
+        description="Stop after this many evaluations without a better score (default: never).",
     )
     holdout: float = Field(
         0.05,
@@ -46,7 +59,7 @@ class Recipe(Numbers):
         description="Share of the training rows held out where no English development data is at hand; "
         "0 trains on all and keeps the last step.",
     )
-    dev_rows: int = Field(1000, gt=0, description="Development rows at the most.")
+    dev_rows: int = Field(1000, gt=0, le=MOST_ROWS, description="Development rows at the most.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto is bf16 where the device computes in it, else fp32."
     )
@@ -54,17 +67,19 @@ class Recipe(Numbers):
     task_cap: int | None = Field(
         None,
         gt=0,
+        le=MOST_ROWS,
         description="Of several tasks: examples of a task that count at the most for how often it is drawn "
         "(default: 100000).",
     )
     temperature: float | None = Field(
         None,
-        gt=0,
+        ge=0.05,  # sizes to the power of 20
+        le=1000,
         description="Of several tasks: each is drawn in proportion to its examples to the power of "
         "1/temperature; 1 is by size, more is more even (default: 2).",
     )
     mlm_ratio: float | None = Field(
-        None, gt=0, description="Batches of masked text for each batch of the tasks (default: 0.5)."
+        None, gt=0, le=1000, description="Batches of masked text for each batch of the tasks (default: 0.5)."
     )
 
     @model_serializer(mode="wrap")

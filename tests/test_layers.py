@@ -26,7 +26,10 @@ PLANNING = {
     f"grid/{name}" for name in ("recipe", "yaml_lines", "request", "settings", "plan", "sizes", "order")
 }
 WORK = {"grid/worker", "api", "run", "store"}
-KEEPING = {f"grid/{name}" for name in ("index", "records", "shared", "state", "estimate", "table", "upkeep")}
+KEEPING = {
+    f"grid/{name}"
+    for name in ("index", "records", "shared", "state", "estimate", "table", "upkeep", "provenance")
+}
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,9 @@ def layers() -> dict[str, Layer]:
         "grid/cluster": Layer(
             VALUES | PLANNING | KEEPING | {"", "grid/pool", "grid/worker"}, {"ray", "torch"}
         ),
-        **dict.fromkeys(
-            ("grid/worker", "grid/calibrate"), Layer(model | PLANNING | KEEPING | WORK, everything | TERMINAL)
+        "grid/worker": Layer(model | PLANNING | KEEPING | WORK, everything | TERMINAL),
+        "grid/calibrate": Layer(
+            model | PLANNING | KEEPING | WORK | {"grid/at_hand", "grid/pool"}, everything | TERMINAL
         ),
     }
 

@@ -188,6 +188,9 @@ def _evaluate_target(
     guard = Guard(store, run, target, chosen, where, options.allow_leak)
     order = _Order(store, run, target, chosen, where, options, backbone_of(run, options), guard)
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
+    precision = resolve_precision(str(options.recipe.get("precision", "auto")))
+    if run.precision not in ("", precision):
+        say(f"evaluates in {precision} what was trained in {run.precision}: --precision sets another one")
     for language in wanted:
         try:
             runs[language], leaks[language] = _evaluate_language(order, language)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from adapterstilts.data.source import Where
+from adapterstilts.recipe import MOST_ROWS
 from adapterstilts.values import Value
 
 
@@ -59,7 +60,7 @@ class Options(Value):
     data_dir: Path | None = None
     source: Literal["auto", "folder", "hub", "bundled"] = "auto"
     data_revision: str | None = None
-    limit: int | None = None
+    limit: int | None = Field(None, le=MOST_ROWS)
     seed: int = Field(1, ge=0, lt=2**32)
     language_adapter: str | None = None
     store: Path = Path("checkpoints")

@@ -11,8 +11,16 @@ import typer
 
 from adapterstilts.cli import console
 from adapterstilts.cli.console import OUT, AsJson, busy, fail, note, size_text, table
-from adapterstilts.cli.grid_print import as_dict, print_counts, print_estimate, print_missing, print_time
+from adapterstilts.cli.grid_print import (
+    as_dict,
+    print_counts,
+    print_estimate,
+    print_missing,
+    print_provenance,
+    print_time,
+)
 from adapterstilts.cli.grid_recipe import (
+    calibrated,
     estimator_of,
     ever_needed,
     note_foreign,
@@ -44,6 +52,15 @@ Budget = Annotated[
     typer.Option(help="Only what fits into 8h, 30m or 2d (of every process), the most informative first."),
 ]
 
+Calibrate = Annotated[
+    bool | None,
+    typer.Option(
+        "--calibrate/--no-calibrate",
+        help="Time some real steps for the estimate, and keep that (default: a few, where nothing is known).",
+        show_default=False,
+    ),
+]
+
 
 @app.callback()
 def grid() -> None:
@@ -58,9 +75,7 @@ def plan(
     recipe: RecipeName,
     store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Time a few real steps first; minutes, kept for later.")
-    ] = False,
+    calibrate: Calibrate = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes (or GPUs) that will share the work.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print each job as a line of JSON.")] = False,
 ) -> None:
@@ -71,13 +86,9 @@ def plan(
     from adapterstilts.grid.state import look
 
     planned, records = read_plan(recipe), records_at(store, made=True)
-    if calibrate:
-        from adapterstilts.grid.calibrate import calibrate as time_steps
-
-        time_steps(planned, records, note)
     with busy("looking at the store"):
-        estimator = estimator_of(records)
         state = look(planned.requests(), records, quick=True)
+    estimator = calibrated(planned, records, state.left(planned.requests()), calibrate)
 
     def chosen() -> Iterable[Request]:
         found = planned.requests()
@@ -91,6 +102,7 @@ def plan(
         return
     fitting = look(chosen(), records, quick=True) if budget is not None else state
     print_counts(fitting)
+    print_provenance(planned.requests(), state)
     if state.total("done") < state.all:
         print_missing(planned)
     print_estimate(estimator.total(state.left(chosen())), processes, state)
@@ -134,6 +146,7 @@ def run(
     gpus_per_worker: Annotated[
         float | None, typer.Option(min=0, help="Ray: 0.5 lets two share a GPU.", show_default=False)
     ] = None,
+    calibrate: Calibrate = None,
 ) -> None:
     """Make what a grid still lacks; stop it at any time and give the same command again to go on.
 
@@ -147,13 +160,15 @@ def run(
     _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
     planned, records = read_plan(recipe), records_at(store, made=True)
     requests = list(planned.requests())
-    estimator = estimator_of(records)
     before = look(requests, records)
+    said_before = print_provenance(requests, before)
     if not (recheck or retry_failed or any(before.left(requests))):
         return _end(recipe, before)
     print_missing(planned)
     if not before.total("done"):
         note_foreign(records)
+    choice = False if engine == "ray" and calibrate is None else calibrate  # others compute, not this machine
+    estimator = calibrated(planned, records, before.left(requests), choice)
     saving = Saving(store, checkpoint_minutes, checkpoint_steps)
     nodes = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
 
@@ -169,6 +184,8 @@ def run(
         work = Engine(crew, records, shown)
         after = work.run(requests, retry_failed, recheck)
     print_time(work.finished, requests, estimator)
+    if not said_before:
+        print_provenance(requests, after)
     return _end(recipe, after)
 
 
@@ -232,6 +249,7 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     Example: adapterstilts grid status quick
     """
     import time
+    from collections import Counter
 
     from adapterstilts.grid.display import duration
     from adapterstilts.grid.state import STATES, look
@@ -250,9 +268,12 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
                         {"type": kind, "state": where, "jobs": n} for (kind, where), n in state.counts.items()
                     ],
                     "totals": {name: state.total(name) for name in STATES},
+                    "precisions": Counter(state.precisions.values()),
+                    "pulled": {state.runs[digest]: source for digest, source in state.pulled.items()},
                     "running": [vars(each) for each in state.running],
                     "failures": [vars(each) for each in state.failures.values()],
                     "seconds_left": round(total.seconds, 1),
+                    "seconds_left_range": [round(total.low, 1), round(total.high, 1)],
                     "files_looked_at": not state.quick,
                 },
                 ensure_ascii=False,
@@ -260,6 +281,7 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
         )
         return
     print_counts(state)
+    print_provenance(planned.requests(), state)
     for each in state.running:
         note(f"running: {each.name} (process {each.process}, {duration(max(0.0, time.time() - each.since))})")
     for failure in state.failures.values():
@@ -288,6 +310,11 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
     OUT.print(f"{found.whole} runs are whole", highlight=False)
     if found.without:
         note(f"{found.without} jobs of {recipe} have no result yet")
+    if found.unmarked:
+        note(
+            f"damaged runs could not be marked ({found.unmarked}), so `grid run` may take them for whole. "
+            "Give this command where the store can be written, or remove them (adapterstilts runs rm)"
+        )
     if found.damaged or found.gone:
         note(f"adapterstilts grid run {recipe} makes them again")
         raise typer.Exit(1)
@@ -344,7 +371,7 @@ def show_table(
     A cell is the mean over seeds of the mean over all languages but English, with the smallest and the
     largest seed in brackets; the baseline's own row is its score. A star marks cells that lack languages
     or seeds yet, and an exclamation mark scores over items that were trained on too (allow_leak in the
-    recipe).
+    recipe). A tilde marks what was computed in several precisions, and a caret adapters that were pulled.
 
     Example: adapterstilts grid table quick --per-language
     """

@@ -33,6 +33,8 @@ def as_dict(request: Request, state: State) -> dict[str, object]:
         "split": request.split or None,
         "state": state.of(request),
         "run": state.runs.get(request.digest),
+        "precision": state.precisions.get(request.digest),
+        "pulled": state.pulled.get(request.digest),
         "told": request.told.model_dump(mode="json", exclude_defaults=True),
     }
 
@@ -49,6 +51,34 @@ def print_counts(state: State) -> None:
     table(("jobs", "all", *STATES), rows, right=("all", *STATES))
     if state.quick:
         note("there are so many results that their files were not looked at (`grid verify` reads them all)")
+
+
+def print_provenance(requests: Iterable[Request], state: State) -> str | None:
+    """Says which results were pulled, and whether machines compute in different precisions.
+
+    Returns:
+        What was said of precisions, so that it is not said twice.
+    """
+    from adapterstilts.grid.provenance import disagreement, pulled_runs
+
+    if not state.runs:
+        return None
+    finished = [request for request in requests if request.digest in state.runs]
+    pulled = pulled_runs(finished, state)
+    for line in pulled[:FEW]:
+        note(line)
+    if len(pulled) > FEW:
+        note(f"{len(pulled) - FEW} more trainings were pulled (`grid plan --json` lists them)")
+    if mixed := disagreement(finished, state, _auto_precision):
+        note(mixed)
+    return mixed
+
+
+def _auto_precision() -> str:
+    """The precision that "auto" stands for on this machine."""
+    from adapterstilts.run.device import resolve_precision
+
+    return resolve_precision("auto")
 
 
 def print_missing(plan: Plan) -> None:
@@ -98,7 +128,8 @@ def print_estimate(found: Estimate, processes: int, state: State) -> None:
         if state.total("done") == state.all:
             note("nothing is left to do")
         return
-    time = f"{duration(found.seconds / processes)} with {processes} process{'es' * (processes > 1)}"
+    time, low, high = (duration(each / processes) for each in (found.seconds, found.low, found.high))
+    time = f"{time} ({low} to {high}) with {processes} process{'es' * (processes > 1)}"
     note(f"left: about {time} and {size_text(round(found.bytes))} on disk ({bases})")
     if found.jobs["rough"]:
-        note("rough estimates are for a small encoder on two cores: --calibrate times a few real steps")
+        note("rough estimates are for a small encoder on two cores: `grid plan --calibrate` times real steps")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterstilts.cli.console import note
-from adapterstilts.errors import ConfigError, StiltsError, unknown
+from adapterstilts.errors import ConfigError, StiltsError, StoreError, unknown
 
 if TYPE_CHECKING:
     from adapterstilts.grid.estimate import Estimator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from adapterstilts.model.configs import AdapterSpec
 
 FEW = 100  # runs that are looked at for whose version made them
+WORTH = 120.0  # estimated seconds of work above which timing a few steps is worth its time
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -46,16 +47,18 @@ def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
     for n, config in enumerate(recipe.configs):
         try:
             _check_joining(recipe, adapter_config(config.name, config.set))
-        except StiltsError as error:
+        except (StiltsError, OSError) as error:
             yield ("configs", n), str(error)
     for n, backbone in enumerate(recipe.backbones):
         name = backbone.name
-        if is_folder(name):
-            try:
+        try:
+            folder = is_folder(name)
+            if folder:
                 locate(name, backbone.revision)
-            except StiltsError as error:
-                yield ("backbones", n), str(error)
-        elif not (name in NAMES or ("/" in name and HUB_ID.fullmatch(name))):
+        except (StiltsError, OSError) as error:
+            yield ("backbones", n), str(error)
+            continue
+        if not folder and not (name in NAMES or ("/" in name and HUB_ID.fullmatch(name))):
             yield ("backbones", n), f"{unknown('backbone', name, NAMES)}, a Hub id (owner/name), or a folder"
 
 
@@ -139,6 +142,45 @@ def note_foreign(records: Records) -> None:
         note(
             f"results in {records.store} are not used: {reasons[0]} (`runs` lists them; they are not touched)"
         )
+
+
+def calibrated(plan: Plan, records: Records, left: Iterable[Request], wanted: bool | None) -> Estimator:
+    """Estimates after a few real steps were timed, where that is wanted.
+
+    Args:
+        left: what is to be estimated.
+        wanted: None: only where nothing is known of a backbone, its jobs take more than some minutes, and
+            nothing must be downloaded to time them. Then what cannot be timed or kept changes nothing.
+    """
+    estimator = estimator_of(records)
+    if wanted is False:
+        return estimator
+    if wanted:
+        from adapterstilts.grid.calibrate import calibrate
+
+        calibrate(plan, records, note)
+        return estimator_of(records)
+    long = [name for name, seconds in estimator.unknown_backbones(left).items() if seconds > WORTH]
+    if not any(_timeable(plan, name) for name in long):
+        return estimator
+    from adapterstilts.grid.calibrate import QUICK, calibrate
+
+    note("nothing is known of this machine yet: a few steps are timed, once (--no-calibrate skips this)")
+    try:
+        calibrate(plan, records, note, QUICK, long)
+    except (OSError, StoreError) as error:
+        note(f"the estimate stays rough: what was timed cannot be kept ({error})")
+    return estimator_of(records)
+
+
+def _timeable(plan: Plan, backbone: str) -> bool:
+    """Whether some training of a backbone can be timed without a download."""
+    from adapterstilts.grid.at_hand import on_this_machine
+
+    requests = (
+        each for each in plan.trainings.values() if each.told.backbone == backbone and each.told.recipe
+    )
+    return any(map(on_this_machine, requests))
 
 
 def estimator_of(records: Records) -> Estimator:

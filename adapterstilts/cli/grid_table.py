@@ -41,9 +41,21 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
         _as_markdown(head, rows)
     else:
         table(head, rows, right=head[first:])
+    shown = [effect for found in columns.values() for effect in found]
+    pulled = ", ".join(dict.fromkeys(effect.pulled for effect in shown if effect.pulled))
     for mark, meaning in MARKS.items():
         if any(mark in cell for row in rows for cell in row[first:]):
-            note(f"{mark} {meaning}")
+            note(f"{mark} {meaning}{f' ({pulled})' if mark == '^' else ''}")
+    if any(effect.mixed for effect in shown):
+        _explain_precisions(plan, records)
+
+
+def _explain_precisions(plan: Plan, records: Records) -> None:
+    """Says which results are of which precision."""
+    from adapterstilts.cli.grid_print import print_provenance
+    from adapterstilts.grid.state import look
+
+    print_provenance(plan.requests(), look(plan.requests(), records, quick=True))
 
 
 def _line(effect: Effect, language: str) -> dict[str, object]:

@@ -149,6 +149,7 @@ def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) ->
         "sources": _parents(run),
         "language": run.job.get("language"),
         "seed": trained.job.get("seed"),
+        "precision": run.precision or None,
         "score": score,
         "created": run.created,
         "size": run.size,

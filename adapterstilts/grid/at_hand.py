@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
-from adapterstilts.data.source import Where, available, parse_slice
+from adapterstilts.data.source import SourceName, Where, available, parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.plan import Cell, Plan, Scene, expand
 from adapterstilts.grid.recipe import GridRecipe, Problem, stages
 from adapterstilts.grid.request import Request
 from adapterstilts.model.backbone import is_folder, locate
+from adapterstilts.model.names import NAMES
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import split_name
 from adapterstilts.tasks.spec import Split, Task
@@ -35,7 +37,13 @@ def about_ranges(recipe: GridRecipe) -> Iterator[Problem]:
         for which, path in files.model_dump(exclude_none=True).items():
             try:
                 parse_slice(path)
-            except ConfigError as error:
+                Path(path).expanduser().exists()
+            except (
+                ConfigError,
+                OSError,
+                ValueError,
+                RuntimeError,
+            ) as error:  # such as a name that is too long
                 yield ("files", name, which), str(error)
 
 
@@ -90,6 +98,31 @@ def without_evaluation_data(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]
         if lacking := tuple(code for code in cell.languages if code not in here):
             missing[cell.target] = lacking
     return missing
+
+
+def on_this_machine(request: Request) -> Request | None:
+    """The request with its data pinned to where it was found here; None where anything must be downloaded."""
+    told = request.told
+    known = NAMES.get(told.backbone)
+    if not (is_folder(told.backbone) or (known and known.embedded and told.revision is None)):
+        return None
+    reads = request.language or told.recipe
+    tasks = [registry.get(name) for name in split_name(request.task)] if reads else []
+    for source in ("bundled", "folder") if told.source == "auto" else (told.source,):
+        if source != "hub" and all(_has(task, request, source) for task in tasks):
+            return request._replace(told=told.model_copy(update={"source": source}))
+    return None
+
+
+def _has(task: Task, request: Request, source: SourceName) -> bool:
+    told = request.told
+    file = told.eval_file if request.language else told.train_file or told.train_files.get(task.name)
+    where = Where(data_dir=told.data_dir, file=file, source=source)
+    try:
+        here = available(task, request.split or "train", where, hidden=True)
+    except MissingDataError:
+        return False
+    return bool(here) and request.language in ("", *here)
 
 
 def _has_training(task: Task, where: Where) -> bool:

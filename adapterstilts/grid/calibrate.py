@@ -8,32 +8,83 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
+import torch
+
+from adapterstilts.grid.at_hand import on_this_machine
 from adapterstilts.grid.estimate import Rates, read_rates, write_rates
 from adapterstilts.grid.plan import Cell, Plan
+from adapterstilts.grid.pool import places
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.request import Request, evaluations, training
 from adapterstilts.grid.worker import Worker, device_name
-
-STEPS = 20  # of a training that is timed
-FEW, MORE = 32, 160  # rows of the two evaluations whose difference is timed
-SHORT = {"max_steps": STEPS, "eval_every": 10**6, "dev_rows": 16}
+from adapterstilts.run.device import free_memory
+from adapterstilts.run.fit import host_for
 
 
-def calibrate(plan: Plan, records: Records, tell: Callable[[str], None]) -> Mapping[str, Rates]:
+class Probe(NamedTuple):
+    """How much is timed.
+
+    Attributes:
+        steps: of a training.
+        few, more: rows of the two evaluations whose difference is timed.
+        here: only what can be timed without a download, on as few rows as that takes.
+    """
+
+    steps: int
+    few: int
+    more: int
+    here: bool = False
+
+    def short(self, request: Request) -> Request | None:
+        """The request as a training that is timed; None where it would download something."""
+        found = on_this_machine(request) if self.here else request
+        if found is None:
+            return None
+        recipe, limit = found.told.recipe, found.told.limit
+        if recipe and self.here:
+            limit = min(limit or 10**9, 2 * self.steps * recipe.batch_size)
+        settings = {"max_steps": self.steps, "epochs": float(self.steps), "eval_every": 10**6, "dev_rows": 16}
+        short = recipe.model_copy(update=settings) if recipe else None
+        told = found.told.model_copy(update={"recipe": short, "limit": limit})
+        return training(request.task, "single", (), told, 1)
+
+
+FULL = Probe(20, 32, 160)
+QUICK = Probe(6, 8, 56, here=True)
+
+
+def calibrate(
+    plan: Plan,
+    records: Records,
+    tell: Callable[[str], None],
+    probe: Probe = FULL,
+    backbones: Iterable[str] | None = None,
+) -> Mapping[str, Rates]:
     """Rates of every backbone of the plan; kept beside the records for later estimates.
+
+    Steps are timed with as many threads as each process of a grid has.
 
     Args:
         tell: receives one line for each kind, or why it could not be timed.
+        backbones: those to time; by default all of the plan.
     """
     write_rates(
         records.root, read_rates(records.root)
     )  # what cannot be written is said now, not after minutes
-    backbones = dict.fromkeys(request.told.backbone for request in plan.trainings.values())
-    with tempfile.TemporaryDirectory(prefix="calibrate-") as folder:
-        worker = Worker(Records(Path(folder)), listen=lambda *_: None)
-        found = {name: _Timing(worker, tell).rates(plan, name) for name in backbones}
-    known = {name: rates for name, rates in found.items() if rates}
+    names = dict.fromkeys(backbones or (request.told.backbone for request in plan.trainings.values()))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(places(None, torch.cuda.device_count())[0].get("OMP_NUM_THREADS", threads)))
+    try:
+        with tempfile.TemporaryDirectory(prefix="calibrate-") as folder:
+            worker = Worker(Records(Path(folder)), listen=lambda *_: None)
+            timed = {name: _Timing(worker, tell, probe).rates(plan, name) for name in names}
+    finally:
+        torch.set_num_threads(threads)
+        host_for.cache_clear()  # the processes of a grid load the backbone again
+        free_memory()
+    known = {name: rates for name, rates in timed.items() if rates}
     write_rates(records.root, {**read_rates(records.root), **known})
     return known
 
@@ -44,6 +95,7 @@ class _Timing:
 
     worker: Worker
     tell: Callable[[str], None]
+    probe: Probe = FULL
     train: dict[str, float] = field(default_factory=dict)
     evaluate: dict[str, float] = field(default_factory=dict)
     besides: dict[str, list[float]] = field(default_factory=dict)
@@ -57,7 +109,8 @@ class _Timing:
             if request.told.backbone == backbone and request.type == "train" and kind not in self.train:
                 self._training(request)
         if not self.train or not self.evaluate:
-            self.tell(f"{backbone}: nothing could be timed")
+            if not self.probe.here:
+                self.tell(f"{backbone}: nothing could be timed")
             return None
         overhead = {what: round(fmean(seconds), 3) for what, seconds in self.besides.items()}
         return Rates(
@@ -72,23 +125,23 @@ class _Timing:
     def _perform(self, request: Request) -> Record | None:
         outcome = self.worker.perform(request)
         if isinstance(outcome, Failure):
-            self.tell(f"{request.name} cannot be timed: {outcome.message}")
+            if not self.probe.here:  # nobody asked for it: what is wrong is said where the job itself fails
+                self.tell(f"{request.name} cannot be timed: {outcome.message}")
             return None
         return outcome
 
     def _training(self, request: Request) -> Request | None:
         """Times a shortened training; returns it, if it can be done."""
-        recipe = request.told.recipe
-        short = recipe.model_copy(update=SHORT) if recipe else None
-        cut = training(request.task, "single", (), request.told.model_copy(update={"recipe": short}), 1)
-        record = self._perform(cut)
+        cut = self.probe.short(request)
+        record = self._perform(cut) if cut else None
         if record is None or record.examples is None or record.seconds is None:
             return cut if record else None
         folder = self.worker.records.store / record.run
         stepping = max(0.05, _elapsed(folder))
         self.train.setdefault(request.told.kind or "", round(record.examples / stepping, 2))
         self.besides.setdefault("train", []).append(max(0.0, record.seconds - stepping))
-        self.rows.update(_rows(folder, request.task))
+        if not self.probe.here:  # else they are cut short
+            self.rows.update(_rows(folder, request.task))
         self.tell(f"{request.name}: {record.examples / stepping:.1f} examples/s")
         return cut
 
@@ -98,10 +151,11 @@ class _Timing:
         if trained is None:
             return
         timed = []
-        for rows in (FEW, MORE):
+        for rows in (self.probe.few, self.probe.more):
             told = cell.told.model_copy(update={"limit": rows})
-            short = evaluations(cell.reference, trained.digest, told, cell.split, cell.languages[:1])
-            timed.append(self._perform(next(short)))
+            (short,) = evaluations(cell.reference, trained.digest, told, cell.split, cell.languages[:1])
+            found = on_this_machine(short) if self.probe.here else short
+            timed.append(self._perform(found) if found else None)
         few, more = timed
         if (
             few is None

@@ -7,11 +7,14 @@ another one. A worker counts from the moment it runs: a place that is lost, or n
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -19,16 +22,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from adapterstilts import __version__
 from adapterstilts.errors import ClusterError, ConfigError
 from adapterstilts.grid.pool import Saving
+from adapterstilts.grid.provenance import REMEDY
 from adapterstilts.grid.request import Request
 
 if TYPE_CHECKING:
     from adapterstilts.grid.worker import Attempt
 
 LOCAL = "local"
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray stays on this machine, as it does on macOS
 STARTS = 3  # failed starts of workers, one after another, until the cluster is given up
 CONNECT = 15.0  # seconds for a cluster to answer
 PATIENCE = 30.0  # seconds between lines about waiting for a first worker
 LAST_WORDS = 60.0  # seconds that trainings have to write a checkpoint
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # where Ray looks for a token before the home folder
 PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE")  # settings that decide what a job reads
 
 
@@ -48,11 +54,17 @@ class Cluster:
 
 
 class Place(NamedTuple):
-    """Where a worker runs: its node, its process there, and the version of this package."""
+    """Where a worker runs: its node, its process there, and what decides its results.
+
+    Attributes:
+        version: of this package.
+        precision: what `precision: auto` stands for there.
+    """
 
     node: str
     process: int
     version: str
+    precision: str = ""
 
 
 class Made(NamedTuple):
@@ -89,7 +101,10 @@ class Maker:
         """Where this is."""
         import ray
 
-        return Place(ray.get_runtime_context().get_node_id(), os.getpid(), __version__)
+        from adapterstilts.grid.worker import auto_precision
+
+        node = ray.get_runtime_context().get_node_id()
+        return Place(node, os.getpid(), __version__, auto_precision())
 
     def make(self, request: Request) -> Made:
         """Makes it; SIGTERM ends a training after a checkpoint."""
@@ -157,6 +172,7 @@ class RayCrew:
         self._start: Callable[[], _Hand] = lambda: _Hand(remote.remote(*given))
         self._hands: list[_Hand] = []
         self._failed_starts = 0
+        self._disagreed = False
 
     @property
     def size(self) -> int:
@@ -167,6 +183,7 @@ class RayCrew:
             self._replace()
             running = [hand for hand in self._hands if hand.runs]
             if running:
+                self._compare([hand.place.result() for hand in running])
                 return len(running)
             if not wait([hand.place for hand in self._hands], PATIENCE, FIRST_COMPLETED).done:
                 self._listen("", f"waiting until the cluster has room for one of {self._workers} workers")
@@ -226,6 +243,13 @@ class RayCrew:
                 self._ray.kill(hand.actor)  # where it cannot be reached, it may be alive
                 self._hands[number] = self._start()
 
+    def _compare(self, places: Sequence[Place]) -> None:
+        """Says so, once, where nodes compute `precision: auto` in different precisions."""
+        text = disagreement(places)
+        if text and not self._disagreed:
+            self._disagreed = True
+            self._listen("", text)
+
     def _interrupt(self) -> None:
         """Has busy workers stop, and waits for them."""
         busy = [hand for hand in self._hands if hand.runs and hand.work and not hand.work.done()]
@@ -237,9 +261,22 @@ class RayCrew:
         wait([hand.work for hand in busy if hand.work], LAST_WORDS)
 
 
+def disagreement(places: Iterable[Place]) -> str | None:
+    """What to say where nodes compute `precision: auto` in different precisions; None where they agree."""
+    nodes: dict[str, set[str]] = {}
+    for place in places:
+        nodes.setdefault(place.precision, set()).add(place.node[:12])
+    if len(nodes) < 2:
+        return None
+    parts = [f"{precision} on {', '.join(sorted(names))}" for precision, names in sorted(nodes.items())]
+    return f"precision: auto is not the same on all nodes: {'; '.join(parts)}. {REMEDY}"
+
+
 def _connect(cluster: Cluster) -> Any:
     """Ray, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    if cluster.address == LOCAL:
+        _close_off()
     try:
         import ray
         import ray.util.scheduling_strategies
@@ -254,7 +291,40 @@ def _connect(cluster: Cluster) -> Any:
         )  # fmt: skip
     except Exception as error:  # Ray raises a bare one where it does not start in time
         raise ClusterError(f"there is no Ray cluster at {cluster.address}: {error}") from error
+    if cluster.address == LOCAL:
+        _check_closed(ray)
     return ray
+
+
+def _close_off() -> None:
+    """Lets the Ray of one machine listen on the loopback interface alone, and ask for a token.
+
+    Ray executes what it is sent. Without this it listens on all interfaces. The token is of this run and in
+    the environment of its processes only; a token or mode that is set already is used.
+    """
+    os.environ[LOOPBACK] = "0"
+    if constants := sys.modules.get("ray._private.ray_constants"):
+        # Ray was imported before and has read its settings: recent versions ask for a token by default.
+        constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]
+    else:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if os.environ.get("RAY_AUTH_MODE", "token") == "token" and not any(map(os.environ.get, TOKENS)):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _check_closed(ray: Any) -> None:
+    """Ends a Ray of this machine that other machines can reach.
+
+    Raises:
+        ClusterError: it listens on another interface than loopback.
+    """
+    addresses = {node["NodeManagerAddress"] for node in ray.nodes()}
+    if not all(ip_address(address).is_loopback for address in addresses):
+        ray.shutdown()
+        raise ClusterError(
+            f"Ray listens on {', '.join(sorted(addresses))} and not on loopback alone, so other machines "
+            "could send it jobs: use --engine local, or start a cluster with a token and pass --ray-address"
+        )
 
 
 def _knock(address: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,7 +22,12 @@ from adapterstilts.grid.state import State
 
 RECENT = 8  # finished jobs that are shown
 CONSOLE = Console(stderr=True)
-NEWS = ("out of memory", "damaged", "was lost")  # lines with these words stay on the screen
+NEWS = (
+    "out of memory",
+    "damaged",
+    "was lost",
+    "precision: auto",
+)  # lines with these words stay on the screen
 
 
 def duration(seconds: float) -> str:
@@ -39,6 +44,22 @@ def duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _score(request: Request, metrics: Mapping[str, Any]) -> str:
+    """The headline metric of an evaluation, or of a training's development data."""
+    found = metrics if request.language else metrics.get("dev", {})
+    return f"{found['score']:.1f}" if "score" in found else ""
+
+
+def _short_of(request: Request, metrics: Mapping[str, Any]) -> str:
+    """Says so where a training ended before the steps that its recipe names."""
+    recipe = None if request.language else request.told.recipe
+    steps = metrics.get("steps")
+    if recipe is None or not recipe.max_steps or not isinstance(steps, int) or steps >= recipe.max_steps:
+        return ""
+    patience = " or its patience" if recipe.patience else ""
+    return f"  ended after {steps} steps, before max_steps {recipe.max_steps}: its epochs{patience} were over"
 
 
 class Display:
@@ -88,7 +109,13 @@ class Display:
         self._done += 1
         self._count(request, record.seconds or 0.0)
         took = "was there" if record.seconds is None else duration(record.seconds)
-        self._tell(request.name, self._score(request, record), took)
+        took += f", pulled from {record.pulled}" if record.pulled else ""
+        try:
+            metrics = self._records.metrics(record)
+        except StoreError:
+            self._tell(request.name, "damaged", took)
+            return
+        self._tell(request.name, _score(request, metrics), f"{took}{_short_of(request, metrics)}")
 
     def failed(self, request: Request, failure: Failure) -> None:
         """It has no result; what needs it is blocked."""
@@ -102,14 +129,6 @@ class Display:
         expected = self._costs.pop(request.digest, 0.0)
         if seconds:
             self._spent, self._made = self._spent + expected, self._made + seconds
-
-    def _score(self, request: Request, record: Record) -> str:
-        try:
-            metrics = self._records.metrics(record)
-        except StoreError:
-            return "damaged"
-        found = metrics if request.language else metrics.get("dev", {})
-        return f"{found['score']:.1f}" if "score" in found else ""
 
     def _tell(self, name: str, score: str, took: str) -> None:
         self._recent.append((name, score, took))

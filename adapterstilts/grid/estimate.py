@@ -23,6 +23,7 @@ from adapterstilts.values import Value
 Basis = Literal["recorded", "calibrated", "rough"]
 ROUGH = {"train": 10.0, "evaluate": 40.0}  # examples/s of a small encoder on two CPU cores
 RATES = "rates.json"
+SPREAD: Mapping[Basis, float] = {"recorded": 1.3, "calibrated": 2.0, "rough": 4.0}  # about how wrong each is
 OVERHEAD = 1.0  # seconds of a job besides its steps: reading data, loading adapters, publishing
 MEGABYTES = {"train": 4.0, "compose": 5.0, "evaluate": 0.2}  # of a run, where none is there to be measured
 
@@ -70,12 +71,15 @@ class Estimate:
 
     Attributes:
         seconds, bytes: in all.
+        low, high: the range of the seconds, by how wrong estimates of each basis usually are.
         jobs: how many requests there are by where their estimate comes from.
     """
 
     seconds: float
     bytes: float
     jobs: Mapping[Basis, int]
+    low: float
+    high: float
 
 
 @dataclass
@@ -130,13 +134,25 @@ class Estimator:
     def total(self, requests: Iterable[Request]) -> Estimate:
         """What all these requests take, one after the other."""
         jobs: dict[Basis, int] = {"recorded": 0, "calibrated": 0, "rough": 0}
-        seconds = size = 0.0
+        seconds = size = low = high = 0.0
         for request, number in self._alike(requests):
             each, basis = self.seconds(request)
             seconds += number * each
+            low += number * each / SPREAD[basis]
+            high += number * each * SPREAD[basis]
             size += number * self.size(request)
             jobs[basis] += number
-        return Estimate(seconds, size, jobs)
+        return Estimate(seconds, size, jobs, low, high)
+
+    def unknown_backbones(self, requests: Iterable[Request]) -> dict[str, float]:
+        """Backbone -> seconds of those requests of which nothing is known but rough rates."""
+        backbones: dict[str, float] = {}
+        for request, number in self._alike(requests):
+            each, basis = self.seconds(request)
+            if basis == "rough":
+                backbone = request.told.backbone
+                backbones[backbone] = backbones.get(backbone, 0.0) + number * each
+        return backbones
 
     def _alike(self, requests: Iterable[Request]) -> Iterable[tuple[Request, int]]:
         """One of each sort of requests that take the same (languages, seeds), with how many there are."""

@@ -9,18 +9,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
 
 from adapterstilts.grid.index import Index
 from adapterstilts.grid.request import Request, RequestType
-from adapterstilts.store import Run
+from adapterstilts.store import Run, pulled_from
 from adapterstilts.store.files import MANIFEST, disk_errors, read_small, sha256, stats_in, write_json
 from adapterstilts.store.intact import intact, metrics_of, seal_of
 
@@ -46,6 +47,8 @@ class Record:
         damaged: the run was found changed, or its data is to be read again: it does not count until then.
         seal: of the sizes and times of the run's files when this was written; "" where nobody looked. As long
             as it holds, the manifest need not be read.
+        precision: what the run was computed in, "fp32" or "bf16"; "" where nothing was computed.
+        pulled: repository and commit that the run was pulled from; "" of a run that was trained here.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -68,6 +71,8 @@ class Record:
     told: str = ""
     damaged: bool = False
     seal: str = ""
+    precision: str = ""
+    pulled: str = ""
 
     @staticmethod
     def parse(text: bytes) -> Record:
@@ -80,6 +85,14 @@ class Record:
 
 
 RECORD = TypeAdapter(Record)
+
+
+class Answer(NamedTuple):
+    """The run that answers a request; `precision` and `pulled` as in `Record`."""
+
+    run: str
+    precision: str = ""
+    pulled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,7 @@ class Alike:
 
 
 ALIKE = ("type", "task", "composition", "backbone", "told")
-COLUMNS = ("run", "damaged", *ALIKE, "seconds", "examples", "size")
+COLUMNS = ("run", "damaged", *ALIKE, "seconds", "examples", "size", "precision", "pulled")
 
 
 @dataclass(frozen=True)
@@ -203,6 +216,7 @@ class Records:
         """
         told = request.told
         before = self.read(request.digest)
+        source = pulled_from(run)
         record = Record(
             request=request.digest,
             run=run.id,
@@ -221,6 +235,8 @@ class Records:
             leaked=int(run.metrics.get("leaked", 0)),
             told=told.digest[:TOLD],
             seal=seal_of(stats_in(run.path)),
+            precision=run.precision,
+            pulled=str(source) if source else "",
         )
         known = before.seconds if before and before.key == run.key else None
         self.write(record if record.seconds is not None else replace(record, seconds=known))
@@ -260,16 +276,20 @@ class Records:
             alike = (each.type, each.task, each.composition, each.backbone, each.told)
             yield Alike(*alike, each.seconds, each.examples, each.size)
 
-    def glance(self) -> dict[str, str] | None:
-        """Request -> run of very many records, whose runs are there; None where there are few enough to look.
+    def glance(self) -> dict[str, Answer] | None:
+        """Answers of very many records by request, of runs that are there; None where few enough to look at.
 
         Of the runs' files nothing is seen.
         """
-        found = self._indexed(("name", "run"), "WHERE NOT damaged")
-        if found is None:
+        rows = self._indexed(("name", *Answer._fields), "WHERE NOT damaged")
+        if rows is None:
             return None
         there = set(_listed(self.store))
-        return {request: run for request, run in found if run in there}
+        return {
+            request: Answer(run, sys.intern(precision), pulled)
+            for request, run, precision, pulled in rows
+            if run in there
+        }
 
     def _indexed(self, columns: Sequence[str], rest: str) -> list[tuple[Any, ...]] | None:
         """Rows of the index where there are so many records that one is kept."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from adapterstilts.grid.records import Failure, Records, Running
+from adapterstilts.grid.records import Answer, Failure, Records, Running
 from adapterstilts.grid.request import Request, RequestType
 
 StateName = Literal["done", "running", "failed", "blocked", "waiting"]
@@ -23,6 +23,8 @@ class State:
         runs: request digest -> the run that answers it.
         failures: by request digest.
         counts: how many requests of each type are where.
+        precisions: request digest -> what the result was computed in, of those that computed something.
+        pulled: request digest -> where the run was pulled from, of trainings whose run was not trained here.
         quick: the runs' files were not looked at, since there are very many.
     """
 
@@ -32,6 +34,8 @@ class State:
     running: tuple[Running, ...]
     counts: Mapping[tuple[RequestType, StateName], int]
     quick: bool = False
+    precisions: Mapping[str, str] = field(default_factory=dict)
+    pulled: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, request: Request) -> StateName:
         """Where a request stands; one that needs a failed one is blocked."""
@@ -65,14 +69,20 @@ def look(requests: Iterable[Request], records: Records, quick: bool = False) -> 
     states: dict[str, StateName] = {}
     making: set[str] = set()  # trainings that are to be made (again): what needs them may change with them
     done: dict[str, str] = {}
+    precisions: dict[str, str] = {}
+    pulled: dict[str, str] = {}
     failures: dict[str, Failure] = {}
     counts: Counter[tuple[RequestType, StateName]] = Counter()
     for request in requests:
         digest = request.digest
         state: StateName = "waiting"
-        run = answer(digest) if making.isdisjoint(request.needs) else None
-        if run:
-            state, done[digest] = "done", run
+        known = answer(digest) if making.isdisjoint(request.needs) else None
+        if known:
+            state, done[digest] = "done", known.run
+            if known.precision:
+                precisions[digest] = known.precision
+            if known.pulled:
+                pulled[digest] = known.pulled
         elif digest in running:
             state = "running"
         elif digest in broken and (failure := records.failure(digest)):
@@ -85,15 +95,15 @@ def look(requests: Iterable[Request], records: Records, quick: bool = False) -> 
             making.add(digest)
         counts[request.type, state] += 1
     here = tuple(each for key, each in running.items() if key in states)
-    return State(states, done, failures, here, counts, glance is not None)
+    return State(states, done, failures, here, counts, glance is not None, precisions, pulled)
 
 
-def _by_looking(records: Records) -> Callable[[str], str | None]:
-    """Tells the run that answers a request, after a look at the run's files."""
+def _by_looking(records: Records) -> Callable[[str], Answer | None]:
+    """A function that returns the answer to a request, after a look at the run's files."""
     finished = records.names()
 
-    def answer(request: str) -> str | None:
+    def answer(request: str) -> Answer | None:
         record = records.done(request) if request in finished else None
-        return record.run if record else None
+        return Answer(record.run, record.precision, record.pulled) if record else None
 
     return answer

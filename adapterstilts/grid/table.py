@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from adapterstilts.errors import DamagedError
 from adapterstilts.grid.plan import Cell, Plan
-from adapterstilts.grid.records import Records
+from adapterstilts.grid.records import Record, Records
 from adapterstilts.store.effect import MARK, MEANING, effect_in
 
+JOIN = "+"  # between precisions
 MARKS = {
     "*": "not all languages and seeds are there yet",
     "!": "some of the evaluated items were trained on too",
+    "~": "it, or it and its baseline, was computed in several precisions (set `precision` in the recipe)",
+    "^": "an adapter in it was pulled and not trained here",
     MARK: MEANING,
 }
 
@@ -26,11 +29,17 @@ class Scores:
     Attributes:
         by_language: in percent; None where the labels are hidden.
         leaked: languages with items that were trained on too, which `allow_leak` lets pass.
+        evaluated_in: language -> precision of its evaluation.
+        trained_in: precisions of the training and of all that it was made from.
+        pulled: repositories of those trainings that were pulled.
         inert: the run, or one that it was made from, changes nothing; see `store.effect.Effect.inert`.
     """
 
     by_language: Mapping[str, float | None]
     leaked: AbstractSet[str] = frozenset()
+    evaluated_in: Mapping[str, str] = field(default_factory=dict)
+    trained_in: AbstractSet[str] = frozenset()
+    pulled: AbstractSet[str] = frozenset()
     inert: bool = False
 
 
@@ -47,6 +56,9 @@ class Effect:
             labels are hidden do not count.
         seeds, wanted_seeds: how many seeds have results, and how many there are in the recipe.
         leaked: of how many languages the scores, or the baseline's, are over items that were trained on too.
+        trained_in, evaluated_in: precisions of the trainings, and of the evaluations, that the mean rests on,
+            the baseline's included; several are joined with "+".
+        pulled: repositories, joined with ", ", of adapters in it that were pulled and not trained here.
         inert: in how many seeds the run, the baseline's or one that they were made from changes nothing.
     """
 
@@ -63,12 +75,20 @@ class Effect:
     seeds: int
     wanted_seeds: int
     leaked: int
+    trained_in: str
+    evaluated_in: str
+    pulled: str
     inert: int
 
     @property
     def whole(self) -> bool:
         """Whether all languages are there, in all seeds."""
         return self.languages == self.wanted and self.seeds == self.wanted_seeds
+
+    @property
+    def mixed(self) -> bool:
+        """Whether trainings, or evaluations, of several precisions are compared."""
+        return JOIN in self.trained_in or JOIN in self.evaluated_in
 
 
 def effects(plan: Plan, records: Records, tell: Callable[[str], None]) -> list[Effect]:
@@ -91,29 +111,41 @@ def effects_by_language(plan: Plan, records: Records, tell: Callable[[str], None
 def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callable[[Cell], Scores]:
     """Scores of a cell's finished evaluations, each read once."""
     known: dict[tuple[str, str, str], Scores] = {}
+    trained: dict[str, list[Record]] = {}
     effects_known: dict[str, bool] = {}
 
-    def inert(training: str) -> bool:
-        if training not in effects_known:
-            needs = plan.trainings[training].needs
-            effects_known[training] = _inert(training, records, tell) or any(map(inert, needs))
-        return effects_known[training]
+    def trainings(digest: str) -> list[Record]:
+        """The records of a training and of all that it was made from."""
+        if digest not in trained:
+            record = records.done(digest)
+            below = [each for need in plan.trainings[digest].needs for each in trainings(need)]
+            trained[digest] = [*([record] if record else []), *below]
+        return trained[digest]
+
+    def inert(record: Record) -> bool:
+        if record.request not in effects_known:
+            effects_known[record.request] = _inert(record, records, tell)
+        return effects_known[record.request]
 
     def read(cell: Cell) -> Scores:
         if cell.group not in known:
+            made_from = trainings(cell.training.digest)
             scores = _scores(cell, records, tell)
-            marked = bool(scores.by_language) and inert(cell.training.digest)
-            known[cell.group] = replace(scores, inert=marked)
+            known[cell.group] = replace(
+                scores,
+                trained_in={record.precision for record in made_from if record.precision},
+                pulled={record.pulled for record in made_from if record.pulled},
+                inert=bool(scores.by_language) and any(map(inert, made_from)),
+            )
         return known[cell.group]
 
     return read
 
 
-def _inert(training: str, records: Records, tell: Callable[[str], None]) -> bool:
+def _inert(record: Record, records: Records, tell: Callable[[str], None]) -> bool:
     """Whether a finished training changes nothing; false where that was not measured."""
-    record = records.done(training)
     try:
-        effect = effect_in(records.metrics(record)) if record else None
+        effect = effect_in(records.metrics(record))
     except DamagedError as error:
         tell(str(error))
         return False
@@ -121,7 +153,7 @@ def _inert(training: str, records: Records, tell: Callable[[str], None]) -> bool
 
 
 def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores:
-    found, leaked = {}, set()
+    found, leaked, evaluated_in = {}, set(), {}
     for request in cell.evaluations(cell.languages):
         record = records.done(request.digest)
         if record is None:
@@ -135,7 +167,9 @@ def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores
         found[request.language] = None if score is None else float(score)
         if record.leaked or metrics.get("leaked"):
             leaked.add(request.language)
-    return Scores(found, leaked)
+        if record.precision:
+            evaluated_in[request.language] = record.precision
+    return Scores(found, leaked, evaluated_in)
 
 
 def _effects(plan: Plan, read: Callable[[Cell], Scores], counts: Callable[[str], bool]) -> list[Effect]:
@@ -161,6 +195,9 @@ def _effect(
     values: list[dict[str, float]] = []
     hidden: set[str] = set()
     leaked: set[str] = set()
+    trained_in: set[str] = set()
+    evaluated_in: set[str] = set()
+    pulled: set[str] = set()
     inert = 0
     for each in cells:
         reads = [read(each), *([read(base[_base_key(each)])] if each.rank else [])]
@@ -171,6 +208,11 @@ def _effect(
         both = scores.keys() & before.keys()
         if both:
             values.append({code: scores[code] - (before[code] if each.rank else 0.0) for code in both})
+            trained_in |= {precision for scored in reads for precision in scored.trained_in}
+            evaluated_in |= {
+                scored.evaluated_in[code] for scored in reads for code in both & scored.evaluated_in.keys()
+            }
+            pulled |= {repository for scored in reads for repository in scored.pulled}
     means = [fmean(differences.values()) for differences in values]
     return Effect(
         backbone=cell.backbone,
@@ -186,6 +228,9 @@ def _effect(
         seeds=len(values),
         wanted_seeds=len(cells),
         leaked=len(leaked),
+        trained_in=JOIN.join(sorted(trained_in)),
+        evaluated_in=JOIN.join(sorted(evaluated_in)),
+        pulled=", ".join(sorted(pulled)),
         inert=inert,
     )
 
@@ -204,7 +249,14 @@ def cell_text(effect: Effect) -> str:
         "" if value is None else f"{round(value, 1) + 0.0:{sign}.1f}"  # + 0.0 takes the sign off -0.0
         for value in (effect.mean, effect.low, effect.high)
     )
-    marks = f"{'' if effect.whole else '*'}{'!' if effect.leaked else ''}{MARK if effect.inert else ''}"
+    applies = {
+        "*": not effect.whole,
+        "!": effect.leaked,
+        "~": effect.mixed,
+        "^": effect.pulled,
+        MARK: effect.inert,
+    }
+    marks = "".join(mark for mark, holds in applies.items() if holds)
     return f"{mean}{f' [{low}, {high}]' if low else ''}{marks}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from adapterstilts.errors import StoreError
 from adapterstilts.grid.records import Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.store import Damaged, Run, Store
@@ -20,6 +21,7 @@ class Verified:
     Attributes:
         whole: how many runs are as they were published.
         damaged: run id -> what is wrong; each is marked, so that the next `grid run` makes it again.
+        unmarked: why the marks could not be written, such as a read-only store; "" where they were.
         gone: runs that are recorded, but not there.
         without: how many of the requests have no record.
     """
@@ -28,12 +30,13 @@ class Verified:
     damaged: dict[str, str] = field(default_factory=dict)
     gone: tuple[str, ...] = ()
     without: int = 0
+    unmarked: str = ""
 
 
 def verify(
     requests: Iterable[Request], records: Records, tell: Callable[[int], None] | None = None
 ) -> Verified:
-    """Reads every byte of the runs that answer these requests.
+    """Reads every byte of the runs that answer these requests, also where nothing can be written.
 
     Args:
         tell: receives how many runs have been checked.
@@ -45,21 +48,32 @@ def verify(
         without += record is None
         if record:
             by_run.setdefault(record.run, []).append(record)
-    whole, damaged, gone = 0, {}, []
+    whole, damaged, gone, unmarked = 0, {}, [], ""
     for count, (name, answers) in enumerate(sorted(by_run.items()), 1):
-        with records.folder(name) as folder:
-            found = check(folder) if folder.is_dir() else None
+        found = _checked(records, name)
         if found is None:
             gone.append(name)
         elif isinstance(found, Damaged):
             damaged[name] = found.reason
-            for record in answers:
-                records.write(replace(record, damaged=True))
+            try:
+                for record in answers:
+                    records.write(replace(record, damaged=True))
+            except (OSError, StoreError) as error:
+                unmarked = unmarked or str(error)
         else:
             whole += 1
         if tell:
             tell(count)
-    return Verified(whole, damaged, tuple(gone), without)
+    return Verified(whole, damaged, tuple(gone), without, unmarked)
+
+
+def _checked(records: Records, name: str) -> Run | Damaged | None:
+    """A run after a look at every byte; None where there is no such folder. What cannot be read is damage."""
+    try:
+        with records.folder(name) as folder:
+            return check(folder) if folder.is_dir() else None
+    except (OSError, StoreError) as error:
+        return Damaged(records.store / name, str(error))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from adapterstilts.errors import DamagedError, StiltsError, StoreError
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.kinds import effective
-from adapterstilts.run.device import accelerator, free_memory, out_of_memory
+from adapterstilts.run.device import accelerator, free_memory, out_of_memory, resolve_precision
 from adapterstilts.run.progress import say, speaking_to
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import JOB, is_full
@@ -200,6 +200,11 @@ def device_name() -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def auto_precision() -> str:
+    """The precision that `auto` stands for here."""
+    return resolve_precision("auto")
 
 
 def _examples(request: Request, run: Run) -> int | None:

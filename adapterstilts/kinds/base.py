@@ -24,6 +24,7 @@ Classes = tuple[Ints, Ints]  # numbers of the classes that a head chose, and of 
 Metrics = dict[str, float]  # in percent; always holds "score", the task's headline metric
 
 
+LONGEST = 1_000_000  # subwords, or candidates; far more than any encoder takes, and within every integer type
 UNSETTLED = (("words", "auto"), ("threshold", None), ("context", False))
 
 
@@ -49,16 +50,16 @@ class Encoding(Numbers):
             development data, or on the evaluated rows where these are development data.
     """
 
-    max_length: int = Field(128, ge=8)
-    stride: int = Field(128, ge=0)
+    max_length: int = Field(128, ge=8, le=LONGEST)
+    stride: int = Field(128, ge=0, le=LONGEST)
     words: Literal["auto", "separate", "written"] = "auto"
-    n_best: int = Field(20, ge=1)
-    max_answer: int = Field(30, ge=1)
+    n_best: int = Field(20, ge=1, le=LONGEST)
+    max_answer: int = Field(30, ge=1, le=LONGEST)
     null_threshold: float = 0.0
-    layer: int = -1
+    layer: int = Field(-1, ge=-1000, le=1000)
     pooling: Literal["mean", "mean_all", "cls"] = "mean"
     similarity: Literal["cosine", "margin"] = "cosine"
-    neighbours: int = Field(4, ge=1)
+    neighbours: int = Field(4, ge=1, le=LONGEST)
     context: bool = False
     threshold: float | None = None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from torch import Tensor, nn
 from adapterstilts.errors import StoreError
 
 Parameters = Mapping[str, nn.Parameter]
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
+NUMBERS: dict[str, tuple[type, ...]] = {
+    "step": (int,),
+    "best_score": (float, int, type(None)),
+    "best_step": (int, type(None)),
+    "best_metrics": (dict,),
+    "worse": (int,),
+}
 
 
 @dataclass
@@ -46,10 +55,10 @@ def save(path: Path, state: State, parameters: Parameters, optimizer: torch.opti
     for name, value in parameters.items():
         for moment, tensor in optimizer.state[value].items():
             tensors[f"{moment}/{name}"] = tensor
-    numbers = {each.name: getattr(state, each.name) for each in fields(state) if each.name != "best"}
+    numbers = json.dumps({name: getattr(state, name) for name in NUMBERS})
     contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}
     partial = path.with_suffix(".partial")
-    save_file(contiguous, partial, metadata={"state": json.dumps(numbers)})
+    save_file(contiguous, partial, metadata={"state": numbers, "sha256": _sha256(numbers, contiguous)})
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     partial.replace(path)
@@ -58,28 +67,63 @@ def save(path: Path, state: State, parameters: Parameters, optimizer: torch.opti
 def load(path: Path, parameters: Parameters, optimizer: torch.optim.Optimizer) -> State:
     """Restores what `save` wrote; a fresh state where there is no checkpoint.
 
+    Nothing is restored before the whole file was checked: a training that starts again starts from the
+    parameters that it was built with.
+
     Raises:
-        StoreError: the file is damaged or of another model.
+        StoreError: the file is damaged or of another model; the message names neither the file nor a remedy.
     """
     if not path.exists():
         return State()
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            numbers = json.loads(file.metadata()["state"])
-    except Exception as error:
-        raise StoreError(f"{path} is damaged ({error}): delete it to start this run again") from error
-    if {name[6:] for name in tensors if name.startswith("param/")} != set(parameters):
-        raise StoreError(f"{path} belongs to another model: delete it to start this run again")
+        tensors, numbers = _read(path)
+    except StoreError:
+        raise
+    except Exception as error:  # safetensors has an exception type for some of its errors only
+        raise StoreError(f"{type(error).__name__}: {error}"[:200]) from None
+    expected = {f"param/{name}": value.shape for name, value in parameters.items()}
+    if {name: value.shape for name, value in tensors.items() if name.startswith("param/")} != expected:
+        raise StoreError("it belongs to another model")
     with torch.no_grad():
         for name, value in parameters.items():
             value.copy_(tensors[f"param/{name}"])
             moments = {
                 moment: tensors[f"{moment}/{name}"].to(value.device if moment != "step" else "cpu")
-                for moment in ("step", "exp_avg", "exp_avg_sq")
+                for moment in MOMENTS
                 if f"{moment}/{name}" in tensors
             }
             if moments:
                 optimizer.state[value] = moments
     best = {name[5:]: value for name, value in tensors.items() if name.startswith("best/")}
     return State(best=best, **numbers)
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a checkpoint that cannot be used; it goes with the working folder once the job is done."""
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    return aside
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the numbers of a checkpoint, held against their checksum."""
+    with safe_open(path, framework="pt", device="cpu") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+    if _sha256(metadata["state"], tensors) != metadata["sha256"]:
+        raise StoreError("its checksum does not match its content")
+    numbers = json.loads(metadata["state"])
+    wrong = [name for name, types in NUMBERS.items() if not isinstance(numbers.get(name), types)]
+    if wrong or numbers.keys() != NUMBERS.keys():
+        raise StoreError(f"it does not say where training was ({', '.join(wrong) or 'other fields'})")
+    return tensors, numbers
+
+
+def _sha256(numbers: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of a checkpoint's content; safetensors itself has no checksum."""
+    whole = hashlib.sha256(numbers.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        whole.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return whole.hexdigest()

@@ -168,6 +168,11 @@ def _announce(plan: Fit, course: Course) -> None:
         f"{course.total} steps of {course.recipe.batch_size}, {course.recipe.precision} on "
         f"{accelerator().device.type}{several}, {trained:,} trainable parameters"
     )
+    if course.recipe.max_steps and course.total < course.recipe.max_steps:
+        say(
+            f"training ends after {course.total} steps, before max_steps {course.recipe.max_steps}: "
+            f"its epochs ({course.recipe.epochs:g}) are over by then. To train longer, raise --epochs"
+        )
 
 
 def _attention(stream: Stream) -> list[list[float]]:

@@ -25,9 +25,11 @@ from adapterstilts.run.course import Course, Step, Stream
 from adapterstilts.run.device import accelerator, autocast
 from adapterstilts.run.evaluate import predict, to_device
 from adapterstilts.run.progress import Bar, bar, say
+from adapterstilts.store.files import write_whole
 
 LOG_EVERY = 10  # optimizer steps
 ESTIMATE_AFTER = 8  # steps that are timed for the estimate
+SUMMARY = "seconds"  # the key that only the last line of a log has
 
 
 class Interrupted(KeyboardInterrupt):
@@ -59,6 +61,11 @@ def train(course: Course) -> dict[str, Any]:
     path = course.folder / "checkpoint.safetensors"
     state = _where_it_stopped(path, parameters, optimizer)
     log = Log(course.folder / "out" / "log.jsonl" if processes.leads() else Path(os.devnull), state.step)
+
+    def save() -> None:
+        log.sync()
+        checkpoint.save(path, state, parameters, optimizer)
+
     with bar(f"training {_names(course)}", course.total, state.step) as shown, _until_signal() as stop:
         began_all = saved = time.monotonic()
         first = state.step
@@ -75,10 +82,10 @@ def train(course: Course) -> dict[str, Any]:
                 _measure(course, state, parameters, log)
             due = course.saving.steps and state.step % course.saving.steps == 0
             if processes.leads() and (due or time.monotonic() - saved > 60 * course.saving.minutes):
-                checkpoint.save(path, state, parameters, optimizer)
+                save()
                 saved = time.monotonic()
             if stopping or (stop and processes.count() == 1):
-                processes.from_leader(lambda: checkpoint.save(path, state, parameters, optimizer))
+                processes.from_leader(save)
                 raise Interrupted(f"stopped at step {state.step} of {course.total}")
     return _finish(state, parameters, log)
 
@@ -86,8 +93,22 @@ def train(course: Course) -> dict[str, Any]:
 def _where_it_stopped(
     path: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> State:
-    """The state of the last checkpoint, the same one in all processes."""
-    state = checkpoint.load(path, parameters, optimizer)
+    """The state of the last checkpoint, the same one in all processes.
+
+    A checkpoint that cannot be used is set aside, and training starts again: it would be in the way for ever.
+    """
+    state, problem = State(), ""
+    try:
+        state = checkpoint.load(path, parameters, optimizer)
+    except StoreError as error:
+        problem = str(error)
+    if leaders := processes.from_leader(lambda: problem):
+        if processes.leads():
+            aside = checkpoint.set_aside(path)
+            say(f"the checkpoint {path} is damaged ({leaders}): it was renamed to {aside.name}, and this "
+                "training starts again from its first step")  # fmt: skip
+    elif problem:
+        raise StoreError(f"{path}: {problem}")
     if processes.from_leader(lambda: state.step) != state.step:
         raise StoreError(f"not all processes see {path}: the machines of a launch share one results folder")
     if state.step:
@@ -206,7 +227,7 @@ def _finish(state: State, parameters: Mapping[str, nn.Parameter], log: Log) -> d
             parameters[name].copy_(value)
     if not all(bool(value.isfinite().all()) for value in parameters.values()):
         raise StiltsError("the trained weights are not finite: lower --learning-rate or use --precision fp32")
-    log.write({"step": state.step, "seconds": round(log.seconds(), 1)})
+    log.write({"step": state.step, SUMMARY: round(log.seconds(), 1)})
     log.close()
     found: dict[str, Any] = {"steps": state.step, "best_step": state.best_step or state.step}
     if state.best_metrics:
@@ -241,16 +262,20 @@ def _until_signal() -> Iterator[list[int]]:
 
 
 class Log:
-    """JSON lines of a training, cut back to the checkpoint when it is taken up again."""
+    """JSON lines of a training, cut back to the checkpoint when it is taken up again.
+
+    The last line sums the training up. A kill between that line and publishing leaves a whole log beside the
+    last checkpoint, so that line is cut off too: it is written again.
+    """
 
     def __init__(self, path: Path, step: int):
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in _lines(path) if line.get("step", 0) <= step]
-        self._file = path.open("w", encoding="utf-8")
+        kept = [line for line in _lines(path) if line["step"] <= step and SUMMARY not in line]
+        if path.is_file():  # in one step: a kill in between must not lose the lines before the checkpoint
+            write_whole(path, "".join(json.dumps(line) + "\n" for line in kept).encode("utf-8"))
+        self._file = path.open("a", encoding="utf-8")
         self._before = max((line.get("elapsed", 0.0) for line in kept), default=0.0)
         self._began = time.monotonic()
-        for line in kept:
-            self.write(line)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Appends one line, at once."""
@@ -267,6 +292,10 @@ class Log:
             whose = {"task": step.stream.model.task.name} if len(course.streams) > 1 else {}
             self.write({"step": done, **whose, **numbers, "elapsed": round(self.seconds(), 1)})
 
+    def sync(self) -> None:
+        """Waits until the lines are on the disk: a checkpoint must not outlive the lines before it."""
+        os.fsync(self._file.fileno())
+
     def seconds(self) -> float:
         """Time spent training, over all sittings."""
         return self._before + time.monotonic() - self._began
@@ -278,7 +307,14 @@ class Log:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a log; a line that a kill cut off is dropped."""
-    if not path.exists():
+    if not path.is_file():  # the log of a process that does not lead is a device
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines]
+    lines = []
+    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            line = json.loads(text)
+            line["step"] = int(line["step"])
+            lines.append(line)
+        except (ValueError, RecursionError, TypeError, KeyError):
+            say(f"{path}, line {number} is damaged and was removed from the log; the training is as it was")
+    return lines

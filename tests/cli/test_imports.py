@@ -33,7 +33,7 @@ print("\\n" + json.dumps(sorted(name.partition(".")[0] for name in sys.modules))
 QUICK = [
     ["--help"], ["tasks"], ["tasks", "show", "xnli", "--json"], ["tasks", "check", "--help"],
     ["backbones"], ["configs"], ["runs"],
-    ["grid", "plan", "quick"], ["grid", "status", "quick"], ["grid", "table", "quick"],
+    ["grid", "plan", "quick", "--no-calibrate"], ["grid", "status", "quick"], ["grid", "table", "quick"],
     ["doctor", "--help"], ["train-adapter", "--help"], ["evaluate", "--help"], ["demo", "--help"],
 ]  # fmt: skip
 

@@ -43,6 +43,19 @@ def test_a_run_that_was_there_already_says_nothing_of_time() -> None:
     assert Estimator([recorded(asked(100), None, 100)]).seconds(asked(100))[1] == "rough"
 
 
+def test_an_estimate_says_its_range() -> None:
+    known = Estimator([recorded(asked(100), 10.0, 100)]).total([asked(100), asked(100, seed=2)])
+    assert (known.seconds, known.low, known.high) == (20.0, pytest.approx(20 / 1.3), pytest.approx(26.0))
+    rough = Estimator().total([asked(100)])
+    assert (rough.low * 4, rough.high / 4) == (pytest.approx(rough.seconds), pytest.approx(rough.seconds))
+
+
+def test_backbones_of_which_nothing_is_known() -> None:
+    request = asked(100)
+    assert list(Estimator().unknown_backbones([request])) == ["tiny"]
+    assert Estimator([recorded(request, 10.0, 100)]).unknown_backbones([request]) == {}
+
+
 def test_what_will_not_be_made_takes_no_time() -> None:
     first, second, third = (asked(100, seed) for seed in (1, 2, 3))
     known = Estimator([recorded(first, 10.0, 100)])

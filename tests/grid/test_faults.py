@@ -146,7 +146,7 @@ def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
     """The store is of this version; the program that comes to it is one with a newer schema."""
     path, store = write(**FEW), tmp_path / "store"
     grid_run(call, path, store)
-    before = results(store)
+    before = _all(store)
 
     def newer(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", NEWER, *words, "-C", str(store)]
@@ -165,4 +165,10 @@ def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
 
 
 def _all(store: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(store)): file.read_bytes() for file in store.rglob("*") if file.is_file()}
+    """Every byte of every run."""
+    return {
+        str(file.relative_to(store)): file.read_bytes()
+        for folder in store.glob("*-*")
+        for file in folder.rglob("*")
+        if file.is_file()
+    }

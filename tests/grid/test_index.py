@@ -50,7 +50,7 @@ def finish(records: Records, request: Request, seconds: float | None, name: str 
     folder = records.store / (name or f"run-{request.digest[:8]}")
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text('{"files": {}}')
-    run = Run(folder.name, request.digest, folder, {}, {}, "", 1000)
+    run = Run(folder.name, request.digest, folder, {"type": "eval"}, {}, "", 1000)
     return records.finish(request, run, Cost(seconds, examples=100))
 
 

@@ -22,6 +22,7 @@ from .conftest import Write, plan_of
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["adapterstilts.api", "adapterstilts.cli.app", "adapters", "pyarrow"])
+TIMES = ("elapsed", "examples_per_second", "seconds")  # keys of a log's lines
 KILLS = int(os.environ.get("ADAPTERSTILTS_KILLS", "5"))  # by hand: more
 GRID = {
     "targets": ["mini_paraphrase", "mini_retrieval"],
@@ -58,15 +59,26 @@ def start(*call: object) -> multiprocessing.process.BaseProcess:
     return child
 
 
-def results(store: Path) -> dict[str, bytes]:
-    """Every file of every run that is a result; logs and manifests hold times."""
-    found = {}
+def results(store: Path) -> dict[str, object]:
+    """Every file of every run that is a result; of logs and manifests all that is no time."""
+    found: dict[str, object] = {}
     for run in Store(store).scan():
         assert not hasattr(run, "reason"), run
         for path in sorted(run.path.rglob("*")):
-            if path.is_file() and path.name not in ("log.jsonl", "manifest.json"):
-                found[str(path.relative_to(store))] = path.read_bytes()
+            if path.is_file():
+                found[str(path.relative_to(store))] = without_times(path)
     return found
+
+
+def without_times(path: Path) -> object:
+    """What a file holds apart from times: of a log how long steps took, of a manifest the log's checksum."""
+    if path.name == "log.jsonl":
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
+    if path.name == "manifest.json":
+        files = json.loads(path.read_bytes())["files"]
+        return {name: name == "log.jsonl" or entry for name, entry in files.items()}
+    return path.read_bytes()
 
 
 def complete(store: Path) -> dict[str, tuple[int, int]]:

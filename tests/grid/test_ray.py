@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,7 +18,7 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'adaptersti
 
 from adapterstilts.errors import ClusterError, ConfigError
 from adapterstilts.grid import local
-from adapterstilts.grid.cluster import Cluster, Maker, RayCrew, _room
+from adapterstilts.grid.cluster import Cluster, Maker, RayCrew, _check_closed, _close_off, _room
 from adapterstilts.grid.local import Alone, Engine
 from adapterstilts.grid.pool import Saving
 from adapterstilts.grid.records import Records
@@ -151,6 +153,53 @@ def test_room() -> None:
         _room(Cluster(gpus=1.5), nodes)
     with pytest.raises(ClusterError, match="no room"):
         _room(Cluster(gpus=0.5), {"CPU": 3.0})
+
+
+def test_a_ray_of_one_machine_stays_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No port is open to other machines, and what connects needs the token."""
+    import psutil
+    import ray
+
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    crew = RayCrew(Saving(tmp_path), Cluster(workers=1), lambda *_: None)
+    try:
+        assert crew.size == 1
+        children = psutil.Process().children(recursive=True)
+        processes = {os.getpid(), *(child.pid for child in children)}
+        listening = {
+            each.laddr.ip.removeprefix("::ffff:")
+            for each in psutil.net_connections("tcp")
+            if each.status == psutil.CONN_LISTEN and each.pid in processes
+        }
+        assert listening == {"127.0.0.1"}
+        assert os.environ["RAY_AUTH_MODE"] == "token"  # Ray's own doing where it was imported before
+    finally:
+        ray.shutdown()
+
+
+def test_the_token_is_the_one_that_is_set_or_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    _close_off()
+    assert "RAY_AUTH_TOKEN" not in os.environ
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    _close_off()
+    assert os.environ["RAY_AUTH_TOKEN"] == TOKEN
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    _close_off()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    monkeypatch.delitem(sys.modules, "ray._private.ray_constants")  # as before Ray is imported
+    _close_off()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_a_ray_that_other_machines_reach_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = Mock()
+    ray.nodes.return_value = [{"NodeManagerAddress": "192.0.2.7"}]
+    with pytest.raises(ClusterError, match=r"Ray listens on 192\.0\.2\.7"):
+        _check_closed(ray)
+    ray.shutdown.assert_called_once()
 
 
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:

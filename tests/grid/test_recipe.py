@@ -10,6 +10,7 @@ from adapterstilts.errors import ConfigError
 from adapterstilts.grid.at_hand import about_ranges, scenes
 from adapterstilts.grid.recipe import find, load, recipe_names
 
+TEN = ("mnli", "qqp", "squad_v1", "squad_v2", "hellaswag", "ccg", "cosmosqa", "csqa", "siqa", "copa")
 WRONG = [
     ("targets: [xnli]\nintermediat: [mnli]", 2, "did you mean 'intermediate'"),
     ("targets: [xnlli]", 1, "did you mean 'xnli'"),
@@ -105,6 +106,34 @@ WRONG = [
     ("targets: [xnli]\nbackbones: {revision: 1234567}", 2, "should be text, not 1234567: put it in quotes"),
     ("targets: [xnli]\nrecipe:\n  max_steps: true", 3, "should be a number, not true"),
     ("targets: [xnli]\nrecipe:\n  epochs: 1\n  holdout: false", 4, "should be a number, not false"),
+    # Numbers that nobody means, and names that stand for thousands of trainings
+    ("targets: [xnli]\nrecipe: {epochs: 1e308}", 2, "epochs: should be less than or equal to 10000"),
+    ("targets: [xnli]\nrecipe:\n  max_steps: " + 90 * "9", 3, "max_steps: should be less than or equal to"),
+    ("targets: [xnli]\nrecipe: {learning_rate: 1e300}", 2, "learning_rate: should be less than"),
+    (
+        "targets: [xnli]\nintermediate: csqa+siqa\noverrides:\n  multitask: {recipe: {temperature: 1e-300}}",
+        4,
+        "temperature: should be greater than or equal to 0.05",
+    ),
+    ("targets: [xnli]\nlimits: {train: 99999999999999999999}", 2, "train: should be less than or equal to"),
+    ("targets: [xnli]\nintermediate:\n  - mnli\n  - " + ">".join(3000 * ["mnli"]), 4, "3000 trainings"),
+    ("targets: [xcopa]\ntrained_on:\n  xcopa: " + 40 * "siqa>" + "copa", 3, "41 trainings one after the"),
+    (
+        "targets: [xnli]\nintermediate: [" + "+".join(12 * ["multitask"]) + "]",
+        2,
+        "108 tasks trained together",
+    ),
+    (
+        "targets: [xnli]\ncompositions: fuse\nsets:\n  - [" + ", ".join(TEN) + "]",
+        4,
+        "10 adapters: 'fuse' joins at most 9",
+    ),
+    (
+        f"targets: [xnli]\nintermediate: [{', '.join(['mnli'] * 900)}]\nseeds: {[*range(1200)]}",
+        3,
+        "1,000,000",
+    ),
+    ("targets: [xnli]\nfiles:\n  mnli:\n    train: " + 5000 * "a", 4, "File name too long"),
     # Nothing at all
     ("targets: [xnli]\nseeds: []", 2, "seeds: name at least one"),
     ("targets: [xnli]\nbackbones: []", 2, "backbones: name at least one"),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from adapterstilts.cli import grid_recipe
 from adapterstilts.grid import worker as module
 from adapterstilts.grid.local import Alone, Engine
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.grid.state import State
 from adapterstilts.grid.worker import Worker
+from adapterstilts.store import files
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write, plan_of
@@ -222,6 +227,54 @@ def test_a_calibration_times_real_steps(call: Call, write: Write) -> None:  # no
     shown = call("grid", "plan", str(write(**FEW)), "--calibrate").stderr
     assert "examples/s" in shown
     assert "8 calibrated" in shown
+
+
+def test_steps_are_timed_by_default_where_nothing_is_known(
+    call: Call,  # noqa: F811
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = str(write(targets=["mini_paraphrase", "mini_retrieval"], languages=["de"]))
+    assert "are timed" not in call("grid", "plan", path).stderr  # a minute of work is not worth it
+    monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
+    rough = call("grid", "plan", path, "--no-calibrate").stderr
+    assert "are timed" not in rough
+    assert "12 rough" in rough
+    assert re.search(r"left: about .+ \(.+ to .+\) with 1 process", rough)
+    timed = call("grid", "plan", path).stderr
+    assert "nothing is known of this machine yet: a few steps are timed" in timed
+    assert "evaluate mini_retrieval: " in timed
+    assert "12 calibrated" in timed
+    again = call("grid", "run", path).stderr
+    assert "are timed" not in again
+    assert "12 jobs took" in again
+
+
+def test_nothing_is_downloaded_to_time_it(
+    call: Call,  # noqa: F811
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
+    for changes in ({"backbones": "mbert"}, {"source": "hub"}, {"source": "folder", "languages": "all"}):
+        shown = call("grid", "plan", str(write(**{**FEW, **changes}))).stderr
+        assert "are timed" not in shown
+        assert "8 rough" in shown or "rough)" in shown
+
+
+def test_a_store_that_cannot_be_written_leaves_the_estimate_rough(
+    call: Call,  # noqa: F811
+    write: Write,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
+    monkeypatch.setattr(files, "write_whole", refuse)
+    shown = call("grid", "plan", str(write(**FEW))).stderr
+    assert "the estimate stays rough: what was timed cannot be kept ([Errno 30]" in shown
+    assert "8 rough" in shown
 
 
 def test_a_wrong_setting_is_refused_before_anything_runs(call: Call, write: Write) -> None:  # noqa: F811

@@ -114,6 +114,11 @@ class Finished:
     damaged: str = ""
     read: list[str] = field(default_factory=list)
     leaked = 0
+    precision = pulled = ""
+
+    @property
+    def request(self) -> str:
+        return str(self.changes["request"])
 
     def done(self, request: str) -> Any:
         return Finished({"request": request})

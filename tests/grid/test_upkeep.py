@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from adapterstilts.data import files as module
+from adapterstilts.grid import upkeep
 from adapterstilts.grid.records import Records
-from adapterstilts.store import Store
+from adapterstilts.store import Store, files
 from tests.cli.conftest import Call, call  # noqa: F401
 from tests.conftest import build_backbone
 
@@ -85,6 +87,45 @@ def test_damage_is_found_and_only_that_is_made_again(call: Call, grid: str, how:
     assert weights(folder).read_bytes() == whole
     changed = [path for path, time in before.items() if path.stat().st_ctime_ns != time]
     assert changed == [folder]
+
+
+def test_all_damage_is_named_where_nothing_can_be_written(
+    call: Call,  # noqa: F811
+    grid: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As root, permissions stop nobody: so the one step that writes fails as on a read-only disk."""
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    folders = [damage(grid, "flipped unseen"), run_of(grid, "mini_paraphrase")]
+    os.truncate(folders[1] / "log.jsonl", 3)
+    monkeypatch.setattr(files, "write_whole", refuse)
+    shown = call("grid", "verify", grid, code=1)
+    named = [line for line in shown.stdout.splitlines() if line.startswith("damaged: ")]
+    assert {folder.name for folder in folders} == {line.split(": ")[1] for line in named}
+    assert "3 runs are whole" in shown.stdout
+    assert "could not be marked ([Errno 30] Read-only file system" in shown.stderr
+
+
+def test_a_run_that_cannot_be_read_is_named_too(
+    call: Call,  # noqa: F811
+    grid: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = run_of(grid, "mini_nli")
+    whole = upkeep.check
+
+    def failing(path: Path) -> object:
+        if path.name == folder.name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(upkeep, "check", failing)
+    shown = call("grid", "verify", grid, code=1).stdout
+    assert f"damaged: {folder.name}: [Errno 13] Permission denied" in shown
+    assert "4 runs are whole" in shown
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "removed"])

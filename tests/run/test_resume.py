@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.store import Store
+from tests.grid.test_kill import without_times
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["adapterstilts.api", "adapters", "pyarrow"])
@@ -36,11 +37,10 @@ def work(target, kind, sources, given):
     compose(target, kind, sources, given)
 
 
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    """Everything that is a result; the log and the manifest (which covers it) hold times."""
+def bytes_of(folder: Path) -> dict[str, object]:
+    """Everything that is a result; of the log and the manifest (which covers it) all that is no time."""
     names = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    kept = [path for path in names if path.name not in ("log.jsonl", "manifest.json")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+    return {str(path.relative_to(folder)): without_times(path) for path in names}
 
 
 def stamp(store: Path) -> float:

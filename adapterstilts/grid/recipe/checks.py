@@ -13,6 +13,10 @@ from adapterstilts.tasks.several import MULTITASK, TEXT, join_names, split_name
 from adapterstilts.tasks.spec import KindName, Task
 from adapterstilts.tasks.suites import SUITES
 
+MOST_STAGES = 10  # trainings one after the other
+MOST_TASKS = 100  # trained together
+MOST_FUSED = 9  # see composition.Fuse
+MOST_CELLS = 1_000_000  # of the table, over all seeds; a plan is held in memory
 Problem = tuple[tuple[str | int, ...], str]  # the keys to what is wrong, and what is wrong with it
 INTERMEDIATE = ROLES[0]
 
@@ -33,6 +37,9 @@ def _about_tasks(recipe: GridRecipe) -> Iterator[Problem]:
 def _wrong(name: str, trained: Sequence[str]) -> Iterator[str]:
     """What is wrong with the name of a task, or of several where it is to be trained."""
     try:
+        if trained and (text := _too_many(name)):
+            yield text
+            return
         tasks = [registry.get(each) for each in (_names(name) if trained else (name,))]
     except (StiltsError, OSError) as error:
         yield str(error)
@@ -42,6 +49,17 @@ def _wrong(name: str, trained: Sequence[str]) -> Iterator[str]:
             yield "plain text (mlm) has no place in a grid: train language adapters by themselves"
         elif trained and task.trained_on is None:
             yield f"{task.name} has no training data, so it is no intermediate task"
+
+
+def _too_many(name: str) -> str | None:
+    """What to say where a name stands for more trainings, or tasks in one, than anybody means."""
+    chain = stages(name)
+    if len(chain) > MOST_STAGES:
+        return f"{len(chain)} trainings one after the other: at most {MOST_STAGES} are possible"
+    together = max(len(split_name(stage)) for stage in chain)
+    if together > MOST_TASKS:
+        return f"{together} tasks trained together: at most {MOST_TASKS} are possible"
+    return None
 
 
 def _about_chains(recipe: GridRecipe) -> Iterator[Problem]:
@@ -67,6 +85,8 @@ def _about_joining(recipe: GridRecipe) -> Iterator[Problem]:
         trained = {name if name == TARGET else tuple(map(_trainers, stages(name))) for name in group}
         if len(trained) < 2 or len(trained) != len(group):
             yield ("sets", n), "a set is of two or more different tasks"
+        if "fuse" in recipe.compositions and len(group) > MOST_FUSED:
+            yield ("sets", n), f"{len(group)} adapters: 'fuse' joins at most {MOST_FUSED}"
     if recipe.sets and not {"fuse", "average"} & set(recipe.compositions):
         yield ("sets",), "sets are what `fuse` and `average` join, but neither is among the compositions"
 
@@ -211,4 +231,22 @@ def _tasks(recipe: GridRecipe) -> Iterator[Task]:
             yield registry.get(task.trained_on)
 
 
-CHECKS = (_about_tasks, _about_chains, _about_joining, _about_languages, _about_files, _about_settings)
+def _about_size(recipe: GridRecipe) -> Iterator[Problem]:
+    """A grid that could not even be planned in memory."""
+    transfers = (len(recipe.intermediate) + len(recipe.sets)) * len(recipe.compositions)
+    columns = len(recipe.backbones) * len(recipe.configs) * len(recipe.seeds)
+    cells = columns * len(recipe.all_targets) * (1 + transfers)
+    if cells > MOST_CELLS:
+        key = "seeds" if len(recipe.seeds) > len(recipe.intermediate) else "intermediate"
+        yield (key,), f"a table of up to {cells:,} cells: at most {MOST_CELLS:,} are possible"
+
+
+CHECKS = (
+    _about_tasks,
+    _about_size,
+    _about_chains,
+    _about_joining,
+    _about_languages,
+    _about_files,
+    _about_settings,
+)

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from adapterstilts.composition import CompositionName
 from adapterstilts.errors import StiltsError, unknown
+from adapterstilts.recipe import MOST_ROWS
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import join_names, split_name
 from adapterstilts.tasks.spec import Split
@@ -103,8 +104,8 @@ class Config(Part):
 class Limits(Part):
     """Rows at the most: of training data, and of evaluation data in each language."""
 
-    train: int | None = Field(None, gt=0, strict=True)
-    eval: int | None = Field(None, gt=0, strict=True)
+    train: int | None = Field(None, gt=0, le=MOST_ROWS, strict=True)
+    eval: int | None = Field(None, gt=0, le=MOST_ROWS, strict=True)
 
 
 class Files(Part):

@@ -1,0 +1,212 @@
+"""A grid says where its results come from: the precision of each, and the repositories of pulled adapters."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from adapterstilts.grid.cluster import Place, disagreement
+from adapterstilts.grid.plan import Plan
+from adapterstilts.grid.records import Records
+from adapterstilts.grid.state import look
+from adapterstilts.run import device
+from adapterstilts.store.files import MANIFEST, write_json
+from adapterstilts.store.runs import manifest_of
+from tests.cli.conftest import Call, call  # noqa: F401
+
+from .conftest import Write, plan_of
+
+GRID = {
+    "intermediate": ["mini_nli"],
+    "targets": ["mini_paraphrase"],
+    "languages": ["de"],
+    "recipe": {"epochs": 1, "max_steps": 500, "batch_size": 8, "eval_every": 100, "dev_rows": 8},
+}
+AUTO = "`precision: auto` is not the same on all machines"
+
+
+def computing(precision: str, patch: pytest.MonkeyPatch) -> None:
+    """Makes this a machine whose `auto` is that precision."""
+    patch.setattr(device, "computes_bf16", lambda _: precision == "bf16")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for one finished store, filled by the first test."""
+    return tmp_path_factory.mktemp("finished")
+
+
+@pytest.fixture
+def grid(call: Call, write: Write, finished: Path, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811
+    """The recipe of a grid whose baseline was made on a machine with bf16, and the rest on one without."""
+    path, base = str(write(**GRID)), str(write("base", **{**GRID, "intermediate": []}))
+    if not (finished / "checkpoints").exists():
+        computing("bf16", monkeypatch)
+        (finished / "base.txt").write_text(
+            call("grid", "run", base, "--processes", "1").stderr, encoding="utf-8"
+        )
+        shutil.copytree("checkpoints", finished / "begun")
+        computing("fp32", monkeypatch)
+        (finished / "rest.txt").write_text(
+            call("grid", "run", path, "--processes", "1").stderr, encoding="utf-8"
+        )
+        shutil.copytree("checkpoints", finished / "checkpoints")
+    if not Path("checkpoints").exists():
+        shutil.copytree(finished / "checkpoints", "checkpoints")
+    return path
+
+
+@pytest.fixture
+def begun(grid: str, finished: Path) -> str:
+    """The same where only the baseline is finished."""
+    shutil.rmtree("checkpoints")
+    shutil.copytree(finished / "begun", "checkpoints")
+    return grid
+
+
+def rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table)))
+
+
+def test_each_result_has_its_precision(grid: str) -> None:
+    plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
+    state = look(plan.requests(), records)
+    names = {request.digest: request.name for request in plan.requests()}
+    assert {names[digest]: precision for digest, precision in state.precisions.items()} == {
+        "single mini_paraphrase seed 1": "bf16",
+        "evaluate mini_paraphrase de of single mini_paraphrase seed 1": "bf16",
+        "single mini_nli seed 1": "fp32",
+        "sequential mini_paraphrase from mini_nli seed 1": "fp32",
+        "evaluate mini_paraphrase de of sequential mini_paraphrase from mini_nli seed 1": "fp32",
+    }
+
+
+def test_a_run_says_what_its_machines_computed_in(grid: str, finished: Path) -> None:
+    base, rest = ((finished / name).read_text("utf-8") for name in ("base.txt", "rest.txt"))
+    assert AUTO not in base
+    assert rest.count(AUTO) == 1  # before it computes anything
+    assert "1 training and 1 evaluation (single mini_paraphrase seed 1, evaluate" in rest
+    assert "in bf16; what is left would be in fp32 on this machine" in rest
+    assert "recipe: {precision: fp32}" in rest
+
+
+@pytest.mark.parametrize("verb", ["plan", "status", "run"])
+def test_a_mixture_is_said(call: Call, grid: str, verb: str) -> None:  # noqa: F811
+    said = call("grid", verb, grid).stderr
+    assert "1 training and 1 evaluation (single mini_paraphrase seed 1" in said
+    assert "in bf16; 2 trainings and 1 evaluation" in said
+    assert "what is left" not in said
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+@pytest.mark.parametrize("here", ["bf16", "fp32"])
+def test_what_would_be_mixed_is_said(
+    call: Call,  # noqa: F811
+    begun: str,
+    verb: str,
+    here: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    computing(here, monkeypatch)
+    assert ("what is left would be in fp32" in call("grid", verb, begun).stderr) == (here == "fp32")
+
+
+def test_a_named_precision_is_nobodys_choice(call: Call, begun: str, write: Write) -> None:  # noqa: F811
+    """Results of `auto` do not answer a recipe that names the precision, and so nothing is mixed."""
+    named = str(write("named", **{**GRID, "recipe": {**GRID["recipe"], "precision": "fp32"}}))  # type: ignore[dict-item]
+    shown = call("grid", "status", named, "--json")
+    assert json.loads(shown.stdout)["totals"]["done"] == 0
+    assert AUTO not in call("grid", "plan", named).stderr
+
+
+def test_a_table_marks_what_is_not_comparable(call: Call, grid: str) -> None:  # noqa: F811
+    base, transfer = rows(call("grid", "table", grid, "--csv").stdout)
+    assert (base["trained_in"], base["evaluated_in"]) == ("bf16", "bf16")
+    assert (transfer["trained_in"], transfer["evaluated_in"]) == ("bf16+fp32", "bf16+fp32")
+    shown = call("grid", "table", grid)
+    baseline, sequential = shown.stdout.splitlines()[1:3]
+    assert "~" not in baseline
+    assert "~" in sequential
+    assert "~ it, or it and its baseline, was computed in several precisions" in shown.stderr
+    assert "in bf16; 2 trainings and 1 evaluation" in shown.stderr
+    assert "~" in call("grid", "table", grid, "--per-language", "--markdown").stdout
+
+
+def test_json_has_the_precision_of_each_job(call: Call, grid: str) -> None:  # noqa: F811
+    lines = map(json.loads, call("grid", "plan", grid, "--json").stdout.splitlines())
+    assert sorted(line["precision"] for line in lines) == ["bf16", "bf16", "fp32", "fp32", "fp32"]
+    status = json.loads(call("grid", "status", grid, "--json").stdout)
+    assert status["precisions"] == {"bf16": 2, "fp32": 3}
+
+
+def test_an_evaluation_in_another_precision_than_the_training_is_visible(
+    call: Call,  # noqa: F811
+    grid: str,
+) -> None:
+    plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
+    run = look(plan.requests(), records).runs[plan.cells[0].training.digest]
+    given = ("--task", "mini_paraphrase", "--languages", "sw", "--source", "bundled", "--limit", "8")
+    said = call("evaluate", run, *given, "--precision", "fp32").stderr
+    assert "evaluates in fp32 what was trained in bf16" in " ".join(said.split())
+    (entry,) = [e for e in json.loads(call("runs", "--json").stdout) if e["language"] == "sw"]
+    assert entry["precision"] == "fp32"
+    assert '"precision": "fp32"' in call("runs", "show", entry["id"]).stdout
+    assert "what was trained" not in call("evaluate", run, *given, "--precision", "bf16").stderr
+
+
+def test_a_training_that_ends_before_its_steps_says_so(grid: str, finished: Path) -> None:
+    lines = (finished / "rest.txt").read_text("utf-8").splitlines()
+    (line,) = [line for line in lines if "] single mini_nli seed 1" in line]
+    assert line.endswith("ended after 4 steps, before max_steps 500: its epochs were over")
+
+
+@pytest.fixture
+def pulled(grid: str) -> str:
+    """The finished grid whose intermediate adapter is one that was pulled."""
+    plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
+    run = records.store / look(plan.requests(), records).runs[_training(plan, "mini_nli")]
+    origin = json.loads((run / "origin.json").read_bytes())
+    write_json(run / "origin.json", {**origin, "pulled": {"repo": "someone/nli", "commit": "a" * 40}})
+    write_json(run / MANIFEST, manifest_of(run))
+    for name in records.names():
+        records.forget(name)
+    return grid
+
+
+def _training(plan: Plan, task: str) -> str:
+    (digest,) = [digest for digest, request in plan.trainings.items() if request.task == task]
+    return digest
+
+
+def test_a_pulled_adapter_is_marked(call: Call, pulled: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    computing("fp32", monkeypatch)
+    said = call("grid", "run", pulled, "--processes", "1").stderr
+    assert "was there, pulled from someone/nli@aaaaaaaaaaaa" in said
+    named = "single mini_nli seed 1 is single-mini_nli-"
+    for text in (said, call("grid", "status", pulled).stderr, call("grid", "plan", pulled).stderr):
+        assert named in text
+        assert "pulled from someone/nli@aaaaaaaaaaaa and not trained here" in text
+    base, transfer = rows(call("grid", "table", pulled, "--csv").stdout)
+    assert (base["pulled"], transfer["pulled"]) == ("", "someone/nli@aaaaaaaaaaaa")
+    shown = call("grid", "table", pulled)
+    assert "^" not in shown.stdout.splitlines()[1]
+    assert "^" in shown.stdout.splitlines()[2]
+    assert "^ an adapter in it was pulled and not trained here (someone/nli@aaaaaaaaaaaa)" in shown.stderr
+
+
+def test_nodes_that_disagree_are_named() -> None:
+    places = [
+        Place("a" * 40, 1, "1", "bf16"),
+        Place("b" * 40, 2, "1", "fp32"),
+        Place("a" * 40, 3, "1", "bf16"),
+    ]
+    text = disagreement(places)
+    assert text is not None
+    assert "bf16 on aaaaaaaaaaaa; fp32 on bbbbbbbbbbbb" in text
+    assert "recipe: {precision: fp32}" in text
+    assert disagreement(places[::2]) is None

@@ -1,0 +1,36 @@
+"""Hyperparameters of any size: each is taken or refused, and what is taken can be computed with."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from adapterstilts.api import Options
+from adapterstilts.errors import ConfigError
+from adapterstilts.kinds.base import Encoding
+from adapterstilts.recipe import Recipe
+
+HUGE = 10**99
+NUMBERS = [
+    name for name, field in Recipe.model_fields.items() if name not in ("precision", "backbone_dropout")
+]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [HUGE, 1e308, -HUGE, -1e308, math.inf, math.nan])
+def test_a_number_that_nobody_means_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"recipe: {name}"):
+        Recipe.parse({name: value}, "recipe")
+
+
+@pytest.mark.parametrize("name", ["max_length", "stride", "n_best", "max_answer", "layer", "neighbours"])
+def test_so_is_one_of_an_encoding(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"encoding: {name}"):
+        Encoding.parse({name: HUGE}, "encoding")
+
+
+def test_so_is_one_of_the_options() -> None:
+    for name in ("limit", "seed"):
+        with pytest.raises(ConfigError, match=name):
+            Options.parse({name: HUGE}, "option")
