@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from adapterstilts.store.files import link
 from adapterstilts.store.predictions import read_predictions, write_predictions
+from adapterstilts.store.pulled import Pulled, pulled_from
 from adapterstilts.store.runs import Damaged, Run, task_of, tasks_of
 from adapterstilts.store.store import Store, Work
 
 __all__ = [
     "Damaged",
+    "Pulled",
     "Run",
     "Store",
     "Work",
     "link",
+    "pulled_from",
     "read_predictions",
     "task_of",
     "tasks_of",

@@ -85,3 +85,18 @@ def test_the_store_can_be_named(call: Call, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("ADAPTERSTILTS_STORE", str(tmp_path / "other"))
     assert run.id in call("runs").stdout
     assert run.id in call("runs", "show", run.id).stdout
+
+
+def test_pulled_runs_are_marked(call: Call, store: Store) -> None:
+    source = {"repo": "you/adapter", "commit": "0123456789abcdef"}
+    with store.work(train_job()) as work:
+        (work.folder / "out").mkdir()
+        (work.folder / "out" / "origin.json").write_text(json.dumps({"pulled": source}), encoding="utf-8")
+        pulled = work.publish({"score": 1.0})
+    evaluated = publish(store, eval_job(pulled.key, "sw"))
+    trained = publish(store, train_job(seed=2))
+    entries = {entry["id"]: entry["pulled"] for entry in json.loads(call("runs", "--json").stdout)}
+    assert entries == {pulled.id: source, evaluated.id: source, trained.id: None}
+    assert call("runs").stdout.count("you/adapter@0123456789ab") == 2
+    assert "pulled from you/adapter at commit 0123456789abcdef" in call("runs", "show", pulled.id).stdout
+    assert json.loads(call("runs", "show", pulled.id, "--json").stdout)["pulled"] == source
