@@ -90,7 +90,7 @@ def write(run: str, repo: str, folder: Path, store: Path, settings: Publishing |
         card = write_folder(told, repo, made, form, export_peft)
         os.replace(made, folder)
     sizes = {name: info.st_size for name, info in stats_in(folder).items()}
-    return Written(told.run.id, folder, str(card), tuple(sizes), sum(sizes.values()))
+    return Written(told.run.id, folder, card, tuple(sizes), sum(sizes.values()))
 
 
 def publish(run: str, repo: str, store: Path, settings: Publishing | None = None) -> Uploaded:

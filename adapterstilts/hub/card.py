@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from adapterstilts.data.leaks import origins
@@ -60,8 +60,8 @@ class Form:
     revision: str | None = None
 
 
-def card(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> ModelCard:
-    """The card of a run.
+def card(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> str:
+    """The text of a run's card, metadata included.
 
     Args:
         repo: where it is published.
@@ -73,7 +73,7 @@ def card(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> M
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
     body = environment.from_string(text).render(_said(facts, repo, form))
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}")
+    return f"---\n{data.to_yaml()}\n---\n\n{body}"
 
 
 def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> ModelCardData:

@@ -8,8 +8,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import ModelCard
-
 from adapterstilts.hub.card import Form, card, checked_places
 from adapterstilts.hub.facts import Facts
 from adapterstilts.hub.layout import CARD, OF_RUN
@@ -21,10 +19,8 @@ from adapterstilts.values import canonical
 Export = Callable[[Path], None]  # writes PEFT's files into a folder
 
 
-def write_folder(
-    facts: Facts, repo: str, folder: Path, form: Form, export: Export | None = None
-) -> ModelCard:
-    """Writes what is to be uploaded.
+def write_folder(facts: Facts, repo: str, folder: Path, form: Form, export: Export | None = None) -> str:
+    """Writes what is to be uploaded; returns the text of the card.
 
     The same run and evaluations give the same bytes, whenever and wherever it is done.
 
@@ -42,9 +38,9 @@ def write_folder(
     if export:
         export(folder)
     checksums = {name: sha256(folder / name) for name in stats_in(folder) if name != CARD}
-    made = card(facts, repo, form, checksums)
-    write_whole(folder / CARD, str(made).encode("utf-8"))
-    return made
+    text = card(facts, repo, form, checksums)
+    write_whole(folder / CARD, text.encode("utf-8"))
+    return text
 
 
 def _copy(facts: Facts, run: Path) -> None:

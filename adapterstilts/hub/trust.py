@@ -11,6 +11,7 @@ from typing import Any
 
 from adapterstilts.errors import HubError
 from adapterstilts.hub.layout import ATTRIBUTES, CARD, OF_FOREIGN, OF_RUN, RUN
+from adapterstilts.hub.record import LARGEST_CARD
 from adapterstilts.model import tensors
 from adapterstilts.store.files import sha256
 
@@ -20,7 +21,6 @@ REMOTE = ("auto_map", "custom_pipelines", "trust_remote_code")
 # Bytes: nine adapters' AdapterFusion on XLM-R large has 0.6 GB; eight for each item that was trained on
 LARGEST = {".safetensors": 2**30, ".digests": 2**27}
 LARGEST_TEXT = 16 * 2**20
-LARGEST_CARD = 2**19
 MOST = 200  # files: nine adapters and their fusion have 50
 LARGEST_ALL = 2**32
 ODD = re.compile(r"[\x00-\x1f\\:]")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.values import Value
+from adapterstilts.yaml_lines import read_document, read_value
 
 DEFAULT = "seq_bn"
 Activation = Literal[
@@ -220,13 +220,11 @@ def adapter_config(name_or_path: str = DEFAULT, overrides: Mapping[str, Any] | N
         ConfigError: an unknown name or key (the nearest one is named), or a value that does not fit.
     """
     path = _find(name_or_path)
-    data = read_yaml(path)
+    data = read_document(path, example="reduction_factor: 16").data
     try:
         for key, value in (overrides or {}).items():
-            _override(data, key, yaml.safe_load(value) if isinstance(value, str) else value)
+            _override(data, key, read_value(value, key) if isinstance(value, str) else value)
         return AdapterSpec(name=path.stem, config=fill(data))
-    except yaml.YAMLError:
-        raise ConfigError(f"a value given for {path.stem} is not YAML: {dict(overrides or {})}") from None
     except ConfigError as error:
         raise ConfigError(f"{error} (adapter configuration {name_or_path})") from None
 
@@ -270,24 +268,6 @@ def _find(name_or_path: str) -> Path:
     if name_or_path not in config_names():
         raise unknown("adapter config", name_or_path, config_names())
     return config_folder() / f"{name_or_path}.yaml"
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds.
-
-    Raises:
-        ConfigError: malformed (file and line), not UTF-8, or not a mapping.
-    """
-    try:
-        data = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys to values is wanted")
-    return data
 
 
 def _override(data: dict[str, Any], key: str, value: Any) -> None:
