@@ -32,11 +32,14 @@ def _reduction(value: Any) -> Any:
     return value
 
 
+MOST = 2**31 - 1  # of any size; `model/size.py` bounds what they make together
 Number = Annotated[float, BeforeValidator(_not_bool)]
 Whole = Annotated[int, BeforeValidator(_not_bool)]
 Factor = Annotated[Number, Field(gt=0)]
+Reduction = Annotated[Number, Field(ge=0.001)]  # below, the adapter would be a thousand encoders wide
+Scale = Annotated[Number, Field(ge=-1e6, le=1e6)]  # beyond, outputs are not finite in float32
 Dropout = Annotated[Number, Field(ge=0, lt=1)]
-Layers = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(default=())]
+Layers = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(default=(), max_length=1000)]
 
 
 class Bottleneck(Value):
@@ -60,7 +63,7 @@ class Bottleneck(Value):
     architecture: Literal["bottleneck"] = "bottleneck"
     mh_adapter: StrictBool = False
     output_adapter: StrictBool = True
-    reduction_factor: Annotated[Factor | dict[str, Factor], BeforeValidator(_reduction)] = 16.0
+    reduction_factor: Annotated[Reduction | dict[str, Reduction], BeforeValidator(_reduction)] = 16.0
     non_linearity: Activation = "relu"
     original_ln_before: StrictBool = False
     original_ln_after: StrictBool = True
@@ -68,19 +71,19 @@ class Bottleneck(Value):
     ln_after: StrictBool = False
     init_weights: Literal["bert", "mam_adapter", "houlsby"] = "bert"
     is_parallel: StrictBool = False
-    scaling: Number | Literal["learned", "channel"] = 1.0
+    scaling: Scale | Literal["learned", "channel"] = 1.0
     use_gating: StrictBool = False
     residual_before_ln: StrictBool | Literal["post_add"] = True
     adapter_residual_before_ln: StrictBool = False
     inv_adapter: Literal["nice"] | None = None
-    inv_adapter_reduction_factor: Factor | None = None
+    inv_adapter_reduction_factor: Reduction | None = None
     leave_out: Layers
     dropout: Dropout = 0.0
     phm_layer: StrictBool = False
-    phm_dim: Annotated[Whole, Field(gt=0)] = 4
-    phm_rank: Annotated[Whole, Field(gt=0)] = 1
+    phm_dim: Annotated[Whole, Field(gt=0, le=256)] = 4
+    phm_rank: Annotated[Whole, Field(gt=0, le=MOST)] = 1
     phm_bias: StrictBool = True
-    phm_init_range: Factor = 0.0001
+    phm_init_range: Annotated[Number, Field(gt=0, le=1e6)] = 0.0001
     shared_phm_rule: StrictBool = True
 
     @model_validator(mode="after")
@@ -108,8 +111,8 @@ class Lora(Value):
     intermediate_lora: StrictBool = False
     output_lora: StrictBool = False
     leave_out: Layers
-    r: Annotated[Whole, Field(gt=0)] = 8
-    alpha: Annotated[Number, Field(gt=0)] = 8.0
+    r: Annotated[Whole, Field(gt=0, le=MOST)] = 8
+    alpha: Annotated[Number, Field(gt=0, le=1e6)] = 8.0
     dropout: Dropout = 0.0
     attn_matrices: tuple[Literal["q", "k", "v"], ...] = ("q", "v")
     composition_mode: Literal["add", "scale"] = "add"
@@ -134,9 +137,9 @@ class Prefix(Value):
     """
 
     architecture: Literal["prefix_tuning"] = "prefix_tuning"
-    prefix_length: Annotated[Whole, Field(gt=0)] = 30
+    prefix_length: Annotated[Whole, Field(gt=0, le=MOST)] = 30
     flat: StrictBool = False
-    bottleneck_size: Annotated[Whole, Field(gt=0)] = 512
+    bottleneck_size: Annotated[Whole, Field(gt=0, le=MOST)] = 512
     non_linearity: Activation = "tanh"
     dropout: Dropout = 0.0
     use_gating: StrictBool = False

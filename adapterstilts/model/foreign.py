@@ -54,19 +54,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     return data
 
 
-def check_settings(config: Mapping[str, Any], folder: Path) -> None:
-    """Refuses what the library would build but this toolkit cannot use, or would silently ignore.
-
-    Raises:
-        AdapterError: a method or a setting that is not supported here.
-    """
-    try:
-        for part in config["configs"] if config.get("architecture") == "union" else [config]:
-            _part(part)
-    except (ConfigError, KeyError, TypeError, AttributeError) as error:
-        raise AdapterError(f"the adapter in {folder} cannot be used here: {error}") from None
-
-
 def spec(config: Mapping[str, Any], folder: Path) -> AdapterSpec:
     """The library's configuration as ours.
 
@@ -82,7 +69,7 @@ def spec(config: Mapping[str, Any], folder: Path) -> AdapterSpec:
             )
         part = _part(config)
         return AdapterSpec(name=part["architecture"], config=fill(part))
-    except (ConfigError, KeyError, TypeError) as error:
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"the adapter in {folder} cannot be used here: {error}") from None
 
 

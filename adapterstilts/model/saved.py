@@ -18,6 +18,7 @@ from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
 from adapterstilts.model.setup import Setup
+from adapterstilts.model.size import check_room
 
 State = Mapping[str, torch.Tensor]
 # The library's names of its weight files and of their configurations.
@@ -52,15 +53,16 @@ def check_adapter(folder: Path, files: BackboneFiles) -> AdapterRecord | None:
     """
     record = records.adapter_record(folder)
     config = foreign.read_config(folder)
+    described = foreign.spec(config["config"], folder)
     if record:
         _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
-        if foreign.spec(config["config"], folder).config != record.spec.config:
+        if described.config != record.spec.config:
             raise AdapterError(f"{folder / foreign.CONFIG} was changed after it was written")
-    else:
-        foreign.check_settings(config["config"], folder)
     mine = {"model_type": files.model_type, "hidden_size": files.hidden_size}
     _same_backbone(folder, mine, config, files.name)
-    tensors.load(folder / ADAPTER[0], record.sha256 if record else None)
+    state = tensors.load(folder / ADAPTER[0], record.sha256 if record else None)
+    held = sum(tensor.numel() for tensor in state.values())
+    check_room(described, held, files.hidden_size, files.layers, folder)
     return record
 
 

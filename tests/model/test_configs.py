@@ -60,7 +60,7 @@ def test_overrides_are_read_as_yaml_and_typed() -> None:
     [
         ("seq_bn", "reduction_facto", "8", "did you mean 'reduction_factor'"),
         ("seq_bn", "reduction_factor", "yes", "a number is wanted"),
-        ("seq_bn", "reduction_factor", "-1", "greater than 0"),
+        ("seq_bn", "reduction_factor", "-1", "greater than or equal to 0.001"),
         ("seq_bn", "mh_adapter", "1", "mh_adapter"),
         ("seq_bn", "output_adapter", "false", "there would be no adapter"),
         ("seq_bn", "dropout", "[1", "dropout: not YAML"),
