@@ -14,6 +14,7 @@ from adapterstilts.data.leaks import read_items
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub.card import LISTED
 from adapterstilts.hub.client import client, hub_errors
+from adapterstilts.hub.job_parts import check_job
 from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.origin import kept
 from adapterstilts.hub.pull import Pulled, download, job_of, read_object, run_files
@@ -25,6 +26,7 @@ from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
+from adapterstilts.store.shape import problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import split_name
 from adapterstilts.values import canonical
@@ -81,8 +83,9 @@ def _own_run(pulled: Pulled, job: TrainJob, store: Store) -> Run:
             return work.publish(_assemble(pulled, job, files, out))
         except BaseException as error:
             shutil.rmtree(out, ignore_errors=True)  # nothing of it may stay for whoever trains this job
-            if isinstance(error, MALFORMED):
-                raise HubError(f"{pulled.repo} is refused: {type(error).__name__}: {error}"[:400]) from None
+            if isinstance(error, (*MALFORMED, AdapterError)):
+                told = f"{type(error).__name__}: {error}".replace(f"{out}/", "")
+                raise HubError(f"{pulled.repo} is refused: {told}"[:600]) from None
             raise
 
 
@@ -108,8 +111,12 @@ def _assemble(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Pat
             raise HubError(f"{pulled.repo} is refused: nothing says what its task {name} is")
     told = {**origin, "pulled": {"repo": pulled.repo, "commit": pulled.commit}}
     write_whole(out / ORIGIN, (canonical(told) + "\n").encode("utf-8"))
+    metrics = {name: numbers(value) for name, value in read_object(pulled, files[METRICS]).items()}
+    if problem := problem_of_metrics(metrics):
+        raise HubError(f"{pulled.repo} is refused: {problem}")
     _check_parts(pulled, out)
-    return {name: numbers(value) for name, value in read_object(pulled, files[METRICS]).items()}
+    check_job(pulled.repo, job, out, origin, metrics)
+    return metrics
 
 
 def _check_parts(pulled: Pulled, out: Path) -> None:

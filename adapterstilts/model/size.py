@@ -73,13 +73,18 @@ def _least(part: Part, hidden: int, layers: int) -> int:
 
 def _projections(part: Bottleneck, layer: int, hidden: int) -> int:
     """The parameters of the projection down and the one up."""
-    factor = part.reduction_factor
-    if isinstance(factor, dict):
-        factor = factor.get(str(layer), factor.get("default", 0.0))
-    width = max(int(hidden // factor), 1) if factor else 0
+    width = bottleneck_width(part, layer, hidden)
     if part.phm_layer:  # products of small matrices (Mahabadi et al. 2021)
         return 2 * (hidden + width) * part.phm_rank if width else 0
     return 2 * width * hidden
+
+
+def bottleneck_width(part: Bottleneck, layer: int, hidden: int) -> int:
+    """The width of a bottleneck; 0 where a map of reduction factors does not name the layer."""
+    factor = part.reduction_factor
+    if isinstance(factor, dict):
+        factor = factor.get(str(layer), factor.get("default", 0.0))
+    return max(int(hidden // factor), 1) if factor else 0
 
 
 def _invertible(part: Bottleneck, hidden: int) -> int:
