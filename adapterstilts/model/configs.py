@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -26,7 +27,11 @@ def _not_bool(value: Any) -> Any:
 
 def _reduction(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): factor for key, factor in value.items()}
+        factors = {str(key): factor for key, factor in value.items()}
+        for key in factors:
+            if key != "default" and not re.fullmatch("0|[1-9][0-9]{0,3}", key):
+                raise ValueError(f"'{key[:40]}' is neither the number of a layer nor 'default'")
+        return factors
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("a number is wanted, or a map from layer numbers and 'default' to numbers")
     return value
