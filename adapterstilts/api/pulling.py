@@ -27,6 +27,7 @@ from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
+from adapterstilts.store.scratch import scratch
 from adapterstilts.store.shape import problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import split_name
@@ -73,8 +74,8 @@ def checked_job(pulled: Pulled) -> TrainJob:
         HubError: it fails a check.
     """
     job = _job(pulled)
-    with tempfile.TemporaryDirectory(prefix="adapterstilts-") as folder:
-        _assembled(pulled, job, run_files(pulled), Path(folder) / "out")
+    with scratch(Path(tempfile.gettempdir())) as folder:
+        _assembled(pulled, job, run_files(pulled), folder / "out")
     return job
 
 

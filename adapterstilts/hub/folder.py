@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from adapterstilts.hub.layout import CARD, OF_RUN
 from adapterstilts.store import link
 from adapterstilts.store.files import MANIFEST, ORIGIN, sha256, stats_in, write_whole
 from adapterstilts.store.runs import manifest_of
+from adapterstilts.store.scratch import scratch
 from adapterstilts.values import canonical
 
 Export = Callable[[Path], None]  # writes PEFT's files into a folder
@@ -29,8 +29,8 @@ def write_folder(facts: Facts, repo: str, folder: Path, form: Form, export: Expo
         folder: an empty one.
         export: writes what stands at the top in place of the `adapters` library's files.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as held:
-        run = Path(held) / "run"
+    with scratch(folder.parent) as held:
+        run = held / "run"
         _copy(facts, run)
         for name, place in checked_places(facts, list(stats_in(run)), form).items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)

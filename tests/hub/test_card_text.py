@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import ast
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from adapterstilts.api.publishing import _facts
+from adapterstilts.api.publishing import _facts, write
 from adapterstilts.hub.card import Form, card
 from adapterstilts.hub.facts import Facts, Score
 from adapterstilts.hub.licence import licence_of
 from adapterstilts.hub.markdown import code, one_line, plain, quoted
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.store import Store
+from adapterstilts.store.scratch import PREFIX
 from adapterstilts.tasks.references import Credit
 from tests.hub.cards import check_card
 from tests.hub.conftest import Runs
@@ -152,3 +154,10 @@ def test_settings_of_a_recipe_are_whole(facts: Facts) -> None:
     settings: dict[str, Any] = {**facts.run.job["adapter"], "reduction_factor": {"1": 8.0, "default": 16.0}}
     run = replace(facts.run, job={**facts.run.job, "adapter": settings})
     assert "reduction factor {'1': 8.0, 'default': 16.0}" in card(replace(facts, run=run), "me/x", Form(), {})
+
+
+def test_leftovers_of_a_killed_publish_are_removed(trained: Runs, tmp_path: Path) -> None:
+    left = tmp_path / f"{PREFIX}killed"
+    (left / "run").mkdir(parents=True)
+    write(trained["single"].id, "me/one", tmp_path / "out", trained["single"].path.parent)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
