@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapterstilts.bounded_json import shown
 from adapterstilts.errors import StiltsError
 
-SHORT = reprlib.Repr()
+
+class JsonRepr(reprlib.Repr):
+    """Short texts of values, with JSON's words for those that Python spells otherwise."""
+
+    def repr_bool(self, value: bool, level: int) -> str:
+        """Spells a truth value."""
+        return "true" if value else "false"
+
+    def repr_NoneType(self, value: None, level: int) -> str:  # noqa: N802
+        """Spells null."""
+        return "null"
+
+
+SHORT = JsonRepr()
 SHORT.maxstring = SHORT.maxother = 60
 SHORT.maxlevel = 2
 
@@ -49,8 +63,11 @@ def danger(key: str, value: Any) -> str | None:
     words = {word.lower() for word in WORD.findall(key)}
     if words & CODE:
         return "code" if value not in (None, False) else None
-    inside = value.items() if isinstance(value, Mapping) else ()
-    inside = inside or ((("", item) for item in value) if isinstance(value, list) else ())
+    inside: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        inside = value.items()
+    elif isinstance(value, list):
+        inside = (("", item) for item in value)
     reasons = (danger(str(inner), item) for inner, item in inside)
     reason = next(filter(None, reasons), None) or (_danger_of(value) if isinstance(value, str) else None)
     if reason is None and words & PLACE and isinstance(value, str) and value:
@@ -133,15 +150,15 @@ def record(rules: Rules, required: Collection[str] = ()) -> Rule:
             raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
         kept = {}
         for key, item in value.items():
-            inner = f"{place}.{key}" if place else str(key)
+            inner = f"{place}.{shown(key)}" if place else shown(key)
             if key in rules:
                 result = rules[key](item, inner, check)
                 if result is not ABSENT:
                     kept[key] = result
             elif reason := danger(str(key), item):
-                raise PlaceError(inner[:100], f"names {reason}, which is never loaded: remove this key")
+                raise PlaceError(inner, f"names {reason}, which is never loaded: remove this key")
             else:
-                check.dropped.append(inner[:100])
+                check.dropped.append(inner)
         for key in required:
             if key not in value:
                 raise PlaceError(place, f"has no '{key}'")
@@ -271,6 +288,6 @@ def table(inner: Rule, longest: int) -> Rule:
             raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
         if len(value) > longest:
             raise PlaceError(place, f"has {len(value):,} entries, at most {longest:,} are read")
-        return {key: inner(item, f"{place}.{key[:40]}", check) for key, item in value.items()}
+        return {key: inner(item, f"{place}.{shown(key, 40)}", check) for key, item in value.items()}
 
     return rule

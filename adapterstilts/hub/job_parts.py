@@ -159,8 +159,8 @@ def _about_adapters(parts: Parts) -> Problems:
     if job.composition.fuses:
         if dict(job.adapter) != adapter_config().config:
             yield "its job says which adapter was trained, but a fusion trains none"
-        record = records.read(parts.folder / "fusion" / records.FUSION, FusionRecord)
-        if len(record.sources) != len(setup.fused) or record.backbone != job.backbone:
+        fusion = records.read(parts.folder / "fusion" / records.FUSION, FusionRecord)
+        if len(fusion.sources) != len(setup.fused) or fusion.backbone != job.backbone:
             yield "its fusion is over other adapters, or of another backbone, than its job says"
     elif fill(job.adapter) != dict(job.adapter):
         yield "the adapter configuration in its job is not whole"

@@ -29,11 +29,6 @@ class TensorEntry(NamedTuple):
     dtype: str
     shape: tuple[int, ...]
 
-    @property
-    def count(self) -> int:
-        """How many numbers it holds."""
-        return prod(self.shape)
-
 
 def read_header(
     path: Path, error: type[StiltsError], dtypes: frozenset[str] = frozenset(BYTES)
