@@ -28,6 +28,11 @@ class Joined(Value):
         return ()
 
 
+def _check_distinct(sources: tuple[str, ...]) -> None:
+    if len(set(sources)) != len(sources):
+        raise ValueError("the same adapter is listed twice")
+
+
 UNFUSABLE = {"parallel", "invertible", "lora", "ia3", "prefix_tuning", "union"}  # by AdapterSpec.method
 UNMERGEABLE = {"compacter", "prefix_tuning", "union"}  # their weights are products, or positions
 
@@ -68,8 +73,7 @@ class Fuse(Joined):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        if len(set(self.sources)) != len(self.sources):
-            raise ValueError("an adapter stands twice among those to fuse")
+        _check_distinct(self.sources)
         return self
 
 
@@ -84,6 +88,11 @@ class Average(Joined):
     def start(self) -> tuple[float, ...]:
         """The weights given."""
         return self.weights
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        _check_distinct(self.sources)
+        return self
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Self:

@@ -101,3 +101,9 @@ def test_average_weights():
 def test_fusion_of_unfusable_methods_is_refused_with_what_works_instead(method):
     with pytest.raises(AdapterError, match="stack, sequential or average"):
         composition.check_methods(composition.make("fuse", ("a", "b")), ("bottleneck", method))
+
+
+@pytest.mark.parametrize("kind", ["fuse", "average"])
+def test_the_same_adapter_is_not_joined_to_itself(kind: composition.CompositionName) -> None:
+    with pytest.raises(ConfigError, match=f"{kind}: the same adapter is listed twice"):
+        composition.make(kind, ("a", "b", "a"))

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapterstilts.errors import AdapterError
-from adapterstilts.model import language as adapters_of
+from huggingface_hub import constants
+
+from adapterstilts.api.pulling import checked_job, say_unread
+from adapterstilts.errors import AdapterError, HubError
+from adapterstilts.hub.layout import LIBRARY
+from adapterstilts.hub.pull import cached, download
+from adapterstilts.model.language import check_folder
 from adapterstilts.run.assemble import as_source
-from adapterstilts.store import Store
+from adapterstilts.store import Run, Store
 from adapterstilts.store.files import JOB
+
+HINT = "To use the rest without it, download it and pass the folder"
 
 
 def language_adapter(reference: str | None, language: str, store: Store) -> Path | None:
@@ -26,10 +33,37 @@ def language_adapter(reference: str | None, language: str, store: Store) -> Path
         return None
     name = reference.replace("{lang}", language)
     folder = Path(name).expanduser()
-    a_run = (folder / JOB).is_file() or (not folder.is_dir() and "/" not in name)
-    if not a_run:
-        return adapters_of.language_adapter(reference, language)
-    run = store.find(str(folder) if folder.is_dir() else name)
+    if (folder / JOB).is_file() or (not folder.is_dir() and "/" not in name):
+        return _of_run(store.find(str(folder) if folder.is_dir() else name))
+    return check_folder(folder if folder.is_dir() else _downloaded(name), name)
+
+
+def _of_run(run: Run) -> Path:
     if run.job["language_adapter"]:
         raise AdapterError(f"{run.id} lies over a language adapter itself, so it cannot be one")
     return as_source(run.key, run.job["task"], run.path).folder
+
+
+def _downloaded(name: str) -> Path:
+    """The folder of an adapter from the Hub, which passed all checks of `pull`.
+
+    Without a connection the Hub client's cache is used; what it holds is checked too.
+
+    Raises:
+        AdapterError: the Hub does not have it, or it lies over a language adapter itself.
+        HubError: it fails a check.
+    """
+    try:
+        pulled = cached(name) if constants.HF_HUB_OFFLINE else download(name, hint=HINT)
+    except HubError as error:
+        raise AdapterError(f"language adapter '{name}' is no folder, and from the Hub: {error}") from None
+    if pulled.record:
+        job = checked_job(pulled)
+        if job.language_adapter or job.composition.sources:
+            raise AdapterError(f"{name} was built on other adapters, so it cannot be a language adapter")
+    elif not {*LIBRARY[:2]} <= {*pulled.names}:
+        raise AdapterError(
+            f"{name} is no adapter of the adapters library: it lacks {' or '.join(LIBRARY[:2])}"
+        )
+    say_unread(pulled)
+    return pulled.folder

@@ -25,6 +25,7 @@ from adapterstilts.hub.peft import export
 from adapterstilts.hub.publish import Uploaded, upload
 from adapterstilts.store import Run, Store
 from adapterstilts.store.files import stats_in
+from adapterstilts.store.scratch import scratch
 from adapterstilts.values import Value
 
 
@@ -84,13 +85,13 @@ def write(run: str, repo: str, folder: Path, store: Path, settings: Publishing |
         validate_repo_id(repo)
     form, export_peft = _form(told, settings)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as held:
-        made = Path(held) / folder.name
+    with scratch(folder.parent) as held:
+        made = held / folder.name
         made.mkdir()
         card = write_folder(told, repo, made, form, export_peft)
         os.replace(made, folder)
     sizes = {name: info.st_size for name, info in stats_in(folder).items()}
-    return Written(told.run.id, folder, str(card), tuple(sizes), sum(sizes.values()))
+    return Written(told.run.id, folder, card, tuple(sizes), sum(sizes.values()))
 
 
 def publish(run: str, repo: str, store: Path, settings: Publishing | None = None) -> Uploaded:
@@ -103,8 +104,8 @@ def publish(run: str, repo: str, store: Path, settings: Publishing | None = None
         StiltsError: as `write`.
     """
     settings = settings or Publishing()
-    with tempfile.TemporaryDirectory(prefix="adapterstilts-") as held:
-        made = write(run, repo, Path(held) / "published", store, settings)
+    with scratch(Path(tempfile.gettempdir())) as held:
+        made = write(run, repo, held / "published", store, settings)
         return upload(made.folder, repo, made.run, private=settings.private, revision=settings.revision)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -14,6 +15,7 @@ from adapterstilts.data.leaks import read_items
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub.card import LISTED
 from adapterstilts.hub.client import client, hub_errors
+from adapterstilts.hub.job_parts import check_job
 from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.origin import kept
 from adapterstilts.hub.pull import Pulled, download, job_of, read_object, run_files
@@ -25,6 +27,8 @@ from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
+from adapterstilts.store.scratch import scratch
+from adapterstilts.store.shape import problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import split_name
 from adapterstilts.values import canonical
@@ -45,14 +49,41 @@ def pull(reference: str, store: Path, given: Given | None = None, *, skip_others
     """
     given = given or Given()
     pulled = download(reference, skip=skip_others)
+    say_unread(pulled)
     if pulled.record is None:
         return foreign_run(pulled, Store(store), given)
-    try:
-        job = job_of(pulled)
-    except MALFORMED as error:
-        raise HubError(f"{pulled.repo} is refused: {type(error).__name__}: {error}"[:400]) from None
+    job = _job(pulled)
     _check_given(pulled, job, given)
     return _own_run(pulled, job, Store(store))
+
+
+def say_unread(pulled: Pulled) -> None:
+    """Says which keys of its configurations nothing reads."""
+    if pulled.unread:
+        say(
+            f"{pulled.repo}: unknown settings without meaning here were ignored: {', '.join(pulled.unread)}"[
+                :500
+            ]
+        )
+
+
+def checked_job(pulled: Pulled) -> TrainJob:
+    """The job of a repository that this toolkit published, after all checks of `pull`; nothing is stored.
+
+    Raises:
+        HubError: it fails a check.
+    """
+    job = _job(pulled)
+    with scratch(Path(tempfile.gettempdir())) as folder:
+        _assembled(pulled, job, run_files(pulled), folder / "out")
+    return job
+
+
+def _job(pulled: Pulled) -> TrainJob:
+    try:
+        return job_of(pulled)
+    except MALFORMED as error:
+        raise HubError(f"{pulled.repo} is refused: {type(error).__name__}: {error}"[:400]) from None
 
 
 def _check_given(pulled: Pulled, job: TrainJob, given: Given) -> None:
@@ -78,12 +109,19 @@ def _own_run(pulled: Pulled, job: TrainJob, store: Store) -> Run:
         out = work.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         try:
-            return work.publish(_assemble(pulled, job, files, out))
-        except BaseException as error:
+            return work.publish(_assembled(pulled, job, files, out))
+        except BaseException:
             shutil.rmtree(out, ignore_errors=True)  # nothing of it may stay for whoever trains this job
-            if isinstance(error, MALFORMED):
-                raise HubError(f"{pulled.repo} is refused: {type(error).__name__}: {error}"[:400]) from None
             raise
+
+
+def _assembled(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Path) -> dict[str, Any]:
+    """As `_assemble`, with every error that malformed files can raise as a refusal."""
+    try:
+        return _assemble(pulled, job, files, out)
+    except (*MALFORMED, AdapterError) as error:
+        told = f"{type(error).__name__}: {error}".replace(f"{out}/", "")
+        raise HubError(f"{pulled.repo} is refused: {told}"[:600]) from None
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -108,8 +146,12 @@ def _assemble(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Pat
             raise HubError(f"{pulled.repo} is refused: nothing says what its task {name} is")
     told = {**origin, "pulled": {"repo": pulled.repo, "commit": pulled.commit}}
     write_whole(out / ORIGIN, (canonical(told) + "\n").encode("utf-8"))
+    metrics = {name: numbers(value) for name, value in read_object(pulled, files[METRICS]).items()}
+    if problem := problem_of_metrics(metrics):
+        raise HubError(f"{pulled.repo} is refused: {problem}")
     _check_parts(pulled, out)
-    return {name: numbers(value) for name, value in read_object(pulled, files[METRICS]).items()}
+    check_job(pulled.repo, job, out, origin, metrics)
+    return metrics
 
 
 def _check_parts(pulled: Pulled, out: Path) -> None:

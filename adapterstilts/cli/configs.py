@@ -26,9 +26,10 @@ def configs(as_json: AsJson = False) -> None:
 
 def _changed(name: str) -> str:
     """What the configuration's file sets, in one line."""
-    from adapterstilts.model.configs import config_folder, read_yaml
+    from adapterstilts.model.configs import config_folder
+    from adapterstilts.yaml_lines import read_document
 
-    settings = read_yaml(config_folder() / f"{name}.yaml")
+    settings = read_document(config_folder() / f"{name}.yaml").data
     return ", ".join(f"{key}={_short(value)}" for key, value in settings.items() if key != "architecture")
 
 

@@ -13,6 +13,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from adapterstilts.masking import masked
+
 WIDE = 10_000  # columns where there is no terminal: in files a row of a table is a line
 
 OUT = Console(width=None if sys.stdout.isatty() else WIDE)
@@ -27,12 +29,12 @@ DEFAULT_STORE = Path("checkpoints")
 
 def fail(message: str) -> None:
     """Says what went wrong, on standard error."""
-    ERR.print(Text.assemble(("error: ", "bold red"), message))
+    ERR.print(Text.assemble(("error: ", "bold red"), masked(message)))
 
 
 def note(message: str) -> None:
     """One line for the person at the terminal, on standard error."""
-    ERR.print(Text(message))
+    ERR.print(Text(masked(message)))
 
 
 def busy(what: str) -> Status:

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from adapterstilts.cli.console import DEFAULT_STORE, OUT, AsJson, StorePath, note, size_text, table
+from adapterstilts.masking import masked
 
 PACKAGES = (
     "adapterstilts", "torch", "adapters", "transformers", "tokenizers", "datasets", "accelerate", "faiss-cpu",
@@ -40,6 +41,11 @@ class Finding:
     value: str
     advice: str | None = None
 
+    def printable(self) -> Finding:
+        """The same without credentials, which URLs and errors of connections can hold."""
+        advice = None if self.advice is None else masked(self.advice)
+        return Finding(self.section, masked(self.name), masked(self.value), advice)
+
 
 def doctor(
     store: StorePath = DEFAULT_STORE,
@@ -54,7 +60,8 @@ def doctor(
 
     Example: adapterstilts doctor --offline
     """
-    findings = [*versions(), *devices(), *results(store), *cached(), hub(offline), *data(data_dir)]
+    looked_at = [*versions(), *devices(), *results(store), *cached(), hub(offline), *data(data_dir)]
+    findings = [finding.printable() for finding in looked_at]
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
         return

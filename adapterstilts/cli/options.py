@@ -166,15 +166,12 @@ def pairs(given: Sequence[str], option: str) -> dict[str, Any]:
     Raises:
         ConfigError: a setting without "=", or a value that is not YAML.
     """
-    import yaml
+    from adapterstilts.yaml_lines import read_value
 
     found = {}
     for setting in given:
         key, sign, value = setting.partition("=")
         if not sign:
             raise ConfigError(f"{option} wants KEY=VALUE, not '{setting}'")
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"{option} {key.strip()}: '{value}' is not a value in YAML") from None
+        found[key.strip()] = read_value(value, f"{option} {key.strip()}={value[:80]}")
     return found

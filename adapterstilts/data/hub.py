@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yaml import YAMLError
-
 from adapterstilts.data import records
 from adapterstilts.data.items import Item
 from adapterstilts.data.lock import locked, resolve, unreachable
@@ -17,6 +15,7 @@ from adapterstilts.data.rows import Row, TextRow
 from adapterstilts.data.table import table_rows
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks.spec import HubSource, Split, Task
+from adapterstilts.yaml_lines import YAMLError
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import Any, Literal
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from adapterstilts.data.leaks import origins
 from adapterstilts.hub.facts import Facts, Score, trained
 from adapterstilts.hub.layout import KEY, places
 from adapterstilts.hub.lora import form_of
+from adapterstilts.hub.markdown import Raw, code, one_line, plain, quoted, shell
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.tasks.references import reference
+from adapterstilts.model.backbone import HUB_ID
+from adapterstilts.tasks.references import REFERENCES
 from adapterstilts.tasks.spec import KindName, Metric, Task
 
 LISTED = "adapter-transformers"  # the tag by which the Hub knows adapters of the `adapters` library
@@ -29,6 +33,7 @@ PIPELINES: Mapping[KindName, str] = {
     "mining": "sentence-similarity",
     "mlm": "fill-mask",
 }
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")  # as the Hub takes it
 METRICS = {"em": "exact_match", "map20": "map_at_20"}  # where the Hub's name is another
 HEADLINES: Mapping[Metric, str] = {
     "accuracy": "accuracy",
@@ -60,8 +65,8 @@ class Form:
     revision: str | None = None
 
 
-def card(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> ModelCard:
-    """The card of a run.
+def card(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> str:
+    """The text of a run's card, metadata included.
 
     Args:
         repo: where it is published.
@@ -70,10 +75,11 @@ def card(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> M
     data = metadata(facts, repo, form, checksums)
     text = resources.files("adapterstilts.hub").joinpath("card.md").read_text("utf-8")
     environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False, finalize=plain
     )
+    environment.filters.update(code=code, cell=partial(code, table=True), shell=shell)
     body = environment.from_string(text).render(_said(facts, repo, form))
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}")
+    return f"---\n{data.to_yaml()}\n---\n\n{body}"
 
 
 def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> ModelCardData:
@@ -81,27 +87,31 @@ def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) 
     task = facts.tasks[0]
     datasets = sorted({credit.dataset for credit in facts.credits if credit.dataset})
     spoken = set() if facts.text_alone else {"en"}
-    languages = sorted(
-        {*spoken, *facts.run.job.get("languages", ()), *(each.language for each in facts.scores)}
-    )
+    named = {*spoken, *facts.run.job.get("languages", ()), *(each.language for each in facts.scores)}
+    languages = sorted(code for code in named if LANGUAGE.fullmatch(code))
     kind = [LISTED] if form.name == "adapters" else ["peft", "lora"]
     tags = [*kind, KEY, *filter(None, [facts.backbone.model_type]), *(each.name for each in facts.tasks)]
+    tags = [one_line(tag, 100) for tag in tags]
     record = {
         "run": facts.run.id,
         "key": facts.run.key,
-        "backbone": {"name": facts.backbone.name, "fingerprint": facts.backbone.fingerprint},
+        "backbone": {
+            "name": one_line(facts.backbone.name),
+            "fingerprint": one_line(facts.backbone.fingerprint),
+        },
         "sha256": dict(sorted(checksums.items())),
     }
+    base = facts.backbone.repo if HUB_ID.fullmatch(facts.backbone.repo or "") else None
     return ModelCardData(
-        base_model=facts.backbone.repo,
-        base_model_relation="adapter" if facts.backbone.repo else None,
-        datasets=datasets or None,
+        base_model=base,
+        base_model_relation="adapter" if base else None,
+        datasets=[each for each in datasets if HUB_ID.fullmatch(each)] or None,
         language=languages,
         library_name=form.name,
         license=facts.licence.id,
         license_name=facts.licence.name,
         metrics=sorted({_metric(name) for score in facts.scores for name in score.metrics}) or None,
-        model_name=repo.rpartition("/")[2],
+        model_name=one_line(repo.rpartition("/")[2]),
         pipeline_tag=PIPELINES[task.kind] if facts.heads else None,
         tags=tags,
         eval_results=list(_results(facts.scores)) or None,
@@ -119,12 +129,12 @@ def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
         for name, value in score.metrics.items():
             yield EvalResult(
                 task_type=PIPELINES[score.task.kind],
-                dataset_type=score.task.hub.repo if score.task.hub else score.task.name,
-                dataset_name=f"{score.task.title} ({score.language})",
-                dataset_config=score.language,
+                dataset_type=one_line(score.task.hub.repo if score.task.hub else score.task.name),
+                dataset_name=one_line(f"{score.task.title} ({score.language})"),
+                dataset_config=one_line(score.language),
                 dataset_split=score.split,
-                dataset_revision=score.revision,
-                dataset_args={"rows": score.rows, "examples": score.examples},
+                dataset_revision=one_line(score.revision) if score.revision else None,
+                dataset_args={"rows": one_line(score.rows), "examples": score.examples},
                 metric_type=_metric(name),
                 metric_value=value,
                 metric_name=f"{_metric(name)} (percent)",
@@ -133,7 +143,7 @@ def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
 
 def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
     """What the template fills in."""
-    job = facts.run.job
+    job, peft = facts.run.job, form.name == "peft"
     return {
         "repo": repo,
         "reference": f"{repo}@{form.revision}" if form.revision else repo,
@@ -144,17 +154,18 @@ def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
         "job": job,
         "title": trained(facts.tasks),
         "composition": COMPOSITIONS[job["composition"]["kind"]],
-        "recipe": {name: value for name, value in (job["recipe"] or {}).items() if value is not None},
+        "recipe": _json(job["recipe"]),
         "settings": job["adapter"],
         "data": [
-            {**credit.model_dump(), "reference": reference(credit.citation)} for credit in facts.credits
+            {**credit.model_dump(), "reference": _reference(credit.citation)} for credit in facts.credits
         ],
         "files": list(_files(facts.origin)),
         "chosen": any(rows.get("kind") == "file" for rows in _training(facts.origin)),
         "embedded": facts.backbone.commit is None and facts.backbone.repo is not None,
         "tables": list(_tables(facts.scores)),
         "leaks": [score for score in facts.scores if score.leaked],
-        "code": _peft_code(facts, repo, form) if form.name == "peft" else _code(facts, repo, form),
+        "code": Raw("\n".join(_peft_code(facts, repo, form) if peft else _code(facts, repo, form))),
+        "merge": f"adapterstilts merge {facts.run.id} --out FOLDER",
         "merged": facts.method == "lora" and len(facts.adapters) == 1,
     }
 
@@ -176,14 +187,14 @@ def _training(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [each for each in origins(own) if "rows" in each and ("file" in each or "repo" in each)]
 
 
-def _files(origin: Mapping[str, Any]) -> Iterator[str]:
+def _files(origin: Mapping[str, Any]) -> Iterator[Raw]:
     """Where the training rows were read from, in words."""
     for rows in _training(origin):
         where = rows.get("repo") or rows["file"]
-        commit = f" at commit {rows['commit']}" if rows.get("commit") else ""
-        part = ", rows {}-{}".format(*rows["slice"]) if rows.get("slice") else ""
-        limit = f", a subsample with seed {rows['seed']}" if rows.get("limit") else ""
-        yield f"`{where}`{commit}{part}{limit}: {rows['rows']} rows"
+        commit = f" at commit {plain(rows['commit'])}" if rows.get("commit") else ""
+        part = plain(", rows {}-{}".format(*rows["slice"])) if rows.get("slice") else ""
+        limit = plain(f", a subsample with seed {rows['seed']}") if rows.get("limit") else ""
+        yield Raw(f"{code(where)}{commit}{part}{limit}: {plain(rows['rows'])} rows")
 
 
 def _tables(scores: Sequence[Score]) -> Iterator[dict[str, Any]]:
@@ -206,29 +217,29 @@ def _tables(scores: Sequence[Score]) -> Iterator[dict[str, Any]]:
 
 def _in_any(score: Score) -> str:
     """Which rows were scored, with `{lang}` for the language."""
-    return re.sub(rf"(?<![A-Za-z]){score.language}(?![A-Za-z])", "{lang}", score.rows)
+    return re.sub(rf"(?<![A-Za-z]){re.escape(score.language)}(?![A-Za-z])", "{lang}", score.rows)
 
 
 def _at(form: Form, name: str) -> str:
-    return f', {name}="{form.revision}"' if form.revision else ""
+    return f", {name}={quoted(form.revision)}" if form.revision else ""
 
 
 def _code(facts: Facts, repo: str, form: Form) -> list[str]:
     """The lines that load it with the `adapters` library alone."""
     load = ["import adapters", "from adapters import AutoAdapterModel"]
-    model = f'model = AutoAdapterModel.from_pretrained("{facts.backbone.repo or "FOLDER_OF_THE_BACKBONE"}")'
+    model = f"model = AutoAdapterModel.from_pretrained({_backbone(facts)})"
     if len(facts.adapters) == 1 and len(facts.heads) < 2:
         wanted = ", use_safetensors=True" + ("" if facts.heads else ", with_head=False")
         return [
             *load,
             "",
             model,
-            f'name = model.load_adapter("{repo}"{_at(form, "version")}{wanted})',
+            f"name = model.load_adapter({quoted(repo)}{_at(form, 'version')}{wanted})",
             "model.set_active_adapters(name)",
         ]
     lines = ["from huggingface_hub import snapshot_download", *load, "", model]
     lines += [
-        f'folder = snapshot_download("{repo}"{_at(form, "revision")}) + "/run"',
+        f'folder = snapshot_download({quoted(repo)}{_at(form, "revision")}) + "/run"',
         f"for name in {list(facts.adapters)}:",
     ]
     lines += ['    adapter = f"{folder}/adapters/{name}"']
@@ -240,14 +251,30 @@ def _peft_code(facts: Facts, repo: str, form: Form) -> list[str]:
     """The lines that load it with PEFT alone; names of labels belong to the model, not to PEFT's files."""
     head = form.head
     auto = form_of(head.kind if head else None, facts.backbone.model_type or "bert").auto
-    backbone = facts.backbone.repo or "FOLDER_OF_THE_BACKBONE"
     lines = ["from peft import PeftModel", f"from transformers import {auto}", ""]
     given = ""
     if head and head.labels:
         lines += [f"labels = {list(head.labels)}"]
         given = ", num_labels=len(labels), id2label=dict(enumerate(labels))"
-    lines += [f'model = {auto}.from_pretrained("{backbone}"{given})']
-    return [*lines, f'model = PeftModel.from_pretrained(model, "{repo}"{_at(form, "revision")})']
+    lines += [f"model = {auto}.from_pretrained({_backbone(facts)}{given})"]
+    return [*lines, f"model = PeftModel.from_pretrained(model, {quoted(repo)}{_at(form, 'revision')})"]
+
+
+def _backbone(facts: Facts) -> str:
+    """The backbone's Hub id as Python code, or what stands for its folder."""
+    return quoted(facts.backbone.repo or "FOLDER_OF_THE_BACKBONE")
+
+
+def _json(recipe: Mapping[str, Any] | None) -> Raw:
+    """What is set of a recipe; nothing of one that is none."""
+    settings = {name: value for name, value in (recipe or {}).items() if value is not None}
+    return Raw(json.dumps(settings, indent=2, sort_keys=True) if settings else "")
+
+
+def _reference(citation: str) -> str:
+    """The paper of a citation key, with its link; of anybody's own task the text that was given."""
+    known = citation in REFERENCES
+    return Raw(REFERENCES[citation]) if known else citation
 
 
 def _arrangement(facts: Facts) -> Iterator[str]:

@@ -23,6 +23,7 @@ from urllib3 import Retry
 
 from adapterstilts import __version__
 from adapterstilts.errors import HubError
+from adapterstilts.masking import masked
 
 TRIES = 5
 BUSY = (408, 429, 500, 502, 503, 504)
@@ -81,7 +82,7 @@ def hub_errors(repo: str, *, writing: bool = False) -> Iterator[None]:
     try:
         yield
     except ERRORS as error:
-        raise HubError(f"{repo}: {_said(error, writing)}") from None
+        raise HubError(masked(f"{repo}: {_said(error, writing)}")) from None
 
 
 def _said(error: Exception, writing: bool) -> str:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-from huggingface_hub import ModelCard
 
 from adapterstilts.hub.card import Form, card, checked_places
 from adapterstilts.hub.facts import Facts
@@ -16,15 +13,14 @@ from adapterstilts.hub.layout import CARD, OF_RUN
 from adapterstilts.store import link
 from adapterstilts.store.files import MANIFEST, ORIGIN, sha256, stats_in, write_whole
 from adapterstilts.store.runs import manifest_of
+from adapterstilts.store.scratch import scratch
 from adapterstilts.values import canonical
 
 Export = Callable[[Path], None]  # writes PEFT's files into a folder
 
 
-def write_folder(
-    facts: Facts, repo: str, folder: Path, form: Form, export: Export | None = None
-) -> ModelCard:
-    """Writes what is to be uploaded.
+def write_folder(facts: Facts, repo: str, folder: Path, form: Form, export: Export | None = None) -> str:
+    """Writes what is to be uploaded; returns the text of the card.
 
     The same run and evaluations give the same bytes, whenever and wherever it is done.
 
@@ -33,8 +29,8 @@ def write_folder(
         folder: an empty one.
         export: writes what stands at the top in place of the `adapters` library's files.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as held:
-        run = Path(held) / "run"
+    with scratch(folder.parent) as held:
+        run = held / "run"
         _copy(facts, run)
         for name, place in checked_places(facts, list(stats_in(run)), form).items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -42,9 +38,9 @@ def write_folder(
     if export:
         export(folder)
     checksums = {name: sha256(folder / name) for name in stats_in(folder) if name != CARD}
-    made = card(facts, repo, form, checksums)
-    write_whole(folder / CARD, str(made).encode("utf-8"))
-    return made
+    text = card(facts, repo, form, checksums)
+    write_whole(folder / CARD, text.encode("utf-8"))
+    return text
 
 
 def _copy(facts: Facts, run: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from adapterstilts.hub.markdown import Raw, plain
+
 Use = Literal["free", "share alike", "not commercial", "own terms"]
 
 # The licence of a task entry -> the Hub's identifier (None where the Hub has none), and how far it reaches.
@@ -67,10 +69,10 @@ def licence_of(data: Iterable[str]) -> Licence:
         ids = {max((name for name, _ in known if name), key=PERMISSIVE.index, default=None)}
     (found, *others) = ids
     named = found is not None and not others
-    text = "The training data's licences hold for the adapter too: " + "; ".join(texts) + "."
+    text = "The training data's licences hold for the adapter too: " + "; ".join(map(plain, texts)) + "."
     if barred:
-        text += f" **Not for commercial use**, because of the data under {', '.join(barred)}."
+        text += f" **Not for commercial use**, because of the data under {', '.join(map(plain, barred))}."
     if named:
         assert found is not None
-        return Licence(found, None, text)
-    return Licence(OTHER, "that-of-the-training-data", text)
+        return Licence(found, None, Raw(text))
+    return Licence(OTHER, "that-of-the-training-data", Raw(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from adapterstilts.model.backbone import ALLOWED, WEIGHTS, BackboneFiles
 from adapterstilts.model.tensors import Tensors
 from adapterstilts.store import Run
 from adapterstilts.store.files import is_full, sync
+from adapterstilts.store.scratch import scratch
 
 CONFIG = "config.json"
 DEFAULT_LABELS = ("LABEL_0", "LABEL_1")  # of transformers; a span head has these two outputs
@@ -117,17 +117,18 @@ def _check_whole(state: Tensors, config: Any, form: Form) -> None:
 def _write(out: Path, state: Tensors, config: Any, files: BackboneFiles) -> None:
     """Makes the folder under another name beside it, then renames it."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
-        folder.chmod(0o755)
-        for name in ALLOWED:
-            if name not in (CONFIG, WEIGHTS) and (files.folder / name).is_file():
-                shutil.copyfile(files.folder / name, folder / name)
-        config.save_pretrained(folder)
-        weights = {name: tensor.contiguous() for name, tensor in state.items()}
-        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-        sync(folder / WEIGHTS)
-        folder.rename(out)
+        with scratch(out.parent) as held:
+            folder = held / out.name
+            folder.mkdir(mode=0o755)
+            for name in ALLOWED:
+                if name not in (CONFIG, WEIGHTS) and (files.folder / name).is_file():
+                    shutil.copyfile(files.folder / name, folder / name)
+            config.save_pretrained(folder)
+            weights = {name: tensor.contiguous() for name, tensor in state.items()}
+            save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+            sync(folder / WEIGHTS)
+            folder.rename(out)
     except Exception as error:
         if is_full(error):
             raise StoreError(
@@ -135,5 +136,3 @@ def _write(out: Path, state: Tensors, config: Any, files: BackboneFiles) -> None
                 "place with --out"
             ) from error
         raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ from typing import Any
 from adapterstilts.data.leaks import parts
 from adapterstilts.errors import HubError
 from adapterstilts.hub.facts import without_paths
+from adapterstilts.hub.markdown import one_line
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit
 from adapterstilts.tasks.spec import Task
@@ -57,7 +58,7 @@ def kept(repo: str, origin: Mapping[str, Any], backbone: Mapping[str, str]) -> d
     if without_paths(origin) != origin:
         raise HubError(f"{repo} is refused: its origin.json names paths of a machine")
     told = Backbone.parse(origin["backbone"], "backbone")
-    if (told.name, told.fingerprint) != (backbone.get("name"), backbone.get("fingerprint")):
+    if (one_line(told.name), told.fingerprint) != (backbone.get("name"), backbone.get("fingerprint")):
         raise HubError(f"{repo} is refused: its card and its origin.json name different backbones")
     found = {name: origin[name] for name in ROWS if name in origin}
     parts(found)  # reads all of it

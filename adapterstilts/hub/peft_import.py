@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Collection, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hub.lora import (
     ATTENTION,
@@ -31,6 +31,19 @@ from adapterstilts.hub.lora import (
 )
 from adapterstilts.hub.peft import ADAPTER, CONFIG
 from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.known_keys import (
+    Rules,
+    either,
+    flag,
+    ignored,
+    items,
+    keep_known,
+    nullable,
+    number,
+    record,
+    text,
+    whole,
+)
 from adapterstilts.model import tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora, fill
@@ -47,11 +60,22 @@ WITHOUT_MEANING = {
     "peft_version", "base_model_name_or_path", "revision", "inference_mode", "megatron_core",
     "qalora_group_size", "merge_weights", "runtime_config",
 }  # fmt: skip
-READ = {
-    "peft_type", "task_type", "auto_mapping", "r", "lora_alpha", "lora_dropout", "use_rslora", "bias",
-    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "modules_to_save",
-    "init_lora_weights",
-}  # fmt: skip
+NAMES = either(text(4000), items(text(200), 2000))
+READ: Rules = {
+    "peft_type": text(40),
+    "task_type": nullable(text(40)),
+    "auto_mapping": nullable(record({"base_model_class": text(200), "parent_library": ignored})),
+    "r": whole(1, 2**31),
+    "lora_alpha": number(0, 1e6),
+    "lora_dropout": number(0, 1),
+    "use_rslora": nullable(flag),
+    "bias": text(40),
+    **dict.fromkeys(
+        ("target_modules", "exclude_modules", "layers_pattern", "modules_to_save"), nullable(NAMES)
+    ),
+    "layers_to_transform": nullable(either(whole(0, 10_000), items(whole(0, 10_000), 1000))),
+    "init_lora_weights": nullable(either(flag, text(40))),
+}
 UNUSED: tuple[object, ...] = (None, False, "", [], {})  # values with which any other key has no effect
 HARMLESS_STARTS = (True, False, None, "gaussian", "orthogonal")  # others change the backbone's weights too
 INSTEAD = (
@@ -91,8 +115,9 @@ def read(folder: Path, files: BackboneFiles) -> Foreign:
     """
     try:
         config = read_config(folder)
-        _check_settings(config)
         check_named(config.get("base_model_name_or_path"), files)
+        _check_settings(config)
+        config = keep_known({key: config[key] for key in READ if key in config}, READ, CONFIG, ConfigError)[0]
         state = {name: tensor.float() for name, tensor in _weights(folder).items()}
         pairs, rest = _sorted(state, files)
         _check_modules(config, pairs, files)
@@ -115,13 +140,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         AdapterError: missing, malformed, or of another method than LoRA.
     """
     path = folder / CONFIG
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise AdapterError(f"{folder} is not a PEFT adapter: it holds no {CONFIG}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise AdapterError(f"{path} is damaged: {error}") from None
-    if not isinstance(data, dict) or "peft_type" not in data:
+    if not path.is_file():
+        raise AdapterError(f"{folder} is not a PEFT adapter: it holds no {CONFIG}")
+    data = read_object(path, AdapterError)
+    if "peft_type" not in data:
         raise AdapterError(f"{path} is not the configuration of a PEFT adapter: it has no 'peft_type'")
     if data["peft_type"] != "LORA":
         raise AdapterError(
@@ -144,7 +166,7 @@ def _check_settings(config: Mapping[str, Any]) -> None:
         if module not in HEAD_MODULES:
             raise ConfigError(f"modules_to_save: {module} is no part of a head: {INSTEAD}")
     for key, value in config.items():
-        if key not in WITHOUT_MEANING | READ and value not in UNUSED:
+        if key not in {*WITHOUT_MEANING, *READ} and value not in UNUSED:
             raise ConfigError(f"its setting {key}: {str(value)[:80]} has no counterpart: {INSTEAD}")
 
 
@@ -246,10 +268,10 @@ def _spec(config: Mapping[str, Any], pairs: Pairs, files: BackboneFiles) -> Adap
     kinds = {place[2] for place in places}
     if not layers:
         raise ConfigError("it holds no LoRA factors")
-    for number, own in sorted(layers.items()):
+    for layer, own in sorted(layers.items()):
         if own != kinds:
             raise ConfigError(
-                f"it changes {', '.join(sorted(kinds))}, in layer {number} only {', '.join(sorted(own))}: "
+                f"it changes {', '.join(sorted(kinds))}, in layer {layer} only {', '.join(sorted(own))}: "
                 f"here all layers that have an adapter have the same: {INSTEAD}"
             )
     asked = {

@@ -12,6 +12,7 @@ from adapterstilts.errors import HubError
 from adapterstilts.hub.client import ERRORS, client, hub_errors
 from adapterstilts.hub.layout import ATTRIBUTES, CARD
 from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
+from adapterstilts.masking import masked
 
 MAIN = "main"
 
@@ -72,7 +73,7 @@ def upload(folder: Path, repo: str, run: str, *, private: bool, revision: str | 
             # The client has the card checked before it uploads anything
             raise HubError(f"{repo}: the Hub does not take the card: {error}") from None
     replaced = there.run if there and there.run != run else None
-    return Uploaded(str(url), done.oid, done.oid != before, replaced)
+    return Uploaded(masked(str(url)), done.oid, done.oid != before, replaced)
 
 
 def _published(api: HfApi, repo: str, branch: str) -> Record | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
 
+from adapterstilts import bounded_json
 from adapterstilts.errors import ConfigError, HubError
 from adapterstilts.hub import trust
 from adapterstilts.hub.client import client, hub_errors
@@ -21,7 +22,7 @@ from adapterstilts.job import SCHEMA, TrainJob
 from adapterstilts.model import records as records_of
 from adapterstilts.model import tensors
 from adapterstilts.model.records import AdapterRecord
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
 from adapterstilts.store.runs import Manifest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")  # of a task; it becomes a folder's
@@ -36,6 +37,7 @@ class Pulled:
         folder: in the Hub client's cache.
         names: of the files, relative to it.
         record: None where another program published it.
+        unread: unknown keys of its configurations, which nothing reads.
     """
 
     repo: str
@@ -43,6 +45,7 @@ class Pulled:
     folder: Path
     names: tuple[str, ...]
     record: Record | None
+    unread: tuple[str, ...] = ()
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
@@ -51,12 +54,12 @@ def split_reference(reference: str) -> tuple[str, str | None]:
     return repo, revision or None
 
 
-def download(reference: str, *, skip: bool = False) -> Pulled:
+def download(reference: str, *, skip: bool = False, hint: str = trust.SKIP) -> Pulled:
     """Downloads an adapter's repository; what fails a check is refused before it is loaded.
 
     Args:
         reference: `owner/name`, with `@` and a branch, tag or commit where that is wanted.
-        skip: see `trust.check_listing`.
+        skip, hint: see `trust.check_listing`.
 
     Raises:
         HubError: it is not there, cannot be had, or fails a check.
@@ -68,7 +71,7 @@ def download(reference: str, *, skip: bool = False) -> Pulled:
         info = api.model_info(repo, revision=revision, files_metadata=True)
         listed = [Listed(file.rfilename, file.size) for file in info.siblings or ()]
         record = _record(repo, info.sha, listed)
-        names = trust.check_listing(repo, listed, ours=record is not None, skip=skip)
+        names = trust.check_listing(repo, listed, ours=record is not None, skip=skip, hint=hint)
         names = [name for name in names if not (record and name.startswith("LICENSE"))]
         folder = Path(
             snapshot_download(repo, revision=info.sha, allow_patterns=[exactly(name) for name in names])
@@ -76,10 +79,42 @@ def download(reference: str, *, skip: bool = False) -> Pulled:
     lost = [name for name in names if not (folder / name).is_file()]
     if lost:
         raise HubError(f"{repo}: {lost[0]} was not downloaded: give the same command again")
-    trust.check_files(repo, folder, names, {file.name: file.size for file in listed})
+    unread = trust.check_files(repo, folder, names, {file.name: file.size for file in listed})
     if record:
         trust.check_sums(repo, folder, names, record.sha256)
-    return Pulled(repo, info.sha, folder, tuple(names), record)
+    _remember(folder, revision or "main", info.sha)
+    return Pulled(repo, info.sha, folder, tuple(names), record, unread)
+
+
+def _remember(folder: Path, revision: str, commit: str) -> None:
+    """Notes in the Hub client's cache which commit a branch had, so that it is found without a connection."""
+    reference = folder.parents[1] / "refs" / revision
+    if revision != commit and ".." not in Path(revision).parts:
+        with suppress(OSError):  # a cache that cannot be written is no obstacle
+            write_whole(reference, commit.encode())
+
+
+def cached(reference: str) -> Pulled:
+    """What the Hub client's cache holds of an adapter's repository, checked as `download` does.
+
+    Files that no adapter consists of are left unread: another program may have put them there.
+
+    Raises:
+        HubError: the cache does not hold it, or it fails a check.
+        AdapterError: its weights are damaged or not finite.
+    """
+    repo, revision = split_reference(reference)
+    with hub_errors(repo):
+        folder = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    record = _read_card(repo, folder / CARD) if CARD in paths else None
+    listed = [Listed(name, path.stat().st_size) for name, path in sorted(paths.items())]
+    names = trust.check_listing(repo, listed, ours=record is not None, skip=True)
+    names = [name for name in names if not (record and name.startswith("LICENSE"))]
+    unread = trust.check_files(repo, folder, names, {file.name: file.size for file in listed})
+    if record:
+        trust.check_sums(repo, folder, names, record.sha256)
+    return Pulled(repo, folder.name, folder, tuple(names), record, unread)
 
 
 def _record(repo: str, commit: str, listed: list[Listed]) -> Record | None:
@@ -88,9 +123,12 @@ def _record(repo: str, commit: str, listed: list[Listed]) -> Record | None:
     if card is None:
         return None
     trust.check_listing(repo, [card], ours=False, skip=False)
-    path = client().hf_hub_download(repo, CARD, revision=commit)
+    return _read_card(repo, Path(client().hf_hub_download(repo, CARD, revision=commit)))
+
+
+def _read_card(repo: str, path: Path) -> Record | None:
     try:
-        return read_record(Path(path))
+        return read_record(path)
     except MALFORMED as error:
         told = f"{type(error).__name__}: {error}"[:300]
         raise HubError(f"{repo} is refused: the metadata of its card cannot be read ({told})") from None
@@ -139,10 +177,10 @@ def read_object(pulled: Pulled, path: Path) -> dict[str, Any]:
     Raises:
         HubError: it is not an object.
     """
-    data = json.loads(path.read_bytes())
-    if not isinstance(data, dict):
-        raise HubError(f"{pulled.repo} is refused: {path.name} is not a JSON object")
-    return data
+    try:
+        return bounded_json.parse_object(path.read_bytes(), path.name, HubError, trust.JSON)
+    except HubError as error:
+        raise HubError(f"{pulled.repo} is refused: {error}") from None
 
 
 def job_of(pulled: Pulled) -> TrainJob:

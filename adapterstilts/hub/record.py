@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-from huggingface_hub import ModelCard
-
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.layout import CARD, KEY
 from adapterstilts.values import Value
+from adapterstilts.yaml_lines import front_matter
 
+LARGEST_CARD = 2**19  # bytes
 # What a malformed card or file of a stranger can raise where it is taken apart
 MALFORMED = (
     KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, NotImplementedError,
-    OverflowError, yaml.YAMLError, ConfigError,
+    OverflowError, ConfigError,
 )  # fmt: skip
 
 
@@ -40,9 +39,13 @@ def read_record(card: Path) -> Record | None:
     Raises:
         One of `MALFORMED`: it cannot be read.
     """
-    data = ModelCard.load(card, ignore_metadata_errors=True).data
-    found = data.get(KEY)  # to_dict() would write out what YAML's aliases only refer to
-    return None if found is None else Record.parse(found, f"{CARD}: {KEY}")
+    with card.open("rb") as file:
+        content = file.read(LARGEST_CARD + 1)
+    if len(content) > LARGEST_CARD:
+        raise ConfigError(f"{CARD} is larger than {LARGEST_CARD:,} bytes")
+    document = front_matter(content.decode("utf-8"), CARD)
+    record = document.texts().get(KEY) if document else None
+    return None if record is None else Record.parse(record, f"{CARD}: {KEY}")
 
 
 def exactly(name: str) -> str:

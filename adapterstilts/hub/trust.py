@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from adapterstilts.bounded_json import Limits, parse
 from adapterstilts.errors import HubError
 from adapterstilts.hub.layout import ATTRIBUTES, CARD, OF_FOREIGN, OF_RUN, RUN
+from adapterstilts.hub.record import LARGEST_CARD
+from adapterstilts.known_keys import keep_known
 from adapterstilts.model import tensors
+from adapterstilts.model.foreign import RULES
 from adapterstilts.store.files import sha256
 
 CODE = (".py", ".pyc", ".so", ".sh", ".ipynb")
@@ -20,9 +23,10 @@ REMOTE = ("auto_map", "custom_pipelines", "trust_remote_code")
 # Bytes: nine adapters' AdapterFusion on XLM-R large has 0.6 GB; eight for each item that was trained on
 LARGEST = {".safetensors": 2**30, ".digests": 2**27}
 LARGEST_TEXT = 16 * 2**20
-LARGEST_CARD = 2**19
+JSON = Limits(size=LARGEST_TEXT)
 MOST = 200  # files: nine adapters and their fusion have 50
 LARGEST_ALL = 2**32
+SKIP = "--skip-others takes the rest without it"
 ODD = re.compile(r"[\x00-\x1f\\:]")
 
 
@@ -38,12 +42,15 @@ class Listed:
     size: int | None
 
 
-def check_listing(repo: str, files: Iterable[Listed], *, ours: bool, skip: bool) -> list[str]:
+def check_listing(
+    repo: str, files: Iterable[Listed], *, ours: bool, skip: bool, hint: str = SKIP
+) -> list[str]:
     """Checks names and sizes before anything is downloaded.
 
     Args:
         ours: whether its card says that this toolkit published it: then nothing else may be there.
         skip: leave what is not expected where it is, unread, instead of refusing.
+        hint: how whoever wants it can do so.
 
     Returns:
         The names to download.
@@ -55,8 +62,8 @@ def check_listing(repo: str, files: Iterable[Listed], *, ours: bool, skip: bool)
     for file in files:
         problem = _problem(file.name, ours)
         if problem and not (skip and not _leads_elsewhere(file.name)):
-            hint = "" if _leads_elsewhere(file.name) else ". --skip-others takes the rest without it"
-            raise HubError(f"{repo} is refused: {file.name!r} {problem}{hint}")
+            advice = "" if _leads_elsewhere(file.name) else f". {hint}"
+            raise HubError(f"{repo} is refused: {file.name!r} {problem}{advice}")
         if problem:
             continue
         largest = _largest(file.name)
@@ -95,13 +102,19 @@ def _leads_elsewhere(name: str) -> bool:
     )  # fmt: skip
 
 
-def check_files(repo: str, folder: Path, names: Iterable[str], sizes: Mapping[str, int | None]) -> None:
+def check_files(
+    repo: str, folder: Path, names: Iterable[str], sizes: Mapping[str, int | None]
+) -> tuple[str, ...]:
     """Checks what was downloaded: sizes, code in configurations, weights that are not finite or damaged.
+
+    Returns:
+        The unknown keys of configurations, each with its file; nothing reads them.
 
     Raises:
         HubError: which file, and what is wrong with it.
         AdapterError: weights that are damaged or not finite.
     """
+    unread = []
     for name in names:
         path = folder / name
         if path.stat().st_size != sizes[name]:
@@ -109,19 +122,27 @@ def check_files(repo: str, folder: Path, names: Iterable[str], sizes: Mapping[st
                 f"{repo} is refused: {name} has {path.stat().st_size} bytes, not {sizes[name]} as listed"
             )
         if path.suffix == ".json":
-            _check_json(repo, name, path)
+            unread += [f"{name}: {key}" for key in _check_json(repo, name, path)]
         elif path.suffix == ".safetensors":
             tensors.load(path, None)
+    return tuple(unread)
 
 
-def _check_json(repo: str, name: str, path: Path) -> None:
+def _check_json(repo: str, name: str, path: Path) -> list[str]:
+    """Checks a JSON file; returns the unknown keys of one that has an allow-list."""
     try:
-        data = json.loads(path.read_bytes())
-        wants = [key for key in REMOTE if _holds(data, key)]
-    except (ValueError, RecursionError) as error:
-        raise HubError(f"{repo} is refused: {name} is not JSON ({type(error).__name__})") from None
+        data = parse(path.read_bytes(), name, HubError, JSON)
+    except HubError as error:
+        raise HubError(f"{repo} is refused: {error}") from None
+    wants = [key for key in REMOTE if _holds(data, key)]
     if wants:
         raise HubError(f"{repo} is refused: {name} wants code of its own to be run ({wants[0]})")
+    rules = RULES.get(path.name)
+    if rules is None or (isinstance(data, Mapping) and "peft_type" in data):  # which has a list of its own
+        return []
+    if not isinstance(data, Mapping):
+        raise HubError(f"{repo} is refused: {name} is not a JSON object")
+    return keep_known(data, rules, f"{repo} is refused: {name}", HubError)[1]
 
 
 def _holds(data: Any, key: str) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.values import Value
+from adapterstilts.yaml_lines import read_document, read_value
 
 DEFAULT = "seq_bn"
 Activation = Literal[
@@ -26,17 +27,24 @@ def _not_bool(value: Any) -> Any:
 
 def _reduction(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): factor for key, factor in value.items()}
+        factors = {str(key): factor for key, factor in value.items()}
+        for key in factors:
+            if key != "default" and not re.fullmatch("0|[1-9][0-9]{0,3}", key):
+                raise ValueError(f"'{key[:40]}' is neither the number of a layer nor 'default'")
+        return factors
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("a number is wanted, or a map from layer numbers and 'default' to numbers")
     return value
 
 
+MOST = 2**31 - 1  # of any size; `model/size.py` bounds what they make together
 Number = Annotated[float, BeforeValidator(_not_bool)]
 Whole = Annotated[int, BeforeValidator(_not_bool)]
 Factor = Annotated[Number, Field(gt=0)]
+Reduction = Annotated[Number, Field(ge=0.001)]  # below, the adapter would be a thousand encoders wide
+Scale = Annotated[Number, Field(ge=-1e6, le=1e6)]  # beyond, outputs are not finite in float32
 Dropout = Annotated[Number, Field(ge=0, lt=1)]
-Layers = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(default=())]
+Layers = Annotated[tuple[Annotated[Whole, Field(ge=0)], ...], Field(default=(), max_length=1000)]
 
 
 class Bottleneck(Value):
@@ -60,7 +68,7 @@ class Bottleneck(Value):
     architecture: Literal["bottleneck"] = "bottleneck"
     mh_adapter: StrictBool = False
     output_adapter: StrictBool = True
-    reduction_factor: Annotated[Factor | dict[str, Factor], BeforeValidator(_reduction)] = 16.0
+    reduction_factor: Annotated[Reduction | dict[str, Reduction], BeforeValidator(_reduction)] = 16.0
     non_linearity: Activation = "relu"
     original_ln_before: StrictBool = False
     original_ln_after: StrictBool = True
@@ -68,19 +76,19 @@ class Bottleneck(Value):
     ln_after: StrictBool = False
     init_weights: Literal["bert", "mam_adapter", "houlsby"] = "bert"
     is_parallel: StrictBool = False
-    scaling: Number | Literal["learned", "channel"] = 1.0
+    scaling: Scale | Literal["learned", "channel"] = 1.0
     use_gating: StrictBool = False
     residual_before_ln: StrictBool | Literal["post_add"] = True
     adapter_residual_before_ln: StrictBool = False
     inv_adapter: Literal["nice"] | None = None
-    inv_adapter_reduction_factor: Factor | None = None
+    inv_adapter_reduction_factor: Reduction | None = None
     leave_out: Layers
     dropout: Dropout = 0.0
     phm_layer: StrictBool = False
-    phm_dim: Annotated[Whole, Field(gt=0)] = 4
-    phm_rank: Annotated[Whole, Field(gt=0)] = 1
+    phm_dim: Annotated[Whole, Field(gt=0, le=256)] = 4
+    phm_rank: Annotated[Whole, Field(gt=0, le=MOST)] = 1
     phm_bias: StrictBool = True
-    phm_init_range: Factor = 0.0001
+    phm_init_range: Annotated[Number, Field(gt=0, le=1e6)] = 0.0001
     shared_phm_rule: StrictBool = True
 
     @model_validator(mode="after")
@@ -108,8 +116,8 @@ class Lora(Value):
     intermediate_lora: StrictBool = False
     output_lora: StrictBool = False
     leave_out: Layers
-    r: Annotated[Whole, Field(gt=0)] = 8
-    alpha: Annotated[Number, Field(gt=0)] = 8.0
+    r: Annotated[Whole, Field(gt=0, le=MOST)] = 8
+    alpha: Annotated[Number, Field(gt=0, le=1e6)] = 8.0
     dropout: Dropout = 0.0
     attn_matrices: tuple[Literal["q", "k", "v"], ...] = ("q", "v")
     composition_mode: Literal["add", "scale"] = "add"
@@ -134,9 +142,9 @@ class Prefix(Value):
     """
 
     architecture: Literal["prefix_tuning"] = "prefix_tuning"
-    prefix_length: Annotated[Whole, Field(gt=0)] = 30
+    prefix_length: Annotated[Whole, Field(gt=0, le=MOST)] = 30
     flat: StrictBool = False
-    bottleneck_size: Annotated[Whole, Field(gt=0)] = 512
+    bottleneck_size: Annotated[Whole, Field(gt=0, le=MOST)] = 512
     non_linearity: Activation = "tanh"
     dropout: Dropout = 0.0
     use_gating: StrictBool = False
@@ -220,13 +228,11 @@ def adapter_config(name_or_path: str = DEFAULT, overrides: Mapping[str, Any] | N
         ConfigError: an unknown name or key (the nearest one is named), or a value that does not fit.
     """
     path = _find(name_or_path)
-    data = read_yaml(path)
+    data = read_document(path, example="reduction_factor: 16").data
     try:
         for key, value in (overrides or {}).items():
-            _override(data, key, yaml.safe_load(value) if isinstance(value, str) else value)
+            _override(data, key, read_value(value, key) if isinstance(value, str) else value)
         return AdapterSpec(name=path.stem, config=fill(data))
-    except yaml.YAMLError:
-        raise ConfigError(f"a value given for {path.stem} is not YAML: {dict(overrides or {})}") from None
     except ConfigError as error:
         raise ConfigError(f"{error} (adapter configuration {name_or_path})") from None
 
@@ -270,24 +276,6 @@ def _find(name_or_path: str) -> Path:
     if name_or_path not in config_names():
         raise unknown("adapter config", name_or_path, config_names())
     return config_folder() / f"{name_or_path}.yaml"
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds.
-
-    Raises:
-        ConfigError: malformed (file and line), not UTF-8, or not a mapping.
-    """
-    try:
-        data = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys to values is wanted")
-    return data
 
 
 def _override(data: dict[str, Any], key: str, value: Any) -> None:

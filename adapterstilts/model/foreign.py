@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
+from adapterstilts.known_keys import (
+    Check,
+    Rules,
+    choice,
+    either,
+    flag,
+    items,
+    keep_known,
+    nullable,
+    number,
+    record,
+    table,
+    text,
+    whole,
+)
 from adapterstilts.model.configs import PARTS, AdapterSpec, fill
 
 CONFIG = "adapter_config.json"
@@ -23,11 +38,73 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "dtype": None,
     "encoder_prefix": True,
 }
-# Only about decoders, or about how fresh weights are drawn; or an old form that the library translates.
-WITHOUT_MEANING = {
-    "cross_adapter", "cross_prefix", "init_weights_seed", "phm_c_init", "hypercomplex_nonlinearity",
-    "learn_phm", "invertible_adapter",
-}  # fmt: skip
+
+
+def as_it_is(value: Any, place: str, check: Check) -> Any:
+    """A known key whose value is checked elsewhere."""
+    return value
+
+
+LONG = text(200)
+BACKBONE: Rules = {
+    **dict.fromkeys(("model_name", "model_type", "model_class", "version", "config_id"), nullable(LONG)),
+    "hidden_size": nullable(whole(1, 2**16)),
+}
+# The known keys of the library's configuration files; `spec` checks an adapter's own settings
+RULES: Mapping[str, Rules] = {
+    CONFIG: {**BACKBONE, "name": nullable(LONG), "config": as_it_is},
+    "head_config.json": {
+        **BACKBONE,
+        "name": nullable(LONG),
+        "num_labels": nullable(whole(0, 10**6)),
+        "label2id": nullable(table(whole(0, 10**6), 10**5)),
+        "config": nullable(
+            record(
+                {
+                    **dict.fromkeys(("head_type", "activation_function", "label_name"), nullable(LONG)),
+                    **dict.fromkeys(("num_labels", "layers", "num_choices"), nullable(whole(0, 10**6))),
+                    **dict.fromkeys(("vocab_size", "embedding_size"), nullable(whole(0, 10**7))),
+                    **dict.fromkeys(("use_pooler", "bias", "multilabel", "layer_norm"), nullable(flag)),
+                    **dict.fromkeys(("shift_labels", "regression"), nullable(flag)),
+                    "dropout_prob": nullable(number(0, 1)),
+                    "label2id": nullable(table(whole(0, 10**6), 10**5)),
+                }
+            )
+        ),
+    },
+    "adapter_fusion_config.json": {
+        **BACKBONE,
+        "name": nullable(either(LONG, items(LONG, 100))),
+        "adapter_names": nullable(either(text(2000), items(LONG, 100))),
+        "config": nullable(
+            record(
+                {
+                    **dict.fromkeys(("key", "query", "value", "query_before_ln"), nullable(flag)),
+                    **dict.fromkeys(("regularization", "residual_before"), nullable(flag)),
+                    **dict.fromkeys(("temperature", "value_before_softmax"), nullable(flag)),
+                    "value_initialized": nullable(either(flag, LONG)),
+                    "dropout_prob": nullable(number(0, 1)),
+                }
+            )
+        ),
+    },
+}
+# Only about decoders, or about how fresh weights are drawn; or an old form that the library translates
+MEANINGLESS: Rules = {
+    **dict.fromkeys(("cross_adapter", "cross_prefix", "learn_phm"), nullable(flag)),
+    "init_weights_seed": nullable(whole(0, 2**63)),
+    "phm_c_init": nullable(choice("normal", "uniform")),
+    "hypercomplex_nonlinearity": nullable(choice("phm", "glorot-normal", "glorot-uniform", "normal")),
+    "invertible_adapter": nullable(
+        record(
+            {
+                "block_type": choice("nice"),
+                "non_linearity": nullable(LONG),
+                "reduction_factor": number(1, 1e6),
+            }
+        )
+    ),
+}
 ARCHITECTURES = {
     None: "bottleneck",
     "bottleneck": "bottleneck",
@@ -45,26 +122,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise AdapterError(f"{folder} is not a saved adapter: it holds no {CONFIG}")
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"{path} is damaged: {error}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("config"), dict) or "name" not in data:
+    data = read_object(path, AdapterError)
+    if not isinstance(data.get("config"), dict) or "name" not in data:
         raise AdapterError(f"{path} is not the configuration of an adapter: it has no 'config' and 'name'")
-    return data
-
-
-def check_settings(config: Mapping[str, Any], folder: Path) -> None:
-    """Refuses what the library would build but this toolkit cannot use, or would silently ignore.
-
-    Raises:
-        AdapterError: a method or a setting that is not supported here.
-    """
-    try:
-        for part in config["configs"] if config.get("architecture") == "union" else [config]:
-            _part(part)
-    except (ConfigError, KeyError, TypeError, AttributeError) as error:
-        raise AdapterError(f"the adapter in {folder} cannot be used here: {error}") from None
+    return keep_known(data, RULES[CONFIG], path, AdapterError)[0]
 
 
 def spec(config: Mapping[str, Any], folder: Path) -> AdapterSpec:
@@ -82,7 +143,7 @@ def spec(config: Mapping[str, Any], folder: Path) -> AdapterSpec:
             )
         part = _part(config)
         return AdapterSpec(name=part["architecture"], config=fill(part))
-    except (ConfigError, KeyError, TypeError) as error:
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"the adapter in {folder} cannot be used here: {error}") from None
 
 
@@ -95,10 +156,14 @@ def _part(config: Mapping[str, Any]) -> dict[str, Any]:
     kind = ARCHITECTURES[architecture]
     part: dict[str, Any] = {"architecture": kind}
     for key, value in config.items():
-        if key == "architecture" or key in WITHOUT_MEANING:
+        if key == "architecture":
+            continue
+        if key in MEANINGLESS:
+            keep_known({key: value}, MEANINGLESS, "its settings", ConfigError)
             continue
         if key in PARTS[kind].model_fields:
-            part[key] = value
+            old = key == "non_linearity" and value == "gelu_orig"  # as the library called it at first
+            part[key] = "gelu" if old else value
         elif key not in WITHOUT_EFFECT or value != WITHOUT_EFFECT[key]:
             raise ConfigError(f"its setting {key}: {value} is not supported")
     return part

@@ -20,6 +20,7 @@ from adapterstilts.model import encoder, foreign, fusion, library, masked, merge
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.setup import Setup
+from adapterstilts.model.size import check_size
 
 logging.getLogger("adapters").setLevel(logging.ERROR)  # it warns at every forward pass without adapters
 
@@ -70,6 +71,7 @@ class Host:
         """
         rules.check_name(name, self._specs)
         rules.check_layers(spec, self.files.layers)
+        check_size(spec, self.files.hidden_size, self.files.layers)
         try:
             with encoder.seeded(seed):
                 self.model.add_adapter(name, config=_library_config(spec))

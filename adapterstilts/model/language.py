@@ -1,4 +1,4 @@
-"""Language adapters (MAD-X, Pfeiffer et al. 2020): found in a folder or on the Hub, one per language."""
+"""Language adapters (MAD-X, Pfeiffer et al. 2020): their folders, and a digest of one."""
 
 from __future__ import annotations
 
@@ -10,38 +10,18 @@ from adapterstilts.errors import AdapterError
 WEIGHTS = "*.safetensors"
 
 
-def language_adapter(reference: str | None, language: str) -> Path | None:
-    """The folder of the language adapter that `reference` names for a language.
+def check_folder(folder: Path, name: str) -> Path:
+    """The folder of a language adapter, if it has weights that are loaded.
 
     Args:
-        reference: a folder or a Hub id (with `@revision` if wanted); `{lang}` in it is replaced.
+        name: what it was asked for by, for the message.
 
     Raises:
-        AdapterError: it is not there, or holds no safetensors weights.
+        AdapterError: it holds no safetensors weights.
     """
-    if reference is None:
-        return None
-    name = reference.replace("{lang}", language)
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        folder = _download(name)
     if not list(folder.glob(WEIGHTS)):
         raise AdapterError(f"{name} holds no safetensors weights: only those are loaded")
     return folder
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    repo, _, revision = name.partition("@")
-    try:
-        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=["*.json", WEIGHTS]))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise AdapterError(
-            f"language adapter '{name}' is neither a folder nor an adapter that the Hub gives "
-            f"({type(error).__name__})"
-        ) from error
 
 
 def digest_of(folder: Path | None) -> str | None:

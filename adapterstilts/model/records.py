@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
+from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.values import Value, canonical, digest
@@ -70,13 +71,13 @@ def read(path: Path, kind: type[R]) -> R:
     Raises:
         AdapterError: it is missing, malformed, or not as it was written.
     """
+    if not path.exists():
+        raise AdapterError(f"{path} is missing: {path.parent} was not saved completely")
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = read_object(path, AdapterError)
         record = kind.model_validate(data["record"])
         intact = digest(record) == data["digest"]
-    except FileNotFoundError:
-        raise AdapterError(f"{path} is missing: {path.parent} was not saved completely") from None
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, ValidationError) as error:
         raise AdapterError(
             f"{path} is damaged ({type(error).__name__}): train or download it again"
         ) from None

@@ -7,17 +7,20 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from adapterstilts.errors import AdapterError
+from adapterstilts.bounded_json import read_object
+from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import foreign, records, tensors
+from adapterstilts.model import foreign, records, rules, tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
 from adapterstilts.model.setup import Setup
+from adapterstilts.model.size import check_room
+from adapterstilts.values import Value
 
 State = Mapping[str, torch.Tensor]
 # The library's names of its weight files and of their configurations.
@@ -52,15 +55,16 @@ def check_adapter(folder: Path, files: BackboneFiles) -> AdapterRecord | None:
     """
     record = records.adapter_record(folder)
     config = foreign.read_config(folder)
+    described = foreign.spec(config["config"], folder)
     if record:
         _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
-        if foreign.spec(config["config"], folder).config != record.spec.config:
+        if described.config != record.spec.config:
             raise AdapterError(f"{folder / foreign.CONFIG} was changed after it was written")
-    else:
-        foreign.check_settings(config["config"], folder)
     mine = {"model_type": files.model_type, "hidden_size": files.hidden_size}
     _same_backbone(folder, mine, config, files.name)
-    tensors.load(folder / ADAPTER[0], record.sha256 if record else None)
+    state = tensors.load(folder / ADAPTER[0], record.sha256 if record else None)
+    held = sum(tensor.numel() for tensor in state.values())
+    check_room(described, held, files.hidden_size, files.layers, folder)
     return record
 
 
@@ -159,14 +163,36 @@ def read_setup(folder: Path) -> tuple[Setup, dict[str, HeadSpec]]:
     path = folder / "setup.json"
     if not path.is_file():
         raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
-    described = json.loads(path.read_text(encoding="utf-8"))
-    given = described["setup"]
-    setup = Setup(
-        given["language"], tuple(given["below"]), tuple(given["fused"]), given["target"], given["head"]
-    )
-    one = {setup.head: described["head"]} if described.get("head") else {}  # as version 0.1 wrote it
-    heads = described.get("heads", one)
-    return setup, {name: HeadSpec(head["kind"], tuple(head["labels"])) for name, head in heads.items()}
+    described = read_object(path, AdapterError)
+    try:
+        setup = Setup(**_SetupRecord.parse(described["setup"], "setup").model_dump())
+        one = {setup.head: described["head"]} if described.get("head") else {}  # as version 0.1 wrote it
+        saved_heads = {
+            str(name): _Head.parse(head, "head") for name, head in described.get("heads", one).items()
+        }
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise AdapterError(f"{path} is damaged: {type(error).__name__}: {error}"[:400]) from None
+    for name in (*setup.stack, *setup.fused, *filter(None, [setup.head]), *saved_heads):
+        if not rules.NAME.fullmatch(name):
+            raise AdapterError(f"{path} is damaged: {name[:80]!r} cannot name an adapter or a head")
+    return setup, {name: HeadSpec(head.kind, head.labels) for name, head in saved_heads.items()}
+
+
+class _SetupRecord(Value):
+    """A setup as it is saved, see `Setup`."""
+
+    language: str | None
+    below: tuple[str, ...]
+    fused: tuple[str, ...]
+    target: str | None
+    head: str | None
+
+
+class _Head(Value):
+    """A head as it is saved, see `HeadSpec`."""
+
+    kind: Literal["classification", "tagging", "span", "choice", "mlm"]
+    labels: tuple[str, ...]
 
 
 def head_folder(folder: Path, name: str, heads: Mapping[str, HeadSpec]) -> Path:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from adapterstilts.errors import AdapterError
+from adapterstilts.model.tensor_header import FLOATS, read_header
 
 Tensors = dict[str, torch.Tensor]
 PICKLE = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -41,7 +42,8 @@ def load(path: Path, expected: str | None) -> Tensors:
         expected: its SHA-256, or None where none was recorded.
 
     Raises:
-        AdapterError: missing, only there as a pickle, truncated, changed, or holding NaN or infinity.
+        AdapterError: missing, only there as a pickle, truncated, changed, of a type that no adapter has, or
+            holding NaN or infinity.
     """
     if not path.is_file():
         pickles = sorted(p.name for p in path.parent.glob("*") if p.suffix in PICKLE)
@@ -54,12 +56,15 @@ def load(path: Path, expected: str | None) -> Tensors:
         raise AdapterError(
             f"{path} is not the file that was saved (its SHA-256 differs): train or download it again"
         )
+    for name, entry in read_header(path, AdapterError, FLOATS).items():
+        if not entry.shape:
+            raise AdapterError(f"{path}: {name} is a single number, and no part of an adapter is")
     try:
         tensors = load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
         raise AdapterError(f"{path} is damaged or truncated ({error}): train or download it again") from None
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if not torch.isfinite(tensor.float()).all():  # in the type that it is used in
             raise AdapterError(f"{path}: {name} holds NaN or infinity: the adapter is unusable")
     return tensors
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from adapterstilts.bounded_json import parse_object
 from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.store.files import MANIFEST, METRICS, read_small, sha256, stats_in
+from adapterstilts.store.shape import problem_of_metrics
 
 
 def intact(folder: str, manifest: str, seal: str) -> bool:
@@ -55,9 +57,13 @@ def metrics_of(folder: Path, manifest: str) -> dict[str, Any]:
     try:
         text = read_small(f"{folder}/{METRICS}")
         if hashlib.sha256(text).hexdigest() == _files(folder, manifest)[METRICS]["sha256"]:
-            found: dict[str, Any] = json.loads(text)
-            return found
-    except (OSError, ValueError, KeyError):
+            metrics = parse_object(text, METRICS, StoreError)
+            if problem := problem_of_metrics(metrics):
+                raise DamagedError(f"run {folder.name} is damaged: {problem}", folder.name)
+            return metrics
+    except DamagedError:
+        raise
+    except (OSError, ValueError, KeyError, StoreError):
         pass
     raise DamagedError(f"run {folder.name} is damaged: {METRICS} is not as it was published", folder.name)
 

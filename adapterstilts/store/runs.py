@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from adapterstilts.bounded_json import parse_object
 from adapterstilts.errors import ConfigError, DamagedError, StoreError
 from adapterstilts.job import SCHEMA
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, read_small, sha256, stats_in
+from adapterstilts.store.shape import problem_of_job, problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, split_name
 from adapterstilts.tasks.spec import Task
@@ -172,6 +174,9 @@ def _checked(folder: Path, quick: bool) -> Run:
     texts = {name: read_small(f"{folder}/{name}") for name in (JOB, METRICS, MANIFEST) if name in present}
     job = _json(JOB, texts)
     _check_schema(job.get("schema_version"))  # first: the rest may have another form
+    metrics = _json(METRICS, texts)
+    if problem := problem_of_job(job) or problem_of_metrics(metrics):
+        raise StoreError(problem)
     manifest = _manifest(texts)
     strange = sorted(present.keys() - manifest.files.keys() - {MANIFEST})
     if strange:
@@ -189,7 +194,7 @@ def _checked(folder: Path, quick: bool) -> Run:
         key=_key(folder, job),
         path=folder,
         job=job,
-        metrics=_json(METRICS, texts),
+        metrics=metrics,
         created=created.isoformat(timespec="seconds"),
         size=sum(entry.size for entry in manifest.files.values()),
     )
@@ -229,10 +234,4 @@ def _key(folder: Path, job: dict[str, Any]) -> str:
 def _json(name: str, texts: Mapping[str, bytes]) -> dict[str, Any]:
     if name not in texts:
         raise StoreError(f"{name} is missing")
-    try:
-        data = json.loads(texts[name])
-    except ValueError as error:
-        raise StoreError(f"{name} is not JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise StoreError(f"{name} is not a JSON object")
-    return data
+    return parse_object(texts[name], name, StoreError)

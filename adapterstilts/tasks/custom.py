@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import FolderSource, HubSource, KindName, Metric, Split, Table, Task
 from adapterstilts.values import Value, digest, problem_text
+from adapterstilts.yaml_lines import read_document
 
 METRICS: Mapping[KindName, tuple[Metric, ...]] = {
     "sequence": ("accuracy",),
@@ -81,7 +81,8 @@ def load(path: Path) -> Task:
     Raises:
         ConfigError: what is wrong, with file and line.
     """
-    given, lines = _read(path)
+    document = read_document(path, example="name: my_task")
+    given, lines = document.texts(), document.lines()
     for key in given:
         if key not in Definition.model_fields:
             raise _error(path, lines[key], str(unknown("task key", key, Definition.model_fields)))
@@ -108,38 +109,6 @@ def _check_hub(given: Definition, path: Path, lines: Mapping[str, int]) -> None:
 
 def _error(path: Path, line: int | None, message: str) -> ConfigError:
     return ConfigError(f"{path}: {message}" if line is None else f"{path}, line {line}: {message}")
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The file's keys with their values, and with their lines."""
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        plain = _plain(node) if isinstance(node, yaml.MappingNode) else {}
-    except RecursionError:
-        raise ConfigError(f"{path}: a value is nested too deep, or holds itself") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        said = getattr(error, "problem", None) or str(error)
-        raise _error(path, mark.line + 1 if mark else None, f"not YAML: {said}") from None
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}: it should hold keys with values, such as `name: my_task`")
-    lines: dict[str, int] = {}
-    for key, _ in node.value:
-        if key.value in lines:
-            raise _error(path, key.start_mark.line + 1, f"'{key.value}' stands there twice")
-        lines[str(key.value)] = key.start_mark.line + 1
-    return plain, lines
-
-
-def _plain(node: yaml.Node) -> Any:
-    """The node's value, every scalar as the text it is: `no` is a language here, and 0 a label."""
-    if isinstance(node, yaml.MappingNode):
-        return {str(key.value): _plain(value) for key, value in node.value}
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(each) for each in node.value]
-    return None if node.tag == "tag:yaml.org,2002:null" else node.value
 
 
 def _about_itself(given: Definition) -> Problems:

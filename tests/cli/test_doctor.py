@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import huggingface_hub.constants
 import pytest
 
 from adapterstilts.cli import doctor
@@ -112,3 +113,14 @@ def test_tasks_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_name["folder"].advice is None
     missing = {finding.name: finding for finding in doctor.data(tmp_path / "nowhere")}
     assert "nowhere" in str(missing["tasks"].advice)
+
+
+@pytest.mark.parametrize("arguments", [("doctor",), ("doctor", "--offline"), ("doctor", "--json")])
+def test_credentials_in_the_endpoint_are_hidden(
+    arguments: tuple[str, ...], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for endpoint in ("http://me:s3cret@127.0.0.1:9", "ftp://me:s3cret@127.0.0.1"):
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        found = call(*arguments)
+        assert "s3cret" not in found.output and "***@127.0.0.1" in found.output

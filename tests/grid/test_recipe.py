@@ -83,7 +83,7 @@ WRONG = [
     ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping is no key"),
     ("targets: [xnli]\nrecipe:\n  ? {a: b}\n  : 2", 3, "a list or a mapping is no key"),
     ("targets: [xnli]\nseeds: 2024-13-45", 2, "should be a whole number, not '2024-13-45'"),
-    ("targets: [xnli]\nseeds: !!timestamp 2024-13-45", 2, "the value is no timestamp"),
+    ("targets: [xnli]\nseeds: !!timestamp 2024-13-45", 2, "the type timestamp is not read"),
     ("targets: [xnli]\nseeds: " + 5000 * "1", 2, "should be a whole number"),
     ("targets: [xnli]\nseeds: !!int " + 5000 * "1", 2, "the value is no int"),
     ('targets: ["a\\0b.yaml"]', 1, "a character that is in no text"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,15 @@ from safetensors.torch import load, save
 
 from adapterstilts.api import Options, train_adapter
 from adapterstilts.api.foreign import Given
-from adapterstilts.api.publishing import publish
+from adapterstilts.api.publishing import write
 from adapterstilts.api.pulling import pull
 from adapterstilts.errors import HubError, StiltsError
 from adapterstilts.hub import trust
-from adapterstilts.hub.layout import back
 from adapterstilts.hub.record import MALFORMED, read_record
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks import registry
-from adapterstilts.values import digest
+from tests.hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, signed, written
 from tests.hub.server import Hub
-
-REPO = "you/adapter"
-Files = dict[str, bytes]
-WEIGHTS = "adapter.safetensors"
 
 
 class Explosive:
@@ -47,50 +41,12 @@ def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
     return train_adapter("mini_nli", given)
 
 
-@pytest.fixture
-def files(trained: Run, me: Path, hub: Hub) -> Files:
+@pytest.fixture(scope="module")
+def files(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """The files of a repository as it should be."""
-    publish(trained.id, "me/adapter", trained.path.parent)
-    return hub.files("models", "me/adapter")
-
-
-def signed(files: Files) -> Files:
-    """The same with a card that gives the checksums of what is there now, as a careful attacker would."""
-    _, front, text = files["README.md"].decode().split("---\n", 2)
-    data = yaml.safe_load(front)
-    known = {name: content for name, content in files.items() if name not in ("README.md", ".gitattributes")}
-    data["adapterstilts"]["sha256"] = {name: sha256(content).hexdigest() for name, content in known.items()}
-    return {**files, "README.md": f"---\n{yaml.safe_dump(data)}---\n{text}".encode()}
-
-
-def forged(files: Files) -> Files:
-    """The same with a manifest, a key and a card that all fit what is there now: only its sense is wrong."""
-    job = json.loads(files["run/job.json"])
-    job["key"] = digest({name: value for name, value in job.items() if name != "key"})
-    files = {**files, "run/job.json": json.dumps(job).encode()}
-    setup = json.loads(files["run/setup.json"])["setup"]
-    own = {inside: files[name] for name, inside in back(files, setup).items() if inside != "manifest.json"}
-    entries = {name: {"sha256": sha256(each).hexdigest(), "size": len(each)} for name, each in own.items()}
-    files = {**files, "run/manifest.json": json.dumps({"files": entries}).encode()}
-    _, front, text = files["README.md"].decode().split("---\n", 2)
-    data = yaml.safe_load(front)
-    data["adapterstilts"]["key"] = job["key"]
-    return signed({**files, "README.md": f"---\n{yaml.safe_dump(data)}---\n{text}".encode()})
-
-
-def changed_json(content: bytes, change: Callable[[Any], None]) -> bytes:
-    data = json.loads(content)
-    change(data)
-    return json.dumps(data).encode()
-
-
-def refused(hub: Hub, me: Path, files: Files, message: str, **listed: int) -> None:
-    hub.put("models", REPO, files, listed_sizes=listed or None)
-    with pytest.raises(StiltsError, match=message) as error:
-        pull(REPO, me)
-    assert len(str(error.value)) < 1000
-    assert list(Store(me).scan()) == [] and not list(me.glob(".work/*/out"))
-    assert not list(me.parent.rglob("evil*")) and not Path("exploded").exists()
+    folder = tmp_path_factory.mktemp("written") / "adapter"
+    write(trained.id, "me/adapter", folder, trained.path.parent)
+    return written(folder)
 
 
 def test_as_it_should_be_it_is_taken(hub: Hub, me: Path, files: Files, trained: Run) -> None:

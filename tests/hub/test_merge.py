@@ -18,6 +18,7 @@ from adapterstilts.hub.merge import merge
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.host import Host
+from adapterstilts.store.scratch import PREFIX
 from tests.hub.loras import EVERYTHING, HEADS, TEXTS, lora_run, of_plain, of_run
 
 
@@ -34,7 +35,9 @@ def test_transformers_gives_the_runs_logits(
 ) -> None:
     host, head = hosts[model_type], HEADS[kind]
     run = lora_run(host, tmp_path / "run", head, **EVERYTHING)
+    (tmp_path / "deep" / f"{PREFIX}killed").mkdir(parents=True)
     merged = merge(run, host.files, tmp_path / "deep" / "out")
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"], "no leftovers of a killed merge"
     assert merged.auto == form_of(head.kind if head else None, model_type).auto
     loader = getattr(transformers, merged.auto)
     model, info = loader.from_pretrained(merged.folder, output_loading_info=True)

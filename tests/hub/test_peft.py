@@ -260,13 +260,13 @@ def usual(bert: Host, saved: Saved) -> Path:
         ("target_modules", None, "target_modules are not named"),
         ("layers_to_transform", [0], "layer.1.*is not among its target_modules"),
         ("exclude_modules", ["query"], "query.*is not among its target_modules"),
-        ("exclude_modules", 3, "target_modules are not named"),
+        ("exclude_modules", 3, "exclude_modules: should be a list"),
         ("r", 8, r"of shape \(4, 32\), not \(8, 32\)"),
         ("r", "many", "not "),
-        ("lora_alpha", -1, "alpha: should be greater than 0"),
+        ("lora_alpha", -1, "lora_alpha: should be a number from 0"),
         ("lora_alpha", None, "alpha"),
         ("modules_to_save", 3, "malformed"),
-        ("task_type", ["x"], "malformed"),
+        ("task_type", ["x"], "task_type: should be a text"),
         ("task_type", "TOKEN_CLS", "no part of a BertForTokenClassification"),
     ],
 )
@@ -289,7 +289,7 @@ CLASSIFIER = "base_model.model.classifier.weight"
         (f"{QUERY}.lora_A.weight", None, "query.lora_A.weight is missing"),
         (f"{QUERY}.lora_B.weight", torch.zeros(64, 4), r"of shape \(64, 4\), not \(32, 4\)"),
         (f"{QUERY}.lora_B.weight", torch.full((32, 4), torch.nan), "query.lora_B.weight holds NaN"),
-        (f"{QUERY}.lora_B.weight", torch.zeros(32, 4, dtype=torch.int8), "of type torch.int8"),
+        (f"{QUERY}.lora_B.weight", torch.zeros(32, 4, dtype=torch.int8), "of the type 'I8'"),
         (f"{QUERY}.lora_magnitude_vector", torch.ones(32), "lora_magnitude_vector has no place"),
         (f"{QUERY}.lora_B.bias", torch.ones(32), "lora_B.bias has no place"),
         (f"{QUERY}.bias", torch.ones(32), "query.bias has no place"),
@@ -341,7 +341,7 @@ def test_pickles_and_what_is_no_adapter_are_refused(bert: Host, usual: Path, tmp
     with pytest.raises(AdapterError, match=r"adapter_model.bin, a pickle.*save it again with PEFT"):
         read(usual, bert.files)
     (usual / CONFIG).write_text("[" * 5)
-    with pytest.raises(AdapterError, match="is damaged"):
+    with pytest.raises(AdapterError, match="damaged"):
         read(usual, bert.files)
     (usual / CONFIG).write_text("{}")
     with pytest.raises(AdapterError, match="no 'peft_type'"):

@@ -60,10 +60,10 @@ def test_overrides_are_read_as_yaml_and_typed() -> None:
     [
         ("seq_bn", "reduction_facto", "8", "did you mean 'reduction_factor'"),
         ("seq_bn", "reduction_factor", "yes", "a number is wanted"),
-        ("seq_bn", "reduction_factor", "-1", "greater than 0"),
+        ("seq_bn", "reduction_factor", "-1", "greater than or equal to 0.001"),
         ("seq_bn", "mh_adapter", "1", "mh_adapter"),
         ("seq_bn", "output_adapter", "false", "there would be no adapter"),
-        ("seq_bn", "dropout", "[1", "is not YAML"),
+        ("seq_bn", "dropout", "[1", "dropout: not YAML"),
         ("seq_bn", "non_linearity", "relo", "non_linearity"),
         ("lora", "r", "2.5", "r"),
         ("lora", "r", "true", "not true or false"),
@@ -98,8 +98,8 @@ def test_a_file_of_the_users(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("reduction_factor: 8\n  dropout: [\n", "mine.yaml, line 2"),
-        ("- a\n- b\n", "a mapping of keys"),
-        ("", "a mapping of keys"),
+        ("- a\n- b\n", "should hold keys with values, such as"),
+        ("", "should hold keys with values, such as"),
         ("dropout: 0.1\nreductionfactor: 8\n", "did you mean 'reduction_factor'"),
         ("architecture: union\nlora: {r: 4}\n", "at least two parts"),
         ("architecture: union\nlora: 4\nbottleneck: {}\n", "a mapping of its keys"),

@@ -88,7 +88,7 @@ def test_not_an_adapter(host: Host, tmp_path: Path) -> None:
     refuses(host, tmp_path, "holds no adapter_config.json")
     host.reset()
     (tmp_path / "adapter_config.json").write_text("{", "utf-8")
-    refuses(host, tmp_path, "is damaged")
+    refuses(host, tmp_path, "line 1: damaged")
     host.reset()
     (tmp_path / "adapter_config.json").write_text("{}", "utf-8")
     refuses(host, tmp_path, "no 'config' and 'name'")
@@ -164,7 +164,7 @@ def test_its_record_was_changed_or_is_damaged(host: Host, folder: Path) -> None:
     refuses(host, folder, "adapter.json was changed")
     host.reset()
     path.write_text(text[:-20], "utf-8")
-    refuses(host, folder, "adapter.json is damaged")
+    refuses(host, folder, "adapter.json, line .*: damaged")
 
 
 def test_of_another_depth(host: Host, folder: Path, deeper_backbone: Path) -> None:

@@ -77,7 +77,9 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("labels: [yes, no]", "labels: [yes, no", 4, "not YAML"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splts: {train: t}}", 2, "unknown hub key 'splts'"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splits: train}", 2, "hub: splits: should be"),
-        ("name: mine", "name: &n [*n]", None, "a value is nested too deep, or holds itself"),
+        ("name: mine", "name: &n [*n]", 1, "a value holds itself, or more than 100000 others"),
+        ("name: mine", "name: " + "[" * 2000, 1, "not YAML: it has more than 50 levels"),
+        ("name: mine", "name: mine\ntitle: {<<: [{a: b}]}", 2, "title: should be a valid string"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line(

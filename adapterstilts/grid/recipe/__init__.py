@@ -21,8 +21,8 @@ from adapterstilts.grid.recipe.parts import (
     stages,
     target_name,
 )
-from adapterstilts.grid.yaml_lines import Document, read_document
 from adapterstilts.values import SHORT, problem_text
+from adapterstilts.yaml_lines import Document, read_document
 
 __all__ = [
     "ROLES",
@@ -70,7 +70,7 @@ def load(name: str, *more: Callable[[GridRecipe], Iterable[Problem]]) -> GridRec
     Raises:
         ConfigError: what is wrong, with file and line.
     """
-    document = read_document(find(name), NAMES)
+    document = read_document(find(name), NAMES, "targets: [xnli]")
     try:
         recipe = GridRecipe.model_validate(document.data)
     except ValidationError as error:

@@ -1,0 +1,249 @@
+"""A pulled run's job, held against the files that it is to have made: what a card says follows from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapterstilts.errors import HubError, StiltsError
+from adapterstilts.job import TrainJob
+from adapterstilts.kinds import default_encoding, kind_of
+from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.model import foreign, records, saved
+from adapterstilts.model.configs import AdapterSpec, adapter_config, fill
+from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
+from adapterstilts.model.saved import head_folder, read_setup
+from adapterstilts.model.setup import Setup
+from adapterstilts.model.shapes import check_shapes
+from adapterstilts.model.tensor_header import read_header
+from adapterstilts.recipe import recipe_for
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.several import TEXT, split_name
+from adapterstilts.tasks.spec import Task
+
+PRINT = re.compile(r"(sha256:)?[0-9a-f]{64}|")
+CODE = re.compile(r"[a-z]{2,3}")
+LAYER_WEIGHT = re.compile(r"heads\.[^.]+\.(\d+)\.weight")
+PUBLISHED = "published"  # the data of a job that another program's adapter has
+Problems = Iterator[str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A pulled run's job and the folder with its files.
+
+    Attributes:
+        tasks: the tasks that it was trained on, plain text among them.
+        before: what its origin says of the runs that it was built on.
+        metrics: as in `metrics.json`.
+    """
+
+    job: TrainJob
+    folder: Path
+    tasks: tuple[Task, ...]
+    before: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    setup: Setup
+    heads: Mapping[str, HeadSpec]
+
+    @property
+    def published(self) -> bool:
+        """Whether another program trained it."""
+        return self.job.data.keys() == {PUBLISHED}
+
+    @property
+    def trains(self) -> bool:
+        """Whether it was trained by this toolkit; else it was merged, or published by another program."""
+        return not self.published and all(task.trained_on for task in self.tasks)
+
+
+def check_job(repo: str, job: TrainJob, folder: Path, origin: Mapping[str, Any], metrics: Any) -> None:
+    """Refuses a run whose job says something else than its files.
+
+    Args:
+        folder: the files, at their places in a run.
+        origin: what is kept of its origin, with the definitions of its tasks.
+
+    Raises:
+        HubError: what the job says, and what the files say.
+    """
+    try:
+        setup, heads = read_setup(folder)
+        parts = Parts(job, folder, _tasks(job, origin), origin["before"], metrics, setup, heads)
+        checks = (_about_data, _about_settings, _about_setup, _about_adapters, _about_heads, _about_metrics)
+        problem = next((problem for check in checks for problem in check(parts)), None)
+    except StiltsError as error:
+        problem = str(error).replace(f"{folder}/", "")
+    if problem:
+        raise HubError(f"{repo} is refused: {problem}"[:600])
+
+
+def _tasks(job: TrainJob, origin: Mapping[str, Any]) -> tuple[Task, ...]:
+    definitions = origin.get("tasks", {})
+    return tuple(
+        Task.parse(definitions[name], f"task {name}") if name in definitions else registry.get(name)
+        for name in split_name(job.task)
+    )
+
+
+def _about_data(parts: Parts) -> Problems:
+    """The fingerprints of the data, and the languages of text."""
+    job, several = parts.job, len(parts.tasks) > 1
+    names = [f"{task.name}/" if several else "" for task in parts.tasks]
+    known = {f"{name}{split}" for name in names for split in ("train", "dev")}
+    if not parts.published and not job.data.keys() <= known:
+        yield f"its job names data of no split of its task: {min(job.data.keys() - known)[:80]!r}"
+    if any(not PRINT.fullmatch(value) for value in (*job.data.values(), job.language_adapter or "")):
+        yield "a fingerprint in its job is none"
+    text = any(task.name == TEXT for task in parts.tasks)
+    if bool(job.languages) != (text and not parts.published):
+        yield "its job names languages of plain text, but no plain text, or the other way round"
+    if any(not CODE.fullmatch(code) for code in job.languages):
+        yield "a language in its job is no code such as en"
+
+
+def _about_settings(parts: Parts) -> Problems:
+    """The recipe and the encoding."""
+    job = parts.job
+    if (job.recipe is not None) != parts.trains:
+        yield "its job has a recipe, though nothing trained it here, or the other way round"
+    if job.recipe is not None:
+        given = job.recipe.model_dump()
+        if recipe_for([task.kind for task in parts.tasks], given) != job.recipe:
+            yield "the recipe in its job is none of its tasks"
+        if job.recipe.precision == "auto":
+            yield "its job does not say which precision it was trained in"
+    if not 0 <= job.seed < 2**63:
+        yield "the seed in its job is out of range"
+    encodings = job.encoding if len(parts.tasks) > 1 else {parts.tasks[0].name: job.encoding}
+    expected = {task.name for task in parts.tasks} if job.encoding else set()
+    if (job.encoding and encodings.keys() != expected) or (not job.encoding and job.recipe):
+        yield "its job has not one encoding for each of its tasks"
+    for task in parts.tasks if job.encoding else ():
+        settings = dict(encodings[task.name])
+        if default_encoding(task.kind, settings).model_dump(mode="json") != settings:
+            yield f"the encoding in its job is not whole: {task.name}"
+
+
+def _about_setup(parts: Parts) -> Problems:
+    """The composition, and the adapters that its setup names."""
+    composition, setup = parts.job.composition, parts.setup
+    if any(not re.fullmatch("[0-9a-f]{64}", key) for key in composition.sources):
+        yield "its job names sources by something else than their keys"
+    if not composition.sources and any(parts.before[name] for name in ("parts", "unknown")):
+        yield "its origin says what it was built on, but its job names no sources"
+    below = len(composition.sources) if composition.stacks else 0
+    fused = len(composition.sources) if composition.fuses else 0
+    if (len(setup.below), len(setup.fused), setup.target is None) != (below, fused, composition.fuses):
+        yield (
+            f"its job says that it is '{composition.kind}', but its setup has {len(setup.below)} adapters "
+            f"below, {len(setup.fused)} fused ones and {'no' if setup.target is None else 'a'} target"
+        )
+    for name, key in zip((*setup.below, *setup.fused), composition.sources, strict=False):
+        if not name.endswith(f"_{key[:8]}"):
+            yield f"its adapter {name} is not the source {key[:8]} that its job names"
+    if (setup.language is not None) != (parts.job.language_adapter is not None):
+        yield "its job and its setup differ about a language adapter"
+    names = {*setup.stack, *setup.fused}
+    more = {path.name for path in (parts.folder / "adapters").glob("*")} - names
+    if more or (parts.folder / "fusion").exists() != composition.fuses:
+        yield f"it has files that its setup does not name: {', '.join([*sorted(more), 'fusion'][:3])}"
+
+
+def _about_adapters(parts: Parts) -> Problems:
+    """Every adapter's configuration against its record, its tensors and the job."""
+    job, setup = parts.job, parts.setup
+    if job.composition.fuses:
+        if dict(job.adapter) != adapter_config().config:
+            yield "its job says which adapter was trained, but a fusion trains none"
+        fusion = records.read(parts.folder / "fusion" / records.FUSION, FusionRecord)
+        if len(fusion.sources) != len(setup.fused) or fusion.backbone != job.backbone:
+            yield "its fusion is over other adapters, or of another backbone, than its job says"
+    elif fill(job.adapter) != dict(job.adapter):
+        yield "the adapter configuration in its job is not whole"
+    for name in dict.fromkeys((*setup.stack, *setup.fused)):
+        folder = parts.folder / "adapters" / name
+        config = foreign.read_config(folder)
+        spec = foreign.spec(config["config"], folder)
+        if (folder / records.ADAPTER).is_file():
+            record = records.read(folder / records.ADAPTER, AdapterRecord)
+            yield from _about_record(record, spec, config, parts, name)
+        elif name != setup.language:
+            yield f"its adapter {name} has no record"
+
+
+def _about_record(
+    record: AdapterRecord, spec: AdapterSpec, config: Mapping[str, Any], parts: Parts, name: str
+) -> Problems:
+    if record.backbone != parts.job.backbone:
+        yield f"its adapter {name} is of another backbone than its job"
+    if record.spec.config != spec.config:
+        yield f"the record and the configuration of its adapter {name} differ"
+    if (record.model_type, record.hidden_size) != (config.get("model_type"), config.get("hidden_size")):
+        yield f"the record and the configuration of its adapter {name} name different encoders"
+    if not (0 < record.hidden_size <= 2**16 and 0 < record.layers <= 1000):
+        yield f"the record of its adapter {name} is of no encoder"
+    header = read_header(parts.folder / "adapters" / name / saved.ADAPTER[0], HubError)
+    shapes = {tensor: entry.shape for tensor, entry in header.items()}
+    check_shapes(shapes, spec, record.hidden_size, record.layers, f"its adapter {name}")
+    if name == parts.setup.target and not _same_settings(dict(parts.job.adapter), spec.config, parts):
+        yield f"its job says that its adapter is {_short(parts.job.adapter)}, but it is {_short(spec.config)}"
+
+
+def _same_settings(job: Mapping[str, Any], config: Mapping[str, Any], parts: Parts) -> bool:
+    """Whether an adapter is the one of the job; the mean of several LoRA has the sum of their ranks."""
+    if job == config:
+        return True
+    if parts.job.composition.kind != "average" or config.get("architecture") != "lora":
+        return False
+    times = range(1, len(parts.job.composition.sources) + 1)
+    return any(config == {**job, "r": n * job["r"], "alpha": n * job["alpha"]} for n in times)
+
+
+def _short(config: Mapping[str, Any]) -> str:
+    """The settings that people know an adapter by."""
+    named = ("architecture", "r", "alpha", "reduction_factor", "prefix_length", "non_linearity")
+    return ", ".join(f"{key} {config[key]}" for key in named if key in config)[:120] or "none"
+
+
+def _about_heads(parts: Parts) -> Problems:
+    """The heads against the tasks, their records and their tensors."""
+    wanted = {task.name: kind_of(task).head(task) for task in parts.tasks if task.name != TEXT}
+    expected = {name: head for name, head in wanted.items() if head}
+    for name, head in parts.heads.items():
+        if head != expected.get(name):
+            yield f"its head {name} is not the one of its task"
+    if parts.heads.keys() != expected.keys() and not (parts.published and not parts.heads):
+        yield f"it has heads for {', '.join(parts.heads) or 'nothing'}, its tasks are {parts.job.task}"
+    if parts.setup.head != (next(iter(parts.heads)) if len(parts.heads) == 1 else None):
+        yield "its setup names a head that it does not describe, or not the one that it has"
+    for name, head in parts.heads.items():
+        folder = head_folder(parts.folder, name, parts.heads)
+        record = records.read(folder / records.HEAD, HeadRecord)
+        if (record.kind, record.labels) != (head.kind, head.labels):
+            yield f"the record of its head {name} and its setup differ"
+        entries = read_header(folder / saved.HEAD[0], HubError)
+        layers = {int(match[1]): entries[match[0]] for match in map(LAYER_WEIGHT.fullmatch, entries) if match}
+        outputs = len(head.labels) or {"span": 2, "choice": 1}[head.kind]
+        shape = layers[max(layers)].shape if layers else ()
+        if shape != (outputs, record.hidden_size):
+            yield f"its head {name} has not {outputs} outputs, but weights of the shape {shape}"
+
+
+def _about_metrics(parts: Parts) -> Problems:
+    """What was measured while it was trained."""
+    recipe, metrics = parts.job.recipe, parts.metrics
+    if recipe is None:
+        if metrics:
+            yield "its metrics are of a training, but nothing trained it"
+        return
+    steps, best = metrics.get("steps"), metrics.get("best_step", 0)
+    if not isinstance(steps, int) or not 0 < steps < 2**53 or not 0 <= (best or 0) <= steps:
+        yield "its metrics do not say how many steps it was trained for"
+    elif recipe.max_steps is not None and steps > recipe.max_steps:
+        yield f"it was trained for {steps} steps, but its recipe ends at {recipe.max_steps}"
+    if ("fusion_attention" in metrics) != parts.job.composition.fuses:
+        yield "its metrics are of another composition than its job"

@@ -1,0 +1,25 @@
+"""Hides credentials in what is printed: user names and passwords in URLs, tokens, signed queries."""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "***"
+USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")  # up to the last @ before the path
+TOKEN = re.compile(r"\b(hf_|api_org_|ghp_|sk-)[A-Za-z0-9_-]{8,}")
+QUERY = re.compile(
+    r"([?&;][^=&\s]*(?:token|key|secret|password|passwd|signature|credential|auth|sig)[^=&\s]*=)[^&#\s'\")]+",
+    re.IGNORECASE,
+)
+BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+
+
+def masked(text: str) -> str:
+    """The text without the credentials in it.
+
+    >>> masked("https://me:secret@hub.example/x?token=abc&n=1 and hf_0123456789")
+    'https://***@hub.example/x?token=***&n=1 and hf_***'
+    """
+    text = USER.sub(rf"\1{HIDDEN}@", text)
+    text = QUERY.sub(rf"\1{HIDDEN}", text)
+    return BEARER.sub(rf"\1 {HIDDEN}", TOKEN.sub(rf"\1{HIDDEN}", text))

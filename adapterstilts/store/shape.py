@@ -1,0 +1,95 @@
+"""What a run's `job.json` and `metrics.json` look like: one that does not breaks no list of all runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from types import NoneType
+from typing import Any
+
+Types = type | tuple[type, ...]
+JOBS: Mapping[str, Mapping[str, Types]] = {
+    "train": {
+        **dict.fromkeys(("task", "backbone"), str),
+        **dict.fromkeys(("data", "adapter", "encoding", "composition"), dict),
+        "task_version": (int, str),
+        "recipe": (dict, NoneType),
+        "language_adapter": (str, NoneType),
+        "seed": int,
+    },
+    "eval": {
+        **dict.fromkeys(("run", "task", "split", "language", "backbone", "data", "precision"), str),
+        "encoding": dict,
+    },
+}
+
+
+def problem_of_job(job: Mapping[str, Any]) -> str | None:
+    """What is wrong with the form of a job; None if nothing is."""
+    kind = job.get("type")
+    if not isinstance(kind, str) or kind not in JOBS:
+        return "job.json is of neither a training nor an evaluation"
+    for name, types in JOBS[kind].items():
+        if not isinstance(job.get(name), types):
+            return f"job.json: {name} is not what it should be"
+    composition = job.get("composition", {"kind": "single", "sources": []})
+    sources = composition.get("sources")
+    if not isinstance(composition.get("kind"), str) or not _list_of(
+        sources, lambda key: isinstance(key, str)
+    ):
+        return "job.json: composition is not what it should be"
+    if not _list_of(job.get("languages", []), _text):
+        return "job.json: languages is not what it should be"
+    return None
+
+
+def problem_of_metrics(metrics: Mapping[str, Any]) -> str | None:
+    """What is wrong with the form of metrics; None if nothing is. Unknown ones may be anything."""
+    for name, value in metrics.items():
+        if name in FORMS and not FORMS[name](value):
+            return f"metrics.json: {name} is not what it should be"
+    return None
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _number_or_none(value: Any) -> bool:
+    return value is None or _number(value)
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _count_or_none(value: Any) -> bool:
+    return value is None or _count(value)
+
+
+def _list_of(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list | tuple) and all(map(fits, value))
+
+
+def _scores(value: Any) -> bool:
+    """Development scores: of one task, or of several under their names."""
+    if not isinstance(value, Mapping) or (value and not _number(value.get("score"))):
+        return False
+    return all(
+        _scores(inner) if isinstance(inner, Mapping) else _number_or_none(inner) for inner in value.values()
+    )
+
+
+FORMS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("low", "high", "threshold"), _number_or_none),
+    **dict.fromkeys(("examples", "leaked"), _count),
+    **dict.fromkeys(("steps", "best_step"), _count_or_none),
+    "score": _number,
+    "labels": _text,
+    "dev": _scores,
+    "fusion_attention": lambda value: _list_of(value, lambda layer: _list_of(layer, _number)),
+}
