@@ -64,7 +64,7 @@ def whole(text: str, start: int, end: int) -> tuple[int, int]:
 def is_blank(text: str) -> bool:
     """Whether a text shows nothing: only spaces, control characters and invisible code points."""
     return all(
-        character in _INVISIBLE or unicodedata.category(character)[0] in "ZC" and not _private(character)
+        character in _INVISIBLE or (unicodedata.category(character)[0] in "ZC" and not _private(character))
         for character in text
     )
 

@@ -11,7 +11,7 @@ from adapterstilts.hub.facts import without_paths
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import Value
+from adapterstilts.values import Value, distinct
 
 ROWS = ("train", "dev", "data", "translated")  # where rows were read from, for cards and against leaks
 SOURCES = ("folder", "hub", "bundled")
@@ -58,7 +58,11 @@ def kept(repo: str, origin: Mapping[str, Any], backbone: Mapping[str, str]) -> d
         raise HubError(f"{repo} is refused: its origin.json names paths of a machine")
     told = Backbone.parse(origin["backbone"], "backbone")
     if (told.name, told.fingerprint) != (backbone.get("name"), backbone.get("fingerprint")):
-        raise HubError(f"{repo} is refused: its card and its origin.json name different backbones")
+        listed, own = distinct(str(backbone.get("fingerprint")), told.fingerprint)
+        raise HubError(
+            f"{repo} is refused: its card and its origin.json name different backbones "
+            f"({backbone.get('name')}, {listed}, and {told.name}, {own})"
+        )
     found = {name: origin[name] for name in ROWS if name in origin}
     parts(found)  # reads all of it
     return {
