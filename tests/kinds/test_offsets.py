@@ -14,7 +14,7 @@ from adapterstilts.kinds.span import KIND
 from adapterstilts.kinds.subwords import pieces
 
 TEXTS = [
-    "Der Ball flog über (Jörg-Änne) nach Malmö.", "대구 에서 부산", "Ça, c'est l'été à Nîmes", "İzmir'de ﬁrın",
+    "Der Ball flog über (Jörg-Änne) nach Malmö.", "대구 에서 부산", "Ça, l'été à Nîmes", "İzmir'de ﬁrın",
     "👩\u200d👧 visits 🇫🇷 and 👍🏽 it", "Per\u00adth and Li\u200cma", "a (b) c", "किताब में है", "Huế và Hạnh",
 ]  # fmt: skip
 
