@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
-from adapterstilts.cli.console import note, table
+from adapterstilts.cli.console import note, print_csv, print_json, table
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
@@ -33,7 +30,7 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
         note(f"{text} (`grid verify` marks it, and `grid run` makes it again)")
     if form in ("csv", "json"):
         lines = [_line(effect, code) for code, found in columns.items() for effect in found]
-        _as_csv(lines) if form == "csv" else print(json.dumps(lines, ensure_ascii=False))
+        _as_csv(lines) if form == "csv" else print_json(lines)
         return
     head, *rows = grid_of([], columns) if per_language else grid_of(columns[""])
     first = head.index("intermediate") + 1
@@ -57,10 +54,7 @@ def _line(effect: Effect, language: str) -> dict[str, object]:
 def _as_csv(lines: list[dict[str, object]]) -> None:
     from adapterstilts.grid.table import Effect
 
-    names = [*(field.name for field in fields(Effect)), "language"]
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    print_csv([*(field.name for field in fields(Effect)), "language"], lines)
 
 
 def _as_markdown(head: list[str], rows: list[list[str]]) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterstilts.cli.console import DEFAULT_STORE, OUT, AsJson, StorePath, note, size_text, table
+from adapterstilts.cli.console import (
+    DEFAULT_STORE,
+    AsJson,
+    StorePath,
+    echo,
+    note,
+    print_json,
+    size_text,
+    table,
+)
 
 if TYPE_CHECKING:
     from adapterstilts.store import Damaged, Run
@@ -40,7 +48,7 @@ def runs(context: typer.Context, store: StorePath = DEFAULT_STORE, as_json: AsJs
     good = sorted((run for run in found if isinstance(run, Run)), key=lambda run: (run.created, run.id))
     bad = [each for each in found if not isinstance(each, Run)]
     if as_json:
-        print(json.dumps(_entries(good) + [_damage(each) for each in bad], ensure_ascii=False))
+        print_json(_entries(good) + [_damage(each) for each in bad])
         return
     _print(good, bad, store)
 
@@ -56,12 +64,10 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
     found = Store(store or context.obj).find(run)
     described = {**asdict(found), "path": str(found.path)}
     if as_json:
-        print(json.dumps(described, ensure_ascii=False))
+        print_json(described)
         return
-    OUT.print(
-        f"{found.id}\n{found.path}, {size_text(found.size)}, {found.created}\n", highlight=False, markup=False
-    )
-    OUT.print_json(data={"job": found.job, "metrics": found.metrics})
+    echo(f"{found.id}\n{found.path}, {size_text(found.size)}, {found.created}\n")
+    print_json({"job": found.job, "metrics": found.metrics}, indent=2)
     files = sorted(path for path in found.path.rglob("*") if path.is_file())
     names = [(str(path.relative_to(found.path)), size_text(path.stat().st_size)) for path in files]
     table(("file", "size"), names, right=("size",))
