@@ -17,7 +17,7 @@ from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDa
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds import check_encoding, encoding_for, kind_of
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.model.backbone import BackboneFiles, check_length
 from adapterstilts.model.language import digest_of
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
@@ -185,7 +185,9 @@ def _evaluate_target(
         )
     chosen, wanted = _split_and_languages(target, where, languages, split)
     guard = Guard(store, run, target, chosen, where, options.allow_leak)
-    order = _Order(store, run, target, chosen, where, options, backbone_of(run, options), guard)
+    files = backbone_of(run, options)
+    check_length(files, options.encoding)
+    order = _Order(store, run, target, chosen, where, options, files, guard)
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
     for language in wanted:
         try:

@@ -12,6 +12,7 @@ from adapterstilts.api.language import language_adapter
 from adapterstilts.api.options import Options
 from adapterstilts.data.inputs import Input, InputForm, with_spans
 from adapterstilts.data.rows import RetrievalRow, Row, text_size
+from adapterstilts.errors import ConfigError
 from adapterstilts.kinds import check_encoding, encoding_for
 from adapterstilts.kinds.base import Prediction
 from adapterstilts.kinds.entities import predicted_chunks
@@ -38,9 +39,17 @@ def predicted_form(run: str, options: Options | None = None, task: str | None = 
 
     Args:
         task: the task whose head predicts, for a run that has several.
+
+    Raises:
+        ConfigError: the run was trained on plain text, or has several heads and none is named.
     """
     trained = Store((options or Options()).store).find(run)
     target = named(task, trained) if task else task_of(trained)
+    if target.kind == "mlm":
+        raise ConfigError(
+            f"{trained.id} was trained on plain text and predicts no labels: train a task over it "
+            f"(--language-adapter {trained.id}), or pass --candidates FILE to search for neighbours"
+        )
     return InputForm("retrieval" if target.kind == "mining" else target.kind, target.texts)
 
 

@@ -34,6 +34,11 @@ StorePath = Annotated[
 DEFAULT_STORE = Path("checkpoints")
 
 
+def at_terminal() -> bool:
+    """Whether standard output is a terminal; not whether colours are forced, as in logs of a CI."""
+    return sys.stdout.isatty()
+
+
 def plain(text: str, style: str = "") -> Text:
     """The text as it is shown: without markup, its control characters spelled out."""
     return Text(visible(text), style=style)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from adapterstilts.cli.console import note, print_csv, print_json, table
+from adapterstilts.visible import visible
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
@@ -58,7 +60,13 @@ def _as_csv(lines: list[dict[str, object]]) -> None:
 
 
 def _as_markdown(head: list[str], rows: list[list[str]]) -> None:
-    first, *others = (" | ".join(text.replace("|", r"\|") for text in row) for row in (head, *rows))
+    first, *others = (" | ".join(map(_markdown_cell, row)) for row in (head, *rows))
     print(f"| {first} |\n|{'---|' * len(head)}")
     for row in others:
         print(f"| {row} |")
+
+
+def _markdown_cell(text: str) -> str:
+    """A text in one cell of a Markdown table: no markup of it counts."""
+    line = " ".join(visible(text).split())
+    return html.escape(line, quote=False).replace("\\", r"\\").replace("|", r"\|")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterstilts.cli.console import OUT, print_json
+from adapterstilts.cli.console import at_terminal, print_json
 from adapterstilts.cli.options import prediction_options
 from adapterstilts.errors import ConfigError
 
@@ -72,7 +72,7 @@ def predict(
     inputs = read_inputs(form, lines, name)
     if candidates:
         inputs = itertools.chain(inputs, read_candidates(_read(candidates), _name(candidates)))
-    readable = OUT.is_terminal and not as_json
+    readable = at_terminal() and not as_json
     for item, prediction in predict_inputs(run, inputs, options, language, task, bool(candidates)):
         show(item, prediction) if readable else print_json(prediction)
 

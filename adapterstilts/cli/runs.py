@@ -18,6 +18,7 @@ from adapterstilts.cli.console import (
     size_text,
     table,
 )
+from adapterstilts.visible import visible
 
 if TYPE_CHECKING:
     from adapterstilts.store import Damaged, Run
@@ -90,7 +91,7 @@ def remove(
     folder = place.locate(run)
     made = _made_from(folder, [each for each in place.scan(quick=True) if isinstance(each, Run)])
     built = f" {made} other runs were made from it." if made else ""
-    if not yes and not typer.confirm(f"Remove {folder.name}?{built}", err=True):
+    if not yes and not typer.confirm(visible(f"Remove {folder.name}?{built}"), err=True):
         raise typer.Exit(1)
     place.remove(run)
     note(f"removed {folder.name}")

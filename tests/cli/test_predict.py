@@ -229,7 +229,7 @@ def terminal(monkeypatch):
     """Lets the program write to a colour terminal."""
     screen = Console(file=io.StringIO(), force_terminal=True, width=200)
     monkeypatch.setattr(console, "OUT", screen)
-    monkeypatch.setattr(verb, "OUT", screen)
+    monkeypatch.setattr(verb, "at_terminal", lambda: True)
     return screen.file
 
 
@@ -272,3 +272,11 @@ def test_entities_answers_and_choices_are_marked_in_their_text():
 def test_unknown_settings_of_the_function_are_errors_too(options, nli):
     with pytest.raises(ConfigError, match="unknown language code"):
         list(predict_inputs(nli, read_inputs("sequence", [PAIR], "f"), options, language="zz"))
+
+
+def test_a_run_of_plain_text_predicts_no_labels(call, options, tmp_path):
+    (tmp_path / "text-en.txt").write_text("a small dog\nthe red cat\n" * 20)
+    text = options.model_copy(update={"train_file": str(tmp_path / "text-en.txt"), "mlm_languages": ("en",)})
+    run = train_adapter("mlm", text).id
+    code, _, err = call(run, "a dog")
+    assert code == 2 and "trained on plain text and predicts no labels" in err
