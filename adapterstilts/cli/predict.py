@@ -81,6 +81,8 @@ def _lines(text: list[str] | None, file: Path | None, form: InputForm) -> tuple[
     if bool(text) == (file is not None):
         raise ConfigError("pass either text or --file")
     if text:
+        if not all(part.strip() for part in text):
+            raise ConfigError("a text is empty: pass one that is not, or a file with --file")
         return (form.with_tab(part) for part in text), "the text"
     assert file is not None
     return _read(file), _name(file)

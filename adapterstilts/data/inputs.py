@@ -98,6 +98,7 @@ _KEYS: dict[KindName, dict[str, tuple[str, ...]]] = {
     },
     "retrieval": {"text": ("text", "sentence", "query")},
 }  # fmt: skip
+_HEADERS = frozenset(key for kind in ("sequence", "span") for keys in _KEYS[kind].values() for key in keys)
 _ID = ("id", "idx", "uid", "guid")
 
 
@@ -115,9 +116,13 @@ def read_inputs(form: InputForm | KindName, lines: Iterable[str], name: str) -> 
         DataError: a line that does not hold what the task takes, with its number.
     """
     form = form if isinstance(form, InputForm) else InputForm(form)
+    if name.lower().endswith((".csv", ".csv.gz")):
+        raise DataError(
+            f"CSV is not read here: save it as JSON lines. A {form.kind} task takes {form.shape}", name
+        )
     empty = True
     for number, line in enumerate(lines, 1):
-        if line.strip():
+        if not _is_empty(line):
             empty = False
             yield _located(form, _READERS[form.kind], line, name, number)
     if empty:
@@ -132,11 +137,16 @@ def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
     """
     empty = True
     for number, line in enumerate(lines, 1):
-        if line.strip():
+        if not _is_empty(line):
             empty = False
             yield _located(InputForm("retrieval"), _candidate, line.strip(), name, number)
     if empty:
         raise DataError("there is no text in it", name)
+
+
+def _is_empty(line: str) -> bool:
+    """Whether a line is left out as empty; one with a tab has parts, which are empty."""
+    return not line.strip() and "\t" not in line
 
 
 Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
@@ -156,6 +166,8 @@ def _fields(line: str, form: InputForm, json_lines: bool) -> Mapping[str, Any]:
     parts = form.parts
     two = form.kind in ("sequence", "span")
     cells = line.split("\t") if two else [line]
+    if two and len(cells) == 2 and all(cell.strip() in _HEADERS for cell in cells):
+        raise ValueError(f"a header ({' and '.join(cells)}), not texts: remove it")
     if len(cells) > len(parts):
         raise ValueError(f"{len(cells)} texts with tabs between them, where {len(parts)} can be used")
     return dict(zip(parts, cells, strict=False))

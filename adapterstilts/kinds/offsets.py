@@ -17,19 +17,31 @@ def repaired(text: str, offsets: Ints) -> Ints:
     ones may begin one character late, others drop control characters. A subword that still has no character
     (a mark for a space) gets an empty span where the next subword begins.
     """
+    if not len(offsets) or _seamless(text, offsets):
+        return offsets
     real = offsets[:, 1] > offsets[:, 0]
-    ends = np.maximum.accumulate(np.where(real, offsets[:, 1], 0)) if len(offsets) else offsets[:, 1]
+    ends = np.maximum.accumulate(np.where(real, offsets[:, 1], 0))
     before = np.append(0, ends)  # where the subwords so far end; the last entry is the end of all of them
     begins = np.append(np.where(real, offsets[:, 0], 0), len(text))
     places = np.append(np.flatnonzero(real), len(offsets))
     gaps = places[begins[places] > before[places]]
     holes = [at for at in gaps if not text[before[at] : begins[at]].isspace()]
-    if not len(offsets) or (real.all() and not holes):
+    if real.all() and not holes:
         return offsets
     repair = _Repair(text, offsets.copy(), real.copy())
     for at in holes:
         repair.fill(int(before[at]), int(begins[at]), int(at))
     return repair.finished()
+
+
+def _seamless(text: str, offsets: Ints) -> bool:
+    """Whether nothing but single spaces lies between the subwords, and none is empty: the usual case."""
+    if offsets[0, 0] or offsets[-1, 1] != len(text) or (offsets[:, 1] <= offsets[:, 0]).any():
+        return False
+    between = offsets[1:, 0] - offsets[:-1, 1]
+    at = offsets[:-1, 1][between == 1]
+    spaces = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)[at] == ord(" ")
+    return bool((between <= 1).all() and spaces.all())
 
 
 @dataclass

@@ -96,3 +96,16 @@ def test_numbers_and_plain_text_of_a_csv_file_stay(capsys):
 
 def test_line_feeds_and_tabs_are_kept():
     assert visible("a\tb\nc\rd") == "a\tb\nc\\rd"
+
+
+def test_what_the_locale_cannot_show_is_spelled_out(monkeypatch):
+    from adapterstilts.cli.app import main
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
+    for name, stream in (("stdout", out), ("stderr", err)):
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setattr(sys, "argv", ["adapterstilts", "predict", "\u0431\udcff", "x"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    err.flush()
+    assert ended.value.code == 2 and b"no run '\\u0431\\udcff'" in err.buffer.getvalue()

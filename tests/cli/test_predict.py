@@ -104,6 +104,12 @@ def test_an_argument_that_is_not_utf8_is_an_error(call, nli):
     assert code == 2 and "not UTF-8 text (byte 0xe9)" in err
 
 
+def test_an_empty_argument_is_not_left_out(call, ner):
+    for arguments in (("",), ("Anna", " ")):
+        code, out, err = call(ner, *arguments)
+        assert (code, out) == (2, "") and "a text is empty" in err
+
+
 def test_line_ends_do_not_change_predictions(call, nli, tmp_path):
     outputs = []
     for end in ("\n", "\r\n"):

@@ -180,6 +180,22 @@ def test_blank_lines_count_but_hold_nothing():
     assert [row.id for row in read("tagging", "", "a", " ", "b")] == ["2", "4"]
 
 
+def test_a_line_of_tabs_is_not_empty():
+    with pytest.raises(DataError, match="f, line 2: the first is empty"):
+        read("sequence", "a\tb", "\t")
+
+
+def test_a_header_is_no_pair():
+    for line in ("premise\thypothesis", "sentence1\tsentence2", "question\tcontext"):
+        with pytest.raises(DataError, match="line 1: a header"):
+            read("span" if "context" in line else "sequence", line)
+
+
+def test_csv_is_refused():
+    with pytest.raises(DataError, match=r"in.CSV: CSV is not read here"):
+        read("tagging", "a", name="in.CSV")
+
+
 def test_lines_are_read_as_they_are_asked_for():
     def endless():
         while True:
