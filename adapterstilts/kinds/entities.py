@@ -40,9 +40,13 @@ def predicted_chunks(tags: Sequence[str], labels: Iterable[str]) -> list[Chunk]:
         labels: the task's label set, which decides the scheme.
     """
     split = [label.rsplit("-", 1) for label in labels if "-" in label]
-    suffixed = bool(split) and all(last in _POSITIONS and first not in _POSITIONS for first, last in split)
-    if suffixed:
+    before = {first.partition("-")[0] for first, _ in split}
+    behind = {last for _, last in split}
+    positions = before
+    if behind and behind <= _POSITIONS and not before & _POSITIONS:  # PER-B
         tags = ["-".join(reversed(tag.rsplit("-", 1))) for tag in tags]
-    positions = {last if suffixed else first.partition("-")[0] for first, last in split}
+        positions = behind
+    elif not before <= _POSITIONS and not before & {"B", "I"}:  # plain, some with a hyphen
+        tags = [tag if tag == "O" else f"{tag[:1]}-{tag}" for tag in tags]
     spelling = next((each for each in _SPELLINGS if {"B", *each} <= positions), {})
     return chunks([spelling.get(tag[:1], tag[:1]) + tag[1:] if tag[1:2] == "-" else tag for tag in tags])

@@ -84,7 +84,7 @@ def test_json_keeps_letters_where_it_can(monkeypatch):
     assert stream.buffer.getvalue().decode() == '{"text": "é😀"}\n'
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "－"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "－", "  ="])
 def test_no_text_of_a_csv_file_is_a_formula(start):
     assert str(csv_cell(f"{start}1+2")).startswith("'")
 

@@ -20,6 +20,11 @@ from adapterstilts.kinds.entities import chunks, predicted_chunks
         ("PER PER O LOC", "O PER LOC", [("PER", 0, 1), ("LOC", 3, 3)]),  # plain
         ("NOUN NOUN VERB X", "NOUN VERB X", [("NOUN", 0, 1), ("VERB", 2, 2), ("X", 3, 3)]),
         ("B-a-b I-a-b O", "O B-a-b I-a-b", [("a-b", 0, 1)]),  # a type with a hyphen
+        (
+            "proper-noun common-noun common-noun O",
+            "O proper-noun common-noun",
+            [("proper-noun", 0, 0), ("common-noun", 1, 2)],
+        ),  # plain, with hyphens
         ("I-A I-B", "O B-A I-A B-B I-B", [("A", 0, 0), ("B", 1, 1)]),  # the type changes
         ("O O", "O B-A I-A", []),
         ("", "O B-A I-A", []),
