@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from adapterstilts.cli.console import echo, plain
+from adapterstilts.visible import visible
 
 if TYPE_CHECKING:
     from adapterstilts.data.inputs import Input
 
 BAR = 20  # cells of a probability of one
+MOST_BARS = 10  # labels that are shown
 AROUND = 120  # characters of a context that are shown on either side of an answer
 
 
@@ -39,20 +42,28 @@ def lines(item: Input, prediction: Mapping[str, Any]) -> list[Text]:
 
 
 def _bars(chances: Mapping[str, float], best: str) -> list[Text]:
-    width = max(map(len, chances))
     order = sorted(chances, key=lambda label: -chances[label])
-    return [_bar(label, chances[label], width, label == best) for label in order]
+    width = max(_width(label) for label in order[:MOST_BARS])
+    bars = [_bar(label, chances[label], width, label == best) for label in order[:MOST_BARS]]
+    others = len(order) - MOST_BARS
+    return bars + [plain(f"  and {others} less probable labels", "dim")] * (others > 0)
 
 
 def _bar(name: str, chance: float, width: int, best: bool) -> Text:
     filled = round(chance * BAR)
     bar = f"{'█' * filled}{'░' * (BAR - filled)}"
-    return plain(f"  {name:{width}}  {bar} {chance:6.1%}", "bold green" if best else "dim")
+    space = " " * max(width - _width(name), 0)
+    return plain(f"  {name}{space}  {bar} {chance:6.1%}", "bold green" if best else "dim")
+
+
+def _width(text: str) -> int:
+    """Cells that a text takes at a terminal."""
+    return cell_len(visible(text))
 
 
 def _choices(item: Input, prediction: Mapping[str, Any]) -> list[Text]:
     names = [f"{n}. {choice}" for n, choice in enumerate(getattr(item.row, "choices", ()), 1)]
-    width = min(max(map(len, names)), 60)
+    width = min(max(map(_width, names)), 60)
     bars = [
         _bar(name, chance, width, n == prediction["choice"])
         for n, (name, chance) in enumerate(zip(names, prediction["probabilities"], strict=True))

@@ -280,6 +280,18 @@ def test_unknown_settings_of_the_function_are_errors_too(options, nli):
         list(predict_inputs(nli, read_inputs("sequence", [PAIR], "f"), options, language="zz"))
 
 
+def test_bars_are_aligned_and_the_likeliest_labels_come_first():
+    from rich.cells import cell_len
+
+    from adapterstilts.cli.prediction_view import lines
+
+    (item,) = read_inputs("sequence", ["a"], "f")
+    chances = {"x\x1b": 0.1, "東京": 0.3, **{f"label {n}": 0.6 / 20 for n in range(20)}}
+    _, *bars, others = map(str, lines(item, {"label": "東京", "probabilities": chances}))
+    assert bars[0].startswith("  東京 ") and len(bars) == 10 and "12 less probable" in others
+    assert len({cell_len(bar) for bar in bars}) == 1
+
+
 def test_a_run_of_plain_text_predicts_no_labels(call, options, tmp_path):
     (tmp_path / "text-en.txt").write_text("a small dog\nthe red cat\n" * 20)
     text = options.model_copy(update={"train_file": str(tmp_path / "text-en.txt"), "mlm_languages": ("en",)})
