@@ -77,3 +77,18 @@ def canonical(data: Any) -> str:
 def digest(data: Any) -> str:
     """SHA-256 (hex) of the canonical JSON of `data`."""
     return hashlib.sha256(canonical(data).encode("utf-8")).hexdigest()
+
+
+def distinct(first: str, second: str, shown: int = 20) -> tuple[str, str]:
+    """Two fingerprints, cut for a message but shown far enough to tell them apart.
+
+    >>> distinct("sha256:aaaab-1", "sha256:aaaab-2", 8)
+    ('sha256:aaaab-1', 'sha256:aaaab-2')
+    >>> distinct("sha256:abcdef0123456789", "sha256:bcdef01234567890", 10)
+    ('sha256:abc…', 'sha256:bcd…')
+    """
+    same = next((n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), len(first))
+    if same >= shown:
+        return first, second
+    cut = [value if len(value) <= shown else f"{value[:shown]}…" for value in (first, second)]
+    return cut[0], cut[1]

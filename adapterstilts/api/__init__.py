@@ -8,12 +8,13 @@ Example:
     >>> evaluate(tuned.id, "tydiqa", ["sw", "fi"], options)[0].scores  # doctest: +SKIP
 """
 
-from adapterstilts.api.evaluation import Evaluation, evaluate, predict, predicted_kind
+from adapterstilts.api.evaluation import Evaluation, evaluate
 from adapterstilts.api.options import Options
+from adapterstilts.api.prediction import predict, predict_inputs, predicted_form, predicted_kind
 from adapterstilts.api.submission import Submission, submit
 from adapterstilts.api.training import compose, train_adapter
 
 __all__ = [
-    "Evaluation", "Options", "Submission", "compose", "evaluate", "predict", "predicted_kind", "submit",
-    "train_adapter",
+    "Evaluation", "Options", "Submission", "compose", "evaluate", "predict", "predict_inputs",
+    "predicted_form", "predicted_kind", "submit", "train_adapter",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from adapterstilts.errors import AdapterError
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.names import NAMES
 from adapterstilts.store import Run
+from adapterstilts.values import distinct
 
 
 def told_of(files: BackboneFiles) -> dict[str, Any]:
@@ -41,8 +42,10 @@ def backbone_of(run: Run, options: Options) -> BackboneFiles:
             )
         files = locate(name, options.revision or told["commit"])
     if files.fingerprint != run.job["backbone"]:
+        theirs, ours = distinct(run.job["backbone"], files.fingerprint)
         raise AdapterError(
-            f"{run.id} was trained on another backbone than {files.name}: name that one with --backbone"
+            f"{run.id} was trained on another backbone ({theirs}) than {files.name} ({ours}): "
+            "pass that one with --backbone"
         )
     if told.get("tokenizer", files.tokenizer) != files.tokenizer:
         raise AdapterError(f"{run.id} was trained with another tokenizer than that of {files.name}")

@@ -12,13 +12,12 @@ from adapterstilts.api.heads import head_for, named, own_encoding, targets_of
 from adapterstilts.api.language import language_adapter
 from adapterstilts.api.leaks import Guard, Leak
 from adapterstilts.api.options import Options
-from adapterstilts.data.rows import RetrievalRow, Row
 from adapterstilts.data.source import Loaded, Where, available, load
 from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds import check_encoding, encoding_for, kind_of
-from adapterstilts.kinds.base import Encoding, Prediction
-from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.kinds.base import Encoding
+from adapterstilts.model.backbone import BackboneFiles, check_length
 from adapterstilts.model.language import digest_of
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
@@ -27,9 +26,9 @@ from adapterstilts.run.evaluate import evaluate as evaluate_rows
 from adapterstilts.run.evaluate import predict as predict_rows
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.progress import say
-from adapterstilts.store import Run, Store, task_of, write_predictions
+from adapterstilts.store import Run, Store, write_predictions
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.spec import KindName, Split, Task
+from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.values import canonical
 
 
@@ -186,7 +185,9 @@ def _evaluate_target(
         )
     chosen, wanted = _split_and_languages(target, where, languages, split)
     guard = Guard(store, run, target, chosen, where, options.allow_leak)
-    order = _Order(store, run, target, chosen, where, options, backbone_of(run, options), guard)
+    files = backbone_of(run, options)
+    check_length(files, options.encoding)
+    order = _Order(store, run, target, chosen, where, options, files, guard)
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
     if run.precision not in ("", precision):
@@ -204,7 +205,7 @@ def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
     encoding = encoding_for(target, language, {**own_encoding(run, target), **options.encoding})
     loaded = load(target, order.split, language, order.where, options.limit, options.seed, hidden=True)
     leak = order.guard.check(language, loaded)
-    adapter = language_adapter(_language_reference(run, options), language, order.store)
+    adapter = language_adapter(language_reference(run, options), language, order.store)
     if target.kind == "mining" and order.shown == "test" and "threshold" not in options.encoding:
         encoding = encoding.model_copy(update={"threshold": _threshold(order, language)})
     job = EvalJob(
@@ -261,7 +262,7 @@ def _evaluate_one(store: Store, job: EvalJob, run: Run, scene: _Scene) -> Run:
     with store.work(job) as work:
         if work.finished:
             return work.finished
-        model = _model(run, scene.task, scene.files, scene.encoding, job.precision, scene.language)
+        model = model_of(run, scene.task, scene.files, scene.encoding, job.precision, scene.language)
         metrics: Mapping[str, float | str]
         if scene.loaded.hidden:
             predictions = predict_rows(model, scene.loaded.rows, f"{scene.task.name} {job.language}")
@@ -276,10 +277,10 @@ def _evaluate_one(store: Store, job: EvalJob, run: Run, scene: _Scene) -> Run:
         return work.publish({**metrics, "examples": len(predictions), **scene.leak.as_metric()})
 
 
-def _model(
+def model_of(
     run: Run, task: Task, files: BackboneFiles, encoding: Encoding, precision: str, language: Path | None
 ) -> Model:
-    """The run, loaded and active."""
+    """The run, loaded and active, with the head that answers the task."""
     host = fresh_host(files)
     answering = head_for(run, task)
     setup = restore(host, run.path, language, answering.name if answering else None)
@@ -321,7 +322,7 @@ def _split_and_languages(
     return chosen, wanted
 
 
-def _language_reference(run: Run, options: Options) -> str | None:
+def language_reference(run: Run, options: Options) -> str | None:
     """The language adapter that was asked for, else the run's own where it names one per language.
 
     None leaves what the run was trained with, in every language.
@@ -330,48 +331,3 @@ def _language_reference(run: Run, options: Options) -> str | None:
         return options.language_adapter
     own = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))["language_adapter"]
     return str(own) if own and "{lang}" in own else None
-
-
-def predicted_kind(run: str, options: Options | None = None, task: str | None = None) -> KindName:
-    """What kind of task a run predicts; retrieval for a bare backbone or a merged adapter.
-
-    Args:
-        task: whose head is meant, of a run that has several.
-    """
-    found = Store((options or Options()).store).find(run)
-    kind = (named(task, found) if task else task_of(found)).kind
-    return "retrieval" if kind == "mining" else kind
-
-
-def predict(
-    run: str,
-    rows: Sequence[Row],
-    options: Options | None = None,
-    language: str = "en",
-    task: str | None = None,
-) -> list[Prediction]:
-    """Predictions of a finished run for rows without labels, in row order.
-
-    Args:
-        run: run id, unique prefix of one, or a run's folder.
-        rows: canonical rows (`adapterstilts.data.rows`) of the kind that the run predicts; retrieval
-            rows (queries, then candidates) fit any run and give one prediction per query.
-        language: which language adapter is used, if the run has one, and how words to tag are encoded.
-        task: whose head is meant, of a run that has several.
-    """
-    options = options or Options()
-    store = Store(options.store)
-    found = store.find(run)
-    if not rows:
-        return []
-    if isinstance(rows[0], RetrievalRow):
-        target = registry.get("tatoeba")
-    else:
-        target = named(task, found) if task else task_of(found)
-        head_for(found, target)
-    check_encoding([target.kind], options.encoding)
-    files = backbone_of(found, options)
-    encoding = encoding_for(target, language, {**own_encoding(found, target), **options.encoding})
-    precision = resolve_precision(str(options.recipe.get("precision", "auto")))
-    adapter = language_adapter(_language_reference(found, options), language, store)
-    return predict_rows(_model(found, target, files, encoding, precision, adapter), rows)

@@ -189,10 +189,14 @@ def _order(wanted: Sequence[str], given: Sequence[str]) -> list[int]:
     places = {label.casefold(): row for row, label in enumerate(given)}
     if sorted(places) != sorted(label.casefold() for label in wanted) or len(given) != len(wanted):
         raise AdapterError(
-            f"its labels are {', '.join(given) or 'not named'}, where {', '.join(wanted)} are wanted: "
-            "name them in its own order with --labels"
+            f"its labels are {_listed(given)}, the task's are {_listed(wanted)}: pass its labels in its own "
+            "order with --labels"
         )
     return [places[label.casefold()] for label in wanted]
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels)} ({len(labels)})" if labels else "not named"
 
 
 def _publish(

@@ -15,7 +15,7 @@ from adapterstilts.composition import Composition, CompositionName
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.job import TrainJob
 from adapterstilts.model import rules
-from adapterstilts.model.backbone import locate
+from adapterstilts.model.backbone import check_length, locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
 from adapterstilts.model.language import digest_of
 from adapterstilts.recipe import Recipe, recipe_for
@@ -29,6 +29,7 @@ from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
+from adapterstilts.values import distinct
 
 OF_TRAINING = ("encoding", "train_file", "train_files", "eval_file", "translated", "mlm", "limit")
 
@@ -119,11 +120,13 @@ def _trainer(task: Task, kind: CompositionName) -> Task:
 def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], options: Options) -> Fit:
     """Resolves backbone, data and settings into a job with all it needs."""
     files = locate(options.backbone, options.revision)
+    check_length(files, options.encoding)
     for run in found:
         if run.job["backbone"] != files.fingerprint:
+            theirs, ours = distinct(run.job["backbone"], files.fingerprint)
             raise AdapterError(
-                f"{run.id} was trained on another backbone ({run.job['backbone'][:20]}…) than "
-                f"{options.backbone} ({files.fingerprint[:20]}…): name that one with --backbone"
+                f"{run.id} was trained on another backbone ({theirs}) than {options.backbone} ({ours}): "
+                "pass that one with --backbone"
             )
     language = language_adapter(options.language_adapter, "en", Store(options.store))
     _check_language_adapter(found, digest_of(language))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -29,7 +31,7 @@ from adapterstilts.cli import (
     tasks,
     train,
 )
-from adapterstilts.cli.console import OUT, fail, note
+from adapterstilts.cli.console import echo, fail, note
 from adapterstilts.errors import StiltsError
 
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
@@ -66,7 +68,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        OUT.print(f"adapterstilts {__version__}", highlight=False)
+        echo(f"adapterstilts {__version__}")
         raise typer.Exit
 
 
@@ -115,6 +117,9 @@ def main() -> None:
     3 to 9 %.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # read when torch is imported, which is later
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the locale cannot show is spelled out
+            stream.reconfigure(errors="backslashreplace")
     with _one_voice():
         app(prog_name="adapterstilts")
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from adapterstilts.cli.console import AsJson, note, table
+from adapterstilts.cli.console import AsJson, note, print_json, table
 
 
 def backbones(as_json: AsJson = False) -> None:
@@ -16,7 +14,7 @@ def backbones(as_json: AsJson = False) -> None:
 
     if as_json:
         entries = [{"name": name, **backbone.model_dump(mode="json")} for name, backbone in NAMES.items()]
-        print(json.dumps(entries, ensure_ascii=False))
+        print_json(entries)
         return
     columns = ("name", "layers", "hidden", "Hub id", "what it is")
     rows = [(name, str(b.layers), str(b.hidden_size), b.repo, b.title) for name, b in NAMES.items()]

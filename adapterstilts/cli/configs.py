@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from adapterstilts.cli.console import AsJson, note, table
+from adapterstilts.cli.console import AsJson, note, print_json, table
 
 
 def configs(as_json: AsJson = False) -> None:
@@ -17,7 +17,7 @@ def configs(as_json: AsJson = False) -> None:
     specs = [adapter_config(name) for name in config_names()]
     if as_json:
         entries = [{"name": s.name, "method": s.method, "config": dict(s.config)} for s in specs]
-        print(json.dumps(entries, ensure_ascii=False))
+        print_json(entries)
         return
     rows = [(s.name, s.method, ", ".join(s.parts), _changed(s.name)) for s in specs]
     table(("name", "method", "architecture", "settings"), rows)

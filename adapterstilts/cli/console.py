@@ -1,11 +1,18 @@
-"""Where the command line writes: results on standard output, messages on standard error, and tables."""
+"""Where the command line writes: results on standard output, messages on standard error, and tables.
+
+Nothing that is printed is read as markup, and no character of it reaches the terminal that would control it:
+labels, texts, names and paths come from files of strangers.
+"""
 
 from __future__ import annotations
 
+import csv
+import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapterstilts.masking import masked
+from adapterstilts.visible import csv_cell, visible
 
 WIDE = 10_000  # columns where there is no terminal: in files a row of a table is a line
 
@@ -27,33 +35,93 @@ StorePath = Annotated[
 DEFAULT_STORE = Path("checkpoints")
 
 
+def at_terminal() -> bool:
+    """Whether standard output is a terminal; not whether colours are forced, as in logs of a CI."""
+    return sys.stdout.isatty()
+
+
+def plain(text: str, style: str = "") -> Text:
+    """The text as it is shown: without markup, its control characters spelled out."""
+    return Text(visible(text), style=style)
+
+
 def fail(message: str) -> None:
     """Says what went wrong, on standard error."""
-    ERR.print(Text.assemble(("error: ", "bold red"), masked(message)))
+    ERR.print(Text.assemble(("error: ", "bold red"), plain(masked(message))))
 
 
 def note(message: str) -> None:
     """One line for the person at the terminal, on standard error."""
-    ERR.print(Text(masked(message)))
+    ERR.print(plain(masked(message)))
+
+
+def echo(*parts: str | Text) -> None:
+    """One line on standard output; a `Text` keeps its style."""
+    line = Text.assemble(*(plain(part) if isinstance(part, str) else part for part in parts))
+    OUT.print(line, highlight=False)
 
 
 def busy(what: str) -> Status:
     """Shows at a terminal that something goes on, for what has no steps to count; a context manager."""
-    return ERR.status(what)
+    return ERR.status(plain(what))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Sequence[str] = (),
+    title: str | None = None,
+    last: Iterable[Sequence[str]] = (),
+) -> None:
     """Prints a table on standard output; texts are shown as they are, without markup.
 
     Args:
         right: the columns that hold numbers.
+        title: line above a table with borders; without it the table has none.
+        last: rows below a line, such as means.
     """
-    shown = Table(box=None, pad_edge=False, header_style="bold")
+    if title is None:
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+    else:
+        shown = Table(title=plain(title), title_justify="left")
     for name in columns:
-        shown.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        shown.add_column(plain(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(cell) for cell in row))
+        shown.add_row(*map(plain, row))
+    shown.add_section()
+    for row in last:
+        shown.add_row(*map(plain, row))
     OUT.print(shown)
+
+
+def print_json(value: Any, indent: int | None = None) -> None:
+    """Prints a value as one line of JSON; numbers that are not finite become null.
+
+    Letters are printed as they are where the stream can hold them, else as escapes.
+    """
+    text = json.dumps(_finite(value), ensure_ascii=False, indent=indent)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        safe = visible(text) == text
+    except (UnicodeEncodeError, LookupError):
+        safe = False
+    print(text if safe else json.dumps(_finite(value), indent=indent))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Prints CSV with a header; no text in it is a formula, numbers stay numbers."""
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writerow({name: csv_cell(name) for name in columns})
+    for row in rows:
+        writer.writerow({name: csv_cell(value) for name, value in row.items()})
 
 
 def size_text(size: int) -> str:

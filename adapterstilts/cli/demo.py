@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterstilts.cli.console import fail, note
+from adapterstilts.cli.console import echo, fail, note, print_json, table
 from adapterstilts.errors import StoreError
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def demo(
     _make(plan, store)
     lines = lines_of(plan, store)
     if as_json:
-        print(json.dumps([vars(line) for line in lines]))
+        print_json([vars(line) for line in lines])
         return
     _print(lines)
 
@@ -122,23 +121,16 @@ def _line(found: list[Effect], number: int, scores: dict[str, list[float]]) -> L
 
 
 def _print(lines: list[Line]) -> None:
-    from rich.table import Table
-
-    from adapterstilts.cli.console import OUT
-
-    table = Table(title="Zero-shot transfer, score in percent", title_justify="left")
-    for name in ("target", "intermediate task"):
-        table.add_column(name)
-    for name in ("English", "other languages", "gain", "languages better"):
-        table.add_column(name, justify="right")
+    columns = ("target", "intermediate task", "English", "other languages", "gain", "languages better")
+    rows = []
     for line in lines:
         gain = f"{line.gain:+.1f}" if line.how else ""
         better = f"{line.better} of {line.languages}" if line.how else ""
         name = line.how or "none (baseline)"
-        table.add_row(line.target, name, f"{line.english:.1f}", f"{line.others:.1f}", gain, better)
-    OUT.print(table)
+        rows.append((line.target, name, f"{line.english:.1f}", f"{line.others:.1f}", gain, better))
+    table(columns, rows, right=columns[2:], title="Zero-shot transfer, score in percent")
     for text in summary(lines):
-        OUT.print(text, highlight=False)
+        echo(text)
 
 
 def summary(lines: list[Line]) -> tuple[str, str]:

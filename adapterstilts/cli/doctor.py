@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -14,7 +13,16 @@ from typing import Annotated
 
 import typer
 
-from adapterstilts.cli.console import DEFAULT_STORE, OUT, AsJson, StorePath, note, size_text, table
+from adapterstilts.cli.console import (
+    DEFAULT_STORE,
+    AsJson,
+    StorePath,
+    echo,
+    note,
+    print_json,
+    size_text,
+    table,
+)
 from adapterstilts.masking import masked
 
 PACKAGES = (
@@ -63,15 +71,15 @@ def doctor(
     looked_at = [*versions(), *devices(), *results(store), *cached(), hub(offline), *data(data_dir)]
     findings = [finding.printable() for finding in looked_at]
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
+        print_json([asdict(finding) for finding in findings])
         return
     for section in dict.fromkeys(finding.section for finding in findings):
         own = [finding for finding in findings if finding.section == section]
         table((section, ""), [(each.name, each.value) for each in own])
-        OUT.print()
+        echo()
     advice = [finding for finding in findings if finding.advice]
     for each in advice:
-        OUT.print(f"- {each.name}: {each.advice}", highlight=False, markup=False)
+        echo(f"- {each.name}: {each.advice}")
     note("all is well" if not advice else f"{len(advice)} things to know, see above")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adapterstilts.cli.console import echo, fail, print_json, table
 from adapterstilts.cli.options import evaluation_options, listed
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def evaluate(
     Example: adapterstilts evaluate single-squad_v1-1a2b --task xquad --languages de,hi,zh
     """
     from adapterstilts.api import evaluate as run_evaluation
-    from adapterstilts.cli.console import fail
     from adapterstilts.errors import unknown
 
     if split not in (None, "test", "dev"):
@@ -54,7 +53,7 @@ def evaluate(
         run, task, wanted, options, "test" if split == "test" else "dev" if split else None
     )
     if as_json:
-        print(json.dumps([as_dict(each) for each in found], ensure_ascii=False))
+        print_json([as_dict(each) for each in found])
     else:
         for each in found:
             print_table(each)
@@ -96,35 +95,32 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 def print_table(evaluation: Evaluation) -> None:
     """One row per language and the mean of the others, with every metric."""
-    from rich.table import Table
-
-    from adapterstilts.cli.console import OUT
-
     runs = evaluation.runs
     if not runs:
         return
     names = dict.fromkeys(name for run in runs.values() for name in run.metrics if name not in APART)
-    table = Table(
-        title=f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}", title_justify="left"
-    )
-    table.add_column("language")
-    for name in ("score", "95 % interval", *names, "examples"):
-        table.add_column(name, justify="right")
+    columns = ("language", "score", "95 % interval", *names, "examples")
+    rows = []
     for code, run in runs.items():
         score, *others = _cells([run.metrics.get(name) for name in ("score", *names)])
-        cells = (score or "no labels", _interval(run.metrics), *others, str(run.metrics["examples"]))
-        table.add_row(code, *cells)
-    table.add_section()
-    if evaluation.mean_of_others is not None:
-        table.add_row("mean without en", *_cells([evaluation.mean_of_others]))
-    if evaluation.transfer_gap is not None:
-        table.add_row("transfer gap", *_cells([evaluation.transfer_gap]))
-    OUT.print(table)
+        rows.append(
+            (code, score or "no labels", _interval(run.metrics), *others, str(run.metrics["examples"]))
+        )
+    means = [
+        (name, *_cells([value]))
+        for name, value in (
+            ("mean without en", evaluation.mean_of_others),
+            ("transfer gap", evaluation.transfer_gap),
+        )
+        if value is not None
+    ]
+    title = f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}"
+    table(columns, rows, right=columns[1:], title=title, last=means)
     if written := evaluation.written:
         text = "tagged as the sentence is written (--encoding words=separate for word by word)"
-        OUT.print(f"{', '.join(written)}: {text}", highlight=False, markup=False)
+        echo(f"{', '.join(written)}: {text}")
     for text, codes in _leaks(evaluation).items():
-        OUT.print(f"{', '.join(codes)}: {text}", highlight=False, markup=False)
+        echo(f"{', '.join(codes)}: {text}")
 
 
 def _leaks(evaluation: Evaluation) -> dict[str, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from adapterstilts.cli import console
-from adapterstilts.cli.console import OUT, AsJson, busy, fail, note, size_text, table
+from adapterstilts.cli.console import AsJson, busy, echo, fail, note, print_json, size_text, table
 from adapterstilts.cli.grid_print import (
     as_dict,
     print_counts,
@@ -98,7 +97,7 @@ def plan(
         note_foreign(records)
     if as_json:
         for request in chosen():
-            print(json.dumps(as_dict(request, state), ensure_ascii=False))
+            print_json(as_dict(request, state))
         return
     fitting = look(chosen(), records, quick=True) if budget is not None else state
     print_counts(fitting)
@@ -261,23 +260,20 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     if not state.total("done"):
         note_foreign(records)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "counts": [
-                        {"type": kind, "state": where, "jobs": n} for (kind, where), n in state.counts.items()
-                    ],
-                    "totals": {name: state.total(name) for name in STATES},
-                    "precisions": Counter(state.precisions.values()),
-                    "pulled": {state.runs[digest]: source for digest, source in state.pulled.items()},
-                    "running": [vars(each) for each in state.running],
-                    "failures": [vars(each) for each in state.failures.values()],
-                    "seconds_left": round(total.seconds, 1),
-                    "seconds_left_range": [round(total.low, 1), round(total.high, 1)],
-                    "files_looked_at": not state.quick,
-                },
-                ensure_ascii=False,
-            )
+        print_json(
+            {
+                "counts": [
+                    {"type": kind, "state": where, "jobs": n} for (kind, where), n in state.counts.items()
+                ],
+                "totals": {name: state.total(name) for name in STATES},
+                "precisions": Counter(state.precisions.values()),
+                "pulled": {state.runs[digest]: source for digest, source in state.pulled.items()},
+                "running": [vars(each) for each in state.running],
+                "failures": [vars(each) for each in state.failures.values()],
+                "seconds_left": round(total.seconds, 1),
+                "seconds_left_range": [round(total.low, 1), round(total.high, 1)],
+                "files_looked_at": not state.quick,
+            }
         )
         return
     print_counts(state)
@@ -304,10 +300,10 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
     if not found.whole:
         note_foreign(records)
     for name, reason in found.damaged.items():
-        OUT.print(f"damaged: {name}: {reason}", highlight=False, markup=False)
+        echo(f"damaged: {name}: {reason}")
     for name in found.gone:
-        OUT.print(f"gone: {name}", highlight=False, markup=False)
-    OUT.print(f"{found.whole} runs are whole", highlight=False)
+        echo(f"gone: {name}")
+    echo(f"{found.whole} runs are whole")
     if found.without:
         note(f"{found.without} jobs of {recipe} have no result yet")
     if found.unmarked:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
+import html
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
-from adapterstilts.cli.console import note, table
+from adapterstilts.cli.console import note, print_csv, print_json, table
+from adapterstilts.visible import visible
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
@@ -33,7 +32,7 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
         note(f"{text} (`grid verify` marks it, and `grid run` makes it again)")
     if form in ("csv", "json"):
         lines = [_line(effect, code) for code, found in columns.items() for effect in found]
-        _as_csv(lines) if form == "csv" else print(json.dumps(lines, ensure_ascii=False))
+        _as_csv(lines) if form == "csv" else print_json(lines)
         return
     head, *rows = grid_of([], columns) if per_language else grid_of(columns[""])
     first = head.index("intermediate") + 1
@@ -69,14 +68,17 @@ def _line(effect: Effect, language: str) -> dict[str, object]:
 def _as_csv(lines: list[dict[str, object]]) -> None:
     from adapterstilts.grid.table import Effect
 
-    names = [*(field.name for field in fields(Effect)), "language"]
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    print_csv([*(field.name for field in fields(Effect)), "language"], lines)
 
 
 def _as_markdown(head: list[str], rows: list[list[str]]) -> None:
-    first, *others = (" | ".join(text.replace("|", r"\|") for text in row) for row in (head, *rows))
+    first, *others = (" | ".join(map(_markdown_cell, row)) for row in (head, *rows))
     print(f"| {first} |\n|{'---|' * len(head)}")
     for row in others:
         print(f"| {row} |")
+
+
+def _markdown_cell(text: str) -> str:
+    """A text in one cell of a Markdown table: no markup of it counts."""
+    line = " ".join(visible(text).split())
+    return html.escape(line, quote=False).replace("\\", r"\\").replace("|", r"\|")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, size_text
+from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, print_json, size_text
 
 
 def merge(
@@ -49,6 +48,6 @@ def merge(
     options = Options.parse({name: value for name, value in given.items() if value is not None})
     merged = write(run, out, task, options)
     if as_json:
-        print(json.dumps({**asdict(merged), "folder": str(merged.folder)}, ensure_ascii=False))
+        print_json({**asdict(merged), "folder": str(merged.folder)})
         return
     note(f"written: {out} ({size_text(merged.size)}), for transformers.{merged.auto}.from_pretrained")

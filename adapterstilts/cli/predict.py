@@ -1,19 +1,22 @@
-"""The verb `predict`: text or a file in, JSON lines out."""
+"""The verb `predict`: text or a file in; JSON lines out, or at a terminal something to read."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapterstilts.cli.console import at_terminal, print_json
 from adapterstilts.cli.options import prediction_options
-from adapterstilts.errors import ConfigError, DataError
+from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
     from adapterstilts.api import Options
+    from adapterstilts.data.inputs import InputForm
 
 
 @prediction_options
@@ -41,43 +44,55 @@ def predict(
     ] = "en",
     task: Annotated[
         str | None,
-        typer.Option(help="Of a run of several tasks: whose head predicts.", show_default=False),
+        typer.Option(help="For a run of several tasks: the task whose head predicts.", show_default=False),
     ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON lines at a terminal too; files and pipes always get them."),
+    ] = False,
 ) -> None:
     r"""Predict with a finished run: labels, tags, spans with character offsets, neighbours.
+
+    A file is read as it is used, so its size does not matter. A line that cannot be read ends it with an
+    error; predictions for lines long before it are printed by then.
 
     Example: adapterstilts predict single-panx-1a2b "Anna Schmidt wohnt in Berlin."
 
     Example: adapterstilts predict single-squad_v1-1a2b --file questions.jsonl > answers.jsonl
     """
-    from adapterstilts.api import predict as run_prediction
-    from adapterstilts.api import predicted_kind
+    from adapterstilts.api import predict_inputs, predicted_form
+    from adapterstilts.cli.prediction_view import show
+    from adapterstilts.data.inputs import InputForm, read_inputs
     from adapterstilts.data.inputs import candidates as read_candidates
-    from adapterstilts.data.inputs import read_inputs, with_spans
 
-    kind = "retrieval" if candidates else predicted_kind(run, options, task)
-    if kind == "retrieval" and candidates is None:
-        raise ConfigError("retrieval wants the texts to search: --candidates FILE")
-    lines, name = _lines(text, file)
-    given = read_inputs(kind, lines, name)
-    searched = read_candidates(_read(candidates), str(candidates)) if candidates else []
-    rows = [each.row for each in given + searched]
-    for each, prediction in zip(given, run_prediction(run, rows, options, language, task), strict=True):
-        print(json.dumps(with_spans(each, prediction), ensure_ascii=False))
+    form = InputForm("retrieval") if candidates else predicted_form(run, options, task)
+    if form.kind == "retrieval" and candidates is None:
+        raise ConfigError("retrieval requires the texts to search: pass --candidates FILE")
+    lines, name = _lines(text, file, form)
+    inputs = read_inputs(form, lines, name)
+    if candidates:
+        inputs = itertools.chain(inputs, read_candidates(_read(candidates), _name(candidates)))
+    readable = at_terminal() and not as_json
+    for item, prediction in predict_inputs(run, inputs, options, language, task, bool(candidates)):
+        show(item, prediction) if readable else print_json(prediction)
 
 
-def _lines(text: list[str] | None, file: Path | None) -> tuple[list[str], str]:
+def _lines(text: list[str] | None, file: Path | None, form: InputForm) -> tuple[Iterator[str], str]:
     if bool(text) == (file is not None):
-        raise ConfigError("give either text or --file")
+        raise ConfigError("pass either text or --file")
     if text:
-        return [part.replace("\\t", "\t") for part in text], "the text"
+        if not all(part.strip() for part in text):
+            raise ConfigError("a text is empty: pass one that is not, or a file with --file")
+        return (form.with_tab(part) for part in text), "the text"
     assert file is not None
-    return _read(file), "standard input" if str(file) == "-" else str(file)
+    return _read(file), _name(file)
 
 
-def _read(file: Path) -> list[str]:
-    try:
-        content = (sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as UTF-8 text ({error})", file) from None
-    return content.split("\n")
+def _name(file: Path) -> str:
+    return "standard input" if str(file) == "-" else str(file)
+
+
+def _read(file: Path) -> Iterator[str]:
+    from adapterstilts.data.input_lines import file_lines, stream_lines
+
+    return stream_lines(sys.stdin.buffer, "standard input") if str(file) == "-" else file_lines(file)

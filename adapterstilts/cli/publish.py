@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, fail, note, size_text
+from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, fail, note, print_json, size_text
 from adapterstilts.errors import ConfigError, HubError, StiltsError
+from adapterstilts.visible import visible
 
 if TYPE_CHECKING:
     from adapterstilts.api.publishing import Publishing
@@ -108,7 +108,7 @@ class _Order:
         else:
             done = _upload(run, repo, self.store, self.settings)
         if self.as_json:
-            print(json.dumps(done, ensure_ascii=False))
+            print_json(done)
 
 
 def _publish_all(names: dict[str, str], order: _Order) -> None:
@@ -136,7 +136,7 @@ def _write(
 
     made = write(run, repo, out or Path(repo.rpartition("/")[2]), store, settings)
     if show:
-        print(made.card)
+        print(visible(made.card))
     note(f"written, not uploaded: {made.folder} ({len(made.files)} files, {size_text(made.size)})")
     return {"run": made.run, "repo": repo, "folder": str(made.folder), "size": made.size}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, table
+from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, print_json, table
 from adapterstilts.cli.options import listed
 
 
@@ -77,7 +76,7 @@ def search(
 
     found = look(query, backbone, task, limit)
     if as_json:
-        print(json.dumps([asdict(each) for each in found], ensure_ascii=False))
+        print_json([asdict(each) for each in found])
         return
     rows = [
         (each.repo, each.backbone or "-", "yes" if each.ours else "-", str(each.downloads or 0))

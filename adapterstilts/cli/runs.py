@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterstilts.cli.console import DEFAULT_STORE, OUT, AsJson, StorePath, note, size_text, table
+from adapterstilts.cli.console import (
+    DEFAULT_STORE,
+    AsJson,
+    StorePath,
+    echo,
+    note,
+    print_json,
+    size_text,
+    table,
+)
+from adapterstilts.visible import visible
 
 if TYPE_CHECKING:
     from adapterstilts.store import Pulled, Run
@@ -37,7 +46,7 @@ def runs(context: typer.Context, store: StorePath = DEFAULT_STORE, as_json: AsJs
         return
     entries, damaged = _listing(store)
     if as_json:
-        print(json.dumps([*entries, *damaged], ensure_ascii=False))
+        print_json([*entries, *damaged])
         return
     _print(entries, damaged, store)
 
@@ -60,16 +69,14 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
         "effect": effect,
     }
     if as_json:
-        print(json.dumps(described, ensure_ascii=False))
+        print_json(described)
         return
-    OUT.print(
-        f"{found.id}\n{found.path}, {size_text(found.size)}, {found.created}\n", highlight=False, markup=False
-    )
+    echo(f"{found.id}\n{found.path}, {size_text(found.size)}, {found.created}\n")
     if pulled:
-        OUT.print(f"pulled from {pulled.repo} at commit {pulled.commit}\n", highlight=False, markup=False)
+        echo(f"pulled from {pulled.repo} at commit {pulled.commit}\n")
     for line in effect:
-        OUT.print(line, highlight=False, markup=False)
-    OUT.print_json(data={"job": found.job, "metrics": found.metrics})
+        echo(line)
+    print_json({"job": found.job, "metrics": found.metrics}, indent=2)
     files = sorted(path for path in found.path.rglob("*") if path.is_file())
     names = [(str(path.relative_to(found.path)), size_text(path.stat().st_size)) for path in files]
     table(("file", "size"), names, right=("size",))
@@ -92,7 +99,7 @@ def remove(
     folder = place.locate(run)
     made = _made_from(folder, [each for each in place.scan(quick=True) if isinstance(each, Run)])
     built = f" {made} other runs were made from it." if made else ""
-    if not yes and not typer.confirm(f"Remove {folder.name}?{built}", err=True):
+    if not yes and not typer.confirm(visible(f"Remove {folder.name}?{built}"), err=True):
         raise typer.Exit(1)
     place.remove(run)
     note(f"removed {folder.name}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, table
+from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, print_json, table
 
 if TYPE_CHECKING:
     from adapterstilts.api import Submission
@@ -55,7 +54,7 @@ def submit(
     options = Options(store=store, data_dir=data_dir, eval_file=eval_file)
     made = write(runs, out, names, suite, split, partial, options)
     if as_json:
-        print(json.dumps({**asdict(made), "folder": str(made.folder)}, ensure_ascii=False))
+        print_json({**asdict(made), "folder": str(made.folder)})
         return
     print_submission(made)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterstilts.cli.console import OUT, AsJson, table
+from adapterstilts.cli.console import OUT, AsJson, echo, print_json, table
 from adapterstilts.cli.tasks_check import SPLITS, check
 from adapterstilts.cli.tasks_lock import lock
 
@@ -44,7 +44,7 @@ def tasks(context: typer.Context, as_json: AsJson = False) -> None:
 
     entries = [_entry(task) for task in registry.all_tasks().values()]
     if as_json:
-        print(json.dumps(entries, ensure_ascii=False))
+        print_json(entries)
     else:
         table(COLUMNS, map(_row, entries), right=("languages",))
 
@@ -67,7 +67,7 @@ def show(
     where = Where(data_dir=data_dir)
     entry = {**_entry(task), "at_hand": at_hand(task, where), "example": _example(task, where, hub)}
     if as_json:
-        print(json.dumps(entry, ensure_ascii=False))
+        print_json(entry)
     else:
         _print_one(entry)
 
@@ -128,16 +128,16 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
 def _print_one(entry: dict[str, Any]) -> None:
     example = entry.pop("example")
     for key, value in entry.items():
-        OUT.print(_line(key.replace("_", " "), _text(value)), highlight=False, markup=False)
+        echo(_line(key.replace("_", " "), _text(value)))
     if example is None:
         hint = " (--hub asks the Hub)" if entry["hub"] else ""
-        OUT.print(_line("example", f"no data is at hand{hint}"), highlight=False, markup=False)
+        echo(_line("example", f"no data is at hand{hint}"))
         return
     place = f"{example['split']}, {example['language']}, {example['from']}"
-    OUT.print(_line("example", place), highlight=False, markup=False)
+    echo(_line("example", place))
     for key, value in example["row"].items():
         shown = json.dumps(value, ensure_ascii=False)
-        OUT.print(_line(f"  {key}", shown), highlight=False, markup=False)
+        echo(_line(f"  {key}", shown))
 
 
 def _line(name: str, text: str) -> str:

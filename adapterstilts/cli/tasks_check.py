@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterstilts.cli.console import AsJson, fail, note, table
+from adapterstilts.cli.console import AsJson, fail, note, print_json, table
 
 if TYPE_CHECKING:
     from adapterstilts.data.source import Loaded, Where
@@ -53,7 +52,7 @@ def check(
     except StiltsError as error:
         problem = str(error)
     if as_json:
-        print(json.dumps({"task": task.name, "splits": reports, "problem": problem}, ensure_ascii=False))
+        print_json({"task": task.name, "splits": reports, "problem": problem})
     elif reports:
         table(COLUMNS, map(_row, reports), right=NUMBERS)
     if problem:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterstilts.cli.console import AsJson, note, table
+from adapterstilts.cli.console import AsJson, note, print_json, table
 
 if TYPE_CHECKING:
     from adapterstilts.data.lock import Resolved
@@ -40,7 +39,7 @@ def lock(
         commits = {**before, **found.commits}
         write_lock(out, commits)
         if as_json:
-            print(json.dumps({"file": str(out), "commits": commits, "failed": dict(found.failed)}))
+            print_json({"file": str(out), "commits": commits, "failed": dict(found.failed)})
         else:
             rows = [(name, commit, _state(name, found, before)) for name, commit in sorted(commits.items())]
             table(("dataset", "commit", ""), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -128,21 +127,19 @@ def _compose(
 
 def show(run: Run, as_json: bool) -> None:
     """Prints a finished run: one line and what to do next, or JSON."""
-    from adapterstilts.cli.console import OUT
+    from adapterstilts.cli.console import echo, plain, print_json
 
     if as_json:
-        print(json.dumps({"id": run.id, "key": run.key, "path": str(run.path), "metrics": run.metrics}))
+        print_json({"id": run.id, "key": run.key, "path": str(run.path), "metrics": run.metrics})
         return
     text, dev = run.job["task"] == "mlm", run.metrics.get("dev")
     what = "accuracy on masked subwords" if text else "English development score"
     score = f", {what} {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
-    OUT.print(f"[bold]{run.id}[/bold]{score}", highlight=False)
+    echo(plain(run.id, "bold"), score)
     for task, metrics in (dev or {}).items():  # of several tasks
         if isinstance(metrics, dict):
-            OUT.print(f"  {task} {metrics['score']:.1f}", highlight=False)
+            echo(f"  {task} {metrics['score']:.1f}")
     for number, layer in enumerate(run.metrics.get("fusion_attention", ())):
-        OUT.print(
-            f"  layer {number:2d} attention  " + "  ".join(f"{share:.3f}" for share in layer), highlight=False
-        )
+        echo(f"  layer {number:2d} attention  " + "  ".join(f"{share:.3f}" for share in layer))
     after = f"train-adapter TASK --language-adapter {run.id}" if text else f"evaluate {run.id}"
-    OUT.print(f"next: adapterstilts {after}", highlight=False)
+    echo(f"next: adapterstilts {after}")

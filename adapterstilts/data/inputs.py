@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapterstilts.data.characters import is_blank, is_text, joins, whole
+from adapterstilts.data.input_lines import is_json_lines, json_object
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.errors import DataError
+from adapterstilts.errors import DataError, unknown
 from adapterstilts.tasks.spec import KindName
 
 # One token: a character of a script written without spaces, a run of letters, digits and marks, or a sign.
-# Marks are those of Latin, Hebrew, Arabic and the scripts of India, and the joiners inside words.
+# Marks are the combining characters of the Basic Multilingual Plane and the joiners inside words.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _MARKS = (
-    "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
-    "\u0900-\u0963\u0966-\u0dff\u200c\u200d"
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06ed\u0711\u0730-\u074a\u07a6-\u07b0\u07eb-\u07f3\u0816-\u082d\u0859-\u085b\u0898-\u089f\u08ca-\u08ff"
+    "\u0900-\u0963\u0966-\u0dff\u0f18\u0f19\u0f35\u0f37\u0f39\u0f3e\u0f3f\u0f71-\u0f84\u0f86-\u0fbc\u135d-\u135f"
+    "\u180b-\u180f\u18a9\u1920-\u193b\u1a17-\u1a1b\u1a55-\u1a7f\u1ab0-\u1aff\u1b00-\u1b44\u1b6b-\u1b73\u1b80-\u1bad"
+    "\u1be6-\u1bf3\u1c24-\u1c37\u1cd0-\u1cf9\u1dc0-\u1dff\u200c\u200d\u20d0-\u20f0\u2de0-\u2dff\ua66f-\ua67d\ua802"
+    "\ua823-\ua827\ua880-\ua8c5\ua8e0-\ua8f1\ua926-\ua953\ua980-\ua9c0\uaa29-\uaa36\uabe3-\uabed\ufe20-\ufe2f"
 )
 _TOKEN = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w{_MARKS}])+|[^\w\s]")
+_ALONE = re.compile(f"[{_UNSPACED}]")
+
+MOST_CHOICES = 1000  # all choices of one row are computed in one batch
+Entity = tuple[str, int, int]  # label, index of the first token, index of the last one
 
 
 @dataclass(frozen=True)
@@ -31,120 +40,263 @@ class Input:
     offsets: tuple[tuple[int, int], ...] = ()
 
 
-def read_inputs(kind: KindName, lines: Iterable[str], name: str) -> list[Input]:
-    """Inputs from lines: JSON objects, or text with a tab between the parts.
+@dataclass(frozen=True)
+class InputForm:
+    """What one input of a task holds.
+
+    Attributes:
+        kind: kind of the task.
+        texts: number of texts that a sequence task takes; None where its definition does not say.
+    """
+
+    kind: KindName
+    texts: int | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The fields of a plain line, which tabs separate."""
+        if self.kind == "sequence":
+            return ("first",) if self.texts == 1 else ("first", "second")
+        return {"span": ("question", "context"), "choice": ("prompt",)}.get(self.kind, ("text",))
+
+    @property
+    def shape(self) -> str:
+        """The forms of an input, for messages."""
+        if self.kind == "sequence" and self.texts == 1:
+            return 'one text, plain or as {"text": …}'
+        return _SHAPES[self.kind]
+
+    def with_tab(self, text: str) -> str:
+        r"""An argument whose first backslash-t is a tab, where two parts are expected and none is there."""
+        return text.replace("\\t", "\t", 1) if len(self.parts) == 2 and "\t" not in text else text
+
+
+_SHAPES: dict[KindName, str] = {
+    "sequence": 'first TAB second, or {"first": …, "second": …}',
+    "tagging": 'plain text, or {"tokens": […]}',
+    "span": 'question TAB context, or {"question": …, "context": …}',
+    "choice": '{"prompt": …, "choices": […, …]}',
+    "retrieval": 'plain text, or {"text": …}',
+}
+
+# Our field -> the names that data sets and other programs give it.
+_KEYS: dict[KindName, dict[str, tuple[str, ...]]] = {
+    "sequence": {
+        "first": (
+            "first", "sentence1", "premise", "text", "text1", "text_a", "question1", "sentence", "sentence_A",
+        ),
+        "second": (
+            "second", "sentence2", "hypothesis", "hypo", "text_pair", "text2", "text_b", "question2",
+            "sentence_B",
+        ),
+    },
+    "tagging": {"text": ("text", "sentence"), "tokens": ("tokens", "words")},
+    "span": {"question": ("question", "query"), "context": ("context", "passage", "paragraph")},
+    "choice": {
+        "prompt": ("prompt", "question", "premise", "context"),
+        "choices": ("choices", "options", "endings"),
+    },
+    "retrieval": {"text": ("text", "sentence", "query")},
+}  # fmt: skip
+_HEADERS = frozenset(key for kind in ("sequence", "span") for keys in _KEYS[kind].values() for key in keys)
+_ID = ("id", "idx", "uid", "guid")
+
+
+def read_inputs(form: InputForm | KindName, lines: Iterable[str], name: str) -> Iterator[Input]:
+    """Inputs from lines, read as they are asked for: JSON objects, or text with a tab between the parts.
 
     A pair is `first TAB second`, a question `question TAB context`, a sentence to tag is plain text or
     `{"tokens": [...]}`, a choice `{"prompt": ..., "choices": [...]}`, a query for retrieval plain text.
 
     Args:
-        name: of the file or "the argument", for messages.
+        name: name of the file or "the argument", for messages. In a file of JSON lines (.jsonl) every line
+            must be an object; elsewhere those that begin with a brace are.
 
     Raises:
-        DataError: a line that does not hold what the kind needs, with its number.
+        DataError: a line that does not hold what the task takes, with its number.
     """
-    found = []
+    form = form if isinstance(form, InputForm) else InputForm(form)
+    if name.lower().endswith((".csv", ".csv.gz")):
+        raise DataError(
+            f"CSV is not read here: save it as JSON lines. A {form.kind} task takes {form.shape}", name
+        )
+    empty = True
     for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                found.append(_READERS[kind](str(number), _fields(line.rstrip("\r\n"), _PARTS[kind])))
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"a {kind} task wants {_WANTS[kind]} ({error})", name, number) from None
-    if not found:
+        if not _is_empty(line):
+            empty = False
+            yield _located(form, _READERS[form.kind], line, name, number)
+    if empty:
         raise DataError("there is no text in it", name)
-    return found
 
 
-def candidates(lines: Iterable[str], name: str) -> list[Input]:
+def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
     """What a retrieval query is compared with: one text a line; the id is the line number.
 
     Raises:
         DataError: there is none.
     """
-    texts = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
-    if not texts:
+    empty = True
+    for number, line in enumerate(lines, 1):
+        if not _is_empty(line):
+            empty = False
+            yield _located(InputForm("retrieval"), _candidate, line.strip(), name, number)
+    if empty:
         raise DataError("there is no text in it", name)
-    return [Input(RetrievalRow(str(number), text, "candidate"), text) for number, text in texts]
 
 
-_PARTS: dict[KindName, tuple[str, ...]] = {
-    "sequence": ("first", "second"),
-    "tagging": ("text",),
-    "span": ("question", "context"),
-    "choice": ("prompt",),
-    "retrieval": ("text",),
-}
-_WANTS: dict[KindName, str] = {
-    "sequence": 'first TAB second, or {"first": …, "second": …}',
-    "tagging": 'plain text, or {"tokens": […]}',
-    "span": 'question TAB context, or {"question": …, "context": …}',
-    "choice": '{"prompt": …, "choices": […, …]}',
-    "retrieval": "plain text",
-}
+def _is_empty(line: str) -> bool:
+    """Whether a line is left out as empty; one with a tab has parts, which are empty."""
+    return not line.strip() and "\t" not in line
 
 
-def _fields(line: str, parts: Sequence[str]) -> Mapping[str, Any]:
-    if line.lstrip().startswith("{"):
-        loaded: Mapping[str, Any] = json.loads(line)
-        return loaded
-    cells = line.split("\t") if len(parts) > 1 else [line]
+Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
+
+
+def _located(form: InputForm, read: Reader, line: str, name: str, number: int) -> Input:
+    try:
+        return read(str(number), _fields(line.rstrip("\r\n"), form, is_json_lines(name)), form)
+    except ValueError as error:
+        raise DataError(f"{error}. A {form.kind} task takes {form.shape}", name, number) from None
+
+
+def _fields(line: str, form: InputForm, json_lines: bool) -> Mapping[str, Any]:
+    """The fields of one line, under our names."""
+    if json_lines or line.lstrip().startswith("{"):
+        return _renamed(json_object(line), form.kind)
+    parts = form.parts
+    two = form.kind in ("sequence", "span")
+    cells = line.split("\t") if two else [line]
+    if two and len(cells) == 2 and all(cell.strip() in _HEADERS for cell in cells):
+        raise ValueError(f"a header ({' and '.join(cells)}), not texts: remove it")
     if len(cells) > len(parts):
-        raise ValueError(f"{len(cells)} parts with tabs between")
+        raise ValueError(f"{len(cells)} texts with tabs between them, where {len(parts)} can be used")
     return dict(zip(parts, cells, strict=False))
 
 
-def _pair(number: str, given: Mapping[str, Any]) -> Input:
-    second = given.get("second")
-    row = PairRow(
-        str(given.get("id", number)), _text(given["first"]), None if second is None else _text(second), None
-    )
-    return Input(row)
+def _renamed(record: Mapping[str, Any], kind: KindName) -> dict[str, Any]:
+    ours = {key: field for field, keys in _KEYS[kind].items() for key in keys} | dict.fromkeys(_ID, "id")
+    fields: dict[str, Any] = {}
+    for key, value in record.items():
+        if key not in ours:
+            raise ValueError(str(unknown("key", key, ours)))
+        if ours[key] in fields:
+            names = " and ".join(f"'{name}'" for name in record if ours.get(name) == ours[key])
+            raise ValueError(f"{names} both hold the {ours[key]}: keep one")
+        fields[ours[key]] = value
+    return fields
 
 
-def _tagged(number: str, given: Mapping[str, Any]) -> Input:
-    if "tokens" in given:
-        tokens = _texts(given["tokens"])
+def _pair(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
+    first = _text(fields, "first")
+    second = None if fields.get("second") is None else _text(fields, "second")
+    if form.texts == 2 and second is None:
+        raise ValueError("one text, but this task compares two")
+    if form.texts == 1 and second is not None:
+        raise ValueError("two texts, but this task takes one")
+    return Input(PairRow(_id(fields, number), first, second, None))
+
+
+def _tagged(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
+    if "tokens" in fields and "text" in fields:
+        raise ValueError("both tokens and a text: keep one")
+    if "tokens" in fields:
+        tokens = _texts(fields, "tokens")
         text = " ".join(tokens)
-        starts = [sum(len(token) + 1 for token in tokens[:n]) for n in range(len(tokens))]
-        offsets = tuple((start, start + len(token)) for start, token in zip(starts, tokens, strict=True))
+        starts = [0]
+        for token in tokens:
+            starts.append(starts[-1] + len(token) + 1)
+        offsets = tuple((start, start + len(token)) for start, token in zip(starts, tokens, strict=False))
     else:
-        text = _text(given["text"])
-        offsets = tuple(match.span() for match in _TOKEN.finditer(text))
+        text = _text(fields, "text")
+        offsets = tuple(_token_spans(text))
         tokens = tuple(text[start:end] for start, end in offsets)
     if not tokens:
-        raise ValueError("no token in it")
-    return Input(TaggedRow(str(given.get("id", number)), tokens, None), text, offsets)
+        raise ValueError("there is no token in it")
+    return Input(TaggedRow(_id(fields, number), tokens, None), text, offsets)
 
 
-def _question(number: str, given: Mapping[str, Any]) -> Input:
-    row = QuestionRow(str(given.get("id", number)), _text(given["question"]), _text(given["context"]), None)
-    return Input(row)
+def _token_spans(text: str) -> list[tuple[int, int]]:
+    """Where each token begins and ends; emoji and signs keep what combines with them."""
+    spans: list[tuple[int, int]] = []
+    for match in _TOKEN.finditer(text):
+        start, end = match.span()
+        if spans and spans[-1][1] == start and joins(text, start) and not _ALONE.match(text, start):
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return spans
 
 
-def _choice(number: str, given: Mapping[str, Any]) -> Input:
-    choices = _texts(given["choices"])
-    if len(choices) < 2:
-        raise ValueError("fewer than two choices")
-    return Input(ChoiceRow(str(given.get("id", number)), _text(given["prompt"]), choices, None))
+def _question(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
+    return Input(QuestionRow(_id(fields, number), _text(fields, "question"), _text(fields, "context"), None))
 
 
-def _query(number: str, given: Mapping[str, Any]) -> Input:
-    return Input(RetrievalRow(str(given.get("id", number)), _text(given["text"]), "query"))
+def _choice(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
+    prompt, choices = _text(fields, "prompt"), _texts(fields, "choices")
+    if not 2 <= len(choices) <= MOST_CHOICES:
+        raise ValueError(f"{len(choices)} choices, where 2 to {MOST_CHOICES} can be compared")
+    return Input(ChoiceRow(_id(fields, number), prompt, choices, None))
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("a text that is empty or not a string")
+def _query(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
+    return Input(RetrievalRow(_id(fields, number), _text(fields, "text"), "query"))
+
+
+def _candidate(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
+    text = _text(fields, "text")
+    return Input(RetrievalRow(_id(fields, number), text, "candidate"), text)
+
+
+def _id(fields: Mapping[str, Any], number: str) -> str:
+    value = fields.get("id", number)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"the id is {_kind_of(value)}, not text or a whole number")
+    return _string(str(value), "the id")
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    if name not in fields:
+        raise ValueError(f"there is no {name}")
+    value = _string(fields[name], f"the {name}")
+    if is_blank(value):
+        raise ValueError(f"the {name} is empty" + (", or nothing in it can be seen" if value.strip() else ""))
     return value
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError("not a list of texts")
-    return tuple(_text(each) for each in value)
+def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    if name not in fields:
+        raise ValueError(f"there are no {name}")
+    values = fields[name]
+    if not isinstance(values, list):
+        raise ValueError(f"the {name} are {_kind_of(values)}, not a list of texts")
+    texts = tuple(_string(value, f"number {n} of the {name}") for n, value in enumerate(values, 1))
+    blank = next((n for n, text in enumerate(texts, 1) if not text.strip()), None)
+    if blank:
+        raise ValueError(f"number {blank} of the {name} is empty")
+    return texts
 
 
-_READERS: dict[KindName, Callable[[str, Mapping[str, Any]], Input]] = {
+def _string(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is {_kind_of(value)}, not text")
+    if not is_text(value):
+        half = ord(next(character for character in value if not is_text(character)))
+        byte = (
+            f"byte 0x{half - 0xDC00:02x}" if 0xDC80 <= half <= 0xDCFF else f"half a character, U+{half:04X}"
+        )
+        raise ValueError(f"{what} is not UTF-8 text ({byte})")
+    return value
+
+
+def _kind_of(value: object) -> str:
+    """What a JSON value is, in words."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
+
+
+_READERS: dict[KindName, Reader] = {
     "sequence": _pair,
     "tagging": _tagged,
     "span": _question,
@@ -153,22 +305,13 @@ _READERS: dict[KindName, Callable[[str, Mapping[str, Any]], Input]] = {
 }
 
 
-def with_spans(given: Input, prediction: Mapping[str, Any]) -> dict[str, Any]:
-    """A tagging prediction with one span per tagged stretch: label, text and character offsets.
+def with_spans(item: Input, prediction: Mapping[str, Any], entities: Sequence[Entity]) -> dict[str, Any]:
+    """A tagging prediction with its entities as spans: label, text and character offsets.
 
-    BIO tags of one entity are joined; other tags (parts of speech) give one span a token, "O" none.
+    The offsets are those of whole characters in the original text; given tokens count as joined by spaces.
     """
-    found = dict(prediction)
-    if not given.offsets:
-        return found
-    spans: list[dict[str, Any]] = []
-    before = "O"
-    for (start, end), tag in zip(given.offsets, prediction["tags"], strict=True):
-        label = tag.split("-", 1)[-1]
-        if tag.startswith("I-") and before != "O" and before.split("-", 1)[-1] == label:
-            spans[-1]["end"] = end
-        elif tag != "O":
-            spans.append({"label": label, "start": start, "end": end})
-        before = tag
-    found["spans"] = [{**span, "text": given.text[span["start"] : span["end"]]} for span in spans]
-    return found
+    spans = []
+    for label, first, last in entities:
+        start, end = whole(item.text, item.offsets[first][0], item.offsets[last][1])
+        spans.append({"label": label, "start": start, "end": end, "text": item.text[start:end]})
+    return {**prediction, "spans": spans}

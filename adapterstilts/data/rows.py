@@ -127,3 +127,10 @@ Row = PairRow | TaggedRow | QuestionRow | ChoiceRow | RetrievalRow | TextRow
 def as_json(row: Row) -> dict[str, Any]:
     """The row as plain JSON values, for fingerprints and for showing."""
     return dataclasses.asdict(row)
+
+
+def text_size(row: Row) -> int:
+    """Characters of all texts of a row: what encoding it takes in memory is proportional to it."""
+    values = (getattr(row, field.name) for field in dataclasses.fields(row))
+    return sum(len(text) for value in values for text in ((value,) if isinstance(value, str) else value or ())
+               if isinstance(text, str))  # fmt: skip

@@ -19,6 +19,7 @@ from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.grid.state import State
+from adapterstilts.visible import visible
 
 RECENT = 8  # finished jobs that are shown
 CONSOLE = Console(stderr=True)
@@ -96,13 +97,13 @@ class Display:
 
     def said(self, digest: str, line: str) -> None:
         """A line of a job that is running."""
-        self._said[digest] = line
+        self._said[digest] = visible(line)
         if any(word in line for word in NEWS):
-            CONSOLE.print(Text(line))
+            CONSOLE.print(Text(visible(line)))
 
     def started(self, request: Request) -> None:
         """It is being made now."""
-        self._now.setdefault(request.digest, (request.name, time.monotonic()))
+        self._now.setdefault(request.digest, (visible(request.name), time.monotonic()))
 
     def finished(self, request: Request, record: Record) -> None:
         """It is done."""
@@ -121,7 +122,7 @@ class Display:
         """It has no result; what needs it is blocked."""
         self._failed += 1
         self._count(request, 0.0)
-        CONSOLE.print(Text.assemble(("failed ", "bold red"), f"{request.name}: {failure.message}"))
+        CONSOLE.print(Text.assemble(("failed ", "bold red"), visible(f"{request.name}: {failure.message}")))
 
     def _count(self, request: Request, seconds: float) -> None:
         self._now.pop(request.digest, None)
@@ -131,9 +132,10 @@ class Display:
             self._spent, self._made = self._spent + expected, self._made + seconds
 
     def _tell(self, name: str, score: str, took: str) -> None:
-        self._recent.append((name, score, took))
+        self._recent.append((visible(name), score, took))
         if not CONSOLE.is_terminal:
-            CONSOLE.print(Text(f"[{self._done}/{self._all}] {name}  {score}  {took}"), soft_wrap=True)
+            line = visible(f"[{self._done}/{self._all}] {name}  {score}  {took}")
+            CONSOLE.print(Text(line), soft_wrap=True)
 
     def _left(self) -> float:
         """Seconds that are left: the estimate, stretched by how wrong it was so far."""

@@ -12,7 +12,7 @@ from adapterstilts.hub.markdown import one_line
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import Value
+from adapterstilts.values import Value, distinct
 
 ROWS = ("train", "dev", "data", "translated")  # where rows were read from, for cards and against leaks
 SOURCES = ("folder", "hub", "bundled")
@@ -59,7 +59,11 @@ def kept(repo: str, origin: Mapping[str, Any], backbone: Mapping[str, str]) -> d
         raise HubError(f"{repo} is refused: its origin.json names paths of a machine")
     told = Backbone.parse(origin["backbone"], "backbone")
     if (one_line(told.name), told.fingerprint) != (backbone.get("name"), backbone.get("fingerprint")):
-        raise HubError(f"{repo} is refused: its card and its origin.json name different backbones")
+        listed, own = distinct(str(backbone.get("fingerprint")), told.fingerprint)
+        raise HubError(
+            f"{repo} is refused: its card and its origin.json name different backbones "
+            f"({backbone.get('name')}, {listed}, and {told.name}, {own})"
+        )
     found = {name: origin[name] for name in ROWS if name in origin}
     parts(found)  # reads all of it
     return {

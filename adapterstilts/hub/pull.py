@@ -24,6 +24,7 @@ from adapterstilts.model import tensors
 from adapterstilts.model.records import AdapterRecord
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
 from adapterstilts.store.runs import Manifest
+from adapterstilts.values import distinct
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")  # of a task; it becomes a folder's
 
@@ -203,7 +204,10 @@ def job_of(pulled: Pulled) -> TrainJob:
             f"{pulled.repo} is refused: {RUN}/{JOB} does not belong to the key that its card gives"
         )
     if job.backbone != pulled.record.backbone.get("fingerprint"):
-        raise HubError(f"{pulled.repo} is refused: its card and its job name different backbones")
+        listed, own = distinct(str(pulled.record.backbone.get("fingerprint")), job.backbone)
+        raise HubError(
+            f"{pulled.repo} is refused: its card and its job name different backbones ({listed} and {own})"
+        )
     _check_records(pulled, job)
     return job
 
@@ -215,7 +219,10 @@ def _check_records(pulled: Pulled, job: TrainJob) -> None:
     for name in records:
         record = records_of.read(files[name], AdapterRecord)
         if record.backbone != job.backbone:
-            raise HubError(f"{pulled.repo} is refused: {name} is of another backbone than its job")
+            theirs, own = distinct(str(record.backbone), job.backbone)
+            raise HubError(
+                f"{pulled.repo} is refused: {name} is of another backbone ({theirs}) than its job ({own})"
+            )
         tensors.load(files[name.replace("adapter.json", "adapter.safetensors")], record.sha256)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from adapterstilts.data.characters import SPACES, whole
 from adapterstilts.kinds.base import Encoding, Floats, Ints
 
 SHOWN = 5  # spans that a prediction lists
@@ -76,12 +77,12 @@ def _candidates(window: Window, encoding: Encoding) -> list[Span]:
 
 
 def _merge(context: str, spans: Sequence[Span]) -> list[Span]:
-    """Spans without surrounding space, each kept once with its best score, best first; empty ones go."""
+    """Spans of whole characters without surrounding space, each kept once with its best score, best first."""
     best: dict[tuple[int, int], float] = {}
     for span in spans:
         text = context[span.start : span.end]
-        start = span.start + len(text) - len(text.lstrip())
-        end = start + len(text.strip())
+        start = span.start + len(text) - len(text.lstrip(SPACES))
+        start, end = whole(context, start, start + len(text.strip(SPACES)))
         if start < end and span.score > best.get((start, end), -np.inf):
             best[start, end] = span.score
     order = sorted(best.items(), key=lambda item: (-item[1], item[0]))  # ties: the earlier span

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import Encoding, Ints
+from adapterstilts.kinds.offsets import repaired
 
 CHUNK = 8192  # texts per tokenizer call: bounds the Python lists alive at once
 
@@ -50,7 +51,8 @@ class Pieces:
 
     Attributes:
         ids: token ids [n].
-        offsets: first and one past the last character of each [n, 2]; may take in a leading space.
+        offsets: first and one past the last character of each [n, 2]; may take in a leading space. Together
+            they hold every visible character of the text.
     """
 
     ids: Ints
@@ -73,7 +75,8 @@ def pieces(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict[str
         for text, ids, offsets in zip(
             distinct[span], encoded["input_ids"], encoded["offset_mapping"], strict=True
         ):
-            found[text] = Pieces(np.asarray(ids, np.int32), np.asarray(offsets, np.int32).reshape(-1, 2))
+            spans = repaired(text, np.asarray(offsets, np.int32).reshape(-1, 2))
+            found[text] = Pieces(np.asarray(ids, np.int32), spans)
     return found
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from seqeval.metrics.sequence_labeling import get_entities
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.records import OTHER
@@ -31,6 +29,7 @@ from adapterstilts.kinds.base import (
     joined,
     pad_batch,
 )
+from adapterstilts.kinds.entities import chunks
 from adapterstilts.kinds.intervals import f1_rates, percent
 from adapterstilts.kinds.subwords import Template, limit, pieces
 from adapterstilts.kinds.writing import marks, read_off, written
@@ -155,10 +154,8 @@ class TaggingKind:
                 raise DataError(
                     f"sentence {row.id} has {len(row.tokens)} words but {len(mine)} predicted tags"
                 )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that tags are not of the BIO form
-            never = OTHER if task.open_labels else None
-            return np.array([_counted(*pair, never) for pair in zip(found, gold, strict=True)], np.float64)
+        never = OTHER if task.open_labels else None
+        return np.array([_counted(*pair, never) for pair in zip(found, gold, strict=True)], np.float64)
 
     def rates(self, sums: Counts) -> dict[str, Counts]:
         """Chunk F1, precision and recall (micro), and the accuracy of the tags."""
@@ -178,19 +175,10 @@ def _counted(found: list[str], gold: list[str], never: str | None) -> tuple[int,
     Args:
         never: the label that stands for all rare ones, which is no right answer to any of them.
     """
-    mine, theirs = (set(get_entities([_typed(tag) for tag in tags])) for tags in (found, gold))
+    mine, theirs = set(chunks(found)), set(chunks(gold))
     hits = sum(kind != never for kind, _, _ in mine & theirs)
     right = sum(a == b != never for a, b in zip(found, gold, strict=True))
     return hits, len(mine), len(theirs), right, len(gold)
-
-
-def _typed(tag: str) -> str:
-    """Tells seqeval that a plain tag is its own type: NOUN becomes N-NOUN.
-
-    So its versions before 1.0 read it, on which XTREME's scores rest (evaluate_test.py expects theirs); later
-    ones take the first letter off, and X, of which nothing is left, runs into the next sentence.
-    """
-    return tag if tag == "O" or "-" in tag else f"{tag[0]}-{tag}"
 
 
 @dataclass(frozen=True, slots=True)

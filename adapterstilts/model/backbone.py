@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError, safe_open
 
-from adapterstilts.errors import BackboneError, unknown
+from adapterstilts.errors import BackboneError, ConfigError, unknown
 from adapterstilts.model import embedded
 from adapterstilts.model.names import NAMES
 
@@ -64,6 +65,32 @@ class BackboneFiles:
             if (self.folder / name).is_file():
                 found.update(name.encode() + (self.folder / name).read_bytes())
         return found.hexdigest()
+
+    @property
+    def positions(self) -> int:
+        """Subwords that one sequence may have, special tokens counted: as many as there are positions.
+
+        Encoders of RoBERTa's family count positions from the padding token's id on, so a few are never used.
+        """
+        config = _read_json(self.folder / "config.json")
+        total, padding = config.get("max_position_embeddings", 512), config.get("pad_token_id", 1)
+        if self.model_type == "bert":
+            return int(total)
+        return int(total) - (int(padding) if padding is not None else 1) - 1
+
+
+def check_length(files: BackboneFiles, settings: Mapping[str, Any]) -> None:
+    """Refuses a `max_length` that the user set and that the backbone has no positions for.
+
+    Raises:
+        ConfigError: it is longer; the longest possible one is named.
+    """
+    length = settings.get("max_length")
+    if isinstance(length, int) and length > files.positions:
+        raise ConfigError(
+            f"encoding: max_length={length} is too long: {files.name} has positions for "
+            f"{files.positions} subwords. Set max_length to {files.positions} or less"
+        )
 
 
 def is_folder(name: str) -> bool:

@@ -22,6 +22,8 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
     """The backbone's fast tokenizer (offsets are needed, which slow ones do not give).
 
+    Its `model_max_length` is what the encoder has positions for, or less where its own settings say less.
+
     Raises:
         BackboneError: it cannot be loaded, or there is no fast one.
     """
@@ -34,6 +36,7 @@ def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
         raise BackboneError(f"the tokenizer in {files.folder} cannot be loaded: {error}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
         raise BackboneError(f"{files.folder} needs a fast tokenizer (tokenizer.json) with a padding token")
+    tokenizer.model_max_length = min(tokenizer.model_max_length, files.positions)
     return tokenizer
 
 

@@ -133,8 +133,8 @@ def read_fusion(folder: Path, sources: tuple[str, ...], files: BackboneFiles) ->
     _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
     if sources != record.sources:
         raise AdapterError(
-            f"the AdapterFusion in {folder} was trained over {len(record.sources)} other adapters, "
-            "or over these in another order"
+            f"the AdapterFusion in {folder} was trained over other adapters, or over these in another "
+            f"order: {', '.join(record.sources)}, not {', '.join(sources)}"
         )
     state = tensors.load(folder / FUSION[0], record.sha256)
     return {re.sub(r"(adapter_fusion_layer)\.[^.]+\.", r"\1.*.", key): value for key, value in state.items()}

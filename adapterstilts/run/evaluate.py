@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from adapterstilts.data.rows import Row
+from adapterstilts.data.rows import Row, text_size
+from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Metrics, Prediction
 from adapterstilts.kinds.intervals import interval
 from adapterstilts.kinds.retrieval import pool, special_ids
@@ -21,6 +23,10 @@ from adapterstilts.run.progress import say, track
 from adapterstilts.tasks.spec import Task
 
 TOKENS_PER_BATCH = 8192  # padded subwords of one forward pass
+PORTION_ROWS = 1024  # of a file that is predicted for: rows that are read and encoded together,
+PORTION_TEXT = 500_000  # or fewer, where they have this many characters
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -81,18 +87,60 @@ def _forward(model: Model, features: Sequence[Feature]) -> list[Floats]:
     host, tokenizer = model.host, model.host.tokenizer
     batch = to_device(model.kind.collate(features, tokenizer.pad_token_id))
     if model.setup.head is not None:
-        return model.kind.split(host.forward(batch, model.setup.head).float(), features)
+        return _finite(model.kind.split(host.forward(batch, model.setup.head).float(), features))
     hidden = host.hidden(batch, model.encoding.layer).float()
     special = special_ids(tokenizer)
     pooled = pool(hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling)
-    return list(pooled.cpu().numpy())
+    return _finite(list(pooled.cpu().numpy()))
+
+
+def _finite(values: list[Floats]) -> list[Floats]:
+    """The values, refused where one is NaN or infinite: no score and no label can rest on it."""
+    if not all(np.isfinite(value).all() for value in values):
+        raise AdapterError(
+            "the model computes values that are not finite (NaN or infinity): its weights are damaged, or "
+            "training diverged (lower --learning-rate), or they are too large for this precision (try "
+            "--precision fp32)"
+        )
+    return values
 
 
 def predict(model: Model, rows: Sequence[Row], title: str = "predicting") -> list[Prediction]:
-    """One prediction per row (retrieval: per query)."""
+    """One prediction per row (retrieval: per query).
+
+    Raises:
+        AdapterError: the model computes NaN or infinity.
+    """
     features = model.kind.encode(rows, model.task, model.host.tokenizer, model.encoding)
     found = outputs(model, features, title)
     return model.kind.decode(found, features, rows, model.task, model.encoding)
+
+
+def predict_neighbours(model: Model, rows: Sequence[Row]) -> list[Prediction]:
+    """As `predict`, for a kind without a head: of each portion only the embeddings are kept."""
+    kind, vectors = model.kind, list[Floats]()
+    for portion in in_portions(rows, text_size):
+        features = kind.encode(portion, model.task, model.host.tokenizer, model.encoding)
+        vectors += outputs(model, features)
+    return kind.decode(vectors, [], rows, model.task, model.encoding)
+
+
+def in_portions(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """The items in lists that together fit in memory, each read when the one before has been used.
+
+    Args:
+        size: characters of an item.
+    """
+    portion: list[T] = []
+    total = 0
+    for item in items:
+        portion.append(item)
+        total += size(item)
+        if len(portion) == PORTION_ROWS or total >= PORTION_TEXT:
+            yield portion
+            portion, total = [], 0
+    if portion:
+        yield portion
 
 
 def evaluate(model: Model, rows: Sequence[Row], language: str) -> tuple[Metrics, list[Prediction]]:

@@ -9,6 +9,9 @@ from contextvars import ContextVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as Remaining
+from rich.text import Text
+
+from adapterstilts.visible import visible
 
 _CONSOLE = ContextVar("console", default=Console(stderr=True))  # noqa: B039 (nobody changes it)
 
@@ -25,7 +28,7 @@ def speaking_to(console: Console | None) -> Iterator[None]:
 
 def say(message: str) -> None:
     """One line for the person at the terminal, on standard error."""
-    _CONSOLE.get().print(message, highlight=False, markup=False, soft_wrap=True)
+    _CONSOLE.get().print(Text(visible(message)), highlight=False, soft_wrap=True)
 
 
 class Bar:
@@ -33,7 +36,7 @@ class Bar:
 
     def __init__(self, progress: Progress, title: str, total: int, done: int):
         self._progress = progress
-        self._task = progress.add_task(title, total=total, completed=done, status="")
+        self._task = progress.add_task(visible(title), total=total, completed=done, status="")
 
     def update(self, done: int, status: str) -> None:
         """Sets how much is done and the text behind the bar."""
@@ -44,13 +47,13 @@ class Bar:
 def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
     """A progress bar with count, elapsed and remaining time; silent where there is no terminal."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         Remaining(),
-        TextColumn("{task.fields[status]}"),
+        TextColumn("{task.fields[status]}", markup=False),
     )
     console = _CONSOLE.get()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from adapterstilts.errors import unknown
+from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.tasks.intermediate import INTERMEDIATE
 from adapterstilts.tasks.language import MLM
 from adapterstilts.tasks.mini import MINI
@@ -53,3 +53,20 @@ def check_language(task: Task, language: str) -> None:
     """
     if language not in task.languages:
         raise unknown(f"language of {task.name}", language, task.languages)
+
+
+def check_code(task: Task, language: str) -> None:
+    """Refuses a code that is no language of this or any other task.
+
+    Raises:
+        ConfigError: it is unknown; the nearest code is named.
+    """
+    known = {code for each in all_tasks().values() for code in each.languages} | set(task.languages)
+    if language in known:
+        return
+    near = language.lower().replace("_", "-").partition("-")[0]
+    hint = f"did you mean '{near}'? " if near in known else ""
+    raise ConfigError(
+        f"unknown language code '{language}': {hint}Codes are those of ISO 639-1, such as de, sw or zh, and "
+        f"of ISO 639-3 for some others"
+    )

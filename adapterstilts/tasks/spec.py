@@ -139,3 +139,10 @@ class Task(Value):
         if predicts != bool(self.labels) and not self.open_labels:
             raise ValueError(f"{self.name}: a {self.kind} task has labels exactly if it predicts them")
         return self
+
+    @property
+    def texts(self) -> int | None:
+        """Texts of one example of a sequence task: one, or two of a pair; None where it is not known."""
+        if self.table:
+            return 2 if "second" in self.table.columns else 1
+        return None if self.form == "table" or self.kind != "sequence" else 2

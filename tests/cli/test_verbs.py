@@ -110,7 +110,7 @@ def test_predict_text_and_file_agree(call, trained, tmp_path, task, line, keys):
 
 
 def test_predict_reads_utf8_with_a_mark_from_standard_input(call, trained):
-    line = json.dumps({"id": "own", "first": "Anna sees Tom."})
+    line = json.dumps({"id": "own", "first": "Anna sees Tom.", "second": "Tom is here."})
     code, out, err = call("predict", trained["mini_nli"], "--file", "-", given="\ufeff" + line + "\r\n")
     assert code == 0 and json.loads(out)["id"] == "own", err
     code, _, err = call("predict", trained["mini_nli"], "--file", "-", given=b"caf\xe9")
