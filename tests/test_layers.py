@@ -20,7 +20,7 @@ MODELS = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "a
 METRICS = {"seqeval", "sklearn", "faiss"}
 LONGEST = 420  # lines: a file that outgrows about 400 becomes a folder
 TERMINAL = {"rich", "typer"}
-VALUES = {"errors", "values"}
+VALUES = {"errors", "values", "bounded_json", "known_keys"}
 # The files of the grid have layers of their own: planning knows no results, and the worker alone knows models
 PLANNING = {
     f"grid/{name}" for name in ("recipe", "yaml_lines", "request", "settings", "plan", "sizes", "order")
@@ -43,7 +43,7 @@ def layers() -> dict[str, Layer]:
     model = plain | {"data", "kinds", "model"}
     everything = PLAIN | ARRAYS | HUB | MODELS | METRICS
     return {
-        **dict.fromkeys(("errors", "values", "tasks", "recipe", "composition", "job"), Layer(plain, PLAIN)),
+        **dict.fromkeys((*VALUES, "tasks", "recipe", "composition", "job"), Layer(plain, PLAIN)),
         "data": Layer(plain | {"data"}, PLAIN | ARRAYS | HUB),
         "store": Layer(plain | {"store"}, PLAIN | ARRAYS | {"fsspec"}),
         "kinds": Layer(plain | {"data", "kinds"}, PLAIN | ARRAYS | MODELS | METRICS),

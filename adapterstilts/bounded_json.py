@@ -1,0 +1,177 @@
+"""Reads JSON that a stranger may have written: bounded in size, depth and numbers, without repeated keys."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from adapterstilts.errors import StiltsError
+
+DIGITS = 40  # longest whole number; transformers itself writes one of 31 digits
+SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a JSON file may be.
+
+    Attributes:
+        size: Bytes of the file.
+        depth: Lists and objects inside one another.
+        values: Numbers, texts, lists and objects in the file, at any depth.
+    """
+
+    size: int = 4 * MEGABYTE
+    depth: int = 16
+    values: int = 500_000
+
+
+DEFAULT = Limits()
+
+
+def read_bytes(path: Path, size: int, error: type[StiltsError]) -> bytes:
+    """Reads an ordinary file of at most `size` bytes.
+
+    A pipe, a device or a folder under the file's name is refused without waiting for its content.
+
+    Raises:
+        error: The file is not found, not an ordinary file, too large, or not readable.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise error(f"{path} is not an ordinary file")
+            if status.st_size > size:
+                raise error(f"{path} is too large: {status.st_size:,} bytes, at most {size:,} are read")
+            data = file.read(size + 1)
+    except FileNotFoundError:
+        raise error(f"{path} was not found") from None
+    except (OSError, ValueError) as problem:
+        raise error(f"{path} cannot be read: {problem}") from None
+    if len(data) > size:  # it grew since, or its size is not told
+        raise error(f"{path} is too large: at most {size:,} bytes are read")
+    return data
+
+
+def read_object(path: Path, error: type[StiltsError], limits: Limits = DEFAULT) -> dict[str, Any]:
+    """Reads a file that holds one JSON object.
+
+    Raises:
+        error: See `read_bytes` and `parse_object`.
+    """
+    return parse_object(read_bytes(path, limits.size, error), path, error, limits)
+
+
+def parse_object(
+    data: bytes, where: str | Path, error: type[StiltsError], limits: Limits = DEFAULT
+) -> dict[str, Any]:
+    """Parses one JSON object.
+
+    Args:
+        data: Text in UTF-8.
+        where: Name of the file, for messages.
+
+    Raises:
+        error: Not JSON in UTF-8, not an object, deeper or longer than `limits`, a repeated key, a number
+            that is not finite or has too many digits, or half of a surrogate pair.
+    """
+    value = parse(data, where, error, limits)
+    if not isinstance(value, dict):
+        raise error(f"{where} does not hold a JSON object")
+    return value
+
+
+def parse(data: bytes, where: str | Path, error: type[StiltsError], limits: Limits = DEFAULT) -> Any:
+    """Parses one JSON value; see `parse_object`."""
+    if len(data) > limits.size:
+        raise error(f"{where} is too large: {len(data):,} bytes, at most {limits.size:,} are read")
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > limits.values:  # before memory is spent
+        raise error(f"{where} holds more than {limits.values:,} values")
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_int=_whole,
+            parse_float=_finite,
+            parse_constant=_constant,
+        )
+    except RecursionError:
+        raise error(f"{where} is nested more than {limits.depth} deep") from None
+    except json.JSONDecodeError as problem:
+        raise error(f"{where}, line {problem.lineno}: damaged, {problem.msg}") from None
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise error(f"{where}, line {line}: damaged, not UTF-8") from None
+    except ValueError as problem:  # of the four functions below
+        raise error(f"{where} is damaged: {problem}") from None
+    if depth_exceeds(value, limits.depth):
+        raise error(f"{where} is nested more than {limits.depth} deep")
+    if SURROGATE_ESCAPE.search(data) and _half_pair(value):
+        raise error(f"{where} is damaged: it holds half of a surrogate pair")
+    return value
+
+
+def depth_exceeds(value: Any, depth: int) -> bool:
+    """Whether lists and objects are nested more than `depth` deep."""
+    level = [value]
+    for _ in range(depth):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _half_pair(value: Any) -> bool:
+    level = [value]
+    while level:
+        texts = [text for outer in level for text in _texts(outer)]
+        if any(SURROGATE.search(text) for text in texts):
+            return True
+        level = [inner for outer in level for inner in _inside(outer)]
+    return False
+
+
+def _texts(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value) if isinstance(value, dict) else []
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key '{key[:80]}' occurs twice in one object")
+            seen.add(key)
+    return result
+
+
+def _whole(text: str) -> int:
+    if len(text) > DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is not finite")
+    return value
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")

@@ -1,0 +1,276 @@
+"""Allow-lists for files from strangers: known keys at every depth, and what becomes of all other keys."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapterstilts.errors import StiltsError
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 60
+SHORT.maxlevel = 2
+
+# The words of a key whose value a loader could take for something to import, to run or to fetch.
+CODE = frozenset(
+    "auto autoload backend callable callback class code command compile custom decoder eval exec execute "
+    "experts factory func function handler hook impl implementation import jinja kernel kernels lambda "
+    "library loader module modules package pickle pipeline pipelines plugin pytorch quant quantization "
+    "quantize quantizer remote script template trust".split()
+)
+PLACE = frozenset(
+    "adapter archive base checkpoint commit dir directory download endpoint file filename files folder host "
+    "hub link name path paths ref reference registry remote repo repository revision server source src uri "
+    "url urls".split()
+)
+WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+FILE = re.compile(
+    r".\.(py[cdow]?|so|dll|dylib|sh|bat|js|bin|pt|pth|ckpt|pkl|pickle|joblib|np[yz]|h5|msgpack|onnx|gguf|zip|"
+    r"tar|t?gz|json|ya?ml|txt|safetensors)$",
+    re.IGNORECASE,
+)
+MODULE = re.compile(r"[A-Za-z_]\w*((\.|::)[A-Za-z_]\w*)+")
+REPOSITORY = re.compile(r"[\w.:-]*(/|\\|--)[\w./\\-]*\S")
+PROGRAM = re.compile(r"__\w+__|\{\{|\{%|\b(import|exec|eval|lambda|os\.system)\b")
+
+
+def danger(key: str, value: Any) -> str | None:
+    """Says what an unknown key or its value names that must not be followed.
+
+    Args:
+        value: Its value; keys and texts inside it count too.
+
+    Returns:
+        "code", "a module", "a file", "a repository or a path" or "a URL"; None where the key is harmless.
+    """
+    words = {word.lower() for word in WORD.findall(key)}
+    if words & CODE:
+        return "code" if value not in (None, False) else None
+    inside = value.items() if isinstance(value, Mapping) else ()
+    inside = inside or ((("", item) for item in value) if isinstance(value, list) else ())
+    reasons = (danger(str(inner), item) for inner, item in inside)
+    reason = next(filter(None, reasons), None) or (_danger_of(value) if isinstance(value, str) else None)
+    if reason is None and words & PLACE and isinstance(value, str) and value:
+        return "a repository or a path"
+    return reason
+
+
+def _danger_of(text: str) -> str | None:
+    if "://" in text:
+        return "a URL"
+    if PROGRAM.search(text):
+        return "code"
+    if FILE.search(text):
+        return "a file"
+    if text.startswith(("~", "..")) or REPOSITORY.fullmatch(text):
+        return "a repository or a path"
+    return "a module" if MODULE.fullmatch(text) else None
+
+
+class PlaceError(ValueError):
+    """A value that does not fit.
+
+    Attributes:
+        place: Its key, dotted below the top.
+    """
+
+    def __init__(self, place: str, text: str) -> None:
+        super().__init__(f"{place}: {text}" if place else text)
+        self.place = place
+
+
+@dataclass
+class Check:
+    """One file's check as it goes on.
+
+    Attributes:
+        dropped: Unknown keys without meaning here, dotted below the top.
+    """
+
+    dropped: list[str] = field(default_factory=list)
+
+
+class _Absent:
+    """The value of a known key that nothing here reads."""
+
+
+ABSENT = _Absent()
+Rule = Callable[[Any, str, Check], Any]  # value, its place, check -> the value to keep, or ABSENT
+Rules = Mapping[str, Rule]
+
+
+def keep_known(
+    data: Mapping[str, Any], rules: Rules, where: object, error: type[StiltsError]
+) -> tuple[dict[str, Any], list[str]]:
+    """Takes the known keys of a file that a stranger may have written.
+
+    Args:
+        rules: The known keys, with a rule for each one's value.
+        where: Name of the file, for messages.
+
+    Returns:
+        The known keys with checked values, and the names of harmless unknown keys, which were dropped.
+
+    Raises:
+        error: A value breaks its rule, or an unknown key names code, a module, a file, a repository, a path
+            or a URL.
+    """
+    check = Check()
+    try:
+        return record(rules)(data, "", check), check.dropped
+    except PlaceError as problem:
+        raise error(f"{where}: {problem}") from None
+
+
+def record(rules: Rules, required: Collection[str] = ()) -> Rule:
+    """An object of known keys; unknown ones are dropped or refused by their kind, see `danger`."""
+
+    def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
+        kept = {}
+        for key, item in value.items():
+            inner = f"{place}.{key}" if place else str(key)
+            if key in rules:
+                result = rules[key](item, inner, check)
+                if result is not ABSENT:
+                    kept[key] = result
+            elif reason := danger(str(key), item):
+                raise PlaceError(inner[:100], f"names {reason}, which is never loaded: remove this key")
+            else:
+                check.dropped.append(inner[:100])
+        for key in required:
+            if key not in value:
+                raise PlaceError(place, f"has no '{key}'")
+        return kept
+
+    return rule
+
+
+def ignored(value: Any, place: str, check: Check) -> Any:
+    """A known key that nothing here reads, whatever it holds."""
+    return ABSENT
+
+
+def refused(reason: str) -> Rule:
+    """A known key that must be absent, or empty."""
+
+    def rule(value: Any, place: str, check: Check) -> Any:
+        if value in (None, False, "", [], {}):
+            return ABSENT
+        raise PlaceError(place, reason)
+
+    return rule
+
+
+def whole(low: int, high: int) -> Rule:
+    """A whole number in a range; neither a truth value, nor a text, nor a fraction."""
+
+    def rule(value: Any, place: str, check: Check) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise PlaceError(
+                place, f"should be a whole number from {low:,} to {high:,}, not {SHORT.repr(value)}"
+            )
+        return value
+
+    return rule
+
+
+def number(low: float, high: float) -> Rule:
+    """A finite number in a range."""
+
+    def rule(value: Any, place: str, check: Check) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise PlaceError(place, f"should be a number from {low:g} to {high:g}, not {SHORT.repr(value)}")
+        return value
+
+    return rule
+
+
+def flag(value: Any, place: str, check: Check) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise PlaceError(place, f"should be true or false, not {SHORT.repr(value)}")
+    return value
+
+
+def text(longest: int = 1_000) -> Rule:
+    """A text of limited length."""
+
+    def rule(value: Any, place: str, check: Check) -> str:
+        if not isinstance(value, str) or len(value) > longest:
+            raise PlaceError(
+                place, f"should be a text of at most {longest:,} characters, not {SHORT.repr(value)}"
+            )
+        return value
+
+    return rule
+
+
+def choice(*values: str | bool | int | None) -> Rule:
+    """One of a few values, of the same type."""
+
+    def rule(value: Any, place: str, check: Check) -> Any:
+        if not any(value == one and type(value) is type(one) for one in values):
+            known = ", ".join(SHORT.repr(one) for one in values)
+            raise PlaceError(
+                place, f"should be {'one of ' * (len(values) > 1)}{known}, not {SHORT.repr(value)}"
+            )
+        return value
+
+    return rule
+
+
+def nullable(inner: Rule) -> Rule:
+    """What `inner` takes, or null."""
+
+    def rule(value: Any, place: str, check: Check) -> Any:
+        return None if value is None else inner(value, place, check)
+
+    return rule
+
+
+def either(*rules: Rule) -> Rule:
+    """What one of several rules takes; the message is the last one's."""
+
+    def rule(value: Any, place: str, check: Check) -> Any:
+        for inner in rules[:-1]:
+            attempt = Check()
+            try:
+                kept = inner(value, place, attempt)
+            except PlaceError:
+                continue
+            check.dropped += attempt.dropped
+            return kept
+        return rules[-1](value, place, check)
+
+    return rule
+
+
+def items(inner: Rule, longest: int) -> Rule:
+    """A list of limited length."""
+
+    def rule(value: Any, place: str, check: Check) -> list[Any]:
+        if not isinstance(value, list):
+            raise PlaceError(place, f"should be a list, not {SHORT.repr(value)}")
+        if len(value) > longest:
+            raise PlaceError(place, f"has {len(value):,} items, at most {longest:,} are read")
+        return [inner(item, f"{place}[{n}]", check) for n, item in enumerate(value)]
+
+    return rule
+
+
+def table(inner: Rule, longest: int) -> Rule:
+    """An object whose keys are data, such as pieces or labels, of limited length."""
+
+    def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
+        if len(value) > longest:
+            raise PlaceError(place, f"has {len(value):,} entries, at most {longest:,} are read")
+        return {key: inner(item, f"{place}.{key[:40]}", check) for key, item in value.items()}
+
+    return rule
