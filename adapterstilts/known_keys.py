@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,8 +49,11 @@ def danger(key: str, value: Any) -> str | None:
     words = {word.lower() for word in WORD.findall(key)}
     if words & CODE:
         return "code" if value not in (None, False) else None
-    inside = value.items() if isinstance(value, Mapping) else ()
-    inside = inside or ((("", item) for item in value) if isinstance(value, list) else ())
+    inside: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        inside = value.items()
+    elif isinstance(value, list):
+        inside = (("", item) for item in value)
     reasons = (danger(str(inner), item) for inner, item in inside)
     reason = next(filter(None, reasons), None) or (_danger_of(value) if isinstance(value, str) else None)
     if reason is None and words & PLACE and isinstance(value, str) and value:
