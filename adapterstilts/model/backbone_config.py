@@ -131,7 +131,8 @@ UNREAD: Rules = {
             "forced_bos_token_id forced_eos_token_id gradient_checkpointing length_penalty max_length "
             "min_length name_or_path no_repeat_ngram_size num_beam_groups num_beams num_return_sequences "
             "output_attentions output_hidden_states output_past output_scores pooler_fc_size "
-            "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type prefix problem_type remove_invalid_values "
+            "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head "
+            "pooler_type prefix problem_type remove_invalid_values "
             "repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens "
             "task_specific_params temperature tf_legacy_loss top_k top_p torch_dtype torchscript "
             "transformers_version typical_p use_bfloat16 use_cache"
@@ -145,7 +146,8 @@ DEFAULTS: dict[str, Any] = {
     "vocab_size": 30_522, "num_attention_heads": 12, "intermediate_size": 3_072,
     "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
     "attention_probs_dropout_prob": 0.1, "classifier_dropout": None, "initializer_range": 0.02,
-    "layer_norm_eps": 1e-12, "position_embedding_type": "absolute", "tie_word_embeddings": True, "tokenizer_class": None,
+    "layer_norm_eps": 1e-12, "position_embedding_type": "absolute", "tie_word_embeddings": True,
+    "tokenizer_class": None,
 }  # fmt: skip
 TYPE_DEFAULTS: dict[str, dict[str, Any]] = {
     "bert": {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None},

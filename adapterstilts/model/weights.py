@@ -150,9 +150,7 @@ def match(path: Path, config: Mapping[str, Any]) -> dict[str, str]:
         check_entry(path, candidates[0], entries[candidates[0]], shape)
     needed = sum(entries[name].end - entries[name].start for name in names.values())
     if (size := max(entry.end for entry in entries.values())) > 4 * needed + SPARE:
-        raise BackboneError(
-            f"{path} has {size:,} bytes, but the encoder in it only {needed:,}: remove the rest"
-        )
+        raise BackboneError(f"{path} has {size:,} bytes, the encoder in it only {needed:,}: remove the rest")
     if sum(name.startswith("pooler.") for name in names) == 1:
         raise BackboneError(f"{path} holds half of a pooler")
     return names
