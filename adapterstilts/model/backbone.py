@@ -77,6 +77,22 @@ class BackboneFiles:
                 found.update(name.encode() + (self.folder / name).read_bytes())
         return found.hexdigest()
 
+    @property
+    def positions(self) -> int:
+        """Subwords that one sequence may have, special tokens counted: as many as there are positions.
+
+        Encoders of RoBERTa's family count positions from the padding token's id on, so a few are never used.
+        """
+        total = int(self.config["max_position_embeddings"])
+        return total if self.model_type == "bert" else total - int(self.config["pad_token_id"]) - 1
+
+    def difference(self, fingerprint: str) -> str:
+        """Says in what a folder differs from the one that had this fingerprint."""
+        weights, _, _ = self.fingerprint.partition("-")
+        if fingerprint.partition("-")[0] == weights:
+            return "its configuration or its tokenizer's files"
+        return "its weights"
+
 
 def is_folder(name: str) -> bool:
     """Whether a backbone's name is that of a folder."""

@@ -27,7 +27,8 @@ LONGEST_PROBE = 1_000  # subwords of two of these; a byte is one at the most
 def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
     """The backbone's fast tokenizer (offsets are needed, which slow ones do not give).
 
-    It is loaded from a checked copy: transformers also acts on keys and files that have no check here.
+    It is loaded from a checked copy: transformers also acts on keys and files that have no check here. Its
+    `model_max_length` is what the encoder has positions for, or less where its own settings say less.
 
     Raises:
         BackboneError: a file of it is refused, it cannot be loaded, there is no fast one, or it gives
@@ -36,7 +37,11 @@ def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
     try:
         with tempfile.TemporaryDirectory(prefix="adapterstilts-tokenizer-") as copy:
             tokenizer_files.write_checked(files.folder, Path(copy), files.config, files.trusted)
-            tokenizer = _tokenizer_in(copy)
+            tokenizer = AutoTokenizer.from_pretrained(
+                copy, use_fast=True, local_files_only=True, trust_remote_code=False,
+                fix_mistral_regex=False,  # about another family of tokenizers; without it a warning is shown
+            )  # fmt: skip
+            _check_tokenizer(tokenizer, files)
     except BackboneError:
         raise
     except BaseException as error:
@@ -44,6 +49,13 @@ def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
         raise BackboneError(f"the tokenizer in {files.folder} cannot be loaded: {error}") from error
+    tokenizer.name_or_path = str(files.folder)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, files.positions)
+    return tokenizer
+
+
+def _check_tokenizer(tokenizer: Any, files: BackboneFiles) -> None:
+    """Refuses a tokenizer that gives what the encoder cannot take; a short text is encoded to see."""
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
         raise BackboneError(f"{files.folder} needs a fast tokenizer (tokenizer.json) with a padding token")
     pieces = len(tokenizer) if files.trusted else max(tokenizer.get_vocab().values(), default=0) + 1
@@ -52,19 +64,17 @@ def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
             f"the tokenizer in {files.folder} has {pieces} pieces but the encoder only "
             f"{files.config['vocab_size']}: they do not belong together"
         )
-    tokenizer.name_or_path = str(files.folder)
-    return tokenizer
-
-
-def _tokenizer_in(folder: str) -> Any:
-    tokenizer = AutoTokenizer.from_pretrained(
-        folder, use_fast=True, local_files_only=True, trust_remote_code=False,
-        fix_mistral_regex=False,  # about another family of tokenizers; without it a warning is shown
-    )  # fmt: skip
-    encoded = tokenizer(PROBE, PROBE)["input_ids"]
-    if len(encoded) > LONGEST_PROBE:
-        raise BackboneError(f"the tokenizer makes {len(encoded):,} subwords of two short texts")
-    return tokenizer
+    encoded = tokenizer(PROBE, PROBE, return_token_type_ids=True)
+    highest, types = max(encoded["input_ids"], default=0), files.config["type_vocab_size"]
+    if highest >= files.config["vocab_size"] or max(encoded["token_type_ids"], default=0) >= max(types, 2):
+        raise BackboneError(
+            f"the tokenizer in {files.folder} gives numbers for which the encoder has no embedding: they do "
+            "not belong together"
+        )
+    if len(encoded["input_ids"]) > LONGEST_PROBE:
+        raise BackboneError(
+            f"the tokenizer in {files.folder} makes {len(encoded['input_ids']):,} subwords of two short texts"
+        )
 
 
 def config_of(files: BackboneFiles) -> Any:

@@ -83,7 +83,7 @@ def _entry(name: str, value: Any, path: Path, error: type[StiltsError]) -> Entry
         plausible = all(type(number) is int and number >= 0 for number in numbers) and len(shape) <= 8
     except (KeyError, TypeError, ValueError):
         raise error(f"{path} is damaged: its header describes {name[:200]} wrongly") from None
-    if dtype not in WIDTHS:
+    if not isinstance(dtype, str) or dtype not in WIDTHS:
         raise error(f"{path}: {name[:200]} is of type {str(dtype)[:20]}, which is not supported")
     if not plausible or math.prod(shape) * WIDTHS[dtype] != end - start:
         raise error(f"{path} is damaged: {name[:200]} has a shape that does not fit its length")
