@@ -10,7 +10,20 @@ from typing import Any
 
 from adapterstilts.errors import StiltsError
 
-SHORT = reprlib.Repr()
+
+class JsonRepr(reprlib.Repr):
+    """Short texts of values, with JSON's words for those that Python spells otherwise."""
+
+    def repr_bool(self, value: bool, level: int) -> str:
+        """Spells a truth value."""
+        return "true" if value else "false"
+
+    def repr_NoneType(self, value: None, level: int) -> str:  # noqa: N802
+        """Spells null."""
+        return "null"
+
+
+SHORT = JsonRepr()
 SHORT.maxstring = SHORT.maxother = 60
 SHORT.maxlevel = 2
 

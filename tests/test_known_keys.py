@@ -59,7 +59,7 @@ def test_known_keys_stay_and_harmless_unknown_ones_are_named() -> None:
         ({"size": 10**30}, "size: should be a whole number"),
         ({"rate": float("nan")}, "rate: should be a number from 0 to 1, not nan"),
         ({"flag": 1}, "flag: should be true or false, not 1"),
-        ({"kind": "c"}, "kind: should be one of 'a', 'b', None, not 'c'"),
+        ({"kind": "c"}, "kind: should be one of 'a', 'b', null, not 'c'"),
         ({"code": "x"}, "code: is never run"),
         ({"parts": [{}]}, r"parts\[0\]: has no 'name'"),
         ({"parts": [{"name": "toolong"}]}, r"parts\[0\].name: should be a text of at most 5"),

@@ -12,6 +12,7 @@ from typing import Any
 from adapterstilts.errors import BackboneError
 from adapterstilts.known_keys import (
     ABSENT,
+    SHORT,
     Check,
     PlaceError,
     Rule,
@@ -66,8 +67,17 @@ def _no_adapters(value: Any, place: str, check: Check) -> Any:
     return ABSENT
 
 
+def _attention(value: Any, place: str, check: Check) -> Any:
+    if value not in (None, "eager", "sdpa"):
+        raise PlaceError(
+            place,
+            f"should be 'eager' or 'sdpa', not {SHORT.repr(value)}: other kernels are code, which is never "
+            "loaded. Remove this key",
+        )
+    return ABSENT
+
+
 TOKENIZER_CLASS = choice(None, *TOKENIZER_CLASSES, *(f"{name}Fast" for name in TOKENIZER_CLASSES))
-ATTENTION = bounded(choice(None, "eager", "sdpa"))
 PROBABILITY = number(0, 1)
 TOKEN_ID = nullable(whole(0, LARGEST_VOCABULARY))
 
@@ -111,9 +121,9 @@ REFUSED: Rules = {
     "adapters": _no_adapters,
     "custom_heads": _no_adapters,
     "prediction_heads": _no_adapters,
-    "_attn_implementation": ATTENTION,
-    "_attn_implementation_internal": ATTENTION,
-    "attn_implementation": ATTENTION,
+    "_attn_implementation": _attention,
+    "_attn_implementation_internal": _attention,
+    "attn_implementation": _attention,
 }
 # Keys that ordinary checkpoints hold and that nothing here reads.
 UNREAD: Rules = {

@@ -103,14 +103,14 @@ NAMES_CODE: dict[str, tuple[Edit, str]] = {
     ),
     "a kernel, internal": (
         config(_attn_implementation_internal="someone/kernel"),
-        "_attn_implementation_internal: should be one of None, 'eager', 'sdpa', not 'someone/kernel'",
+        "_attn_implementation_internal: should be 'eager' or 'sdpa', not 'someone/kernel'",
     ),
-    "a kernel": (config(_attn_implementation="someone/kernel"), "_attn_implementation: should be one of"),
+    "a kernel": (config(_attn_implementation="someone/kernel"), "_attn_implementation: should be 'eager'"),
     "a kernel of a revision": (
-        config(attn_implementation="someone/kernel@v1:forward"), "attn_implementation: should be one of",
+        config(attn_implementation="someone/kernel@v1:forward"), "attn_implementation: should be 'eager'",
     ),
     "kernels for several parts": (
-        config(_attn_implementation={"": "someone/kernel"}), "_attn_implementation: should be one of",
+        config(_attn_implementation={"": "someone/kernel"}), "_attn_implementation: should be 'eager'",
     ),
     "another attention": (config(_attn_implementation="flash_attention_3"), "not 'flash_attention_3'"),
     "kernels of experts": (config(_experts_implementation="someone/kernel"), "names code"),
