@@ -121,6 +121,15 @@ def parse(data: bytes, where: str | Path, error: type[StiltsError], limits: Limi
     return value
 
 
+def shown(name: object, longest: int = 100) -> str:
+    """A stranger's name as a message may show it: on one line, short, without control characters."""
+    text = str(name)
+    text = text if len(text) <= longest else f"{text[:longest]}…"
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
 def depth_exceeds(value: Any, depth: int) -> bool:
     """Whether lists and objects are nested more than `depth` deep."""
     level = [value]
@@ -155,7 +164,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key '{key[:80]}' occurs twice in one object")
+                raise ValueError(f"the key '{shown(key)}' occurs twice in one object")
             seen.add(key)
     return result
 

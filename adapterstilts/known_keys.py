@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapterstilts.bounded_json import shown
 from adapterstilts.errors import StiltsError
 
 
@@ -149,15 +150,15 @@ def record(rules: Rules, required: Collection[str] = ()) -> Rule:
             raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
         kept = {}
         for key, item in value.items():
-            inner = f"{place}.{key}" if place else str(key)
+            inner = f"{place}.{shown(key)}" if place else shown(key)
             if key in rules:
                 result = rules[key](item, inner, check)
                 if result is not ABSENT:
                     kept[key] = result
             elif reason := danger(str(key), item):
-                raise PlaceError(inner[:100], f"names {reason}, which is never loaded: remove this key")
+                raise PlaceError(inner, f"names {reason}, which is never loaded: remove this key")
             else:
-                check.dropped.append(inner[:100])
+                check.dropped.append(inner)
         for key in required:
             if key not in value:
                 raise PlaceError(place, f"has no '{key}'")
@@ -287,6 +288,6 @@ def table(inner: Rule, longest: int) -> Rule:
             raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
         if len(value) > longest:
             raise PlaceError(place, f"has {len(value):,} entries, at most {longest:,} are read")
-        return {key: inner(item, f"{place}.{key[:40]}", check) for key, item in value.items()}
+        return {key: inner(item, f"{place}.{shown(key, 40)}", check) for key, item in value.items()}
 
     return rule

@@ -162,11 +162,25 @@ def _describe(name: str, folder: Path, commit: str | None, fingerprint: str | No
     tensors = weights.match(folder / WEIGHTS, config)
     if dropped:
         _say_dropped(name, tuple(dropped))
-    found = fingerprint or f"{fingerprint_of(folder / WEIGHTS)}-{_reading(folder)}"
+    found = fingerprint or _folder_fingerprint(folder)
     return BackboneFiles(
         name, folder, commit, found, config["model_type"], config["hidden_size"], config["num_hidden_layers"],
         config, tensors, trusted=fingerprint is not None and commit is None,
     )  # fmt: skip
+
+
+def _folder_fingerprint(folder: Path) -> str:
+    return f"{fingerprint_of(folder / WEIGHTS)}-{_reading(folder)}"
+
+
+def check_unchanged(files: BackboneFiles) -> None:
+    """Refuses a folder whose files changed since they were found, so that what is loaded is what is recorded.
+
+    Raises:
+        BackboneError: The fingerprint is another one now.
+    """
+    if files.commit is None and not files.trusted and _folder_fingerprint(files.folder) != files.fingerprint:
+        raise BackboneError(f"{files.folder} changed while it was loaded: give the command again")
 
 
 @functools.lru_cache(maxsize=64)

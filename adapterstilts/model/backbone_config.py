@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from adapterstilts.bounded_json import shown
 from adapterstilts.errors import BackboneError
 from adapterstilts.known_keys import (
     ABSENT,
@@ -40,6 +41,7 @@ ACTIVATIONS = (
     "gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu",
     "swish", "tanh", "mish",
 )  # fmt: skip
+SHORTEST = 8  # positions: two texts with their special tokens
 MOST_LABELS = 100_000
 LARGEST_VOCABULARY = 4_000_000
 NO_DECODER = "is about decoders; only encoders are supported"
@@ -78,7 +80,7 @@ def _attention(value: Any, place: str, check: Check) -> Any:
 
 
 TOKENIZER_CLASS = choice(None, *TOKENIZER_CLASSES, *(f"{name}Fast" for name in TOKENIZER_CLASSES))
-PROBABILITY = number(0, 1)
+PROBABILITY = number(0, 0.99)
 TOKEN_ID = nullable(whole(0, LARGEST_VOCABULARY))
 
 SIZES: Rules = {
@@ -87,7 +89,7 @@ SIZES: Rules = {
     "num_hidden_layers": whole(1, 512),
     "num_attention_heads": whole(1, 4_096),
     "intermediate_size": whole(1, 1_048_576),
-    "max_position_embeddings": whole(1, 1_048_576),
+    "max_position_embeddings": whole(SHORTEST, 1_048_576),
     "type_vocab_size": whole(1, 1_024),
 }
 KEPT: Rules = {
@@ -184,7 +186,7 @@ def check_config(data: Mapping[str, Any], where: object, name: str) -> tuple[dic
     model_type = data.get("model_type")
     if model_type not in MODEL_TYPES:
         raise BackboneError(
-            f"backbone '{name}' is of type {str(model_type)[:80]!r}: only encoders of type "
+            f"backbone '{name}' is of type {shown(model_type)!r}: only encoders of type "
             f"{', '.join(MODEL_TYPES)} are supported"
         )
     known, dropped = keep_known(data, RULES, where, BackboneError)
@@ -209,8 +211,8 @@ def _check_ids(config: Mapping[str, Any], where: object) -> None:
     if config["model_type"] != "bert":
         if padding is None:
             raise BackboneError(f"{where}: pad_token_id should be a number: positions are counted from it")
-        if config["max_position_embeddings"] <= padding + 1:
+        if config["max_position_embeddings"] - padding - 1 < SHORTEST:
             raise BackboneError(
-                f"{where}: max_position_embeddings {config['max_position_embeddings']} leaves no position "
-                f"above pad_token_id {padding}"
+                f"{where}: max_position_embeddings {config['max_position_embeddings']} leaves less than "
+                f"{SHORTEST} positions above pad_token_id {padding}"
             )

@@ -17,7 +17,7 @@ from transformers.modeling_utils import no_init_weights
 from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import Batch
 from adapterstilts.model import tokenizer_files, weights
-from adapterstilts.model.backbone import WEIGHTS, BackboneFiles
+from adapterstilts.model.backbone import WEIGHTS, BackboneFiles, check_unchanged
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 PROBE = "Zwei kurze Texte, 2 short texts ... \u4e24\u6bb5\u77ed\u6587"
@@ -64,7 +64,7 @@ def _check_tokenizer(tokenizer: Any, files: BackboneFiles) -> None:
             f"the tokenizer in {files.folder} has {pieces} pieces but the encoder only "
             f"{files.config['vocab_size']}: they do not belong together"
         )
-    encoded = tokenizer(PROBE, PROBE, return_token_type_ids=True)
+    encoded = tokenizer(PROBE, PROBE, return_token_type_ids=True, verbose=False)
     highest, types = max(encoded["input_ids"], default=0), files.config["type_vocab_size"]
     if highest >= files.config["vocab_size"] or max(encoded["token_type_ids"], default=0) >= max(types, 2):
         raise BackboneError(
@@ -93,7 +93,8 @@ def load_encoder(files: BackboneFiles, loader: Any) -> Any:
         loader: the auto class that makes a model with room for adapters.
 
     Raises:
-        BackboneError: weights are missing from the file, or hold NaN or infinity.
+        BackboneError: weights are missing from the file, or hold NaN or infinity; or the folder's files are
+            no longer those of the fingerprint.
     """
     config = config_of(files)
     config.name_or_path = str(files.folder)
@@ -104,9 +105,12 @@ def load_encoder(files: BackboneFiles, loader: Any) -> Any:
         raise BackboneError(f"{files.folder}/{WEIGHTS} lacks weights of the encoder, such as {min(missing)}")
     with torch.no_grad():
         for name, tensor in weights.load(files.folder / WEIGHTS, files.tensors):
+            if tensor.shape != parameters[name].shape:  # the file is no longer the one that was checked
+                raise BackboneError(f"{files.folder} changed while it was loaded: give the command again")
             parameters.pop(name).copy_(tensor)
         for rest in parameters.values():  # a pooler, which no head here reads
             rest.zero_()
+    check_unchanged(files)
     return model.requires_grad_(False).eval()
 
 

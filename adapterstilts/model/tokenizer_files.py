@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.bounded_json import MEGABYTE, Limits, parse_object, read_bytes
+from adapterstilts.bounded_json import MEGABYTE, Limits, parse_object, read_bytes, shown
 from adapterstilts.errors import BackboneError
 from adapterstilts.known_keys import (
     Check,
@@ -28,7 +28,7 @@ from adapterstilts.known_keys import (
     text,
     whole,
 )  # fmt: skip
-from adapterstilts.model.backbone_config import LARGEST_VOCABULARY, TOKENIZER_CLASS
+from adapterstilts.model.backbone_config import LARGEST_VOCABULARY, SHORTEST, TOKENIZER_CLASS
 from adapterstilts.model.tokenizer_rules import ADDED_TOKEN, MOST_ADDED, TOKEN_ID, check_tokenizer, vocabulary
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
@@ -58,7 +58,7 @@ def _decoder_table(value: Any, place: str, check: Check) -> dict[str, Any]:
     kept: dict[str, Any] = table(record(ADDED_TOKEN, ["content"]), MOST_ADDED)(value, place, check)
     for key in kept:
         if not (key.isascii() and key.isdigit() and len(key) <= 9):
-            raise PlaceError(place, f"should have token numbers for keys, not {key[:40]!r}")
+            raise PlaceError(place, f"should have token numbers for keys, not {shown(key, 40)!r}")
     return kept
 
 
@@ -67,7 +67,9 @@ CONFIG_RULES: Rules = {
     "tokenizer_class": TOKENIZER_CLASS,
     "added_tokens_decoder": _decoder_table,
     "extra_special_tokens": refused("should be empty: encoders have no further kinds of special tokens"),
-    **dict.fromkeys(("model_max_length", "max_len"), nullable(either(whole(1, 10**31), number(1, 1e31)))),
+    **dict.fromkeys(
+        ("model_max_length", "max_len"), nullable(either(whole(SHORTEST, 10**31), number(SHORTEST, 1e31)))
+    ),
     "model_input_names": items(choice("input_ids", "attention_mask", "token_type_ids"), 3),
     "never_split": nullable(items(text(400), 1_000)),
     "errors": choice("replace", "strict", "ignore"),

@@ -279,12 +279,26 @@ def _model(value: Any, place: str, check: Check) -> dict[str, Any]:
         )
         value = {"type": name, **value}
     kept: dict[str, Any] = tagged(MODELS)(value, place, check)
-    unknown = kept.get("unk_id")
-    if unknown is not None and unknown >= len(kept.get("vocab", ())):
-        raise PlaceError(f"{place}.unk_id", f"{unknown} is not the number of a piece")
     if "vocab" not in kept:
         raise PlaceError(place, "has no 'vocab'")
+    _check_unknown(kept, place)
     return kept
+
+
+def _check_unknown(model: Mapping[str, Any], place: str) -> None:
+    """Refuses a model that would fail at the first text with a character that it does not know."""
+    match model["type"]:
+        case "Unigram":
+            number = model.get("unk_id")
+            if number is None or number >= len(model["vocab"]):
+                raise PlaceError(f"{place}.unk_id", f"{SHORT.repr(number)} is not the number of a piece")
+        case "WordPiece" | "WordLevel":
+            if model.get("unk_token") not in model["vocab"]:
+                raise PlaceError(f"{place}.unk_token", "is not one of the pieces")
+        case "BPE":
+            token = model.get("unk_token")
+            if token is not None and token not in model["vocab"]:
+                raise PlaceError(f"{place}.unk_token", "is not one of the pieces")
 
 
 ADDED_TOKEN: Rules = {

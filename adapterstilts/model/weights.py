@@ -11,6 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from adapterstilts import bounded_json
+from adapterstilts.bounded_json import shown
 from adapterstilts.errors import BackboneError, StiltsError
 
 PREFIXES = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
@@ -62,7 +63,9 @@ def read_header(path: Path, error: type[StiltsError]) -> dict[str, Entry]:
     end = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start != end:
-            raise error(f"{path} is damaged: {name[:200]} overlaps another tensor or leaves a hole before it")
+            raise error(
+                f"{path} is damaged: {shown(name)} overlaps another tensor or leaves a hole before it"
+            )
         end = entry.end
     if end != size - 8 - length:
         rest = size - 8 - length
@@ -73,7 +76,7 @@ def read_header(path: Path, error: type[StiltsError]) -> dict[str, Entry]:
 def _check_format(metadata: Any, path: Path, error: type[StiltsError]) -> None:
     name = metadata.get("format") if isinstance(metadata, dict) else metadata
     if name not in FORMATS:
-        raise error(f"{path} has the format {str(name)[:40]!r}: convert it to PyTorch's, which is 'pt'")
+        raise error(f"{path} has the format {shown(name, 40)!r}: convert it to PyTorch's, which is 'pt'")
 
 
 def _entry(name: str, value: Any, path: Path, error: type[StiltsError]) -> Entry:
@@ -82,11 +85,11 @@ def _entry(name: str, value: Any, path: Path, error: type[StiltsError]) -> Entry
         numbers = [*shape, start, end]
         plausible = all(type(number) is int and number >= 0 for number in numbers) and len(shape) <= 8
     except (KeyError, TypeError, ValueError):
-        raise error(f"{path} is damaged: its header describes {name[:200]} wrongly") from None
+        raise error(f"{path} is damaged: its header describes {shown(name)} wrongly") from None
     if not isinstance(dtype, str) or dtype not in WIDTHS:
-        raise error(f"{path}: {name[:200]} is of type {str(dtype)[:20]}, which is not supported")
+        raise error(f"{path}: {shown(name)} is of type {shown(dtype, 20)}, which is not supported")
     if not plausible or math.prod(shape) * WIDTHS[dtype] != end - start:
-        raise error(f"{path} is damaged: {name[:200]} has a shape that does not fit its length")
+        raise error(f"{path} is damaged: {shown(name)} has a shape that does not fit its length")
     return Entry(dtype, tuple(shape), start, end)
 
 

@@ -108,7 +108,7 @@ def refuses(folder: Path, message: str) -> None:
     with pytest.raises(BackboneError, match=message) as raised:
         Host(backbone.locate(str(folder)))
     assert time.monotonic() - begin < SLOWEST
-    assert "\n" not in str(raised.value)
+    assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 1_000
     assert not Path(MARKER).exists()
 

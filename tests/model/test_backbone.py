@@ -130,6 +130,19 @@ def test_every_file_that_is_loaded_is_in_the_fingerprint(folder: Path) -> None:
     assert backbone.locate(str(folder)).fingerprint in known
 
 
+def test_a_folder_that_changes_while_it_is_loaded(folder: Path) -> None:
+    files = backbone.locate(str(folder))
+    change(folder / "special_tokens_map.json", cls_token="</s>")
+    with pytest.raises(BackboneError, match="changed while it was loaded"):
+        Host(files)
+    files = backbone.locate(str(folder))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.LayerNorm.bias"] = torch.zeros(1)  # which could be spread over all of them
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BackboneError, match="changed while it was loaded"):
+        Host(files)
+
+
 def test_the_end_of_one_file_is_not_the_begin_of_the_next(folder: Path) -> None:
     (folder / "merges.txt").write_text("a b\n", "utf-8")
     (folder / "vocab.txt").write_text("x", "utf-8")

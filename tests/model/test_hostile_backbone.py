@@ -126,6 +126,10 @@ NAMES_CODE: dict[str, tuple[Edit, str]] = {
     "adapters inside": (
         config(adapters={"adapters": {"a": "x"}, "config_map": {}}), "adapters lie in the backbone",
     ),
+    "a key that writes on the terminal": (
+        config(**{"\x1b[31mauto\nmap": {"a": "b/c"}}),
+        "config.json: \N{REPLACEMENT CHARACTER}.31mauto\N{REPLACEMENT CHARACTER}map: names a repository",
+    ),
     "an unknown path": (config(vision_tower="/etc/passwd"), "vision_tower: names a repository or a path"),
     "an unknown address": (config(home="https://example.org/x"), "home: names a URL"),
     "a program": (config(note="__import__('os').system('id')"), "note: names code"),
@@ -259,8 +263,9 @@ def test_unknown_keys_are_named_once(folder: Path, caplog: pytest.LogCaptureFixt
         ({"intermediate_size": 1_000_000}, "intermediate.dense.weight has the shape"),
         ({"vocab_size": 10**6}, r"but config.json asks for \[1000000, 32\]"),
         ({"max_position_embeddings": 10**6}, "position_embeddings.weight has the shape"),
+        ({"max_position_embeddings": 2}, "max_position_embeddings: should be a whole number from 8"),
         ({"type_vocab_size": 0}, "type_vocab_size: should be a whole number"),
-        ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob: should be a number from 0 to 1, not '0.1'"),
+        ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob: should be a number from 0 to 0.99, not '0.1'"),
         ({"hidden_dropout_prob": 1.5}, "hidden_dropout_prob: should be a number"),
         ({"attention_probs_dropout_prob": float("nan")}, "NaN is not a JSON number"),
         ({"layer_norm_eps": 0}, "layer_norm_eps: should be a number"),

@@ -182,7 +182,10 @@ CASES: dict[str, tuple[Edit, str]] = {
     "numbers that are texts": (vocabulary(vocab={"a": "1"}), "should give each piece a whole number"),
     "negative numbers": (vocabulary(vocab={"a": -1}), "should give each piece a whole number"),
     "numbers beyond the embeddings": (other_numbers, "do not belong together"),
-    "a vocabulary without the unknown piece": (vocabulary(unk_token="[MISSING]"), "cannot be loaded"),
+    "a vocabulary without the unknown piece": (
+        vocabulary(unk_token="[MISSING]"),
+        "unk_token: is not one of the pieces",
+    ),
     "words of any length": (
         vocabulary(max_input_chars_per_word=10**9),
         "max_input_chars_per_word: should be",
@@ -224,7 +227,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     "a tokenizer without a model": (instead("tokenizer.json", content(b"{}")), "has no 'model'"),
     "millions of lines": (words_only(b"\n" * 4_000_001), "has more than 4,000,000 lines"),
     "words that are no text": (words_only(b"[PAD]\n\xff\xfe\n"), "cannot be loaded"),
-    "a length of zero": (settings(model_max_length=0), "model_max_length: should be a number from 1"),
+    "a length of zero": (settings(model_max_length=0), "model_max_length: should be a number from 8"),
     "a length that is a text": (settings(model_max_length="512"), "model_max_length: should be a number"),
     "a token that is a list": (settings(pad_token=["<pad>"]), "pad_token: should be a text"),
     "a token with code": (
