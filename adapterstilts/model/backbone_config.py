@@ -109,7 +109,7 @@ KEPT: Rules = {
     "tokenizer_class": TOKENIZER_CLASS,
 }
 REFUSED: Rules = {
-    "auto_map": refused("names code, which is never run: use a backbone without code of its own"),
+    "auto_map": refused("names code of its own, which is never run: use a backbone without it"),
     "custom_pipelines": refused("names code, which is never run: remove this key"),
     "quantization_config": refused("asks for quantised weights; float32, float16 and bfloat16 are read"),
     "compression_config": refused("asks for compressed weights; float32, float16 and bfloat16 are read"),

@@ -81,7 +81,7 @@ CONFIG_RULES: Rules = {
         ).split(),
         SWITCH,
     ),
-    "auto_map": refused("names code, which is never run: use a backbone without code of its own"),
+    "auto_map": refused("names code of its own, which is never run: use a backbone without it"),
     "custom_pipelines": refused("names code, which is never run: remove this key"),
     "init_inputs": refused("should be empty"),
     "sp_model_kwargs": refused("should be empty"),

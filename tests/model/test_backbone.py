@@ -242,7 +242,7 @@ def test_another_type(folder: Path) -> None:
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_remote_code(folder: Path, file: str) -> None:
     change(folder / file, auto_map={"AutoModel": "theirs.Model"})
-    with pytest.raises(BackboneError, match=f"{file}: auto_map: names code, which is never run"):
+    with pytest.raises(BackboneError, match=f"{file}: auto_map: names code of its own, which is never run"):
         backbone.locate(str(folder))
 
 

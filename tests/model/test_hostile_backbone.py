@@ -90,7 +90,7 @@ def only_shards(folder: Path) -> None:
 
 
 NAMES_CODE: dict[str, tuple[Edit, str]] = {
-    "a code map": (config(auto_map=MAP), r"config\.json: auto_map: names code, which is never run"),
+    "a code map": (config(auto_map=MAP), r"config\.json: auto_map: names code of its own, which is never run"),
     "a code map of the tokenizer": (
         tokenizer_settings(auto_map={"AutoTokenizer": ["theirs.Tokenizer", None]}),
         r"tokenizer_config\.json: auto_map: names code",
