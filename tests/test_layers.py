@@ -194,6 +194,18 @@ def unsafe(tree: ast.AST) -> list[str]:
     return found
 
 
+def test_transformers_opens_a_strangers_files_in_one_place() -> None:
+    """The tokenizer's checked copy; a model is built from checked settings, and `Trainer` is not used."""
+    callers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.Attribute) and node.attr == "from_pretrained")
+        or (isinstance(node, ast.alias) and node.name in {"Trainer", "AdapterTrainer"})
+    }
+    assert callers == {"model/encoder.py"}
+
+
 def is_false(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is False
 

@@ -41,6 +41,7 @@ def backbone_of(run: Run, options: Options) -> BackboneFiles:
                 "name it with --backbone"
             )
         files = locate(name, options.revision or told["commit"])
+    _check_unchanged(run, str(told["name"]), files)
     if files.fingerprint != run.job["backbone"]:
         theirs, ours = distinct(run.job["backbone"], files.fingerprint)
         raise AdapterError(
@@ -50,3 +51,12 @@ def backbone_of(run: Run, options: Options) -> BackboneFiles:
     if told.get("tokenizer", files.tokenizer) != files.tokenizer:
         raise AdapterError(f"{run.id} was trained with another tokenizer than that of {files.name}")
     return files
+
+
+def _check_unchanged(run: Run, name: str, files: BackboneFiles) -> None:
+    """Refuses a folder whose files are no longer those that the run was trained on."""
+    if files.fingerprint != run.job["backbone"] and name == str(files.folder.resolve()):
+        raise AdapterError(
+            f"{run.id} was trained on the backbone in {files.folder}, which has changed since: "
+            f"{files.difference(run.job['backbone'])}. Restore the files, or train the adapter again"
+        )

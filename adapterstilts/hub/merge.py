@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
 from adapterstilts.hub.lora import Form, OneLora, class_name, linear_layers, one_lora
@@ -79,7 +79,7 @@ def merged_state(lora: OneLora, files: BackboneFiles) -> Tensors:
 
     A pooler is kept only where the model reads it, and the backbone's own only if it was trained.
     """
-    state: Tensors = encoder.load_encoder(files, AutoModel, 0).state_dict()
+    state: Tensors = encoder.load_encoder(files, AutoModel).state_dict()
     for module, (a, b) in lora.pairs.items():
         weight = state[f"{module}.weight"]
         weight += (lora.part.alpha / lora.part.r * b.double() @ a.double()).to(weight.dtype)
@@ -89,7 +89,7 @@ def merged_state(lora: OneLora, files: BackboneFiles) -> Tensors:
 
 
 def _config(lora: OneLora, files: BackboneFiles) -> Any:
-    config = AutoConfig.from_pretrained(str(files.folder), local_files_only=True, trust_remote_code=False)
+    config = encoder.config_of(files)
     config.name_or_path = ""  # no path of this machine
     config.architectures = [class_name(lora.form, files.model_type)]
     config.dtype = torch.float32

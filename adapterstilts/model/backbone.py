@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
+import logging
 import re
+import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,21 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError, safe_open
 
+from adapterstilts.bounded_json import read_bytes, read_object
 from adapterstilts.errors import BackboneError, ConfigError, unknown
-from adapterstilts.model import embedded
+from adapterstilts.model import embedded, tokenizer_files, weights
+from adapterstilts.model.backbone_config import check_config
 from adapterstilts.model.names import NAMES
+from adapterstilts.model.tokenizer_files import TOKENIZERS
 
-MODEL_TYPES = ("bert", "xlm-roberta", "roberta")
+CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
-ALLOWED = (
-    "config.json", WEIGHTS, *TOKENIZERS, "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json",
+ALLOWED = (CONFIG, WEIGHTS, *tokenizer_files.FILES)
+# Files with which a loader would put other weights into the encoder, or take these for an adapter's.
+FOREIGN = (
+    "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "pytorch_adapter.bin",
+    "adapter.safetensors", "head_config.json", "pytorch_model_head.bin",
 )  # fmt: skip
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -44,9 +48,13 @@ class BackboneFiles:
         name: as it was asked for.
         folder: holds config.json, model.safetensors and a tokenizer.
         commit: what the Hub resolved, None for local files.
-        fingerprint: `hub:` and the commit, or `sha256:` and the weight file's hash.
+        fingerprint: `hub:` and the commit; or `sha256:` and the hash of the weight file, for a folder
+            followed by a digest of all other files that are loaded.
         model_type: bert, xlm-roberta or roberta.
         hidden_size, layers: of the encoder.
+        config: Checked settings of the encoder, see `model/backbone_config.py`.
+        tensors: For each tensor of the encoder, its name in the weight file.
+        trusted: The files were written by this program, from an installed package.
     """
 
     name: str
@@ -56,6 +64,9 @@ class BackboneFiles:
     model_type: str
     hidden_size: int
     layers: int
+    config: Mapping[str, Any] = field(compare=False, repr=False)
+    tensors: Mapping[str, str] = field(compare=False, repr=False)
+    trusted: bool = False
 
     @property
     def tokenizer(self) -> str:
@@ -72,11 +83,15 @@ class BackboneFiles:
 
         Encoders of RoBERTa's family count positions from the padding token's id on, so a few are never used.
         """
-        config = _read_json(self.folder / "config.json")
-        total, padding = config.get("max_position_embeddings", 512), config.get("pad_token_id", 1)
-        if self.model_type == "bert":
-            return int(total)
-        return int(total) - (int(padding) if padding is not None else 1) - 1
+        total = int(self.config["max_position_embeddings"])
+        return total if self.model_type == "bert" else total - int(self.config["pad_token_id"]) - 1
+
+    def difference(self, fingerprint: str) -> str:
+        """Says in what a folder differs from the one that had this fingerprint."""
+        weights, _, _ = self.fingerprint.partition("-")
+        if fingerprint.partition("-")[0] == weights:
+            return "its configuration or its tokenizer's files"
+        return "its weights"
 
 
 def check_length(files: BackboneFiles, settings: Mapping[str, Any]) -> None:
@@ -150,51 +165,90 @@ def _download(name: str, repo: str, revision: str | None) -> Path:
 
 
 def _describe(name: str, folder: Path, commit: str | None, fingerprint: str | None) -> BackboneFiles:
-    config = _read_json(folder / "config.json")
-    model_type = config.get("model_type")
-    if model_type not in MODEL_TYPES:
-        raise BackboneError(
-            f"backbone '{name}' is of type '{model_type}': only encoders of type "
-            f"{', '.join(MODEL_TYPES)} are supported"
-        )
-    for file in ("config.json", "tokenizer_config.json"):
-        if (folder / file).is_file() and "auto_map" in _read_json(folder / file):
-            raise BackboneError(
-                f"backbone '{name}' wants code of its own ({file}, auto_map), which is never run"
-            )
+    """Checks everything about a backbone that can be checked without spending memory on it."""
+    _check_files(folder)
+    path = folder / CONFIG
+    config, dropped = check_config(read_object(path, BackboneError), path, name)
+    dropped = [f"{CONFIG}: {key}" for key in dropped]
     if not any((folder / file).is_file() for file in TOKENIZERS):
-        raise BackboneError(f"{folder} has no tokenizer: one of {', '.join(TOKENIZERS)} is wanted")
-    _check_weights(folder)
-    try:
-        hidden_size, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
-    except (KeyError, TypeError, ValueError):
-        raise BackboneError(f"{folder}/config.json has no hidden_size or num_hidden_layers") from None
-    found = fingerprint or f"{fingerprint_of(folder / WEIGHTS)}-{_reading(folder)}"
-    return BackboneFiles(name, folder, commit, found, model_type, hidden_size, layers)
+        raise BackboneError(f"{folder} has no tokenizer: it needs one of {', '.join(TOKENIZERS)}")
+    dropped += tokenizer_files.check_settings(folder)[1]
+    tensors = weights.match(folder / WEIGHTS, config)
+    if dropped:
+        _say_dropped(name, tuple(dropped))
+    found = fingerprint or _folder_fingerprint(folder)
+    return BackboneFiles(
+        name, folder, commit, found, config["model_type"], config["hidden_size"], config["num_hidden_layers"],
+        config, tensors, trusted=fingerprint is not None and commit is None,
+    )  # fmt: skip
+
+
+def _folder_fingerprint(folder: Path) -> str:
+    return f"{fingerprint_of(folder / WEIGHTS)}-{_reading(folder)}"
+
+
+def check_unchanged(files: BackboneFiles) -> None:
+    """Refuses a folder whose files changed since they were found, so that what is loaded is what is recorded.
+
+    Raises:
+        BackboneError: The fingerprint is another one now.
+    """
+    if files.commit is None and not files.trusted and _folder_fingerprint(files.folder) != files.fingerprint:
+        raise BackboneError(f"{files.folder} changed while it was loaded: give the command again")
+
+
+@functools.lru_cache(maxsize=64)
+def _say_dropped(name: str, dropped: tuple[str, ...]) -> None:
+    """Says once which keys are not used."""
+    more = f" and {len(dropped) - 5} more" if len(dropped) > 5 else ""
+    logging.getLogger(__name__).warning(
+        "backbone '%s': unknown keys are not used: %s%s", name, ", ".join(dropped[:5]), more
+    )
+
+
+def _check_files(folder: Path) -> None:
+    """Refuses files that are none, that lie elsewhere, or with which other weights would be loaded."""
+    if not (folder / CONFIG).exists():
+        raise BackboneError(f"{folder} is not a backbone: it has no {CONFIG}")
+    for name in FOREIGN:
+        if (folder / name).exists():
+            raise BackboneError(
+                f"{folder} holds {name}: a backbone's folder holds an encoder and a tokenizer alone. Move "
+                "the adapter to another folder"
+            )
+    if not (folder / WEIGHTS).exists():
+        raise BackboneError(
+            f"{folder} has no {WEIGHTS}; pytorch_model.bin, a pickle, is never loaded, nor are weights in "
+            "several files: convert them with transformers, "
+            "AutoModel.from_pretrained(folder).save_pretrained(new_folder, safe_serialization=True, "
+            'max_shard_size="100GB")'
+        )
+    real = folder.resolve()
+    # The Hub's client keeps files under blobs/ and links to them from snapshots/COMMIT/.
+    blobs = real.parent.parent / "blobs" if real.parent.name == "snapshots" else real
+    for name in ALLOWED:
+        path = folder / name
+        if not path.exists() and not path.is_symlink():
+            continue
+        try:
+            target = path.resolve(strict=True)
+            ordinary = stat.S_ISREG(target.stat().st_mode)
+        except (OSError, RuntimeError) as error:
+            raise BackboneError(f"{path} cannot be read: {error}") from None
+        if target.parent not in (real, blobs):
+            raise BackboneError(f"{path} is a link to a file outside of its folder: copy the file itself")
+        if not ordinary:
+            raise BackboneError(f"{path} is not an ordinary file")
 
 
 def _reading(folder: Path) -> str:
-    """Digest of what else in a local folder decides results: configuration and tokenizer."""
+    """Digest of what else in a local folder decides results: configuration and tokenizer, file by file."""
     found = hashlib.sha256()
-    for name in ("config.json", *TOKENIZERS):
-        if (folder / name).is_file():
-            found.update(name.encode() + (folder / name).read_bytes())
+    for name in ALLOWED:
+        if name != WEIGHTS and (folder / name).is_file():
+            content = read_bytes(folder / name, tokenizer_files.LARGEST, BackboneError)
+            found.update(f"{name} {len(content)} ".encode() + content)
     return found.hexdigest()[:16]
-
-
-def _check_weights(folder: Path) -> None:
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise BackboneError(
-            f"{folder} has no {WEIGHTS}; pytorch_model.bin, a pickle, is never loaded: convert it with "
-            "transformers, AutoModel.from_pretrained(folder).save_pretrained(new_folder, "
-            "safe_serialization=True)"
-        )
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise BackboneError(f"{path} is damaged or truncated ({error})") from None
 
 
 def fingerprint_of(weights: Path) -> str:
@@ -207,15 +261,3 @@ def fingerprint_of(weights: Path) -> str:
 def _fingerprint(weights: Path, size: int, modified: int, inode: int) -> str:
     with weights.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise BackboneError(f"{path.parent} is not a backbone: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"{path} is damaged: {error}") from None
-    if not isinstance(data, dict):
-        raise BackboneError(f"{path} does not hold a JSON object")
-    return data

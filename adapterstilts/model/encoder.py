@@ -3,74 +3,114 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.modeling_utils import no_init_weights
 
 from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import Batch
-from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.model import tokenizer_files, weights
+from adapterstilts.model.backbone import WEIGHTS, BackboneFiles, check_unchanged
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+PROBE = "Zwei kurze Texte, 2 short texts ... \u4e24\u6bb5\u77ed\u6587"
+LONGEST_PROBE = 1_000  # subwords of two of these; a byte is one at the most
 
 
 def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
     """The backbone's fast tokenizer (offsets are needed, which slow ones do not give).
 
-    Its `model_max_length` is what the encoder has positions for, or less where its own settings say less.
+    It is loaded from a checked copy: transformers also acts on keys and files that have no check here. Its
+    `model_max_length` is what the encoder has positions for, or less where its own settings say less.
 
     Raises:
-        BackboneError: it cannot be loaded, or there is no fast one.
+        BackboneError: a file of it is refused, it cannot be loaded, there is no fast one, or it gives
+            numbers for which the encoder has no embedding.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(files.folder), use_fast=True, local_files_only=True, trust_remote_code=False,
-            fix_mistral_regex=False,  # about another family of tokenizers; without it a warning is shown
-        )  # fmt: skip
-    except Exception as error:  # tokenizers raises bare Exception for a malformed file
+        with tempfile.TemporaryDirectory(prefix="adapterstilts-tokenizer-") as copy:
+            tokenizer_files.write_checked(files.folder, Path(copy), files.config, files.trusted)
+            tokenizer = AutoTokenizer.from_pretrained(
+                copy, use_fast=True, local_files_only=True, trust_remote_code=False,
+                fix_mistral_regex=False,  # about another family of tokenizers; without it a warning is shown
+            )  # fmt: skip
+            _check_tokenizer(tokenizer, files)
+    except BackboneError:
+        raise
+    except BaseException as error:
+        # The library raises bare Exception for a malformed file; a panic in its Rust code is no Exception.
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
         raise BackboneError(f"the tokenizer in {files.folder} cannot be loaded: {error}") from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
-        raise BackboneError(f"{files.folder} needs a fast tokenizer (tokenizer.json) with a padding token")
+    tokenizer.name_or_path = str(files.folder)
     tokenizer.model_max_length = min(tokenizer.model_max_length, files.positions)
     return tokenizer
 
 
-def load_encoder(files: BackboneFiles, loader: Any, pieces: int) -> Any:
+def _check_tokenizer(tokenizer: Any, files: BackboneFiles) -> None:
+    """Refuses a tokenizer that gives what the encoder cannot take; a short text is encoded to see."""
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
+        raise BackboneError(f"{files.folder} needs a fast tokenizer (tokenizer.json) with a padding token")
+    pieces = len(tokenizer) if files.trusted else max(tokenizer.get_vocab().values(), default=0) + 1
+    if pieces > files.config["vocab_size"]:
+        raise BackboneError(
+            f"the tokenizer in {files.folder} has {pieces} pieces but the encoder only "
+            f"{files.config['vocab_size']}: they do not belong together"
+        )
+    encoded = tokenizer(PROBE, PROBE, return_token_type_ids=True, verbose=False)
+    highest, types = max(encoded["input_ids"], default=0), files.config["type_vocab_size"]
+    if highest >= files.config["vocab_size"] or max(encoded["token_type_ids"], default=0) >= max(types, 2):
+        raise BackboneError(
+            f"the tokenizer in {files.folder} gives numbers for which the encoder has no embedding: they do "
+            "not belong together"
+        )
+    if len(encoded["input_ids"]) > LONGEST_PROBE:
+        raise BackboneError(
+            f"the tokenizer in {files.folder} makes {len(encoded['input_ids']):,} subwords of two short texts"
+        )
+
+
+def config_of(files: BackboneFiles) -> Any:
+    """The encoder's configuration as transformers takes it, from checked settings alone."""
+    settings = {key: value for key, value in files.config.items() if key != "model_type"}
+    return AutoConfig.for_model(files.model_type, **settings)
+
+
+def load_encoder(files: BackboneFiles, loader: Any) -> Any:
     """The encoder in float32 with its pretrained weights, frozen, in evaluation mode.
+
+    The model is built from the checked configuration and filled from the one weight file that is in the
+    fingerprint: transformers opens no file itself.
 
     Args:
         loader: the auto class that makes a model with room for adapters.
-        pieces: of the tokenizer; there must be an embedding for each.
 
     Raises:
-        BackboneError: weights of the encoder are missing from the file (transformers would draw them at
-            random and only warn), or there are fewer embeddings than pieces.
+        BackboneError: weights are missing from the file, or hold NaN or infinity; or the folder's files are
+            no longer those of the fingerprint.
     """
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()  # it warns of the pooler, which no head here reads
-    try:
-        model, info = loader.from_pretrained(
-            str(files.folder), local_files_only=True, use_safetensors=True, trust_remote_code=False,
-            dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True,
-        )  # fmt: skip
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BackboneError(f"the encoder in {files.folder} cannot be loaded: {error}") from error
-    finally:
-        transformers.logging.set_verbosity(before)
-    missing = [key for key in info["missing_keys"] if "pooler." not in key and not key.startswith("heads.")]
-    if missing or info["mismatched_keys"]:
-        named = (missing or [str(key[0]) for key in info["mismatched_keys"]])[0]
-        raise BackboneError(f"{files.folder}/model.safetensors lacks weights of the encoder, such as {named}")
-    if pieces > model.config.vocab_size:
-        raise BackboneError(
-            f"the tokenizer in {files.folder} has {pieces} pieces but the encoder only "
-            f"{model.config.vocab_size}: they do not belong together"
-        )
+    config = config_of(files)
+    config.name_or_path = str(files.folder)
+    with no_init_weights():
+        model = loader.from_config(config, attn_implementation="sdpa", dtype=torch.float32)
+    parameters = dict(model.base_model.named_parameters())
+    if missing := parameters.keys() - files.tensors.keys() - weights.pooler_shapes(files.config).keys():
+        raise BackboneError(f"{files.folder}/{WEIGHTS} lacks weights of the encoder, such as {min(missing)}")
+    with torch.no_grad():
+        for name, tensor in weights.load(files.folder / WEIGHTS, files.tensors):
+            if tensor.shape != parameters[name].shape:  # the file is no longer the one that was checked
+                raise BackboneError(f"{files.folder} changed while it was loaded: give the command again")
+            parameters.pop(name).copy_(tensor)
+        for rest in parameters.values():  # a pooler, which no head here reads
+            rest.zero_()
+    check_unchanged(files)
     return model.requires_grad_(False).eval()
 
 

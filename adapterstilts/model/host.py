@@ -51,7 +51,7 @@ class Host:
         """
         self.files = files
         self.tokenizer = encoder.load_tokenizer(files)
-        self.model: Any = encoder.load_encoder(files, adapters.AutoAdapterModel, len(self.tokenizer))
+        self.model: Any = encoder.load_encoder(files, adapters.AutoAdapterModel)
         if not dropout:
             encoder.remove_dropout(self.model)
         self._specs: dict[str, AdapterSpec] = {}

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import Batch
-from adapterstilts.model import encoder
+from adapterstilts.model import encoder, weights
 from adapterstilts.model.backbone import WEIGHTS, BackboneFiles
 
 IGNORED = -100  # in a batch's labels: not to be predicted
@@ -100,21 +99,20 @@ def head(model: Any, files: BackboneFiles) -> MaskedHead:
     """The pretrained head where the backbone's file holds one that reads its embeddings, else a new one.
 
     Raises:
-        BackboneError: its parts have other shapes than the encoder.
+        BackboneError: its parts have other shapes than the encoder, or hold NaN or infinity.
     """
     config = model.config
     made = MaskedHead(config.hidden_size, config.vocab_size, config.layer_norm_eps)
     names = BERT if files.model_type == "bert" else ROBERTA
-    with safe_open(files.folder / WEIGHTS, framework="pt", device="cpu") as file:
-        there = set(file.keys())
-        chosen = {part: next((n for n in known if n in there), None) for part, known in names.items()}
-        if config.tie_word_embeddings is False or None in chosen.values():
-            return made
-        state = {part: file.get_tensor(name) for part, name in chosen.items()}
-    try:
-        made.load_state_dict(state)
-    except RuntimeError as error:
-        raise BackboneError(f"the head for masked subwords in {files.folder} does not fit: {error}") from None
+    path = files.folder / WEIGHTS
+    header = weights.read_header(path, BackboneError)
+    chosen = {part: next((n for n in known if n in header), "") for part, known in names.items()}
+    if config.tie_word_embeddings is False or not all(chosen.values()):
+        return made
+    state = made.state_dict()
+    for part, name in chosen.items():
+        weights.check_entry(path, name, header[name], tuple(state[part].shape))
+    made.load_state_dict(dict(weights.load(path, chosen)))
     made.pretrained = True
     return made
 

@@ -178,7 +178,10 @@ BAD = [
     (["train-adapter", "mini_nli", "--set", "reduction_facto=8"], "did you mean 'reduction_factor'"),
     (["train-adapter", "mini_nli", "--set", "reduction_factor"], "wants KEY=VALUE"),
     (["train-adapter", "mini_nli", "--encoding", "max_lenght=64"], "did you mean 'max_length'"),
-    (["train-adapter", "mini_nli", "--set", "reduction_factor=0"], "should be greater than or equal to 0.001, not 0"),
+    (
+        ["train-adapter", "mini_nli", "--set", "reduction_factor=0"],
+        "greater than or equal to 0.001, not 0",
+    ),
     (["train-adapter", "mini_nli", "--encoding", "words=written"], "words has an effect on tagging tasks"),
     (["train-adapter", "mini_nli", "--translated-languages", ",de", "--translated", "x"], "not ',de'"),
     (["train-adapter", "mini_nli", "--epochs", "0"], "epochs"),

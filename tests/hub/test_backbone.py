@@ -79,8 +79,8 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside, files: dict[s
     wanted = {
         ("me/pickle", None): r"pickle.* has no model\.safetensors; .* a pickle, .*safe_serialization=True",
         ("me/nothing", None): r"nothing.* is not a backbone: it has no config\.json",
-        ("me/code", None): "wants code of its own",
-        ("me/code-too", None): "wants code of its own",
+        ("me/code", None): "auto_map: names code of its own",
+        ("me/code-too", None): "auto_map: names code of its own",
         ("me/t5", None): "of type 't5'",
         ("you/secret", None): "no open repository 'you/secret'",
         ("me/none", None): "no open repository 'me/none'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from adapterstilts.model import backbone, configs
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
+from tests.model import hostile
 
 
 def spec_of(name: str, **settings: object) -> AdapterSpec:
@@ -58,3 +60,13 @@ def host(shared_host: Host) -> Iterator[Host]:
 def batch(shared_host: Host) -> Batch:
     texts = ["the cat saw Anna in the green house", "a dog ."]
     return dict(shared_host.tokenizer(texts, return_tensors="pt", padding=True, return_token_type_ids=True))
+
+
+@pytest.fixture
+def hostile_folder(tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the tiny backbone, with a module and a package `kernels` that would make the marker."""
+    monkeypatch.chdir(tmp_path)
+    hostile.fake_kernels(monkeypatch)
+    copy = Path(shutil.copytree(tiny_backbone, tmp_path / "copy"))
+    (copy / "theirs.py").write_text(hostile.CODE, "utf-8")
+    return copy

@@ -1,0 +1,218 @@
+"""A backbone's `config.json`: the keys that describe an encoder, each within bounds; nothing else is kept.
+
+The model is built from what is returned here. Transformers never sees the file, so no key of it can name a
+kernel, a module or a repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from adapterstilts.bounded_json import shown
+from adapterstilts.errors import BackboneError
+from adapterstilts.known_keys import (
+    ABSENT,
+    SHORT,
+    Check,
+    PlaceError,
+    Rule,
+    Rules,
+    choice,
+    flag,
+    ignored,
+    items,
+    keep_known,
+    nullable,
+    number,
+    refused,
+    text,
+    whole,
+)  # fmt: skip
+
+MODEL_TYPES = ("bert", "xlm-roberta", "roberta")
+# What `tokenizer_class` may name; with or without "Fast" at the end.
+TOKENIZER_CLASSES = (
+    "PreTrainedTokenizer", "BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MPNetTokenizer",
+    "HerbertTokenizer", "RobertaTokenizer", "GPT2Tokenizer", "BartTokenizer", "XLMRobertaTokenizer",
+    "CamembertTokenizer", "AlbertTokenizer",
+)  # fmt: skip
+ACTIVATIONS = (
+    "gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu",
+    "swish", "tanh", "mish",
+)  # fmt: skip
+SHORTEST = 8  # positions: two texts with their special tokens
+MOST_LABELS = 100_000
+LARGEST_VOCABULARY = 4_000_000
+NO_DECODER = "is about decoders; only encoders are supported"
+
+
+def bounded(rule: Rule) -> Rule:
+    """A known key that nothing here reads, but whose value must be plausible."""
+
+    def check(value: Any, place: str, check: Check) -> Any:
+        rule(value, place, check)
+        return ABSENT
+
+    return check
+
+
+def _labels(value: Any, place: str, check: Check) -> Any:
+    if value is not None and (not isinstance(value, dict) or len(value) > MOST_LABELS):
+        raise PlaceError(place, f"should be an object of at most {MOST_LABELS:,} labels")
+    return ABSENT
+
+
+def _no_adapters(value: Any, place: str, check: Check) -> Any:
+    if value and not (isinstance(value, dict) and not value.get("adapters", value)):
+        raise PlaceError(place, "says that adapters lie in the backbone: save the bare encoder instead")
+    return ABSENT
+
+
+def _attention(value: Any, place: str, check: Check) -> Any:
+    if value not in (None, "eager", "sdpa"):
+        raise PlaceError(
+            place,
+            f"should be 'eager' or 'sdpa', not {SHORT.repr(value)}: other kernels are code, which is never "
+            "loaded. Remove this key",
+        )
+    return ABSENT
+
+
+TOKENIZER_CLASS = choice(None, *TOKENIZER_CLASSES, *(f"{name}Fast" for name in TOKENIZER_CLASSES))
+PROBABILITY = number(0, 0.99)
+TOKEN_ID = nullable(whole(0, LARGEST_VOCABULARY))
+
+SIZES: Rules = {
+    "vocab_size": whole(1, LARGEST_VOCABULARY),
+    "hidden_size": whole(1, 65_536),
+    "num_hidden_layers": whole(1, 512),
+    "num_attention_heads": whole(1, 4_096),
+    "intermediate_size": whole(1, 1_048_576),
+    "max_position_embeddings": whole(SHORTEST, 1_048_576),
+    "type_vocab_size": whole(1, 1_024),
+}
+KEPT: Rules = {
+    **SIZES,
+    "model_type": choice(*MODEL_TYPES),
+    "hidden_act": choice(*ACTIVATIONS),
+    "hidden_dropout_prob": PROBABILITY,
+    "attention_probs_dropout_prob": PROBABILITY,
+    "classifier_dropout": nullable(PROBABILITY),
+    "initializer_range": number(0, 1),
+    "layer_norm_eps": number(1e-30, 0.1),
+    "position_embedding_type": choice("absolute", "relative_key", "relative_key_query"),
+    "pad_token_id": TOKEN_ID,
+    "bos_token_id": TOKEN_ID,
+    "eos_token_id": TOKEN_ID,
+    "tie_word_embeddings": flag,
+    "tokenizer_class": TOKENIZER_CLASS,
+}
+REFUSED: Rules = {
+    "auto_map": refused("names code of its own, which is never run: use a backbone without it"),
+    "custom_pipelines": refused("names code, which is never run: remove this key"),
+    "quantization_config": refused("asks for quantised weights; float32, float16 and bfloat16 are read"),
+    "compression_config": refused("asks for compressed weights; float32, float16 and bfloat16 are read"),
+    "transformers_weights": refused("names another weight file; only model.safetensors is read"),
+    "pruned_heads": refused("asks for pruned heads, which are not supported"),
+    "is_decoder": refused(NO_DECODER),
+    "is_encoder_decoder": refused(NO_DECODER),
+    "add_cross_attention": refused(NO_DECODER),
+    "cross_attention_hidden_size": refused(NO_DECODER),
+    "tie_encoder_decoder": refused(NO_DECODER),
+    "adapters": _no_adapters,
+    "custom_heads": _no_adapters,
+    "prediction_heads": _no_adapters,
+    "_attn_implementation": _attention,
+    "_attn_implementation_internal": _attention,
+    "attn_implementation": _attention,
+}
+# Keys that ordinary checkpoints hold and that nothing here reads.
+UNREAD: Rules = {
+    "num_labels": bounded(nullable(whole(0, MOST_LABELS))),
+    "_num_labels": bounded(nullable(whole(0, MOST_LABELS))),
+    "id2label": _labels,
+    "label2id": _labels,
+    "architectures": bounded(nullable(items(text(200), 16))),
+    "chunk_size_feed_forward": bounded(nullable(whole(0, 1_048_576))),
+    **dict.fromkeys(
+        (
+            "_attn_implementation_autoset _commit_hash _flash_attn_2_enabled _name_or_path bad_words_ids "
+            "begin_suppress_tokens decoder_start_token_id directionality diversity_penalty do_sample dtype "
+            "early_stopping encoder_no_repeat_ngram_size exponential_decay_length_penalty finetuning_task "
+            "forced_bos_token_id forced_eos_token_id gradient_checkpointing length_penalty max_length "
+            "min_length name_or_path no_repeat_ngram_size num_beam_groups num_beams num_return_sequences "
+            "output_attentions output_hidden_states output_past output_scores pooler_fc_size "
+            "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head "
+            "pooler_type prefix problem_type remove_invalid_values "
+            "repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens "
+            "task_specific_params temperature tf_legacy_loss top_k top_p torch_dtype torchscript "
+            "transformers_version typical_p use_bfloat16 use_cache"
+        ).split(),
+        ignored,
+    ),
+}
+RULES: Rules = {**KEPT, **REFUSED, **UNREAD}
+
+DEFAULTS: dict[str, Any] = {
+    "vocab_size": 30_522, "num_attention_heads": 12, "intermediate_size": 3_072,
+    "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1, "classifier_dropout": None, "initializer_range": 0.02,
+    "layer_norm_eps": 1e-12, "position_embedding_type": "absolute", "tie_word_embeddings": True,
+    "tokenizer_class": None,
+}  # fmt: skip
+TYPE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "bert": {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": None},
+    "xlm-roberta": {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
+    "roberta": {"vocab_size": 50_265, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
+}
+
+
+def check_config(data: Mapping[str, Any], where: object, name: str) -> tuple[dict[str, Any], list[str]]:
+    """Takes from a `config.json` what describes the encoder.
+
+    Args:
+        where: Path of the file, for messages.
+        name: Name of the backbone, for messages.
+
+    Returns:
+        All settings of the encoder, with transformers' default where the file has none; and the names of
+        unknown keys, which were dropped.
+
+    Raises:
+        BackboneError: The model type is not supported, a value is out of bounds, sizes do not fit together,
+            or a key names code, a module, a file, a repository, a path or a URL.
+    """
+    model_type = data.get("model_type")
+    if model_type not in MODEL_TYPES:
+        raise BackboneError(
+            f"backbone '{name}' is of type {shown(model_type)!r}: only encoders of type "
+            f"{', '.join(MODEL_TYPES)} are supported"
+        )
+    known, dropped = keep_known(data, RULES, where, BackboneError)
+    for key in ("hidden_size", "num_hidden_layers"):
+        if key not in known:
+            raise BackboneError(f"{where} has no {key}")
+    config = {**DEFAULTS, **TYPE_DEFAULTS[model_type], **known}
+    if config["hidden_size"] % config["num_attention_heads"]:
+        raise BackboneError(
+            f"{where}: hidden_size {config['hidden_size']} is not a multiple of num_attention_heads "
+            f"{config['num_attention_heads']}"
+        )
+    _check_ids(config, where)
+    return config, dropped
+
+
+def _check_ids(config: Mapping[str, Any], where: object) -> None:
+    padding = config["pad_token_id"]
+    if padding is not None and padding >= config["vocab_size"]:
+        raise BackboneError(f"{where}: pad_token_id {padding} is not below vocab_size {config['vocab_size']}")
+    # RoBERTa counts positions from the one after its padding token's number.
+    if config["model_type"] != "bert":
+        if padding is None:
+            raise BackboneError(f"{where}: pad_token_id should be a number: positions are counted from it")
+        if config["max_position_embeddings"] - padding - 1 < SHORTEST:
+            raise BackboneError(
+                f"{where}: max_position_embeddings {config['max_position_embeddings']} leaves less than "
+                f"{SHORTEST} positions above pad_token_id {padding}"
+            )
