@@ -76,6 +76,8 @@ def _training_parts(task: Task, options: Options) -> dict[str, Loaded]:
         where = options.where(options.translated)
         languages = options.translated_languages
         parts["translated"] = load_translated(task, languages, where, options.limit, options.seed)
+    for known in (known for loaded in parts.values() for known in loaded.notes):
+        say(f"{task.name}: {known}")
     return parts
 
 

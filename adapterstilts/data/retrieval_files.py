@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapterstilts.data import records
+from adapterstilts.data.file_bytes import opened
 from adapterstilts.data.items import HiddenLabelsError, Item, located
 from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import RetrievalRow
@@ -224,7 +225,8 @@ def _pool_origin(path: Path, task: Task, language: str) -> dict[str, Any]:
 
 
 def _has_breaks(path: Path) -> bool:
-    return b'"sentence_breaks"' in path.read_bytes()
+    with opened(path) as file:
+        return b'"sentence_breaks"' in file.read()
 
 
 # What a form has to say of its origin beside the file's name.
