@@ -160,10 +160,10 @@ def test_a_record_without_an_id_gets_its_number(own_task: OwnTask) -> None:
         ("jsonl", '[{"t": "one", "l": "x"}]\n', "line 1: not a JSON object but an array"),
         ("jsonl", '[\n{"t": "one", "l": "x"}\n]\n', "line 1: .* the value goes on in the next line"),
         ("jsonl", '{\n"t": "one", "l": "x"\n}\n', "line 1: .* the value goes on in the next line"),
-        ("jsonl", '{"t": ["one", "two"], "l": ["x", "y"]}\n', "line 1: field 'first' should be text, not ..one"),
+        ("jsonl", '{"t": ["one", "two"], "l": ["x", "y"]}\n', "line 1: field 'first' should be text"),
         ("jsonl", '{"t": "one", "l": "x"}\n{"t": "two", "l": "y",}\n', "line 2: not valid JSON"),
         ("jsonl", '{"t": "one", "l": "x"}\noops\n{"t": "two", "l": "y"}\n', "line 2: not valid JSON"),
-        ("jsonl", '{"t": "one", "l": "x"}\n\n{"t": "two", "l": "y"}\n', "line 2: not valid JSON: an empty line"),
+        ("jsonl", '{"t": "one", "l": "x"}\n\n{"t": "two", "l": "y"}\n', "line 2: .* an empty line"),
         ("jsonl", "\n\n\n", "the file is empty"),
     ],
 )  # fmt: skip
@@ -201,9 +201,9 @@ def test_fields_of_csv_may_be_long(own_task: OwnTask) -> None:
 @pytest.mark.parametrize(
     ("task", "content", "message"),
     [
-        ("xnli", '{"premise": "a \\ud83d", "hypothesis": "b", "label": "neutral"}', "line 1: field 'premise' holds"),
-        ("xnli", '{"premise": "a", "hypothesis": "b", "label": "\\udead"}', "line 1: field 'label' holds half of"),
-        ("xnli", '{"premise": "a", "hypothesis": "b", "label": "neutral", "id": ["\\uD83D"]}', "field 'id' holds"),
+        ("xnli", '{"premise": "a \\ud83d", "hypothesis": "b"}', "line 1: field 'premise' holds half of"),
+        ("xnli", '{"premise": "a", "hypothesis": "b", "label": "\\udead"}', "line 1: field 'label' holds"),
+        ("xnli", '{"premise": "a", "hypothesis": "b", "id": ["\\uD83D"]}', "field 'id' holds"),
         ("xnli", '{"premise": "a", "\\ud83d": "b"}', "line 1: a key holds half of a surrogate pair"),
         ("xquad", '{"data": [\n{"title": "\\ud83d", "paragraphs": []}]}', "line 2: field 'title' holds half"),
         ("xnli", b'{"premise": "a\xed\xa0\x80"}', "line 1: not UTF-8"),
@@ -235,7 +235,8 @@ SQUAD = {"data": [{"title": "t", "paragraphs": [{"context": "Anna.", "qas": [
     {"id": "1", "question": "Who?", "answers": [{"text": "Anna", "answer_start": 0}]}]}]}]}  # fmt: skip
 ARTICLE = {
     "context": {"language": "de", "text": "Anna lebt.", "sentence_spans": [{"start": 0, "end": 10}]},
-    "mentions": [{"example_id": "1", "entity_id": "Q1", "mention_span": {"start": 0, "end": 4, "text": "Anna"}}],
+    "mentions": [{"example_id": "1", "entity_id": "Q1",
+                  "mention_span": {"start": 0, "end": 4, "text": "Anna"}}],
 }  # fmt: skip
 VALID: dict[str, Any] = {
     "xnli": {"premise": "a", "hypothesis": "b", "label": "neutral", "pairID": "1", "language": "en"},
@@ -274,8 +275,10 @@ def test_any_value_in_any_place_is_read_or_refused(tmp_path: Path, task: str) ->
         path.write_text(json.dumps(record), encoding="utf-8")
         for hidden in (False, True):
             entry = registry.get(task).model_copy(update={"hidden": hidden})
+            message = ""
             try:
                 read_rows += len(list(read(path, entry, language)))
             except StiltsError as error:
-                assert "file.json" in str(error)
+                message = str(error)
+            assert not message or "file.json" in message
     assert read_rows

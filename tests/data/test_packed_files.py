@@ -44,7 +44,7 @@ def test_gzip_is_read_in_every_form(read_text: ReadText) -> None:
 
 
 def test_errors_in_gzip_name_the_unpacked_line(read_text: ReadText) -> None:
-    with pytest.raises(DataError, match="line 2: 2 columns|line 2: two columns"):
+    with pytest.raises(DataError, match="line 2: two columns"):
         read_text("xnli", gzip.compress(b"a\tb\tneutral\nc\td\n"))
     with pytest.raises(DataError, match="line 1: not UTF-8 text but a bzip2 file"):
         read_text("xnli", gzip.compress(bz2.compress(PAIRS)))
@@ -112,7 +112,7 @@ def test_pairs_and_class_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a, row 1: label 1 is not one of"):
         rows_of(path, "xnli")
     parquet(path, premise=["a", "b"], hypothesis=["b", "c"], gold=["neutral", "neutral"])
-    with pytest.raises(DataError, match="a, row 1: no column 'label' for the label .*not read: gold"):
+    with pytest.raises(DataError, match=r"a, row 1: no column 'label' for the label .*not read: gold"):
         rows_of(path, "xnli")
 
 

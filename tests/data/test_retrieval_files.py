@@ -183,7 +183,9 @@ def test_sentences_end_at_closing_marks() -> None:
 
 
 def test_real_lareqa_from_xquad(shared_data: Path) -> None:
-    found = load(registry.get("lareqa"), "test", "zh", Where(data_dir=shared_data, source="folder"))
+    found = load(
+        registry.get("lareqa"), "test", "zh", Where(data_dir=shared_data, file="xquad/xquad.{lang}.json")
+    )
     assert set(found.origin["sentences"].values()) == {"rule"}
     gold = queries(list(found.rows))  # type: ignore[arg-type]
     assert len(gold) == 1190

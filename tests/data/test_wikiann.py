@@ -67,7 +67,8 @@ def test_a_code_of_the_task_counts(own_task: Callable[..., Task], read_text: Rea
     from adapterstilts.data.source import Where, load
 
     task = own_task(
-        "name: t\nkind: tagging\nlanguages: [en, nb]\ncodes: {nb: nob}\nlabels: [O, B-LOC]\nformat: token-tag\n"
+        "name: t\nkind: tagging\nlanguages: [en, nb]\ncodes: {nb: nob}\n"
+        "labels: [O, B-LOC]\nformat: token-tag\n"
         "files: {train: a-en.tsv, test: 'a-{lang}.tsv'}\n",
         **{"a-en.tsv": "Rome\tB-LOC\n", "a-nob.tsv": "nob:Oslo\tB-LOC\n"},
     )
