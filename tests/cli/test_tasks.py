@@ -156,7 +156,10 @@ def test_check_shows_a_test_file_without_labels(call: Call, mine: Path) -> None:
     (mine.parent / "test-de.tsv").write_text("text\tclass\nEs regnet.\t\n", encoding="utf-8")
     german = json.loads(call("tasks", "check", str(mine), "--json").stdout)["splits"][2]
     assert (german["language"], german["hidden"], german["labels"]) == ("de", True, {})
-    assert "hidden" in call("tasks", "check", str(mine)).stdout
+    printed = call("tasks", "check", str(mine))
+    assert "hidden" in printed.stdout
+    assert "test de: no labels: " in printed.stderr
+    assert "test-de.tsv, line 2: no label" in printed.stderr
 
 
 def test_a_data_folder_that_is_not_there_is_an_error(call: Call) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.rows import PairRow, RetrievalRow
-from adapterstilts.data.source import FOLDER_VARIABLE, Span, Where, available, load, parse_slice
+from adapterstilts.data.slices import Span, parse_slice
+from adapterstilts.data.source import FOLDER_VARIABLE, Where, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import FolderSource, Split, Task
