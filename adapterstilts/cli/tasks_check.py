@@ -104,7 +104,9 @@ def _splits(task: Task, where: Where) -> list[Split]:
 
 def _report(split: str, language: str, loaded: Loaded, summary: Summary) -> dict[str, Any]:
     about = {"from": loaded.place, "dropped": loaded.origin["dropped"], "hidden": loaded.hidden}
-    about["notes"] = list(loaded.notes)
+    dropped = loaded.origin["dropped"]
+    skipped = [f"{dropped} records without a gold label are skipped"] if dropped else []
+    about["notes"] = [*loaded.notes, *skipped]
     return {"split": split, "language": language, **about, **asdict(summary)}
 
 

@@ -115,9 +115,9 @@ def _parsed(text: str, number: int, before: Sequence[_Line]) -> list[_Line]:
     awaited = 1 + sum(line.first == line.last for line in before)
     first, _, last = key.partition("-")
     if first != str(awaited) or (last and not (NUMBER.fullmatch(last) and int(last) > awaited)):
-        raise MalformedError(f"the ID {key!r} where word {awaited} was awaited")
+        raise MalformedError(f"the ID {records.shown(key)} where word {awaited} was awaited")
     if head != "_" and not NUMBER.fullmatch(head):
-        raise MalformedError(f"the head {head!r} is not a number")
+        raise MalformedError(f"the head {records.shown(head)} is not a number")
     enhanced = (each.partition(":")[0] for each in deps.split("|"))
     heads = frozenset(int(each) for each in (head, *enhanced) if NUMBER.fullmatch(each))
     form = form.strip().replace("\u200c", "").replace(" ", "")

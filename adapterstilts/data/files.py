@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +116,8 @@ def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
 def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
     for number, line in numbered_lines(path):
         fields = line.split("\t")
+        if len(fields) == 2:
+            _check_two(fields, path, number, task)
         if len(fields) == 2 and task.hidden:
             yield number, dict(zip(("sentence1", "sentence2"), fields, strict=True))
             continue
@@ -131,6 +133,21 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
             )  # fmt: skip
         record = dict(zip(("sentence1", "sentence2", "label"), fields[-3:], strict=True))
         yield number, {**record, "original": tuple(fields[:-3])}
+
+
+def _check_two(fields: Sequence[str], path: Path, number: int, task: Task) -> None:
+    """Refuses a header of other names, or a sentence with its label, where two sentences should stand."""
+    names = [field for field in fields if field.strip().casefold() in records.HEADER_NAMES]
+    if number == 1 and names:
+        raise DataError(
+            f"a header of the columns {records.listed(fields)}: the sentences' columns are named "
+            f"{' or '.join(records.FIRST[:2])} and {' or '.join(records.SECOND[:2])}", path, number,
+        )  # fmt: skip
+    if fields[1] in task.labels or fields[1] in task.label_names:
+        raise DataError(
+            f"two columns, the second of which is the label {records.shown(fields[1])}: {task.name} needs 3 "
+            "(sentence, sentence, label)", path, number,
+        )  # fmt: skip
 
 
 def _plain_pair(record: Record, task: Task, number: str) -> PairRow | None:

@@ -137,8 +137,9 @@ def _tagged(record: Record, task: Task, code: str, number: str) -> Item:
     column = records.pick(record, TAGS)
     tags = record[column] if column else None
     if not isinstance(tokens, list) or not isinstance(tags, list):
-        known = ", ".join(record)
-        raise MalformedError(f"'tokens' and one of {', '.join(TAGS)} should be lists (it has: {known})")
+        raise MalformedError(
+            f"'tokens' and one of {', '.join(TAGS)} should be lists (it has: {records.listed(record)})"
+        )
     texts = [records.text_of({"tokens": token}, "tokens") for token in tokens]
     return (records.tagged_row(texts, tags, task, number),)
 

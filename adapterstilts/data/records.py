@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from reprlib import Repr
 from typing import Any
 
@@ -37,6 +37,11 @@ SIQA_COLUMNS = frozenset(
 )
 COPA_COLUMNS = frozenset("premise choice1 choice2 question idx changed".split())
 
+# Names that only a header has, in small letters.
+HEADER_NAMES = frozenset(
+    "sentence sentence1 sentence2 sentence_a sentence_b premise hypothesis hypo question1 question2 "
+    "text text1 text2 text_a text_b label labels gold gold_label target class".split()
+)
 OFFSET = re.compile(r"-?[0-9]{1,12}")  # of an answer, as text
 LANGUAGE = ("language", "lang", "Language", "Lang")  # the columns that tell the language of a record
 
@@ -72,6 +77,12 @@ _SHORT.maxstring = _SHORT.maxother = 80
 def shown(value: object) -> str:
     """A value for a message: cut to a readable length, and spelled as JSON does where that is shorter."""
     return json.dumps(value) if value is None or type(value) in (bool, float) else _SHORT.repr(value)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Column names for a message, at most 20 of them."""
+    texts = [str(name)[:60] for name in names]
+    return ", ".join(texts[:20]) + (f" and {len(texts) - 20} more" if len(texts) > 20 else "") or "none"
 
 
 def spell(value: object) -> object:
@@ -121,8 +132,8 @@ def raw_label(record: Record, names: Sequence[str], columns: Collection[str]) ->
 def no_label_column(name: str, record: Record, unread: Sequence[str]) -> str:
     """What to say of a record that has no label column, but columns that nothing reads."""
     return (
-        f"no column '{name}' for the label (it has: {', '.join(map(str, record))}; not read: "
-        f"{', '.join(unread)}). Rename the column that holds the label to '{name}'; if the labels are "
+        f"no column '{name}' for the label (it has: {listed(record)}; not read: "
+        f"{listed(unread)}). Rename the column that holds the label to '{name}'; if the labels are "
         f"hidden, remove what is not read, or add an empty column '{name}'"
     )
 
@@ -135,7 +146,7 @@ def text_of(record: Record, *names: str) -> str:
     """
     name = pick(record, names)
     if name is None:
-        raise MalformedError(f"no field '{names[0]}' (it has: {', '.join(map(str, record)) or 'none'})")
+        raise MalformedError(f"no field '{names[0]}' (it has: {listed(record)})")
     value = record[name]
     if not isinstance(value, str):
         raise MalformedError(f"field '{name}' should be text, not {shown(value)}")

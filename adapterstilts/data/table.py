@@ -12,6 +12,7 @@ from adapterstilts.data.records import (
     answers_of,
     index_of,
     label_of,
+    listed,
     no_label_column,
     question_row,
     row_id_of,
@@ -64,9 +65,10 @@ def passed_over(record: Record, task: Task, code: str) -> str | None:
             if (other := spell(_value(record, column, "where"))) != value:
                 return f"{column} {other}"
     language = table.columns.get("language")
-    if language is not None and (other := spell(_field(record, "language", language))) != code:
-        return f"language {other}"
-    return None
+    if language is None:
+        return None
+    other = str(spell(_field(record, "language", language)))
+    return None if other.casefold() == code.casefold() else f"language {other}"
 
 
 def _check_gold(record: Record, table: Table) -> None:
@@ -94,7 +96,7 @@ def _field(record: Record, field: str, column: str | tuple[str, ...]) -> Any:
 def _value(record: Record, column: str, field: str) -> Any:
     if column not in record:
         raise MalformedError(
-            f"no column '{column}', which the task names for '{field}' (it has: {', '.join(record)})",
+            f"no column '{column}', which the task names for '{field}' (it has: {listed(record)})",
             hidden=field in GOLD,
         )
     return record[column]

@@ -80,7 +80,7 @@ def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
         if task.hidden:
             return text, ""
         raise HiddenLabelsError(
-            f"no tag after {text!r} (token, tab, tag): a file without its tags, "
+            f"no tag after {records.shown(text)} (token, tab, tag): a file without its tags, "
             "as XTREME hands out its test data", path, line,
         )  # fmt: skip
     if len(fields) != 2:
@@ -88,9 +88,11 @@ def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
         raise DataError(f"{len(fields)} tab-separated columns, not 2 (token, tag){mac}", path, line)
     token, tag = fields
     if not token and tag:
-        raise DataError(f"no token before the tag {tag!r}", path, line)
+        raise DataError(f"no token before the tag {records.shown(tag)}", path, line)
     if token != token.strip(" ") and token.strip(" "):
-        raise DataError(f"a space beside the token {token!r}: only a tab stands between columns", path, line)
+        raise DataError(
+            f"a space beside the token {records.shown(token)}: only a tab stands between columns", path, line
+        )
     return token, tag
 
 
@@ -153,7 +155,8 @@ class _Prefixes:
         for line, token, _ in sentence:
             if not token.startswith(self._raw):
                 raise DataError(
-                    f"the token {token!r} lacks the prefix '{self._raw}' of the file's other tokens",
+                    f"the token {records.shown(token)} lacks the prefix '{self._raw}' of the file's other "
+                    "tokens",
                     self._path, line,
                 )  # fmt: skip
         return [token.removeprefix(self._raw) for token in tokens]

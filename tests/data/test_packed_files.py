@@ -50,6 +50,16 @@ def test_errors_in_gzip_name_the_unpacked_line(read_text: ReadText) -> None:
         read_text("xnli", gzip.compress(bz2.compress(PAIRS)))
 
 
+def test_files_that_belong_together_may_be_packed(tmp_path: Path) -> None:
+    for side, text in (("deu", b"Ja.\nNein.\n"), ("eng", b"Yes.\nNo.\n")):
+        (tmp_path / f"tatoeba.deu-eng.{side}.gz").write_bytes(gzip.compress(text))
+    rows = rows_of(tmp_path / "tatoeba.deu-eng.deu.gz", "tatoeba", "de")
+    assert [row.text for row in rows] == ["Ja.", "Yes.", "Nein.", "No."]  # type: ignore[union-attr]
+    for ending, text in (("de", b"de-1\tJa.\n"), ("en", b"en-1\tYes.\n"), ("gold", b"de-1\ten-1\n")):
+        (tmp_path / f"de-en.dev.{ending}.gz").write_bytes(gzip.compress(text))
+    assert len(rows_of(tmp_path / "de-en.dev.de.gz", "bucc2018", "de")) == 2
+
+
 def test_damaged_gzip(read_text: ReadText) -> None:
     packed = gzip.compress(PAIRS * 1000, mtime=0)
     flipped = packed[:40] + bytes([packed[40] ^ 255]) + packed[41:]

@@ -88,6 +88,13 @@ def test_a_mark_of_a_document_is_no_sentence(read_text: ReadText) -> None:
         ("xnli", "premise hypothesis label\na\tb\tneutral\n", "line 1: 1 tab-separated columns"),
         ("xnli", "a\tb\tneutral\rc\td\tneutral", "line 1: old Mac line ends"),
         ("cosmosqa", "id;context;question\n", "line 1: a header of one column, 'id;context;question': ';'"),
+        (
+            "xnli",
+            "a\tneutral\nb\tentailment\n",
+            "line 1: two columns, the second of which is the label 'neutral'",
+        ),
+        ("xnli", "text\tlabel\na\tx\n", "line 1: a header of the columns text, label"),
+        ("xnli", "Premise\tPair\na\tx\n", "line 1: a header of the columns Premise, Pair"),
         ("bucc2018", "de-1 Hallo\n", "is not there"),
         ("ccg", "Anna N\nsleeps S\n", "line 1: no supertag in 'Anna'"),
     ],
@@ -95,5 +102,6 @@ def test_a_mark_of_a_document_is_no_sentence(read_text: ReadText) -> None:
 def test_other_forms_refuse_other_separators(
     read_text: ReadText, task: str, content: str, message: str
 ) -> None:
-    with pytest.raises(DataError, match=message):
-        read_text(task, content, "de" if task == "bucc2018" else "en")
+    for hidden in (False, True):
+        with pytest.raises(DataError, match=message):
+            read_text(task, content, "de" if task == "bucc2018" else "en", hidden)

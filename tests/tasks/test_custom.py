@@ -60,7 +60,7 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("name: mine", "name: a/b", 1, "name: 'a/b' should be of small letters"),
         ("[en, no]", "[no]", 4, "languages: training data is English"),
         ("[en, no]", "[en, norsk]", 4, "languages: 'norsk' is not an ISO 639 code"),
-        ("format: csv", "format: xlsx", 5, "format: columns are of a table: tsv, csv, jsonl, parquet, not xlsx"),
+        ("format: csv", "format: xlsx", 5, "format: columns are of a table: tsv, csv, jsonl, parquet, not"),
         ("columns: {first: text, label: class}", "metric: f1", 7, "metric: a sequence task is scored by acc"),
         ("columns: {first: text, label: class}", "", None, "columns: csv wants them: first, label"),
         ("label: class", "lable: class", 7, "columns: unknown field of a sequence task 'lable': did you"),
