@@ -75,6 +75,8 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("name: mine", "name: mine\nwhere: {dev: {split: d}}", 2, "where: it picks rows of a table's split"),
         ("name: mine", "name: mine\ncodes: {de: deu}", 2, "codes: unknown language 'de'"),
         ("labels: [yes, no]", "labels: [yes, no", 4, "not YAML"),
+        ("[yes, no]", '[yes, "\\ud83d"]', 3, "labels: it holds half of a surrogate pair"),
+        ("{first: text", '{"\\udead": text', 7, "columns: it holds half of a surrogate pair"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splts: {train: t}}", 2, "unknown hub key 'splts'"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splits: train}", 2, "hub: splits: should be"),
         ("name: mine", "name: &n [*n]", None, "a value is nested too deep, or holds itself"),
