@@ -90,6 +90,12 @@ def spell(value: object) -> object:
     return json.dumps(value) if value is None or type(value) in (bool, int, float) else value
 
 
+def spelling(value: object) -> str:
+    """A value as text to compare or show: a text as it is, a number as in JSON."""
+    spelled = spell(value)
+    return spelled if isinstance(spelled, str) else shown(value)
+
+
 def pick(record: Record, names: Sequence[str]) -> str | None:
     """The first of the names that the record has."""
     if not isinstance(record, Mapping):
@@ -100,13 +106,15 @@ def pick(record: Record, names: Sequence[str]) -> str | None:
 def language_of(record: Record) -> str | None:
     """The language that a record names for itself; None where it has no such column."""
     name = pick(record, LANGUAGE)
-    return None if name is None else str(spell(record[name]))
+    return None if name is None else spelling(record[name])
 
 
 def row_id_of(record: Record, names: Sequence[str], number: str) -> str:
     """The id under the first of the names; the record's number where there is none."""
     name = pick(record, names)
     value = None if name is None else record[name]
+    if value is not None and not isinstance(value, str | int | float):
+        raise MalformedError(f"the id should be text or a number, not {shown(value)}")
     return number if value is None else str(value)
 
 

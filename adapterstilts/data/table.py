@@ -18,6 +18,7 @@ from adapterstilts.data.records import (
     row_id_of,
     shown,
     spell,
+    spelling,
     tagged_row,
     text_of,
 )
@@ -62,12 +63,12 @@ def passed_over(record: Record, task: Task, code: str) -> str | None:
     assert table is not None
     for wanted in table.where.values():
         for column, value in wanted.items():
-            if (other := spell(_value(record, column, "where"))) != value:
+            if (other := spelling(_value(record, column, "where"))) != value:
                 return f"{column} {other}"
     language = table.columns.get("language")
     if language is None:
         return None
-    other = str(spell(_field(record, "language", language)))
+    other = spelling(_field(record, "language", language))
     return None if other.casefold() == code.casefold() else f"language {other}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
 
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003's mark of a new document, which is no sentence
-SAMPLE = 1000  # lines by which a file of tokens alone is told from one with spaces between its columns
+SAMPLE = 1000  # lines, or sentences, from which the form of a whole file is inferred
+JSON = re.compile(r"\s*[\[{]\s*[\"\[{]")
+DIVIDED = re.compile(r"(.+)[,;|:/_](.+?)")
+CHUNK = re.compile(r"O|[BIESLU]-\w+")
 PREFIX = re.compile(r"([a-z][a-z-]{1,14}):(?=.)", re.DOTALL)
 
 Sentence = list[tuple[int, str, str]]  # line, token, and tag ("" where the tags are hidden)
@@ -104,21 +108,34 @@ def _check_spaces(text: str, path: Path, line: int, task: Task) -> None:
 
 
 def _check_separator(path: Path, task: Task) -> None:
-    """Refuses a file whose columns have spaces between them; one of hidden tags has a token a line.
+    """Refuses a file whose columns something else than tabs separates; one of hidden tags has a token a line.
 
-    A token may hold a space, so that one line proves nothing unless it ends in a label of the task.
+    A token may hold a space or end in what looks like a tag, so that most lines of the file have to do so.
     """
     lines = [(n, line) for n, line in islice(numbered_lines(path), SAMPLE) if line and line[0] != "#"]
     if any("\t" in line for _, line in lines):
         return
-    spaced = [(n, line) for n, line in lines if len(line.split()) > 1]
-    if 2 * len(spaced) > len(lines):
-        number, line = spaced[0]
-        columns = len(line.split())
-        form = "CoNLL-U" if columns == COLUMNS and line.split()[0].isdecimal() else "token, tag"
-        raise DataError(
-            f"{columns} fields with spaces between them, not tabs ({form}): {line[:60]!r}", path, number
-        )
+    number, line = lines[0] if lines else (1, "")
+    if JSON.match(line):
+        raise DataError(f"JSON, not a token and its tag: {records.shown(line)}", path, number)
+    for columns_of, marks in ((str.split, "spaces"), (partial(_divided, task=task), "other signs")):
+        divided = [(n, line) for n, line in lines if len(columns_of(line)) > 1]
+        if 2 * len(divided) > len(lines):
+            number, line = divided[0]
+            columns = columns_of(line)
+            form = "CoNLL-U" if len(columns) == COLUMNS and columns[0].isdecimal() else "token, tag"
+            raise DataError(
+                f"{len(columns)} fields with {marks} between them, not tabs ({form}): {records.shown(line)}",
+                path, number,
+            )  # fmt: skip
+
+
+def _divided(line: str, task: Task) -> list[str]:
+    """A line divided before the tag that it ends in, whatever sign is between; else whole."""
+    match = DIVIDED.fullmatch(line)
+    tag = match[2] if match else ""
+    known = tag in task.labels or tag in task.label_names or CHUNK.fullmatch(tag)
+    return [match[1], tag] if match and known else [line]
 
 
 class _Prefixes:
@@ -174,5 +191,6 @@ class _Prefixes:
         if prefix in self._checked:
             return 0.0
         self._checked.add(prefix)
-        tokens = [token for _, token, _ in chain.from_iterable(_sentences(self._path, self._task))]
+        sentences = islice(_sentences(self._path, self._task), SAMPLE)
+        tokens = [token for _, token, _ in chain.from_iterable(sentences)]
         return sum(token.startswith(prefix) for token in tokens) / len(tokens)

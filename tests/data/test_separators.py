@@ -29,6 +29,10 @@ CONLLU = "1 Sie sie PRON _ _ 2 nsubj _ _\n2 singt singen VERB _ _ 0 root _ _\n"
         ("Rome\tB-LOC\t\n", "line 1: 3 tab-separated columns, not 2"),
         ("Rome \tB-LOC\n", "line 1: a space beside the token 'Rome '"),
         ("\tB-LOC\n", "line 1: no token before the tag 'B-LOC'"),
+        ("Rome,B-LOC\nwaits,O\n", "line 1: 2 fields with other signs between them, not tabs"),
+        ("Rome|B-PLACE\nwaits|O\n", "line 1: 2 fields with other signs"),
+        ('{"tokens":["Rome"],"ner_tags":["B-LOC"]}\n', "line 1: JSON, not a token and its tag"),
+        ('[["Rome","B-LOC"]]\n', "line 1: JSON, not a token and its tag"),
         ("Rome\tB-LOC\rwaits\tO\r", "line 1: old Mac line ends"),
         ("Rome\tB-LOC\rwaits\tO\r\n", "line 1: 3 tab-separated columns, not 2 .*old Mac line ends"),
         (CONLLU, "line 1: 10 fields with spaces between them, not tabs .CoNLL-U"),
@@ -72,6 +76,9 @@ def test_blank_lines_may_hold_spaces_where_there_are_tags(read_text: ReadText) -
 def test_tokens_alone_may_hold_spaces(read_text: ReadText) -> None:
     assert read_text("udpos", "Il\na\n10 000\namis\n", hidden=True) == [
         TaggedRow("1", ("Il", "a", "10 000", "amis"), None)
+    ]
+    assert read_text("panx", "[\nand/O\n{\n1:2\nand\n}\n", hidden=True) == [
+        TaggedRow("1", ("[", "and/O", "{", "1:2", "and", "}"), None)
     ]
     assert read_text("panx", "\u00a0\tO\n", "fr") == [TaggedRow("1", ("\u00a0",), ("O",))]
 
