@@ -75,6 +75,14 @@ def _check_signature(start: bytes, path: Path) -> None:
         raise DataError("a web page, not data: the download has failed", path, 1)
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with the home folder for `~`; as it is where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def is_parquet(path: Path) -> bool:
     """Whether the file begins as Parquet files do."""
     try:

@@ -25,18 +25,19 @@ def languages_of_file(file: str, task: Task) -> tuple[str, ...]:
         ConfigError: the name fits files of several languages.
     """
     path = PurePosixPath(Path(file).as_posix())
-    found = dict.fromkeys(
+    languages = dict.fromkeys(
         language
         for source in (task.folder, task.bundled)
         if source is not None
         for language, pattern in _patterns(source, task)
         if path.match(pattern)
     )
-    if len(found) > 1:
+    if len(languages) > 1:
         raise ConfigError(
-            f"{file}: its name fits files of several languages ({', '.join(found)}): pass --languages CODE"
+            f"{file}: its name fits files of several languages ({', '.join(languages)}): "
+            "pass --languages CODE"
         )
-    return tuple(found)
+    return tuple(languages)
 
 
 def _patterns(source: FolderSource, task: Task) -> Iterator[tuple[str, str]]:

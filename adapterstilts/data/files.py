@@ -54,10 +54,10 @@ def _no_row(path: Path, task: Task, language: str, others: Counter[str]) -> NoRo
     """The error for a file that is in order but holds no row that is read; it says what the file holds."""
     if not others:
         return NoRowError(f"no labelled row of {task.name} in '{language}': a header alone", path)
-    values = ", ".join(f"{value} ({rows} rows)" for value, rows in others.most_common(8))
+    counts = ", ".join(f"{value} ({rows})" for value, rows in others.most_common(8))
     more = ", …" if len(others) > 8 else ""
     return NoRowError(
-        f"no labelled row of {task.name} in '{language}' among {others.total()}: they are of {values}{more}",
+        f"no labelled row of {task.name} in '{language}' among {others.total()}, which are of {counts}{more}",
         path,
     )
 
@@ -261,6 +261,8 @@ def _read_parquet(path: Path, task: Task, language: str) -> Iterator[Item]:
     if task.form not in PARQUET_FORMS:
         raise DataError(f"a Parquet file, but {task.name} is read from its release's own files", path)
     row_of = HUB_READERS[PARQUET_FORMS[task.form]]
+    if task.hub and task.hub.reader == "pair_or_no_gold":
+        row_of = HUB_READERS[task.hub.reader]
     code = _code(task, language)
     number = 0
     others = Counter[str]()

@@ -125,11 +125,16 @@ def raw_label(record: Record, names: Sequence[str], columns: Collection[str]) ->
         columns: The other columns of the form.
 
     Raises:
-        MalformedError: no label column, but columns that nothing reads: one of them may be the label.
+        MalformedError: no label column, but columns that nothing reads: one of them may be the label; or
+            several label columns with different values.
     """
-    name = pick(record, names)
-    if name is not None:
-        return record[name]
+    first = pick(record, names)
+    if first is not None:
+        labels = {name: record[name] for name in names if name in record}
+        if any(label != record[first] for label in labels.values()):
+            spelled = ", ".join(f"{name} {shown(label)}" for name, label in labels.items())
+            raise MalformedError(f"several columns for the label, which differ: {spelled}")
+        return record[first]
     unread = [str(column) for column in record if column not in columns]
     if unread:
         expected = "label" if "label" in names else names[0]

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from adapterstilts.data.file_bytes import expanded
 from adapterstilts.data.items import Item
 from adapterstilts.errors import ConfigError, DataError
 
@@ -34,7 +35,7 @@ def parse_slice(template: str, roots: Sequence[Path] = ()) -> tuple[str, Span | 
     path, mark, rows = template.rpartition("#")
     if not mark or re.search(r"[/.{]", rows):
         return template, None
-    if any((root / Path(template).expanduser()).is_file() for root in (Path(), *roots)):
+    if any((root / expanded(template)).is_file() for root in (Path(), *roots)):
         return template, None
     numbers = re.fullmatch(r"([0-9]{1,12})-([0-9]{1,12})", rows)
     span = Span(int(numbers[1]), int(numbers[2])) if numbers else None

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from adapterstilts.data.file_bytes import expanded
 from adapterstilts.data.file_language import (
     holds_several,
     languages_of_file,
@@ -321,10 +322,11 @@ def _explicit(task: Task, language: str, template: str, where: Where, tried: lis
     )
     for name in names:
         for root in (Path(), *roots):
-            path = root / Path(name).expanduser()
+            path = root / expanded(name)
             if path.is_file():
                 return _Place("file", name, (path,), span, to_the_end="{lang}" in template)
-    tried.append(f"there is no file {' or '.join(names)} (for {task.name} in '{language}')")
+    language_of = f" (for {task.name} in '{language}')" if "{lang}" in template else ""
+    tried.append(f"there is no file {' or '.join(names)}{language_of}")
     return None
 
 
@@ -334,7 +336,7 @@ def _roots(where: Where, task: Task) -> tuple[Path, ...]:
     given = where.data_dir or os.environ.get(FOLDER_VARIABLE)
     if not given:
         return own
-    base = Path(given).expanduser()
+    base = expanded(given)
     if not base.is_dir():
         who = "--data-dir" if where.data_dir else FOLDER_VARIABLE
         raise MissingDataError(f"the data folder {base} (from {who}) is not there")

@@ -107,6 +107,15 @@ def test_one_language_without_labels_is_no_reason_to_hide_them(tmp_path: Path) -
         load(registry.get("xnli"), "test", "en", where, hidden=True)
 
 
+def test_two_columns_for_the_label(tmp_path: Path) -> None:
+    record = {**RECORDS["xnli"], "label": "neutral", "gold_label": "neutral"}
+    assert not loaded(tmp_path, "xnli", json.dumps(record)).hidden
+    with pytest.raises(
+        DataError, match="line 1: several columns for the label, which differ: gold_label 'x'"
+    ):
+        loaded(tmp_path, "xnli", json.dumps({**record, "gold_label": "x"}))
+
+
 def test_only_some_records_without_a_label(tmp_path: Path) -> None:
     record = RECORDS["xnli"]
     both = f"{json.dumps({**record, 'label': 'neutral'})}\n{json.dumps(record)}\n"

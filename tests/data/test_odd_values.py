@@ -176,15 +176,13 @@ def test_tables_that_are_none(own_task: OwnTask, form: str, content: str, messag
 def test_rows_of_other_splits_and_languages_are_counted(own_task: OwnTask, read_text: ReadText) -> None:
     definition = LABELLED + "languages: [en, zh]\ncolumns: {first: t, label: l, language: g}\n"
     content = "".join(f'{{"t": "one", "l": "x", "g": "{code}"}}\n' for code in ("zh-CN", "zh-CN", "de"))
-    message = (
-        r"no labelled row of s in 'en' among 3: they are of language zh-CN \(2 rows\), language de \(1 rows\)"
-    )
+    message = r"no labelled row of s in 'en' among 3, which are of language zh-CN \(2\), language de \(1\)"
     with pytest.raises(DataError, match=message):
         rows(own_task(definition, **{"a.jsonl": content}))
     definition = LABELLED + "columns: {first: t, label: l}\nwhere: {train: {g: no}}\n"
-    with pytest.raises(DataError, match=r"among 3: they are of g zh-CN \(2 rows\)"):
+    with pytest.raises(DataError, match=r"among 3, which are of g zh-CN \(2\)"):
         rows(own_task(definition, **{"a.jsonl": content}))
-    with pytest.raises(DataError, match=r"no labelled row of xnli in 'de' among 1: they are of language fr"):
+    with pytest.raises(DataError, match=r"no labelled row of xnli in 'de' among 1, which are of language fr"):
         read_text("xnli", "lang\tpremise\thypothesis\tlabel\nfr\ta\tb\tneutral\n", "de")
 
 
@@ -209,16 +207,22 @@ def test_fields_of_csv_may_be_long(own_task: OwnTask) -> None:
         ("xnli", b'{"premise": "a\xed\xa0\x80"}', "line 1: not UTF-8"),
         ("panx", b"Rome\tB-LOC\nM\xfcnchen\tB-LOC\n", "line 2: not UTF-8 .byte 0xfc at position 2"),
         ("panx", b"Rome\tB-LOC\n\0\tO\n", "line 2: a NUL byte"),
-        ("xnli", "[" * 100_000, "line 1: not valid JSON: nested too deep"),
-        ("xquad", '{"data": ' + "[" * 100_000, "not valid JSON: nested too deep"),
-        ("xnli", b"a" * (LONGEST_LINE + 1), "line 1: a line of more than 16 MiB"),
-        ("mlm", b"one\n" + b"a" * (LONGEST_LINE + 1), "line 2: a line of more than 16 MiB"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_text_that_is_none(read_text: ReadText, task: str, content: str | bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_text(task, content)
+
+
+def test_what_is_too_deep_or_too_long(read_text: ReadText) -> None:
+    for task, content, message in (
+        ("xnli", "[" * 100_000, "line 1: not valid JSON: nested too deep"),
+        ("xquad", '{"data": ' + "[" * 100_000, "not valid JSON: nested too deep"),
+        ("xnli", "a" * (LONGEST_LINE + 1), "line 1: a line of more than 16 MiB"),
+        ("mlm", "one\n" + "a" * (LONGEST_LINE + 1), "line 2: a line of more than 16 MiB"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_text(task, content)
 
 
 def test_surrogate_pairs_are_text(read_text: ReadText) -> None:

@@ -118,6 +118,7 @@ def test_pairs_and_class_names(tmp_path: Path) -> None:
     parquet(path, {"label": names}, premise=["a"], hypothesis=["b"], label=[-1])
     with pytest.raises(HiddenLabelsError, match="a, row 1: no label"):
         rows_of(path, "xnli")
+    assert list(read(path, registry.get("snli"), "en")) == [()]  # whose annotators did not agree
     parquet(path, premise=["a"], hypothesis=["b"], label=[1])
     with pytest.raises(DataError, match="a, row 1: label 1 is not one of"):
         rows_of(path, "xnli")
