@@ -13,31 +13,37 @@ from typing import IO
 from adapterstilts.errors import DataError
 
 GZIP = b"\x1f\x8b"
-PARQUET = b"PAR1"
-SNIFFED = 64  # bytes: longer than every signature below
+PARQUET = re.compile(rb"PAR1([^\t\n\r\x20-\xff]|$)")
+SNIFFED = 512  # bytes: as far as the signatures below reach
 
-# The first bytes of formats that are not text, each with its name and what to do about it.
-SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
-    (b"BZh", "a bzip2 file", "unpack it (bunzip2), or pack it with gzip"),
-    (b"\xfd7zXZ\0", "an xz file", "unpack it (unxz), or pack it with gzip"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard file", "unpack it (unzstd), or pack it with gzip"),
-    (b"\x04\x22\x4d\x18", "an LZ4 file", "unpack it (unlz4), or pack it with gzip"),
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "unpack it, or export the sheet as CSV"),
-    (b"PK\x05\x06", "an empty ZIP archive", "unpack the data first"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
-    (b"Rar!", "a RAR archive", "unpack it"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "export it as CSV"),
-    (b"ARROW1", "an Arrow file", "convert it to Parquet or JSON lines"),
-    (b"Obj\x01", "an Avro file", "convert it to Parquet or JSON lines"),
-    (b"SQLite format 3", "an SQLite database", "export the table as CSV"),
-    (b"\x89HDF", "an HDF5 file", "convert it to Parquet or JSON lines"),
-    (b"\x93NUMPY", "a NumPy array", "convert it to JSON lines"),
-    (b"%PDF", "a PDF file", "use the data set's text files"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the data itself", "fetch the data: git lfs pull"),
-    (b"\xff\xfe", "UTF-16 text", "convert it to UTF-8"),
-    (b"\xfe\xff", "UTF-16 text", "convert it to UTF-8"),
+# How formats that are not text begin, each with its name and what to do about it.
+SIGNATURES: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), name, advice)
+    for pattern, name, advice in (
+        (rb"BZh[1-9](1AY&SY|\x17rE8P)", "a bzip2 file", "unpack it (bunzip2), or pack it with gzip"),
+        (rb"\xfd7zXZ\0", "an xz file", "unpack it (unxz), or pack it with gzip"),
+        (rb"\x28\xb5\x2f\xfd", "a Zstandard file", "unpack it (unzstd), or pack it with gzip"),
+        (rb"\x04\x22\x4d\x18", "an LZ4 file", "unpack it (unlz4), or pack it with gzip"),
+        (rb"PK(\x03\x04|\x05\x06)", "a ZIP archive or an Excel workbook", "unpack it, or export it as CSV"),
+        (rb"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it"),
+        (rb"Rar!\x1a\x07", "a RAR archive", "unpack it"),
+        (rb".{257}ustar", "a tar archive", "unpack it, and name the file inside"),
+        (rb"\xd0\xcf\x11\xe0", "an old Excel or Word file", "export it as CSV"),
+        (rb"ARROW1\0\0", "an Arrow file", "convert it to Parquet or JSON lines"),
+        (rb"Obj\x01", "an Avro file", "convert it to Parquet or JSON lines"),
+        (rb"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
+        (rb"\x89HDF\r\n", "an HDF5 file", "convert it to Parquet or JSON lines"),
+        (rb"\x93NUMPY", "a NumPy array", "convert it to JSON lines"),
+        (rb"%PDF-", "a PDF file", "use the data set's text files"),
+        (
+            rb"version https://git-lfs",
+            "a Git LFS pointer, not the data itself",
+            "fetch the data: git lfs pull",
+        ),
+        (rb"\xff\xfe|\xfe\xff", "UTF-16 text", "convert it to UTF-8"),
+        (rb"\s*<(!(?i:doctype) (?i:html)|(?i:html))[\s>]", "a web page", "fetch the data again"),
+    )
 )
-WEB_PAGE = re.compile(rb"\s*<(!doctype html|html)[\s>]", re.IGNORECASE)
 
 
 @contextmanager
@@ -66,13 +72,11 @@ def opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
 
 
 def _check_signature(start: bytes, path: Path) -> None:
-    for signature, name, advice in SIGNATURES:
-        if start.startswith(signature):
+    for pattern, name, advice in SIGNATURES:
+        if pattern.match(start):
             raise DataError(f"not UTF-8 text but {name}: {advice}", path, 1)
-    if start.startswith(PARQUET):
+    if PARQUET.match(start):
         raise DataError("a Parquet file, which has no lines: this form is read from text", path)
-    if WEB_PAGE.match(start):
-        raise DataError("a web page, not data: the download has failed", path, 1)
 
 
 def expanded(path: str | Path) -> Path:
@@ -87,6 +91,6 @@ def is_parquet(path: Path) -> bool:
     """Whether the file begins as Parquet files do."""
     try:
         with path.open("rb") as file:
-            return file.read(len(PARQUET)) == PARQUET
+            return PARQUET.match(file.read(5)) is not None
     except OSError:
         return False

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,19 @@ def zipped(content: bytes) -> bytes:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("file.tsv", content)
     return packed.getvalue()
+
+
+def tarred(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("file.tsv"), io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("start", ["PAR1", "BZhang", "Rar!", "ARROW1", "PK", "version", "Obj", "%PDF"])
+def test_text_may_begin_as_a_format_does(read_text: ReadText, start: str) -> None:
+    (row,) = read_text("xnli", f"{start}\ttwo\tneutral\n")
+    assert row.first == start  # type: ignore[union-attr]
 
 
 def test_gzip_is_read_in_every_form(read_text: ReadText) -> None:
@@ -77,8 +91,10 @@ def test_damaged_gzip(read_text: ReadText) -> None:
         (zipped(PAIRS), "a ZIP archive or an Excel workbook"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel or Word file"),
         (b"ARROW1\0\0", "an Arrow file"),
+        (tarred(PAIRS), "a tar archive"),
+        (gzip.compress(tarred(PAIRS)), "a tar archive"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
-        (b"\n<!DOCTYPE html>\n<html>", "a web page, not data"),
+        (b"\n<!DOCTYPE html>\n<html>", "a web page"),
         ("a\tb\tneutral\n".encode("utf-16"), "line 1: not UTF-8 text but UTF-16 text: convert it"),
         ("a\tb\tneutral\n".encode("utf-16-be"), "line 1: a NUL byte"),
         (b"%PDF-1.7", "a PDF file"),
@@ -150,7 +166,9 @@ def test_a_table_of_ones_own(own_task: Callable[..., Task], tmp_path: Path) -> N
         "files: {train: a.parquet}\ncolumns: {first: text, label: right}\n"
     )
     assert [row.label for row in load(task, "train", "en", Where()).rows] == ["a", "b"]  # type: ignore[union-attr]
-    own_task((tmp_path / "own.yaml").read_text(), **{"a.parquet": b"PAR1 and then nothing that is Parquet"})
+    own_task(
+        (tmp_path / "own.yaml").read_text(), **{"a.parquet": b"PAR1\x15\x04 and then nothing that is Parquet"}
+    )
     with pytest.raises(DataError, match=r"a\.parquet: not a Parquet file that can be read"):
         load(task, "train", "en", Where())
     own_task((tmp_path / "own.yaml").read_text(), **{"a.parquet": b"text,right\none,true\n"})
