@@ -80,6 +80,8 @@ def _sentences(path: Path, task: Task) -> Iterator[Sentence]:
 def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
     fields = text.split("\t")
     if len(fields) == 1:
+        if text.startswith("# "):
+            raise DataError(f"a comment, which this form does not have: {records.shown(text)}", path, line)
         _check_spaces(text, path, line, task)
         if task.hidden:
             return text, ""

@@ -29,6 +29,7 @@ CONLLU = "1 Sie sie PRON _ _ 2 nsubj _ _\n2 singt singen VERB _ _ 0 root _ _\n"
         ("Rome\tB-LOC\t\n", "line 1: 3 tab-separated columns, not 2"),
         ("Rome \tB-LOC\n", "line 1: a space beside the token 'Rome '"),
         ("\tB-LOC\n", "line 1: no token before the tag 'B-LOC'"),
+        ("# id = 1\nRome\nwaits\n", "line 1: a comment, which this form does not have"),
         ("Rome,B-LOC\nwaits,O\n", "line 1: 2 fields with other signs between them, not tabs"),
         ("Rome|B-PLACE\nwaits|O\n", "line 1: 2 fields with other signs"),
         ('{"tokens":["Rome"],"ner_tags":["B-LOC"]}\n', "line 1: JSON, not a token and its tag"),
@@ -57,7 +58,7 @@ def test_one_tagged_line_among_tokens_alone(read_text: ReadText) -> None:
     [
         ("Rome\t B-LOC\n", "line 1: tag ' B-LOC' is not one of"),
         ("token\ttag\nRome\tB-LOC\n", "line 1: tag 'tag' is not one of"),
-        ("Rome\tB-LOC\n# a comment\n", "line 2: no tag after '# a comment'"),
+        ("Rome\tB-LOC\n# a comment\n", "line 2: a comment, which this form does not have"),
     ],
 )
 def test_what_is_no_label_is_shown(read_text: ReadText, content: str, message: str) -> None:
