@@ -111,20 +111,20 @@ def _pair(fields: Record, task: Task, row_id: str) -> PairRow:
 
 
 def _tagged(fields: Record, task: Task, row_id: str) -> TaggedRow:
-    tokens = _list(fields, "tokens")
+    tokens = [text_of({"tokens": token}, "tokens") for token in _list(fields, "tokens")]
     untagged = task.hidden and not fields["tags"]
     return tagged_row(tokens, [None] * len(tokens) if untagged else _list(fields, "tags"), task, row_id)
 
 
-def _list(fields: Record, name: str) -> list[str]:
-    """A list of texts, or one text with spaces between them."""
+def _list(fields: Record, name: str) -> list[Any]:
+    """A list, or the parts of one text with spaces between them."""
     value = fields[name]
     if value is None or value == "":
         raise MalformedError(f"no {name}", hidden=name in GOLD)
     parts = [part for part in value.split(" ") if part] if isinstance(value, str) else value
     if not isinstance(parts, list):
         raise MalformedError(f"'{name}' should be a list, or texts with spaces between, not {shown(value)}")
-    return [text_of({name: part}, name) for part in parts]
+    return parts
 
 
 def _question(fields: Record, task: Task, row_id: str) -> QuestionRow:

@@ -122,6 +122,21 @@ def test_labels_that_are_none(own_task: OwnTask, value: str, shown: str) -> None
         rows(own_task(definition, **{"a.jsonl": f'{{"t": "one", "l": {value}}}\n'}))
 
 
+def test_tags_and_choices_are_spelled_so_too(own_task: OwnTask) -> None:
+    definition = "name: t\nkind: tagging\nlabels: [O, B]\nlabel_names: {0: O, 1: B}\nformat: jsonl\n"
+    definition += "files: {train: a.jsonl}\ncolumns: {tokens: w, tags: t}\n"
+    (row,) = rows(own_task(definition, **{"a.jsonl": '{"w": ["a", "b"], "t": [0, 1]}\n'}))
+    assert row.tags == ("O", "B")  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="line 1: tag 2 is not one of t's: O, B, 0, 1"):
+        rows(own_task(definition, **{"a.jsonl": '{"w": ["a", "b"], "t": [0, 2]}\n'}))
+    with pytest.raises(DataError, match=r"line 1: tag \['B'\] is not one of"):
+        rows(own_task(definition, **{"a.jsonl": '{"w": ["a", "b"], "t": [0, ["B"]]}\n'}))
+    definition = "name: c\nkind: choice\nlabel_names: {false: 0, true: 1}\nformat: jsonl\n"
+    definition += "files: {train: a.jsonl}\ncolumns: {prompt: p, choices: [x, y], label: l}\n"
+    content = '{"p": "Why?", "x": "a", "y": "b", "l": true}\n'
+    assert rows(own_task(definition, **{"a.jsonl": content}))[0].label == 1  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("wanted", "value"), [("true", "true"), ("1", "1"), ("1.5", "1.5"), ("a", '"a"'), ('"null"', "null")]
 )
