@@ -301,3 +301,37 @@ def test_any_value_in_any_place_is_read_or_refused(tmp_path: Path, task: str) ->
                 message = str(error)
             assert not message or "file.json" in message
     assert read_rows
+
+
+TABLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sequence": (
+        "labels: [x, y]\nwhere: {train: {w: a}}\n"
+        "columns: {first: f, second: s, label: l, id: i, language: g}",
+        {"f": "a", "s": "b", "l": "x", "i": "1", "g": "en", "w": "a"},
+    ),
+    "tagging": ("labels: [O, B]\ncolumns: {tokens: w, tags: t}", {"w": ["a", "b"], "t": ["O", "B"]}),
+    "span": (
+        "columns: {question: q, context: c, answers: a, id: i}",
+        {"q": "Who?", "c": "Anna.", "a": {"text": ["Anna"], "answer_start": [0]}, "i": 1},
+    ),
+    "choice": (
+        "columns: {prompt: [p, r], choices: c, label: l}",
+        {"p": "It rained.", "r": "Why?", "c": ["a", "b"], "l": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(TABLES))
+def test_any_value_in_any_column_is_read_or_refused(own_task: OwnTask, tmp_path: Path, kind: str) -> None:
+    definition, record = TABLES[kind]
+    task = own_task(f"name: t\nkind: {kind}\nformat: jsonl\nfiles: {{train: a.jsonl}}\n{definition}\n")
+    counts = 0
+    for line in (record, *changed(record)):
+        (tmp_path / "a.jsonl").write_text(json.dumps(line), encoding="utf-8")
+        message = ""
+        try:
+            counts += len(load(task, "train", "en", Where(), hidden=True).rows)
+        except StiltsError as error:
+            message = str(error)
+        assert not message or "a.jsonl" in message
+    assert counts
