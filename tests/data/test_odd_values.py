@@ -305,9 +305,8 @@ def test_any_value_in_any_place_is_read_or_refused(tmp_path: Path, task: str) ->
 
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     "sequence": (
-        "labels: [x, y]\nwhere: {train: {w: a}}\n"
-        "columns: {first: f, second: s, label: l, id: i, language: g}",
-        {"f": "a", "s": "b", "l": "x", "i": "1", "g": "en", "w": "a"},
+        "labels: [x, y]\nwhere: {train: {w: a}}\ncolumns: {first: f, label: l, id: i, language: g}",
+        {"f": "a", "l": "x", "i": "1", "g": "en", "w": "a"},
     ),
     "tagging": ("labels: [O, B]\ncolumns: {tokens: w, tags: t}", {"w": ["a", "b"], "t": ["O", "B"]}),
     "span": (
