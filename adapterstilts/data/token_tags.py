@@ -93,8 +93,6 @@ def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
         mac = f" ({OLD_MAC})" if "\r" in text else ""
         raise DataError(f"{len(fields)} tab-separated columns, not 2 (token, tag){mac}", path, line)
     token, tag = fields
-    if not token and tag:
-        raise DataError(f"no token before the tag {records.shown(tag)}", path, line)
     if token != token.strip(" ") and token.strip(" "):
         raise DataError(
             f"a space beside the token {records.shown(token)}: only a tab stands between columns", path, line
@@ -181,12 +179,11 @@ class _Prefixes:
         return [token.removeprefix(self._raw) for token in tokens]
 
     def _common(self, tokens: Sequence[str]) -> str:
-        """The prefix that all tokens have before something else; "" if there is none."""
-        first = PREFIX.match(tokens[0])
-        if first is None or first[1] not in self._known:
+        """The prefix that all tokens have, at least one of them before something else; "" if there is none."""
+        match = next(filter(None, map(PREFIX.match, tokens)), None)
+        if match is None or match[1] not in self._known:
             return ""
-        prefixed = all(len(token) > len(first[0]) and token.startswith(first[0]) for token in tokens)
-        return first[0] if prefixed else ""
+        return match[0] if all(token.startswith(match[0]) for token in tokens) else ""
 
     def _share(self, prefix: str) -> float:
         """The share of the file's tokens that begin with the prefix."""

@@ -28,7 +28,6 @@ CONLLU = "1 Sie sie PRON _ _ 2 nsubj _ _\n2 singt singen VERB _ _ 0 root _ _\n"
         ("Rome\tNNP\tB-NP\tB-LOC\n", "line 1: 4 tab-separated columns, not 2"),
         ("Rome\tB-LOC\t\n", "line 1: 3 tab-separated columns, not 2"),
         ("Rome \tB-LOC\n", "line 1: a space beside the token 'Rome '"),
-        ("\tB-LOC\n", "line 1: no token before the tag 'B-LOC'"),
         ("# id = 1\nRome\nwaits\n", "line 1: a comment, which this form does not have"),
         ("Rome,B-LOC\nwaits,O\n", "line 1: 2 fields with other signs between them, not tabs"),
         ("Rome|B-PLACE\nwaits|O\n", "line 1: 2 fields with other signs"),
@@ -74,13 +73,14 @@ def test_blank_lines_may_hold_spaces_where_there_are_tags(read_text: ReadText) -
         read_text("panx", "Rome\n \nwaits\n", hidden=True)
 
 
-def test_tokens_alone_may_hold_spaces(read_text: ReadText) -> None:
+def test_tokens_may_be_or_hold_spaces_or_nothing(read_text: ReadText) -> None:
     assert read_text("udpos", "Il\na\n10 000\namis\n", hidden=True) == [
         TaggedRow("1", ("Il", "a", "10 000", "amis"), None)
     ]
     assert read_text("panx", "[\nand/O\n{\n1:2\nand\n}\n", hidden=True) == [
         TaggedRow("1", ("[", "and/O", "{", "1:2", "and", "}"), None)
     ]
+    assert read_text("panx", "Rome\tB-LOC\n\tO\n", "fr") == [TaggedRow("1", ("Rome", ""), ("B-LOC", "O"))]
     assert read_text("panx", "\u00a0\tO\n", "fr") == [TaggedRow("1", ("\u00a0",), ("O",))]
 
 

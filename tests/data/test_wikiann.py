@@ -23,6 +23,11 @@ def test_any_code_is_taken_off(read_text: ReadText, code: str) -> None:
     assert tokens(read_text("panx", content, "de")) == [("Bergen", "er"), (":", "re:")]
 
 
+def test_a_token_may_be_the_code_alone(read_text: ReadText) -> None:
+    content = "no:\tO\nno:Bergen\tB-LOC\n\nno:\tO\n"
+    assert tokens(read_text("panx", content, "de")) == [("", "Bergen"), ("",)]
+
+
 def test_hidden_files_too(read_text: ReadText) -> None:
     assert tokens(read_text("panx", "no:Bergen\nno:er\n", "de", hidden=True)) == [("Bergen", "er")]
 
