@@ -104,13 +104,7 @@ def _splits(task: Task, where: Where) -> list[Split]:
 
 def _report(split: str, language: str, loaded: Loaded, summary: Summary) -> dict[str, Any]:
     about = {"from": loaded.place, "dropped": loaded.origin["dropped"], "hidden": loaded.hidden}
-    dropped = loaded.origin["dropped"]
-    skipped = (
-        [f"{dropped} records are skipped that are no examples, such as pairs without a gold label"]
-        if dropped
-        else []
-    )
-    about["notes"] = [*loaded.notes, *skipped]
+    about["notes"] = list(loaded.notes)
     return {"split": split, "language": language, **about, **asdict(summary)}
 
 

@@ -77,10 +77,15 @@ class Loaded:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know: why the rows have no labels, and that there are fewer than asked for."""
-        reason = (f"no labels: {self.origin['reason']}",) if self.hidden else ()
+        """What a user should know: why rows have no labels, and which of the asked-for rows are missing."""
         places = (self.origin, *self.origin.get("parts", ()))
-        return (*reason, *(f"{part['file']}: {part['ended']}" for part in places if "ended" in part))
+        notes = [f"no labels: {self.origin['reason']}"] if self.hidden else []
+        notes += [f"{part['file']}: {part['ended']}" for part in places if "ended" in part]
+        if dropped := self.origin.get("dropped"):
+            notes.append(
+                f"{dropped} records are skipped that are no examples, such as those without a gold label"
+            )
+        return tuple(notes)
 
     @property
     def place(self) -> str:

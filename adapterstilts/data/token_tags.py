@@ -179,7 +179,7 @@ class _Prefixes:
         return [token.removeprefix(self._raw) for token in tokens]
 
     def _common(self, tokens: Sequence[str]) -> str:
-        """The prefix that all tokens have, at least one of them before something else; "" if there is none."""
+        """The prefix of all tokens, at least one of which goes on after it; "" if there is none."""
         match = next(filter(None, map(PREFIX.match, tokens)), None)
         if match is None or match[1] not in self._known:
             return ""
