@@ -81,7 +81,7 @@ class Loaded:
         places = (self.origin, *self.origin.get("parts", ()))
         notes = [f"no labels: {self.origin['reason']}"] if self.hidden else []
         notes += [f"{part['file']}: {part['ended']}" for part in places if "ended" in part]
-        if dropped := self.origin.get("dropped"):
+        if dropped := self.origin.get("dropped", sum(part.get("dropped", 0) for part in places)):
             notes.append(
                 f"{dropped} records are skipped that are no examples, such as those without a gold label"
             )

@@ -170,6 +170,7 @@ def test_slices_count_records_without_gold_too(tmp_path: Path) -> None:
     found = load(registry.get("mnli"), "train", "en", Where(file=f"{path}#2-3"))
     assert [row.id for row in found.rows] == ["x2"]
     assert found.origin["dropped"] == 1
+    assert found.notes == ("1 records are skipped that are no examples, such as those without a gold label",)
 
 
 def test_limit_is_a_seeded_subsample_in_order(folder: Path) -> None:
