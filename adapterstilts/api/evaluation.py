@@ -204,6 +204,8 @@ def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
     run, target, options = order.run, order.target, order.options
     encoding = encoding_for(target, language, {**own_encoding(run, target), **options.encoding})
     loaded = load(target, order.split, language, order.where, options.limit, options.seed, hidden=True)
+    for known in loaded.notes:
+        say(f"{target.name} in {language}: {known}")
     leak = order.guard.check(language, loaded)
     adapter = language_adapter(language_reference(run, options), language, order.store)
     if target.kind == "mining" and order.shown == "test" and "threshold" not in options.encoding:
@@ -303,8 +305,8 @@ def _split_and_languages(
         at_hand = {each: available(target, each, where, hidden=True) for each in splits}
     if where.file and not languages and not any(at_hand.values()):
         raise ConfigError(
-            f"{where.file}: its name does not tell its language: say --languages CODE, or put {{lang}} where "
-            "the code stands"
+            f"{where.file}: cannot infer the language from the file name: pass --languages CODE, or put "
+            "{lang} where the code stands"
         )
     if not where.file and not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
         at_hand = {each: target.languages for each in splits if each in target.hub.splits}

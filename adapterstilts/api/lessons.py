@@ -17,6 +17,7 @@ from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.kinds import check_encoding, encoding_for
 from adapterstilts.recipe import Recipe
 from adapterstilts.run.fit import Lesson
+from adapterstilts.run.progress import say
 from adapterstilts.tasks.language import hub_text
 from adapterstilts.tasks.spec import Task
 
@@ -135,6 +136,8 @@ def _pool(task: Task, file: str | None, options: Options, limit: int | None) -> 
         language: load(task, "train", language, options.where(file), limit, options.seed)
         for language in sorted(set(options.mlm_languages))
     }
+    for known in (known for loaded in found.values() for known in loaded.notes):
+        say(f"{task.name}: {known}")
     rows = tuple(
         replace(row, id=f"{language}-{row.id}") for language, loaded in found.items() for row in loaded.rows
     )

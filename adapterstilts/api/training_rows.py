@@ -46,6 +46,9 @@ def training_rows(task: Task, options: Options, recipe: Recipe) -> TrainingRows:
     parts = _training_parts(task, options)
     task, train = with_labels(task, [row for loaded in parts.values() for row in loaded.rows])
     dev = _dev_rows(task, options, recipe)
+    for loaded in (*parts.values(), *([dev] if dev else ())):
+        for known in loaded.notes:
+            say(f"{task.name}: {known}")
     prints = {name: loaded.fingerprint for name, loaded in parts.items()}
     prints = {"train": "", **prints, "dev": dev.fingerprint if dev else ""}
     origin: dict[str, Any] = {name: dict(loaded.origin) for name, loaded in parts.items()}

@@ -55,6 +55,9 @@ def check(
         print_json({"task": task.name, "splits": reports, "problem": problem})
     elif reports:
         table(COLUMNS, map(_row, reports), right=NUMBERS)
+    for report in reports if not as_json else ():
+        for known in report["notes"]:
+            note(f"{report['split']} {report['language']}: {known}")
     if problem:
         fail(problem)
         raise typer.Exit(2)
@@ -100,6 +103,7 @@ def _splits(task: Task, where: Where) -> list[Split]:
 
 def _report(split: str, language: str, loaded: Loaded, summary: Summary) -> dict[str, Any]:
     about = {"from": loaded.place, "dropped": loaded.origin["dropped"], "hidden": loaded.hidden}
+    about["notes"] = list(loaded.notes)
     return {"split": split, "language": language, **about, **asdict(summary)}
 
 

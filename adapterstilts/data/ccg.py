@@ -67,7 +67,9 @@ def _piped(path: Path) -> Iterator[Tagged]:
         for token in text.split():
             fields = token.rsplit("|", 2)
             if len(fields) != 3 or not fields[0]:
-                raise HiddenLabelsError(f"no supertag in {token!r} (word|POS|supertag)", path, line)
+                raise HiddenLabelsError(
+                    f"no supertag in {records.shown(token)} (word|POS|supertag)", path, line
+                )
             pairs.append((_plain(fields[0]), fields[2]))
         yield line, "", pairs
 
@@ -79,7 +81,9 @@ def _columns(path: Path) -> Iterator[Tagged]:
         if text:
             fields = text.split("\t")
             if len(fields) == 1 or not fields[1]:
-                raise HiddenLabelsError(f"no supertag after {fields[0]!r} (token, tab, supertag)", path, line)
+                raise HiddenLabelsError(
+                    f"no supertag after {records.shown(fields[0])} (token, tab, supertag)", path, line
+                )
             if len(fields) != 2:
                 raise DataError(f"{len(fields)} tab-separated columns, not 2 (token, supertag)", path, line)
             start = start if pairs else line

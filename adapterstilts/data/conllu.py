@@ -6,6 +6,7 @@ forms) and in `udpos_preprocess` of its `utils_preprocess.py`: https://github.co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -19,6 +20,7 @@ from adapterstilts.data.text import numbered_lines
 from adapterstilts.tasks.spec import Task
 
 COLUMNS = 10
+NUMBER = re.compile("[0-9]{1,9}")
 HIDDEN = "_"  # the form of each word of a treebank whose text is not free
 
 # Of words equally far from the root, the one whose part of speech stands first names the fused token.
@@ -112,12 +114,12 @@ def _parsed(text: str, number: int, before: Sequence[_Line]) -> list[_Line]:
         return []
     awaited = 1 + sum(line.first == line.last for line in before)
     first, _, last = key.partition("-")
-    if first != str(awaited) or (last and not (last.isdecimal() and int(last) > awaited)):
-        raise MalformedError(f"the ID {key!r} where word {awaited} was awaited")
-    if head != "_" and not head.isdecimal():
-        raise MalformedError(f"the head {head!r} is not a number")
+    if first != str(awaited) or (last and not (NUMBER.fullmatch(last) and int(last) > awaited)):
+        raise MalformedError(f"the ID {records.shown(key)} where word {awaited} was awaited")
+    if head != "_" and not NUMBER.fullmatch(head):
+        raise MalformedError(f"the head {records.shown(head)} is not a number")
     enhanced = (each.partition(":")[0] for each in deps.split("|"))
-    heads = frozenset(int(each) for each in (head, *enhanced) if each.isdecimal())
+    heads = frozenset(int(each) for each in (head, *enhanced) if NUMBER.fullmatch(each))
     form = form.strip().replace("\u200c", "").replace(" ", "")
     space = "SpaceAfter=No" not in misc.split("|")
     return [_Line(number, awaited, int(last or awaited), form, upos, heads, space)]

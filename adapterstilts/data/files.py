@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 
 from adapterstilts.data import records
 from adapterstilts.data.ccg import read_ccg
-from adapterstilts.data.conllu import is_conllu, read_conllu
-from adapterstilts.data.items import HiddenLabelsError, Item, Reader, located
+from adapterstilts.data.file_bytes import is_parquet
+from adapterstilts.data.hub import READERS as HUB_READERS
+from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError, Reader, located
 from adapterstilts.data.mewslix import read_mewslix
+from adapterstilts.data.parquet import parquet_records
 from adapterstilts.data.records import EmptyError, MalformedError, Record
 from adapterstilts.data.retrieval_files import read_bucc, read_lareqa, read_tatoeba
-from adapterstilts.data.rows import PairRow, Row, TaggedRow, TextRow
+from adapterstilts.data.rows import PairRow, Row, TextRow
 from adapterstilts.data.squad import read_squad
-from adapterstilts.data.table import table_rows
+from adapterstilts.data.table import passed_over, table_rows
 from adapterstilts.data.text import continued_records, csv_records, json_lines, numbered_lines, tsv_records
+from adapterstilts.data.token_tags import read_token_tag
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
 
@@ -37,7 +40,26 @@ def read(path: Path, task: Task, language: str) -> Iterator[Item]:
     Raises:
         DataError: what is wrong, with file and line.
     """
+    if is_parquet(path) and task.form != "table":
+        return _read_parquet(path, task, language)
     return READERS[task.form](path, task, language)
+
+
+def _code(task: Task, language: str) -> str:
+    """The language as the task's files spell it."""
+    return task.folder.codes.get(language, language) if task.folder else language
+
+
+def _no_row(path: Path, task: Task, language: str, others: Counter[str]) -> NoRowError:
+    """The error for a file that is in order but holds no row that is read; it says what the file holds."""
+    if not others:
+        return NoRowError(f"no labelled row of {task.name} in '{language}': a header alone", path)
+    counts = ", ".join(f"{value} ({rows})" for value, rows in others.most_common(8))
+    more = ", …" if len(others) > 8 else ""
+    return NoRowError(
+        f"no labelled row of {task.name} in '{language}' among {others.total()}, which are of {counts}{more}",
+        path,
+    )
 
 
 def _rows(
@@ -45,8 +67,11 @@ def _rows(
 ) -> Iterator[Item]:
     """Rows of flat records; those that name another language are passed over."""
     number = 0
+    others = Counter[str]()
     for line, record in numbered:
-        if record.get("language", language) != language:
+        spoken = records.language_of(record)
+        if spoken is not None and spoken.casefold() not in (language, _code(task, language).casefold()):
+            others[f"language {spoken}"] += 1
             continue
         number += 1
         try:
@@ -56,6 +81,8 @@ def _rows(
                 raise located(error, path, line) from None
             row = None  # machine translation failed on some pairs of PAWS-X's training data
         yield () if row is None else (row,)
+    if not number:
+        raise _no_row(path, task, language, others)
 
 
 def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -67,7 +94,7 @@ def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     quoting, and its own loader reads them as they stand; so does this one.
     """
     first = next(numbered_lines(path))[1]
-    if first.startswith("{") and "\t" not in first:
+    if first.lstrip().startswith(("{", "[")) and "\t" not in first:
         return _rows(json_lines(path), path, task, language, records.pair_row)
     header = first.split("\t")
     if not (set(header) & set(records.FIRST) and set(header) & set(records.SECOND)):
@@ -89,6 +116,8 @@ def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
 def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
     for number, line in numbered_lines(path):
         fields = line.split("\t")
+        if len(fields) == 2:
+            _check_two(fields, path, number, task)
         if len(fields) == 2 and task.hidden:
             yield number, dict(zip(("sentence1", "sentence2"), fields, strict=True))
             continue
@@ -106,76 +135,24 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
         yield number, {**record, "original": tuple(fields[:-3])}
 
 
+def _check_two(fields: Sequence[str], path: Path, number: int, task: Task) -> None:
+    """Refuses a header of other names, or a sentence with its label, where two sentences should stand."""
+    names = [field for field in fields if field.strip().casefold() in records.HEADER_NAMES]
+    if number == 1 and names:
+        raise DataError(
+            f"a header of the columns {records.listed(fields)}: the sentences' columns are named "
+            f"{' or '.join(records.FIRST[:2])} and {' or '.join(records.SECOND[:2])}", path, number,
+        )  # fmt: skip
+    if fields[1] in task.labels or fields[1] in task.label_names:
+        raise DataError(
+            f"two columns, the second of which is the label {records.shown(fields[1])}: {task.name} needs 3 "
+            "(sentence, sentence, label)", path, number,
+        )  # fmt: skip
+
+
 def _plain_pair(record: Record, task: Task, number: str) -> PairRow | None:
     row = records.pair_row(record, task, number)
     return row and replace(row, original=record.get("original") or None)
-
-
-def read_token_tag(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """A token, a tab and its tag on each line, an empty line between sentences.
-
-    The raw PAN-X release puts the language before each token (`en:Paris`): that is taken off. Tokens of only
-    zero-width characters are tokens: they have a tag and count in the score.
-    A file in CoNLL-U, the form of Universal Dependencies' releases, is told by its content.
-    """
-    if is_conllu(path):
-        return read_conllu(path, task, language)
-    return _token_tags(path, task, language)
-
-
-def _token_tags(path: Path, task: Task, language: str) -> Iterator[Item]:
-    numbers = count(1)
-    prefix: str | None = None
-    for sentence in _sentences(path):
-        tokens, tags = [], list[str]()
-        for line, text in sentence:
-            token, given = _columns(text, path, line, task)
-            try:
-                tag = records.label_of(given, task, "tag")
-                tags += [] if tag is None else [tag]
-            except MalformedError as error:
-                raise located(error, path, line) from None
-            tokens.append(token)
-        if prefix is None:
-            raw = f"{language}:"
-            prefix = raw if all(token.startswith(raw) for token in tokens) else ""
-        tokens = [
-            _without(prefix, token, path, line) for token, (line, _) in zip(tokens, sentence, strict=True)
-        ]
-        yield (TaggedRow(str(next(numbers)), tuple(tokens), tuple(tags) or None),)
-
-
-def _sentences(path: Path) -> Iterator[list[tuple[int, str]]]:
-    sentence: list[tuple[int, str]] = []
-    for number, line in numbered_lines(path):
-        if line:
-            sentence.append((number, line))
-        elif sentence:
-            yield sentence
-            sentence = []
-    yield sentence
-
-
-def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
-    fields = text.split("\t")
-    if len(fields) == 1 and task.hidden:
-        return text, ""
-    if len(fields) == 1:
-        raise HiddenLabelsError(
-            f"no tag after {text!r} (token, tab, tag): a file without its tags, "
-            "as XTREME hands out its test data", path, line,
-        )  # fmt: skip
-    if len(fields) != 2:
-        raise DataError(f"{len(fields)} tab-separated columns, not 2 (token, tag)", path, line)
-    return fields[0], fields[1]
-
-
-def _without(prefix: str, token: str, path: Path, line: int) -> str:
-    if not token.startswith(prefix):
-        raise DataError(
-            f"the token {token!r} lacks the prefix '{prefix}' of the file's other tokens", path, line
-        )
-    return token.removeprefix(prefix)
 
 
 def read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -186,8 +163,8 @@ def read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
 def read_cosmosqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Cosmos QA's CSV (quoted, with a header), or its JSON lines."""
     first = next(numbered_lines(path))[1]
-    found = json_lines(path) if first.startswith("{") else csv_records(path)
-    return _rows(found, path, task, language, records.cosmosqa_row)
+    numbered = json_lines(path) if first.lstrip().startswith(("{", "[")) else csv_records(path)
+    return _rows(numbered, path, task, language, records.cosmosqa_row)
 
 
 def read_csqa(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -213,7 +190,7 @@ def read_siqa(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
-    beside = path.with_name(f"{path.stem}-labels.lst")
+    beside = path.with_name(f"{path.name.removesuffix('.gz').removesuffix('.jsonl')}-labels.lst")
     if not beside.is_file():
         yield from json_lines(path)
         return
@@ -249,19 +226,66 @@ def read_lines(path: Path, task: Task, language: str) -> Iterator[Item]:
 def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
     """A table whose columns a task of one's own names; rows of other splits and languages are passed over."""
     assert task.table is not None
-    code = task.folder.codes.get(language, language) if task.folder else language
+    code = _code(task, language)
     number = 0
-    for line, record in TABLES[task.table.format](path):
+    others = Counter[str]()
+    records_of = TABLES["parquet" if is_parquet(path) else task.table.format]
+    for line, record in records_of(path):
         try:
             item = table_rows(record, task, code, str(number + 1))
         except MalformedError as error:
             raise located(error, path, line) from None
-        if item is not None:
-            number += 1
-            yield item
+        if item is None:
+            others[str(passed_over(record, task, code))] += 1
+            continue
+        number += 1
+        yield item
+    if not number:
+        raise _no_row(path, task, language, others)
 
 
-TABLES = {"tsv": tsv_records, "csv": csv_records, "jsonl": json_lines}
+# The reader of a Parquet file, by the form that the task's text files have: that of the data set's Hub copy.
+PARQUET_FORMS = {
+    "pair": "pair",
+    "qqp": "pair",
+    "token-tag": "tagged",
+    "squad": "question",
+    "tatoeba": "translation",
+    "lines": "text",
+    **{form: form for form in ("hellaswag", "cosmosqa", "csqa", "siqa", "copa")},
+}
+
+
+def _read_parquet(path: Path, task: Task, language: str) -> Iterator[Item]:
+    """The records of a Parquet file, with the columns that data sets of this form have on the Hub."""
+    if task.form not in PARQUET_FORMS:
+        raise DataError(f"a Parquet file, but {task.name} is read from its release's own files", path)
+    row_of = HUB_READERS[PARQUET_FORMS[task.form]]
+    if task.hub and task.hub.reader == "pair_or_no_gold":
+        row_of = HUB_READERS[task.hub.reader]
+    code = _code(task, language)
+    number = 0
+    others = Counter[str]()
+    for position, record in parquet_records(path):
+        try:
+            item = row_of(record, task, code, str(number + 1))
+        except MalformedError as error:
+            raise located(error, path, position) from None
+        if item is None:
+            others[f"language {records.language_of(record)}"] += 1
+            continue
+        number += 1
+        yield item
+    if not number:
+        raise _no_row(path, task, language, others)
+
+
+TABLES: Mapping[str, Callable[[Path], Iterator[tuple[int, Record]]]] = {
+    "tsv": tsv_records,
+    "csv": csv_records,
+    "jsonl": json_lines,
+    "parquet": parquet_records,
+}
 
 READERS: Mapping[str, Reader] = {
     "pair": read_pair,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.data.rows import Row
+from adapterstilts.errors import DataError
 
 
 def fingerprint(rows: Iterable[Row]) -> str:
@@ -37,10 +38,19 @@ _ENCODER = json.JSONEncoder(
 
 
 def sha256(paths: Iterable[Path]) -> str:
-    """SHA-256 (hex) of the files' bytes, one after the other."""
+    """SHA-256 (hex) of the files' bytes, one after the other.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
     total = hashlib.sha256()
     for path in paths:
-        total.update(path.read_bytes())
+        try:
+            with path.open("rb") as file:
+                while part := file.read(1 << 20):
+                    total.update(part)
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", path) from None
     return total.hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapterstilts.data import records
 from adapterstilts.data.items import Item
 from adapterstilts.data.lock import locked, resolve, unreachable
+from adapterstilts.data.parquet import spelled
 from adapterstilts.data.records import MalformedError, Record
 from adapterstilts.data.retrieval_files import aligned_texts
 from adapterstilts.data.rows import Row, TextRow
@@ -19,6 +20,8 @@ from adapterstilts.yaml_lines import YAMLError
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+TAGS = ("ner_tags", "pos_tags", "tags", "upos")  # the columns that hold a sentence's tags
 
 RowsFunction = Callable[[Record, Task, str, str], Item | None]
 
@@ -95,9 +98,9 @@ def _items(dataset: Dataset, task: Task, code: str, name: str, rows_of: RowsFunc
     }
     number = 0
     for position, record in enumerate(dataset, start=1):
-        spelled = {column: _spell(value, classes.get(column)) for column, value in record.items()}
+        fields = {column: spelled(value, classes.get(column)) for column, value in record.items()}
         try:
-            rows = rows_of(spelled, task, code, str(number + 1))
+            rows = rows_of(fields, task, code, str(number + 1))
         except MalformedError as error:
             raise DataError(f"record {position}: {error}", name) from None
         if rows is not None:
@@ -108,15 +111,6 @@ def _items(dataset: Dataset, task: Task, code: str, name: str, rows_of: RowsFunc
 def _class_names(feature: Any) -> list[str] | None:
     """The names of a column of class labels, or of lists of them."""
     return getattr(getattr(feature, "feature", feature), "names", None)
-
-
-def _spell(value: Any, names: list[str] | None) -> Any:
-    """Class numbers as their names; -1 is how the Hub marks a label that is withheld."""
-    if names is None or value is None:
-        return value
-    if isinstance(value, list):
-        return [_spell(each, names) for each in value]
-    return None if value == -1 else names[value]
 
 
 def _flat(row_of: Callable[[Record, Task, str], Row | None]) -> RowsFunction:
@@ -138,21 +132,24 @@ def _pair_or_no_gold(record: Record, task: Task, code: str, number: str) -> Item
 
 
 def _tagged(record: Record, task: Task, code: str, number: str) -> Item:
-    tags = next(record[column] for column in ("ner_tags", "pos_tags") if column in record)
-    return (records.tagged_row(record["tokens"], tags, task, number),)
+    tokens = record.get("tokens")
+    column = records.pick(record, TAGS)
+    tags = record[column] if column else None
+    if not isinstance(tokens, list) or not isinstance(tags, list):
+        raise MalformedError(
+            f"'tokens' and one of {', '.join(TAGS)} should be lists (it has: {records.listed(record)})"
+        )
+    texts = [records.text_of({"tokens": token}, "tokens") for token in tokens]
+    return (records.tagged_row(texts, tags, task, number),)
 
 
 def _question(record: Record, task: Task, code: str, number: str) -> Item:
-    answers = record["answers"]
-    return (
-        records.question_row(record, task, list(zip(answers["text"], answers["answer_start"], strict=True))),
-    )
+    return (records.question_row(record, task, records.answers_of(record.get("answers"), task)),)
 
 
 def _stripped_question(record: Record, task: Task, code: str, number: str) -> Item:
     """google/xtreme has contexts and answers without outer white space, but the offsets of the originals."""
-    context, answers = records.text_of(record, "context"), record["answers"]
-    pairs = zip(answers["text"], answers["answer_start"], strict=True)
+    context, pairs = records.text_of(record, "context"), records.answers_of(record.get("answers"), task)
     placed = [(text, _nearest(context, text, start)) for text, start in pairs]
     return (records.question_row(record, task, placed),)
 

@@ -80,7 +80,7 @@ def _in_sentence(context: Mapping[str, Any], mention: Mapping[str, Any], text: s
     name = text[start:end]
     if name != mention["mention_span"].get("text"):
         raise MalformedError(f"mention {mention['example_id']} is not at characters {start} to {end}")
-    for each in context.get("sentence_spans") or ():
+    for each in _sentence_spans(context):
         first, last = _span(each, text)
         if first <= start and end <= last:
             return _plain(f"{name}: {text[first:start]} {{ {name} }} {text[end:last]}")
@@ -88,13 +88,22 @@ def _in_sentence(context: Mapping[str, Any], mention: Mapping[str, Any], text: s
 
 
 def _spans(record: Mapping[str, Any], text: str) -> list[str]:
-    return [text[slice(*_span(each, text))] for each in record.get("sentence_spans") or ()]
+    return [text[slice(*_span(each, text))] for each in _sentence_spans(record)]
+
+
+def _sentence_spans(record: Mapping[str, Any]) -> list[Any]:
+    spans = record.get("sentence_spans") or []
+    if not isinstance(spans, list):
+        raise MalformedError(f"'sentence_spans' should be a list, not {records.shown(spans)}")
+    return spans
 
 
 def _span(value: Any, text: str) -> tuple[int, int]:
     start, end = (value.get("start"), value.get("end")) if isinstance(value, dict) else (None, None)
     if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
-        raise MalformedError(f"{value!r} is not a span of the text, which has {len(text)} characters")
+        raise MalformedError(
+            f"{records.shown(value)} is not a span of the text, which has {len(text)} characters"
+        )
     return start, end
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from reprlib import Repr
 from typing import Any
 
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, TaggedRow
+from adapterstilts.data.text import encodable
 from adapterstilts.tasks.spec import Task
 
 Record = Mapping[str, Any]
@@ -15,6 +19,31 @@ FIRST = ("sentence1", "premise", "question1", "sentence_A", "context")
 SECOND = ("sentence2", "hypothesis", "hypo", "question2", "sentence_B")
 LABEL = ("gold_label", "label", "is_duplicate", "entailment_judgment")
 PAIR_ID = ("pairID", "pair_ID", "uid", "id")
+
+# Columns of releases that hold neither text that is read nor a label, and those that are read. A record with
+# any other column and no label column is refused: the label may stand there under another name.
+PAIR_COLUMNS = frozenset((*FIRST, *SECOND, *PAIR_ID)).union(
+    "index idx promptID captionID genre sentence1_parse sentence2_parse sentence1_binary_parse "
+    "sentence2_binary_parse sentence1_tokenized sentence2_tokenized match reason tag emturk language "
+    "relatedness_score model_label lang Language Lang qid1 qid2 original".split()
+)
+HELLASWAG_COLUMNS = frozenset(
+    "ind activity_label ctx ctx_a ctx_b endings split split_type source_id dataset".split()
+)
+COSMOSQA_COLUMNS = frozenset("id context question answer0 answer1 answer2 answer3".split())
+CSQA_COLUMNS = frozenset("id question choices question_concept".split())
+SIQA_COLUMNS = frozenset(
+    "context question answerA answerB answerC promptDim promptQuestionFocus charge".split()
+)
+COPA_COLUMNS = frozenset("premise choice1 choice2 question idx changed".split())
+
+# Names that only a header has, in small letters.
+HEADER_NAMES = frozenset(
+    "sentence sentence1 sentence2 sentence_a sentence_b premise hypothesis hypo question1 question2 "
+    "text text1 text2 text_a text_b label labels gold gold_label target class".split()
+)
+OFFSET = re.compile(r"-?[0-9]{1,12}")  # of an answer, as text
+LANGUAGE = ("language", "lang", "Language", "Lang")  # the columns that tell the language of a record
 
 NO_GOLD = "-"  # MultiNLI and SNLI: the annotators did not agree; its release says to leave such pairs out
 OTHER = "<other>"  # a label too rare to be one of a label set that is read off the training data
@@ -41,9 +70,85 @@ class EmptyError(MalformedError):
     """A record without text."""
 
 
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def shown(value: object) -> str:
+    """A value for a message: cut to a readable length, and spelled as JSON does where that is shorter."""
+    return json.dumps(value) if value is None or type(value) in (bool, float) else _SHORT.repr(value)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Column names for a message, at most 20 of them."""
+    texts = [str(name)[:60] for name in names]
+    return ", ".join(texts[:20]) + (f" and {len(texts) - 20} more" if len(texts) > 20 else "") or "none"
+
+
+def spell(value: object) -> object:
+    """JSON's spelling of a number, true, false or null; any other value as it is."""
+    return json.dumps(value) if value is None or type(value) in (bool, int, float) else value
+
+
+def spelling(value: object) -> str:
+    """A value as text to compare or show: a text as it is, a number as in JSON."""
+    spelled = spell(value)
+    return spelled if isinstance(spelled, str) else shown(value)
+
+
 def pick(record: Record, names: Sequence[str]) -> str | None:
     """The first of the names that the record has."""
+    if not isinstance(record, Mapping):
+        raise MalformedError(f"an object with '{names[0]}' should stand here, not {shown(record)}")
     return next((name for name in names if name in record), None)
+
+
+def language_of(record: Record) -> str | None:
+    """The language that a record names for itself; None where it has no such column."""
+    name = pick(record, LANGUAGE)
+    return None if name is None else spelling(record[name])
+
+
+def row_id_of(record: Record, names: Sequence[str], number: str) -> str:
+    """The id under the first of the names; the record's number where there is none."""
+    name = pick(record, names)
+    value = None if name is None else record[name]
+    if value is not None and not isinstance(value, str | int | float):
+        raise MalformedError(f"the id should be text or a number, not {shown(value)}")
+    return number if value is None else str(value)
+
+
+def raw_label(record: Record, names: Sequence[str], columns: Collection[str]) -> Any:
+    """The value under the first of the names that a label can have; None where the record has no label.
+
+    Args:
+        columns: The other columns of the form.
+
+    Raises:
+        MalformedError: no label column, but columns that nothing reads: one of them may be the label; or
+            several label columns with different values.
+    """
+    first = pick(record, names)
+    if first is not None:
+        labels = {name: record[name] for name in names if name in record}
+        if any(label != record[first] for label in labels.values()):
+            spelled = ", ".join(f"{name} {shown(label)}" for name, label in labels.items())
+            raise MalformedError(f"several columns for the label, which differ: {spelled}")
+        return record[first]
+    unread = [str(column) for column in record if column not in columns]
+    if unread:
+        expected = "label" if "label" in names else names[0]
+        raise MalformedError(no_label_column(expected, record, unread))
+    return None
+
+
+def no_label_column(name: str, record: Record, unread: Sequence[str]) -> str:
+    """What to say of a record that has no label column, but columns that nothing reads."""
+    return (
+        f"no column '{name}' for the label (it has: {listed(record)}; not read: "
+        f"{listed(unread)}). Rename the column that holds the label to '{name}'; if the labels are "
+        f"hidden, remove what is not read, or add an empty column '{name}'"
+    )
 
 
 def text_of(record: Record, *names: str) -> str:
@@ -54,14 +159,12 @@ def text_of(record: Record, *names: str) -> str:
     """
     name = pick(record, names)
     if name is None:
-        raise MalformedError(f"no field '{names[0]}' (it has: {', '.join(map(str, record)) or 'none'})")
+        raise MalformedError(f"no field '{names[0]}' (it has: {listed(record)})")
     value = record[name]
     if not isinstance(value, str):
-        raise MalformedError(f"field '{name}' should be text, not {value!r}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise MalformedError(f"field '{name}' holds half of a surrogate pair") from None
+        raise MalformedError(f"field '{name}' should be text, not {shown(value)}")
+    if not encodable(value):
+        raise MalformedError(f"field '{name}' holds half of a surrogate pair")
     return value
 
 
@@ -77,12 +180,14 @@ def is_hidden(raw: object, task: Task, what: str = "label") -> bool:
             f"no {what}: data without labels can be neither trained on nor scored", hidden=True
         )
     if task.hidden and not none:
-        raise MalformedError(f"{what} {raw!r}, though other records have none", hidden=True)
+        raise MalformedError(f"{what} {shown(raw)}, though other records have none", hidden=True)
     return none
 
 
 def label_of(raw: object, task: Task, what: str = "label") -> str | None:
-    """The task's label for a release's spelling of it; spelling is exact. None where labels are hidden.
+    """The task's label for a release's spelling of it; None where labels are hidden.
+
+    Spelling is exact; a number, true or false is spelled as in JSON.
 
     Where the label set is open, any label is fine until the set is known, and then others become `OTHER`.
 
@@ -91,7 +196,7 @@ def label_of(raw: object, task: Task, what: str = "label") -> str | None:
     """
     if is_hidden(raw, task, what):
         return None
-    spelled = str(raw) if type(raw) is int else raw
+    spelled = spell(raw)
     if isinstance(spelled, str):
         label = task.label_names.get(spelled, spelled)
         if label in task.labels or (task.open_labels and not task.labels):
@@ -99,7 +204,7 @@ def label_of(raw: object, task: Task, what: str = "label") -> str | None:
         if task.open_labels:
             return OTHER
     known = ", ".join((*task.labels, *task.label_names))
-    raise MalformedError(f"{what} {raw!r} is not one of {task.name}'s: {known}")
+    raise MalformedError(f"{what} {shown(raw)} is not one of {task.name}'s: {known}")
 
 
 def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label") -> int | None:
@@ -110,9 +215,9 @@ def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label")
     """
     if is_hidden(raw, task, what):
         return None
-    spelled = str(raw) if type(raw) is int else raw
-    if spelled not in names:
-        raise MalformedError(f"{what} {raw!r} is not one of: {', '.join(names)}")
+    spelled = spell(raw)
+    if not isinstance(spelled, str) or spelled not in names:
+        raise MalformedError(f"{what} {shown(raw)} is not one of: {', '.join(names)}")
     return names.index(spelled)
 
 
@@ -123,12 +228,10 @@ def pair_row(record: Record, task: Task, number: str) -> PairRow | None:
         EmptyError: neither sentence has any text.
         MalformedError: a sentence or the label is not as it should be.
     """
-    name = pick(record, LABEL)
-    raw = record[name] if name else None
+    raw = raw_label(record, LABEL, PAIR_COLUMNS)
     if raw == NO_GOLD and NO_GOLD not in (*task.labels, *task.label_names):
         return None
-    key = pick(record, PAIR_ID)
-    row_id = str(record[key]) if key else number
+    row_id = row_id_of(record, PAIR_ID, number)
     first, second = text_of(record, *FIRST), text_of(record, *SECOND)
     if not first.strip() and not second.strip():
         raise EmptyError("both texts are empty")
@@ -174,19 +277,59 @@ def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]])
     return QuestionRow(row_id, text_of(record, "question"), context, found)
 
 
+def answers_of(value: object, task: Task) -> list[tuple[str, int]]:
+    """Answers with their offsets, from an object with 'text' and 'answer_start': lists, or one of each.
+
+    Raises:
+        MalformedError: it is not that; or see `is_hidden`.
+    """
+    if not isinstance(value, Mapping) or not {"text", "answer_start"} <= value.keys():
+        if value is None:
+            is_hidden(None, task, "answer")
+            return []
+        raise MalformedError(
+            f"'answers' should be an object with the lists 'text' and 'answer_start', not {shown(value)}"
+        )
+    texts, starts = value["text"], value["answer_start"]
+    if not isinstance(texts, list) and not isinstance(starts, list):
+        texts, starts = [texts], [starts]
+    if not isinstance(texts, list) or not isinstance(starts, list):
+        raise MalformedError("'text' and 'answer_start' should be two lists of one length, or one of each")
+    if len(texts) != len(starts):
+        raise MalformedError(f"{len(texts)} answers but {len(starts)} places")
+    if (texts, starts) in (([None], [None]), ([""], [""])):
+        is_hidden(None, task, "answer")
+        return []
+    return [
+        (text_of({"answer": text}, "answer"), _offset(start))
+        for text, start in zip(texts, starts, strict=True)
+    ]
+
+
+def _offset(value: object) -> int:
+    """A number of characters, also as text."""
+    if type(value) is int:
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e12:
+        return int(value)
+    if isinstance(value, str) and OFFSET.fullmatch(value.strip()):
+        return int(value)
+    raise MalformedError(f"the place of an answer should be a whole number of characters, not {shown(value)}")
+
+
 def hellaswag_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """HellaSwag: which of four endings continues the context."""
     endings = _texts(record.get("endings"), 4, "endings")
-    label = index_of(record.get("label"), ("0", "1", "2", "3"), task)
-    return ChoiceRow(str(record.get("ind", number)), text_of(record, "ctx"), endings, label)
+    label = index_of(raw_label(record, ("label",), HELLASWAG_COLUMNS), ("0", "1", "2", "3"), task)
+    return ChoiceRow(row_id_of(record, ("ind",), number), text_of(record, "ctx"), endings, label)
 
 
 def cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """Cosmos QA: a context and a question, four answers."""
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{n}") for n in range(4))
-    label = index_of(record.get("label"), ("0", "1", "2", "3"), task)
-    return ChoiceRow(str(record.get("id", number)), prompt, answers, label)
+    label = index_of(raw_label(record, ("label",), COSMOSQA_COLUMNS), ("0", "1", "2", "3"), task)
+    return ChoiceRow(row_id_of(record, ("id",), number), prompt, answers, label)
 
 
 def csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
@@ -196,8 +339,8 @@ def csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
         raise MalformedError("field 'choices' should be an object with 'label' and 'text'")
     letters = _texts(choices.get("label"), 5, "choices.label")
     answers = _texts(choices.get("text"), 5, "choices.text")
-    label = index_of(record.get("answerKey"), letters, task, "answerKey")
-    return ChoiceRow(str(record.get("id", number)), text_of(record, "question"), answers, label)
+    label = index_of(raw_label(record, ("answerKey",), CSQA_COLUMNS), letters, task, "answerKey")
+    return ChoiceRow(row_id_of(record, ("id",), number), text_of(record, "question"), answers, label)
 
 
 def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
@@ -207,7 +350,7 @@ def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     if "correct" in record:
         label = index_of(record["correct"], ("A", "B", "C"), task, "correct")
     else:
-        label = index_of(record.get("label"), ("1", "2", "3"), task)
+        label = index_of(raw_label(record, ("label",), SIQA_COLUMNS), ("1", "2", "3"), task)
     return ChoiceRow(number, prompt, answers, label)
 
 
@@ -217,12 +360,13 @@ def copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     The question is put in English for every language, as XCOPA itself distributes it only as the English
     words "cause" and "effect".
     """
-    asked = CAUSE_OR_EFFECT.get(text_of(record, "question"))
-    if asked is None:
-        raise MalformedError(f"question {record['question']!r} is not one of: {', '.join(CAUSE_OR_EFFECT)}")
+    question = text_of(record, "question")
+    if question not in CAUSE_OR_EFFECT:
+        raise MalformedError(f"question {shown(question)} is not one of: {', '.join(CAUSE_OR_EFFECT)}")
     choices = (text_of(record, "choice1"), text_of(record, "choice2"))
-    label = index_of(record.get("label"), ("0", "1"), task)
-    return ChoiceRow(str(record.get("idx", number)), f"{text_of(record, 'premise')} {asked}", choices, label)
+    label = index_of(raw_label(record, ("label",), COPA_COLUMNS), ("0", "1"), task)
+    prompt = f"{text_of(record, 'premise')} {CAUSE_OR_EFFECT[question]}"
+    return ChoiceRow(row_id_of(record, ("idx",), number), prompt, choices, label)
 
 
 def _texts(value: object, count: int, what: str) -> tuple[str, ...]:

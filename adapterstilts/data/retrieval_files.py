@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from adapterstilts.data import records
+from adapterstilts.data.file_bytes import opened
 from adapterstilts.data.items import HiddenLabelsError, Item, located
 from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import RetrievalRow
@@ -33,7 +34,8 @@ def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
     Yields:
         For each line the query and its gold candidate.
     """
-    other = path.with_suffix("." + path.stem.rpartition("-")[2])
+    name = _plain(path).stem.rpartition("-")[2]
+    other = _beside(path, name)
     if other == path or not other.is_file():
         raise DataError(f"the aligned file with the other side, {other}, is not there", path)
     queries, candidates = list(numbered_lines(path)), list(numbered_lines(other))
@@ -51,6 +53,18 @@ def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
                 raise DataError("an empty sentence", file, number)
         asked, offered = aligned_texts(str(number), query, candidate)
         yield (replace(asked, gold=()) if task.hidden else asked), offered
+
+
+def _plain(path: Path) -> Path:
+    """The path of a packed file without `.gz`."""
+    return path.with_suffix("") if path.suffix == ".gz" else path
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """The file of the same name with another ending; packed if only that is there."""
+    other = _plain(path).with_suffix(f".{ending}")
+    packed = other.with_name(f"{other.name}.gz")
+    return packed if packed.is_file() and not other.is_file() else other
 
 
 def aligned_texts(number: str, query: str, candidate: str) -> tuple[RetrievalRow, RetrievalRow]:
@@ -78,7 +92,7 @@ def read_bucc(path: Path, task: Task, language: str) -> Iterator[Item]:
         HiddenLabelsError: there are no gold pairs (XTREME's download removes those of the test files).
         DataError: an id that repeats, or a gold id that is in neither text.
     """
-    english, gold = path.with_suffix(".en"), path.with_suffix(".gold")
+    english, gold = _beside(path, "en"), _beside(path, "gold")
     if english == path or not english.is_file():
         raise DataError(f"the English side, {english}, is not there", path)
     if not gold.is_file() and not task.hidden:
@@ -224,7 +238,8 @@ def _pool_origin(path: Path, task: Task, language: str) -> dict[str, Any]:
 
 
 def _has_breaks(path: Path) -> bool:
-    return b'"sentence_breaks"' in path.read_bytes()
+    with opened(path) as file:
+        return b'"sentence_breaks"' in file.read()
 
 
 # What a form has to say of its origin beside the file's name.

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
 from importlib import resources
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from adapterstilts.data.file_bytes import expanded
+from adapterstilts.data.file_language import (
+    holds_several,
+    languages_of_file,
+    languages_of_template,
+    tells_language,
+)
 from adapterstilts.data.files import read
 from adapterstilts.data.fingerprint import fingerprint, sha256, subsample
 from adapterstilts.data.hub import read_hub
-from adapterstilts.data.items import HiddenLabelsError, Item
+from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError
 from adapterstilts.data.retrieval_files import ORIGINS
 from adapterstilts.data.rows import Row
+from adapterstilts.data.slices import Span, cut, ended_early, parse_slice
 from adapterstilts.data.table import of_split
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.tasks import registry
@@ -55,7 +61,8 @@ class Loaded:
     Attributes:
         origin: kind of source, file (and its SHA-256) or Hub dataset with its commit, slice, limit, the
             number of rows, and of records left out because the release itself gives them no gold label
-            ("dropped"); that labels are hidden, if they are; of a mixture, the same of each part.
+            ("dropped"); that labels are hidden, if they are, and the reason; that the file ends inside the
+            slice ("ended"); of a mixture, the same of each part.
         fingerprint: SHA-256 over the rows; the same rows have the same one wherever they came from.
     """
 
@@ -69,17 +76,22 @@ class Loaded:
         return self.origin.get("labels") == "hidden"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know: why rows have no labels, and which of the asked-for rows are missing."""
+        places = (self.origin, *self.origin.get("parts", ()))
+        notes = [f"no labels: {self.origin['reason']}"] if self.hidden else []
+        notes += [f"{part['file']}: {part['ended']}" for part in places if "ended" in part]
+        if dropped := self.origin.get("dropped", sum(part.get("dropped", 0) for part in places)):
+            notes.append(
+                f"{dropped} records are skipped that are no examples, such as those without a gold label"
+            )
+        return tuple(notes)
+
+    @property
     def place(self) -> str:
         """The file or Hub dataset; of a mixture those of its parts."""
         parts = self.origin.get("parts") or [self.origin]
         return " + ".join(str(each.get("file") or each.get("repo")) for each in parts)
-
-
-class Span(NamedTuple):
-    """Rows of a file, counted from 1, both ends included."""
-
-    first: int
-    last: int
 
 
 class _Place(NamedTuple):
@@ -87,6 +99,7 @@ class _Place(NamedTuple):
     name: str  # as it stands in the origin
     paths: tuple[Path, ...]  # read one after the other
     span: Span | None = None
+    to_the_end: bool = False  # whether a file that ends inside the slice gives what it has
 
 
 def load(
@@ -118,12 +131,12 @@ def load(
     except HiddenLabelsError as error:
         if not hidden or task.parts:
             raise
-        known = error
+        reason = error
     try:
-        found = collect(task.model_copy(update={"hidden": True}), split, language, where, limit, seed)
+        loaded = collect(task.model_copy(update={"hidden": True}), split, language, where, limit, seed)
     except HiddenLabelsError:  # others of its rows have a label: it is no such file, but a damaged one
-        raise known from None
-    return replace(found, origin={**found.origin, "labels": "hidden"})
+        raise reason from None
+    return replace(loaded, origin={**loaded.origin, "labels": "hidden", "reason": str(reason)})
 
 
 def collect(
@@ -132,16 +145,19 @@ def collect(
     """As `load`, in any language: a translation of the task's data may be in one that the task has not."""
     if limit is not None and limit < 1:
         raise ConfigError(f"a limit of {limit} rows leaves nothing: give at least 1")
-    items, origin = _open(task, split, language, where)
-    found = list(items)
-    rows = [row for item in found for row in item]
+    opened, origin = _open(task, split, language, where)
+    items = list(opened)
+    rows = [row for item in items for row in item]
     if not rows:
+        why = f": none of its {len(items)} records has a gold label" if items else ""
         raise DataError(
-            f"no labelled row of {task.name} in '{language}'",
+            f"no labelled row of {task.name} in '{language}'{why}",
             str(origin.get("file") or origin.get("repo") or "its parts"),
         )
+    if origin.get("slice") and (ended := ended_early(origin["slice"], len(items))):
+        origin["ended"] = ended
     kept = _limited(rows, limit, seed)
-    counts = {"limit": limit, "seed": seed if limit else None, "dropped": found.count(()), "rows": len(kept)}
+    counts = {"limit": limit, "seed": seed if limit else None, "dropped": items.count(()), "rows": len(kept)}
     return Loaded(kept, {**origin, **counts}, fingerprint(kept))
 
 
@@ -180,13 +196,7 @@ def _on_hub(task: Task, split: Split) -> tuple[str, ...]:
 def _candidates(task: Task, where: Where) -> tuple[str, ...]:
     if where.file is None or "{lang}" in where.file or len(task.languages) == 1:
         return task.languages
-    return _named(where.file, task.languages, task.folder.codes if task.folder else {})
-
-
-def _named(file: str, languages: tuple[str, ...], codes: Mapping[str, str]) -> tuple[str, ...]:
-    """The languages whose code stands in the file's name."""
-    parts = set(re.split(r"[^a-z]+", Path(file).name))
-    return tuple(each for each in languages if parts & {each, codes.get(each, each)})
+    return languages_of_file(parse_slice(where.file, _roots(where, task))[0], task)
 
 
 def _at_hand(task: Task, split: Split, language: str, where: Where, hidden: bool) -> bool:
@@ -222,8 +232,10 @@ def _open(task: Task, split: Split, language: str, where: Where) -> tuple[Iterat
         origin["sha256"] = sha256(place.paths)
         if task.form in ORIGINS:
             origin |= ORIGINS[task.form](place.paths[0], task, language)
-        found = (item for path in place.paths for item in read(path, task, language))
-        return _cut(_unique(found), place), origin
+        items = cut(
+            _unique(_chained(place.paths, task, language)), place.span, place.paths[-1], place.to_the_end
+        )
+        return items, origin
     if where.file is not None:
         raise MissingDataError(tried[0])
     if where.source in ("auto", "hub"):
@@ -235,6 +247,21 @@ def _open(task: Task, split: Split, language: str, where: Where) -> tuple[Iterat
         except MissingDataError as error:
             tried.append(str(error))
     raise _missing(task, split, language, tried)
+
+
+def _chained(paths: Sequence[Path], task: Task, language: str) -> Iterator[Item]:
+    """The records of all files; one without any row is an error only where the others have none either."""
+    empty: NoRowError | None = None
+    held = False
+    for path in paths:
+        try:
+            for item in read(path, task, language):
+                held = True
+                yield item
+        except NoRowError as error:
+            empty = empty or error
+    if empty and not held:
+        raise empty
 
 
 def _mixture(task: Task, split: Split, language: str, where: Where) -> tuple[Iterator[Item], dict[str, Any]]:
@@ -292,33 +319,20 @@ def _find(task: Task, split: Split, language: str, where: Where, tried: list[str
 
 def _explicit(task: Task, language: str, template: str, where: Where, tried: list[str]) -> _Place | None:
     """An explicit file; a relative path counts from the current folder, then from the data folder."""
-    template, span = parse_slice(template)
+    roots = _roots(where, task)
+    template, span = parse_slice(template, roots)
     codes = task.folder.codes if task.folder else {}
     names = dict.fromkeys(
         template.replace("{lang}", code) for code in (language, codes.get(language, language))
     )
     for name in names:
-        for root in (Path(), *_roots(where, task)):
-            if (root / Path(name).expanduser()).is_file():
-                return _Place("file", name, (root / Path(name).expanduser(),), span)
-    tried.append(f"there is no file {' or '.join(names)} (for {task.name} in '{language}')")
+        for root in (Path(), *roots):
+            path = root / expanded(name)
+            if path.is_file():
+                return _Place("file", name, (path,), span, to_the_end="{lang}" in template)
+    language_of = f" (for {task.name} in '{language}')" if "{lang}" in template else ""
+    tried.append(f"there is no file {' or '.join(names)}{language_of}")
     return None
-
-
-def parse_slice(template: str) -> tuple[str, Span | None]:
-    """Takes `#first-last` off a path.
-
-    Raises:
-        ConfigError: what follows `#` is not two row numbers in order.
-    """
-    path, mark, rows = template.rpartition("#")
-    if not mark or "/" in rows or Path(template).is_file():
-        return template, None
-    found = re.fullmatch(r"(\d+)-(\d+)", rows)
-    span = Span(int(found[1]), int(found[2])) if found else None
-    if span is None or not 1 <= span.first <= span.last:
-        raise ConfigError(f"{template}: rows are given as #first-last, from 1 on (#1-2000), not as #{rows}")
-    return path, span
 
 
 def _roots(where: Where, task: Task) -> tuple[Path, ...]:
@@ -327,7 +341,7 @@ def _roots(where: Where, task: Task) -> tuple[Path, ...]:
     given = where.data_dir or os.environ.get(FOLDER_VARIABLE)
     if not given:
         return own
-    base = Path(given).expanduser()
+    base = expanded(given)
     if not base.is_dir():
         who = "--data-dir" if where.data_dir else FOLDER_VARIABLE
         raise MissingDataError(f"the data folder {base} (from {who}) is not there")
@@ -337,20 +351,34 @@ def _roots(where: Where, task: Task) -> tuple[Path, ...]:
 def _in_folder(
     task: Task, source: FolderSource, split: Split, language: str, roots: Sequence[Path], tried: list[str]
 ) -> _Place | None:
-    """The first file that is there; one whose name tells no language may hold all, or trains in English."""
-    unnamed = ("en",) if split == "train" else task.languages
+    """The first file that is there; one whose name tells no language may hold all, or is in English."""
     names = [
-        template.replace("{lang}", source.codes.get(language, language))
+        template
         for template in source.files.get(split, ())
-        if "{lang}" in template or language in (_named(template, task.languages, {}) or unnamed)
+        if "{lang}" in template or language in languages_of_template(template, task, split)
     ]
+    code = source.codes.get(language, language)
     for root in roots:
-        for name, span in map(parse_slice, names):
-            if paths := _files(root, name):
-                return _Place("folder", name, paths, span)
+        for template in names:
+            name, span = parse_slice(template.replace("{lang}", code), (root,))
+            paths = _files(root, name)
+            if paths and not _in_language(paths, template, task, split, language):
+                tried.append(f"{paths[0]} does not tell its language: put {{lang}} where the code stands")
+            elif paths:
+                return _Place("folder", name, paths, span, to_the_end="{lang}" in template)
     if names and roots:
-        tried.append(f"no {' or '.join(names)} in {' or '.join(map(str, roots))}")
+        shown = " or ".join(name.replace("{lang}", code) for name in names)
+        tried.append(f"no {shown} in {' or '.join(map(str, roots))}")
     return None
+
+
+def _in_language(paths: Sequence[Path], template: str, task: Task, split: Split, language: str) -> bool:
+    """Whether the files can be in the language: not if they are of one that nothing tells."""
+    if not task.base or len(task.languages) == 1 or "{lang}" in template or not holds_several(task):
+        return True
+    if len(languages_of_template(template, task, split)) == 1 or tells_language(paths[0], task):
+        return True
+    return split == "dev" and language == "en"
 
 
 def _files(root: Path, name: str) -> tuple[Path, ...]:
@@ -360,20 +388,6 @@ def _files(root: Path, name: str) -> tuple[Path, ...]:
     parts = name.split("+")
     found = [sorted(glob(part, root_dir=root)) for part in parts]  # noqa: PTH207 (Path's refuses absolute ones)
     return tuple(root / each for names in found for each in names) if all(found) else ()
-
-
-def _cut(items: Iterator[Item], place: _Place) -> Iterator[Item]:
-    """The records of the slice; rows beyond it are not even read."""
-    if place.span is None:
-        yield from items
-        return
-    first, last = place.span
-    read_so_far = first - 1
-    for item in islice(items, first - 1, last):
-        read_so_far += 1
-        yield item
-    if read_so_far < last:
-        raise DataError(f"rows {first}-{last} are asked for, but there are fewer", place.paths[-1])
 
 
 def _unique(items: Iterator[Item]) -> Iterator[Item]:

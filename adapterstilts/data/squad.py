@@ -61,13 +61,17 @@ def listed(value: Any, name: str) -> list[Any]:
     return found
 
 
+# What releases have in a question beside its answers.
+QUESTION = frozenset("id question title context is_impossible plausible_answers".split())
+
+
 def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]:
     """The texts and offsets of a question's answers.
 
     Raises:
         MalformedError: they are not there, or not as they should be.
     """
-    if "answers" not in question:
+    if records.raw_label(question, ("answers",), QUESTION) is None:
         if task.hidden:
             return []
         raise MalformedError(f"question {question.get('id')} comes without 'answers'", hidden=True)
@@ -76,7 +80,8 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
         start = answer.get("answer_start")
         if type(start) is not int:
             raise MalformedError(
-                f"question {question.get('id')}: 'answer_start' should be a number, not {start!r}"
+                f"question {records.shown(question.get('id'))}: 'answer_start' should be a number, "
+                f"not {records.shown(start)}"
             )
         answers.append((records.text_of(answer, "text"), start))
     return answers

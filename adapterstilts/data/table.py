@@ -9,15 +9,21 @@ from adapterstilts.data.records import (
     EmptyError,
     MalformedError,
     Record,
+    answers_of,
     index_of,
-    is_hidden,
     label_of,
+    listed,
+    no_label_column,
     question_row,
+    row_id_of,
+    shown,
+    spell,
+    spelling,
     tagged_row,
     text_of,
 )
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
-from adapterstilts.tasks.spec import KindName, Split, Task
+from adapterstilts.tasks.spec import KindName, Split, Table, Task
 
 GOLD = ("label", "tags", "answers", "answer", "start")  # a table without these columns has its labels hidden
 
@@ -42,16 +48,43 @@ def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row]
     """
     table = task.table
     assert table is not None
+    _check_gold(record, table)
     if task.hidden:
         record = {**dict.fromkeys(str(table.columns.get(field)) for field in GOLD), **record}
-    for wanted in table.where.values():
-        if any(str(_value(record, column, "where")) != value for column, value in wanted.items()):
-            return None
-    fields = {field: _field(record, field, column) for field, column in table.columns.items()}
-    if str(fields.get("language", code)) != code:
+    if passed_over(record, task, code):
         return None
-    row_id = str(fields.get("id", number))
-    return (ROWS[task.kind](fields, task, row_id),)
+    fields = {field: _field(record, field, column) for field, column in table.columns.items()}
+    return (ROWS[task.kind](fields, task, row_id_of(fields, ("id",), number)),)
+
+
+def passed_over(record: Record, task: Task, code: str) -> str | None:
+    """Why a record is not read: the value by which it is of another split or language; None if it is read."""
+    table = task.table
+    assert table is not None
+    for wanted in table.where.values():
+        for column, value in wanted.items():
+            if (other := spelling(_value(record, column, "where"))) != value:
+                return f"{column} {other}"
+    language = table.columns.get("language")
+    if language is None:
+        return None
+    other = spelling(_field(record, "language", language))
+    return None if other.casefold() == code.casefold() else f"language {other}"
+
+
+def _check_gold(record: Record, table: Table) -> None:
+    """Refuses a record without the label's column where a column that nothing reads may be it."""
+    gold = [column for field in GOLD for column in _names(table.columns.get(field))]
+    missing = [column for column in gold if column not in record]
+    if missing:
+        read = {column for columns in table.columns.values() for column in _names(columns)}
+        read |= {column for wanted in table.where.values() for column in wanted}
+        if unread := [str(column) for column in record if column not in read]:
+            raise MalformedError(no_label_column(missing[0], record, unread))
+
+
+def _names(columns: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return () if columns is None else (columns,) if isinstance(columns, str) else columns
 
 
 def _field(record: Record, field: str, column: str | tuple[str, ...]) -> Any:
@@ -64,7 +97,7 @@ def _field(record: Record, field: str, column: str | tuple[str, ...]) -> Any:
 def _value(record: Record, column: str, field: str) -> Any:
     if column not in record:
         raise MalformedError(
-            f"no column '{column}', which the task names for '{field}' (it has: {', '.join(record)})",
+            f"no column '{column}', which the task names for '{field}' (it has: {listed(record)})",
             hidden=field in GOLD,
         )
     return record[column]
@@ -78,20 +111,20 @@ def _pair(fields: Record, task: Task, row_id: str) -> PairRow:
 
 
 def _tagged(fields: Record, task: Task, row_id: str) -> TaggedRow:
-    tokens = _list(fields, "tokens")
+    tokens = [text_of({"tokens": token}, "tokens") for token in _list(fields, "tokens")]
     untagged = task.hidden and not fields["tags"]
     return tagged_row(tokens, [None] * len(tokens) if untagged else _list(fields, "tags"), task, row_id)
 
 
-def _list(fields: Record, name: str) -> list[str]:
-    """A list of texts, or one text with spaces between them."""
+def _list(fields: Record, name: str) -> list[Any]:
+    """A list, or the parts of one text with spaces between them."""
     value = fields[name]
     if value is None or value == "":
         raise MalformedError(f"no {name}", hidden=name in GOLD)
     parts = [part for part in value.split(" ") if part] if isinstance(value, str) else value
     if not isinstance(parts, list):
-        raise MalformedError(f"'{name}' should be a list, or texts with spaces between, not {value!r}")
-    return [text_of({name: part}, name) for part in parts]
+        raise MalformedError(f"'{name}' should be a list, or texts with spaces between, not {shown(value)}")
+    return parts
 
 
 def _question(fields: Record, task: Task, row_id: str) -> QuestionRow:
@@ -99,37 +132,19 @@ def _question(fields: Record, task: Task, row_id: str) -> QuestionRow:
 
 
 def _answers(fields: Record, task: Task) -> list[tuple[str, int]]:
-    """Answers with their places, from SQuAD's object or from one column each; none where they are hidden."""
-    given = fields.get("answers", {"text": [fields.get("answer")], "answer_start": [fields.get("start")]})
-    if given in (None, {"text": [None], "answer_start": [None]}, {"text": [""], "answer_start": [""]}):
-        is_hidden(None, task, "answer")
-        return []
-    if not isinstance(given, Mapping) or not {"text", "answer_start"} <= given.keys():
-        raise MalformedError("'answers' should be an object with the lists 'text' and 'answer_start'")
-    texts, starts = given["text"], given["answer_start"]
-    if len(texts) != len(starts):
-        raise MalformedError(f"{len(texts)} answers but {len(starts)} places")
-    return [
-        (text_of({"answer": text}, "answer"), _start(start))
-        for text, start in zip(texts, starts, strict=True)
-    ]
-
-
-def _start(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise MalformedError(
-            f"the place of an answer should be a number of characters, not {value!r}"
-        ) from None
+    """Answers with their offsets, from SQuAD's object or from one column each; none where they are hidden."""
+    columns = {"text": fields.get("answer"), "answer_start": fields.get("start")}
+    return answers_of(fields.get("answers", columns), task)
 
 
 def _choice(fields: Record, task: Task, row_id: str) -> ChoiceRow:
     choices = fields["choices"]
     if not isinstance(choices, list) or len(choices) < 2:
-        raise MalformedError(f"'choices' should be a list of two or more texts, not {choices!r}")
+        raise MalformedError(f"'choices' should be a list of two or more texts, not {shown(choices)}")
     texts = tuple(text_of({"choices": each}, "choices") for each in choices)
-    label = task.label_names.get(str(fields["label"]), fields["label"])
+    spelled = spell(fields["label"])
+    label = task.label_names.get(spelled, spelled) if isinstance(spelled, str) else spelled
+    label = None if fields["label"] is None else label
     numbers = [str(number) for number in range(len(texts))]
     return ChoiceRow(row_id, text_of(fields, "prompt"), texts, index_of(label, numbers, task))
 

@@ -1,16 +1,23 @@
-"""Reads text files strictly: UTF-8 or an error that names the file and the line."""
+"""Reads text files strictly: UTF-8 (plain or gzip) or an error that names the file and the line."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from adapterstilts.data.file_bytes import opened
 from adapterstilts.errors import DataError
 
 BOM = "\ufeff"
+LONGEST_LINE = 16 << 20  # bytes: a longer record is damage, and would take memory many times over
+LONGEST_JSON = 1 << 30  # bytes of one line of a whole JSON file: SQuAD's release is a single line
+HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
+OLD_MAC = "old Mac line ends (carriage returns alone): convert them to line feeds"
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -20,14 +27,17 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     line ends occur inside sentences. Empty lines at the end of the file are left out.
 
     Raises:
-        DataError: an empty or unreadable file, a byte that is not UTF-8, or a NUL.
+        DataError: an empty or unreadable file, a byte that is not UTF-8, a NUL, a line longer than
+            `LONGEST_LINE`, or a file whose lines end in carriage returns alone.
     """
     waiting: list[int] = []  # empty lines that may turn out to be the end
     last = 0
-    for number, line in _decoded(path):
+    for number, line, ended in _decoded(path, LONGEST_LINE):
         if not line:
             waiting.append(number)
             continue
+        if number == 1 and not ended and "\r" in line:
+            raise DataError(OLD_MAC, path, 1)
         yield from ((empty, "") for empty in waiting)
         waiting.clear()
         last = number
@@ -36,13 +46,16 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError("the file is empty", path)
 
 
-def _decoded(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                yield number, _decode(raw, path, number)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path) from None
+def _decoded(path: Path, longest: int) -> Iterator[tuple[int, str, bool]]:
+    """Each line with its number, and whether a line feed ends it."""
+    with opened(path) as file:
+        for number in count(1):
+            raw = file.readline(longest + 1)
+            if not raw:
+                return
+            if len(raw) > longest:
+                raise DataError(f"a line of more than {longest >> 20} MiB", path, number)
+            yield number, _decode(raw, path, number), raw.endswith(b"\n")
 
 
 def _decode(raw: bytes, path: Path, number: int) -> str:
@@ -64,7 +77,16 @@ def json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         DataError: a line that is not a JSON object.
     """
     for number, line in numbered_lines(path):
-        value = _parse(line, path, number)
+        if not line.strip():
+            raise DataError("not valid JSON: an empty line", path, number)
+        if number == 1 and line.strip() in ("{", "["):
+            raise DataError(
+                "not valid JSON: the value goes on in the next line, but JSON lines hold one object a line",
+                path, number,
+            )  # fmt: skip
+        value = parse_json(line, path, number)
+        if isinstance(value, list):
+            raise DataError("not a JSON object but an array: JSON lines hold one object a line", path, number)
         if not isinstance(value, dict):
             raise DataError("not a JSON object", path, number)
         yield number, value
@@ -76,27 +98,106 @@ def json_file(path: Path) -> Any:
     Raises:
         DataError: not JSON; the line is named.
     """
-    return _parse("\n".join(line for _, line in numbered_lines(path)), path, None)
+    text = "\n".join(line for _, line, _ in _decoded(path, LONGEST_JSON))
+    if not text.strip():
+        raise DataError("the file is empty", path)
+    return parse_json(text, path, None)
 
 
-def _parse(text: str, path: Path, number: int | None) -> Any:
+class _RepeatedKeyError(ValueError):
+    """An object that has one key twice, the last of which would silently win."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedKeyError(f"the key {next(n for n in names if names.count(n) > 1)!r} is there twice")
+    return value
+
+
+def parse_json(text: str, path: Path | str, number: int | None) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        number: The line of the file that the text is, or None if it is the whole file.
+
+    Raises:
+        DataError: not JSON, or JSON that no text can hold; file and line are named.
+    """
     try:
-        return json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
+        half = _half_of_a_pair(value) if HALF.search(text) else None
     except json.JSONDecodeError as error:
         line = error.lineno if number is None else number
         raise DataError(f"not valid JSON: {error.msg} (column {error.colno})", path, line) from None
     except RecursionError:
         raise DataError("not valid JSON: nested too deep", path, number) from None
+    except _RepeatedKeyError as error:
+        raise DataError(f"not valid JSON: {error}", path, number) from None
+    except ValueError:  # Python refuses to convert longer ones
+        raise DataError("not valid JSON: a number of more than 4,300 digits", path, number) from None
+    if half is not None:
+        mark = HALF.search(text)
+        line = text.count("\n", 0, mark.start() if mark else 0) + 1 if number is None else number
+        raise DataError(f"{half} holds half of a surrogate pair", path, line)
+    return value
+
+
+def _half_of_a_pair(value: Any) -> str | None:
+    """What holds text that UTF-8 cannot: the innermost field's name, or "a key"."""
+    waiting: list[tuple[str, Any]] = [("the text", value)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, str) and not encodable(value):
+            return name
+        if isinstance(value, list):
+            waiting += [(name, item) for item in value]
+        elif isinstance(value, dict):
+            waiting += [("a key", key) for key in value]
+            waiting += [(f"field {key!r}", item) for key, item in value.items()]
+    return None
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can hold the text: half of a surrogate pair it cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_header(names: Sequence[str], path: Path | str, line: int | None = None) -> None:
+    """Refuses a table's header from which a column cannot be told.
+
+    Raises:
+        DataError: two columns of one name, a line end inside a name, or a single name that holds what
+            separates columns in other tables.
+    """
+    separator = next((mark for mark in "\t;,|" if len(names) == 1 and mark in names[0]), None)
+    if separator:
+        raise DataError(
+            f"a header of one column, {names[0][:60]!r}: {separator!r} does not separate columns here, where "
+            "TSV has tabs and CSV commas", path, line,
+        )  # fmt: skip
+    repeated = dict.fromkeys(name for name in names if name and names.count(name) > 1)
+    if repeated:
+        raise DataError(f"two columns are named {', '.join(map(repr, repeated))}: rename one", path, line)
+    if any("\r" in name for name in names):
+        raise DataError(f"a carriage return inside the header: {OLD_MAC}", path, line)
 
 
 def tsv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Records of a tab-separated file with a header, with their lines; quote characters are text.
 
     Raises:
-        DataError: a record with more or fewer fields than the header.
+        DataError: a record with more or fewer fields than the header, or a column name that repeats.
     """
     lines = numbered_lines(path)
-    header = next(lines)[1].split("\t")
+    start, first = next(lines)
+    header = first.split("\t")
+    check_header(header, path, start)
     for number, line in lines:
         fields = line.split("\t")
         if len(fields) != len(header):
@@ -116,6 +217,7 @@ def continued_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """
     lines = numbered_lines(path)
     header = next(lines)[1].split("\t")
+    check_header(header, path, 1)
     parts: list[str] = []
     start = 0
     for number, line in lines:
@@ -139,15 +241,22 @@ def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Records of a comma-separated file with header and quoted fields, with the line each ends on.
 
     Raises:
-        DataError: broken quoting, or a record with more or fewer fields than the header.
+        DataError: broken quoting, a record with more or fewer fields than the header, or a column name that
+            repeats.
     """
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # contexts are longer than csv's 128 KiB
     reader = csv.reader((line + "\n" for _, line in numbered_lines(path)), strict=True)
+    start = 1
     try:
         header = next(reader)
+        check_header(header, path, 1)
+        start = reader.line_num + 1
         for fields in reader:
             if len(fields) != len(header):
                 message = f"{len(fields)} fields where the header has {len(header)}"
                 raise DataError(message, path, reader.line_num)
             yield reader.line_num, dict(zip(header, fields, strict=True))
+            start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"not valid CSV: {error}", path, reader.line_num) from None
+        last = f", in the record that ends in line {reader.line_num}" if reader.line_num > start else ""
+        raise DataError(f"not valid CSV: {error}{last}", path, start) from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from adapterstilts.data.source import SourceName, Where, available, parse_slice
+from adapterstilts.data.slices import parse_slice
+from adapterstilts.data.source import SourceName, Where, available
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.plan import Cell, Plan, Scene, expand
 from adapterstilts.grid.recipe import GridRecipe, Problem, stages

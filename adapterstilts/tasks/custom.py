@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
+from adapterstilts.tasks.language import codes_in_name
 from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import FolderSource, HubSource, KindName, Metric, Split, Table, Task
 from adapterstilts.values import Value, digest, problem_text
@@ -32,7 +33,8 @@ MORE_FIELDS: Mapping[KindName, tuple[str, ...]] = {
     "sequence": ("second",),
     "span": ("answers", "answer", "start"),
 }
-FORMATS = ("tsv", "csv", "jsonl")
+TELLING = ("pair", "qqp", "mewslix")  # forms whose rows may name their language
+FORMATS = ("tsv", "csv", "jsonl", "parquet")
 Problems = Iterator[tuple[str, str]]  # the key that is wrong, and what is wrong with it
 
 
@@ -40,7 +42,8 @@ class Definition(Value):
     """What the YAML file may say; see `tasks.spec.Task` for what is not told here.
 
     Attributes:
-        format: of the files: "tsv", "csv" or "jsonl" with `columns`, or a release's form ("pair", "squad").
+        format: of the files: "tsv", "csv", "jsonl" or "parquet" with `columns`, or a release's form ("pair",
+            "squad").
         files: for each split a path, or several of which the first that is there is read; relative to the
             YAML file's folder, then to the data folder; may hold `{lang}` and end in `#first-last`.
         codes: our language code -> the one in file names, or in the language column.
@@ -86,6 +89,9 @@ def load(path: Path) -> Task:
     for key in given:
         if key not in Definition.model_fields:
             raise _error(path, lines[key], str(unknown("task key", key, Definition.model_fields)))
+    for key, value in given.items():
+        if not _encodable(value):
+            raise _error(path, lines[key], f"{key}: it holds half of a surrogate pair, which is no text")
     try:
         definition = Definition.model_validate(given)
         _check_hub(definition, path, lines)
@@ -96,6 +102,15 @@ def load(path: Path) -> Task:
         key = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "value"
         raise _error(path, lines.get(key.partition(".")[0]), f"{key}: {problem_text(dict(first))}") from None
     return _task(definition, path)
+
+
+def _encodable(value: object) -> bool:
+    """Whether UTF-8 can hold all text in a value of the file."""
+    if isinstance(value, Mapping):
+        return all(_encodable(item) for pair in value.items() for item in pair)
+    if isinstance(value, str):
+        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return all(_encodable(item) for item in value) if isinstance(value, list) else True
 
 
 def _check_hub(given: Definition, path: Path, lines: Mapping[str, int]) -> None:
@@ -171,6 +186,8 @@ def _about_data(given: Definition) -> Problems:
     for split in given.where:
         if not given.columns or split not in {**given.files, **given.hub.get("splits", {})}:
             yield "where", f"it picks rows of a table's split, but there is no {split} split with columns"
+    if len(given.languages) > 1:
+        yield from _about_paths(given)
     if given.columns:
         yield from _about_columns(given)
         return
@@ -202,16 +219,29 @@ def _about_columns(given: Definition) -> Problems:
         yield "columns", "no column is named for 'answers' (or for 'answer' and 'start')"
     if given.files and given.format not in FORMATS:
         yield "format", f"columns are of a table: {', '.join(FORMATS)}, not {given.format}"
-    if len(given.languages) > 1 and "language" not in given.columns:
-        yield from _about_paths(given)
 
 
 def _about_paths(given: Definition) -> Problems:
-    """Evaluation files of several languages without `{lang}`, which would be read as each of them."""
+    """Files of a task of several languages whose names do not tell theirs, and must.
+
+    Training and development data is English by definition. A file of test data needs a code in its name,
+    unless its rows name their language.
+    """
+    by_row = "language" in given.columns or (not given.columns and given.format in TELLING)
     for split, paths in given.files.items():
         for path in (paths,) if isinstance(paths, str) else paths:
-            parts = set(re.split(r"[^a-z]+", Path(path).name))
-            if split != "train" and "{lang}" not in path and not parts & set(given.languages):
+            if "{lang}" in path:
+                continue
+            codes = codes_in_name(path, given.languages)
+            if split == "train" and codes and "en" not in codes:
+                yield (
+                    "files",
+                    f"{path} is in '{codes[0]}' by its name, but training data is English: rename it",
+                )
+            elif split != "train" and len(codes) > 1:
+                named = ", ".join(codes)
+                yield "files", f"{path} names several languages ({named}): put {{lang}} where the code stands"
+            elif split == "test" and not codes and not by_row:
                 yield "files", f"{path} does not tell its language: put {{lang}} where the code stands"
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
 from adapterstilts.tasks.spec import FolderSource, HubSource, Task
 
 # ISO 639-1, and the languages of MAD-X (Pfeiffer et al. 2020) that have no code of two letters.
@@ -39,6 +43,12 @@ MLM = Task(
         config="20231101.{lang}",
     ),
 )
+
+
+def codes_in_name(name: str, languages: Sequence[str]) -> tuple[str, ...]:
+    """The languages whose code stands in a file's name, apart from other letters and digits."""
+    parts = set(re.split(r"[^A-Za-z0-9]+", PurePosixPath(name).name))
+    return tuple(code for code in languages if code in parts)
 
 
 def hub_text(reference: str) -> Task:

@@ -61,13 +61,14 @@ class Table(Value):
     """How a table is read whose columns a task of one's own names.
 
     Attributes:
-        format: tab-separated without quoting, comma-separated with it (both with a header), or JSON lines.
+        format: tab-separated without quoting, comma-separated with it (both with a header), JSON lines or
+            Parquet.
         columns: our field (`data/table.py`) -> the table's column. Several columns make the list of choices,
             or one text with spaces between.
         where: split -> the values by which a row of a file with several splits is known to be of it.
     """
 
-    format: Literal["tsv", "csv", "jsonl"]
+    format: Literal["tsv", "csv", "jsonl", "parquet"]
     columns: Mapping[str, str | tuple[str, ...]]
     where: Mapping[Split, Mapping[str, str]] = {}
 

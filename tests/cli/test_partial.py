@@ -62,12 +62,48 @@ def test_hidden_labels_are_predicted_for_and_not_scored(call, options, data):
     assert found["languages"]["en"]["score"] is not None
     run = Store(options.store).find(german["run"])
     assert len(read_predictions(run.file("predictions.parquet"))) == 2
-    assert json.loads(run.file("origin.json").read_text())["labels"] == "hidden"
-    shown = call("--task", "xnli", "--split", "test").stdout
+    origin = json.loads(run.file("origin.json").read_text())
+    assert (origin["labels"], origin["reason"].partition(": ")[2][:11]) == ("hidden", "two columns")
+    printed = call("--task", "xnli", "--split", "test")
+    assert "xnli in de: no labels: " in printed.stderr
+    assert "xnli in en" not in printed.stderr
+    shown = printed.stdout
     assert [line.split()[1] for line in shown.splitlines() if "no labels" in line] == ["de", "fr"]
     assert "mean without en" not in shown
     listed = CliRunner().invoke(app, ["runs", "--store", str(options.store)])
     assert listed.exit_code == 0 and run.id in listed.stdout
+
+
+def test_a_file_is_not_scored_in_a_language_that_its_name_may_not_mean(call, data, tmp_path):
+    for name in ("es_pairs.tsv", "es-en-dev.tsv", "pairs.tsv"):
+        (tmp_path / name).write_text(LABELLED, encoding="utf-8")
+        failed = call("--task", "xnli", "--eval-file", str(tmp_path / name), code=2)
+        assert "cannot infer the language from the file name: pass --languages CODE" in failed.stderr
+        found = json.loads(
+            call("--task", "xnli", "--eval-file", str(tmp_path / name), "--languages", "es", "--json").stdout
+        )
+        assert list(found[0]["languages"]) == ["es"]
+
+
+def test_another_name_for_the_label_fails_that_language_alone(call, data, tmp_path):
+    for code, label in (("de", "label"), ("fr", "gold")):
+        text = f"premise\thypothesis\t{label}\na dog\ta cat\tneutral\n"
+        (tmp_path / f"gold-{code}.tsv").write_text(text, encoding="utf-8")
+    failed = call("--task", "xnli", "--eval-file", str(tmp_path / "gold-{lang}.tsv"), "--json", code=2)
+    (found,) = json.loads(failed.stdout)
+    assert (list(found["languages"]), list(found["failures"])) == (["de"], ["fr"])
+    assert "line 2: no column 'label' for the label" in found["failures"]["fr"]
+
+
+def test_a_slice_beyond_the_end_of_one_language_is_said_and_kept(call, options, data, tmp_path):
+    for code, times in (("de", 1), ("en", 2)):
+        (tmp_path / f"own-{code}.tsv").write_text(LABELLED * times, encoding="utf-8")
+    printed = call("--task", "xnli", "--eval-file", f"{tmp_path}/own-{{lang}}.tsv#1-4", "--json")
+    assert "rows 1-4 are asked for, but the file ends at row 2" in printed.stderr
+    languages = json.loads(printed.stdout)[0]["languages"]
+    assert (languages["de"]["examples"], languages["en"]["examples"]) == (2, 4)
+    run = Store(options.store).find(languages["de"]["run"])
+    assert "ends at row 2" in json.loads(run.file("origin.json").read_text())["ended"]
 
 
 def test_labelled_data_goes_before_hidden(call, data):

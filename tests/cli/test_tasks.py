@@ -156,7 +156,10 @@ def test_check_shows_a_test_file_without_labels(call: Call, mine: Path) -> None:
     (mine.parent / "test-de.tsv").write_text("text\tclass\nEs regnet.\t\n", encoding="utf-8")
     german = json.loads(call("tasks", "check", str(mine), "--json").stdout)["splits"][2]
     assert (german["language"], german["hidden"], german["labels"]) == ("de", True, {})
-    assert "hidden" in call("tasks", "check", str(mine)).stdout
+    printed = call("tasks", "check", str(mine))
+    assert "hidden" in printed.stdout
+    assert "test de: no labels: " in printed.stderr
+    assert "test-de.tsv, line 2: no label" in printed.stderr
 
 
 def test_a_data_folder_that_is_not_there_is_an_error(call: Call) -> None:
@@ -169,3 +172,11 @@ def test_backbones_as_json_and_as_a_table(call: Call) -> None:
     assert (found["me5-small"]["hidden_size"], found["me5-small"]["embedded"]) == (384, True)
     shown = call("backbones").stdout
     assert all(each["repo"] in shown for each in found.values())
+
+
+def test_check_says_which_records_are_no_examples(call: Call, tmp_path: Path) -> None:
+    definition = "name: own\nkind: sequence\nlabels: [x, y]\nformat: pair\nfiles: {train: train.tsv}\n"
+    (tmp_path / "own.yaml").write_text(definition, encoding="utf-8")
+    (tmp_path / "train.tsv").write_text("a\tb\tx\nc\td\t-\n", encoding="utf-8")
+    printed = call("tasks", "check", "own.yaml")
+    assert "train en: 1 records are skipped that are no examples" in printed.stderr

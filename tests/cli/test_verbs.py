@@ -124,7 +124,7 @@ def test_a_file_that_does_not_tell_its_language_is_not_taken_for_all(call, tmp_p
     assert code == 0, err
     run = json.loads(out)["id"]
     code, _, err = call("evaluate", run, "--eval-file", tmp_path / "own.tsv")
-    assert code == 2 and "say --languages CODE" in err.replace("\n", " ")
+    assert code == 2 and "pass --languages CODE" in err.replace("\n", " ")
     code, _, err = call("evaluate", run, "--eval-file", tmp_path / "own.tsv", "--languages", "de,fr")
     assert code == 2 and "is one file, but 2 languages" in err.replace("\n", " ")
     code, out, err = call("evaluate", run, "--eval-file", tmp_path / "own.tsv", "--languages", "de", "--json")

@@ -293,7 +293,7 @@ HELLASWAG = {"ind": 1, "ctx": "c", "endings": ["a", "b", "c", "d"], "label": 1}
     ("task", "record", "message"),
     [
         ("xcopa", {**COPA, "label": 2}, "label 2 is not one of: 0, 1"),
-        ("xcopa", {**COPA, "label": True}, "label True is not one of"),
+        ("xcopa", {**COPA, "label": True}, "label true is not one of"),
         ("xcopa", {**COPA, "question": "why"}, "question 'why' is not one of: cause, effect"),
         ("siqa", {**SIQA, "correct": "D"}, "correct 'D' is not one of: A, B, C"),
         ("siqa", {**SIQA, "correct": "a"}, "correct 'a'"),

@@ -9,7 +9,8 @@ import pytest
 
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.rows import PairRow, RetrievalRow
-from adapterstilts.data.source import FOLDER_VARIABLE, Span, Where, available, load, parse_slice
+from adapterstilts.data.slices import Span, parse_slice
+from adapterstilts.data.source import FOLDER_VARIABLE, Where, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import FolderSource, Split, Task
@@ -144,7 +145,7 @@ def test_slices_count_rows_from_one_and_hold_both_ends(folder: Path) -> None:
 
 def test_a_slice_beyond_the_end(folder: Path) -> None:
     with pytest.raises(DataError, match="rows 19-21 are asked for, but there are fewer"):
-        load(XNLI, "dev", "en", Where(file=str(folder / "xnli/dev-{lang}.tsv#19-21")))
+        load(XNLI, "dev", "en", Where(file=str(folder / "xnli/dev-en.tsv#19-21")))
 
 
 @pytest.mark.parametrize("rows", ["3", "0-3", "4-3", "a-b", "3-", "-3", ""])
@@ -169,6 +170,7 @@ def test_slices_count_records_without_gold_too(tmp_path: Path) -> None:
     found = load(registry.get("mnli"), "train", "en", Where(file=f"{path}#2-3"))
     assert [row.id for row in found.rows] == ["x2"]
     assert found.origin["dropped"] == 1
+    assert found.notes == ("1 records are skipped that are no examples, such as those without a gold label",)
 
 
 def test_limit_is_a_seeded_subsample_in_order(folder: Path) -> None:
@@ -357,6 +359,9 @@ def test_real_languages_at_hand(shared_data: Path) -> None:
     where = Where(data_dir=shared_data)
     assert len(available(PANX, "dev", where)) == len(list((shared_data / "xtreme/panx").glob("dev-*.tsv")))
     assert len(available(registry.get("xcopa"), "dev", where)) == 8
+    hidden = Where(data_dir=shared_data, file="xcopa/test-{lang}.jsonl")  # XTREME-R's: all labels are 0
+    with pytest.raises(DataError, match="all 500 labels are 0"):
+        load(registry.get("xcopa"), "test", "sw", hidden)
     assert available(registry.get("tydiqa"), "dev", where) == ()  # blanked
     with pytest.raises(DataError, match="blanked"):
         load(registry.get("tydiqa"), "dev", "sw", where)

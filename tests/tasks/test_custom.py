@@ -60,7 +60,7 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("name: mine", "name: a/b", 1, "name: 'a/b' should be of small letters"),
         ("[en, no]", "[no]", 4, "languages: training data is English"),
         ("[en, no]", "[en, norsk]", 4, "languages: 'norsk' is not an ISO 639 code"),
-        ("format: csv", "format: parquet", 5, "format: columns are of a table: tsv, csv, jsonl, not parquet"),
+        ("format: csv", "format: xlsx", 5, "format: columns are of a table: tsv, csv, jsonl, parquet, not"),
         ("columns: {first: text, label: class}", "metric: f1", 7, "metric: a sequence task is scored by acc"),
         ("columns: {first: text, label: class}", "", None, "columns: csv wants them: first, label"),
         ("label: class", "lable: class", 7, "columns: unknown field of a sequence task 'lable': did you"),
@@ -75,6 +75,8 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("name: mine", "name: mine\nwhere: {dev: {split: d}}", 2, "where: it picks rows of a table's split"),
         ("name: mine", "name: mine\ncodes: {de: deu}", 2, "codes: unknown language 'de'"),
         ("labels: [yes, no]", "labels: [yes, no", 4, "not YAML"),
+        ("[yes, no]", '[yes, "\\ud83d"]', 3, "labels: it holds half of a surrogate pair"),
+        ("{first: text", '{"\\udead": text', 7, "columns: it holds half of a surrogate pair"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splts: {train: t}}", 2, "unknown hub key 'splts'"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splits: train}", 2, "hub: splits: should be"),
         ("name: mine", "name: &n [*n]", 1, "a value holds itself, or more than 100000 others"),
@@ -171,7 +173,7 @@ def test_a_release_form_needs_no_columns(tmp_path: Path) -> None:
     task = get(str(write(tmp_path, text, pairs_csv="a\tb\tyes\n")))
     assert load(task, "train", "en", Where()).rows[0].second == "b"  # type: ignore[union-attr]
     with pytest.raises(
-        ConfigError, match=r"format: a sequence task is read from tsv, csv, jsonl, .*pair.*not squad"
+        ConfigError, match=r"format: a sequence task is read from tsv, csv, jsonl, parquet, .*pair.*not squad"
     ):
         get(str(write(tmp_path, text.replace("pair\n", "squad\n"))))
 
