@@ -70,7 +70,8 @@ def given(backbone: Path, **more: Any) -> Given:
 
 
 def of_run(run: Run, backbone: Path) -> list[dict[str, float]]:
-    found = predict(run.id, ROWS, Options(store=run.path.parent, backbone=str(backbone)))
+    options = Options(store=run.path.parent, backbone=str(backbone), recipe={"precision": "fp32"})
+    found = predict(run.id, ROWS, options)
     return [dict(each["probabilities"]) for each in found]
 
 
