@@ -20,11 +20,20 @@ QUICK = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
 EXACT = {**QUICK, "precision": "fp32"}
 
 
+def options_for(backbone, store):
+    return Options(backbone=str(backbone), store=store, source="bundled", limit=96, recipe=QUICK)
+
+
+@pytest.fixture(scope="module")
+def options(tiny_backbone, tmp_path_factory):
+    """Settings with a store that the tests share: the same job trains once."""
+    return options_for(tiny_backbone, tmp_path_factory.mktemp("runs"))
+
+
 @pytest.fixture
-def options(tiny_backbone, tmp_path):
-    return Options(
-        backbone=str(tiny_backbone), store=tmp_path / "runs", source="bundled", limit=96, recipe=QUICK
-    )
+def own_options(tiny_backbone, tmp_path):
+    """The same with a store of the test's own, for tests that change a run or how it is trained."""
+    return options_for(tiny_backbone, tmp_path / "runs")
 
 
 def weights(run):
@@ -58,10 +67,10 @@ def test_loss_falls_and_the_log_is_json_lines(options):
     assert log[-1]["seconds"] > 0
 
 
-def test_a_finished_job_is_not_computed_again(options):
-    first = train_adapter("mini_nli", options)
+def test_a_finished_job_is_not_computed_again(own_options):
+    first = train_adapter("mini_nli", own_options)
     written = (first.path / "manifest.json").stat().st_mtime_ns
-    assert (train_adapter("mini_nli", options).path / "manifest.json").stat().st_mtime_ns == written
+    assert (train_adapter("mini_nli", own_options).path / "manifest.json").stat().st_mtime_ns == written
 
 
 def test_best_step_is_kept(options):
@@ -82,11 +91,13 @@ def test_patience_stops_early(options):
     assert run.metrics["steps"] == run.metrics["best_step"] + 3
 
 
-def test_accumulation_gives_the_same_steps(options, tmp_path, monkeypatch):
+def test_accumulation_gives_the_same_steps(own_options, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, tensor: tensor)
-    whole = train_adapter("mini_nli", options.model_copy(update={"recipe": EXACT}))
+    whole = train_adapter("mini_nli", own_options.model_copy(update={"recipe": EXACT}))
     halves = {**EXACT, "accumulation": 2}
-    parts = train_adapter("mini_nli", options.model_copy(update={"recipe": halves, "store": tmp_path / "2"}))
+    parts = train_adapter(
+        "mini_nli", own_options.model_copy(update={"recipe": halves, "store": tmp_path / "2"})
+    )
     for path, tensors in weights(whole).items():
         for name, value in weights(parts)[path].items():
             np.testing.assert_allclose(value, tensors[name], atol=2e-5, err_msg=f"{path} {name}")
@@ -192,14 +203,14 @@ def test_an_adapter_of_another_backbone_is_refused(options, deeper_backbone):
         compose("mini_paraphrase", "sequential", [source.id], deep)
 
 
-def test_a_tampered_adapter_is_refused(options):
-    source = train_adapter("mini_nli", options)
+def test_a_tampered_adapter_is_refused(own_options):
+    source = train_adapter("mini_nli", own_options)
     file = next((source.path / "adapters").rglob("*.safetensors"))
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
     with pytest.raises(StoreError, match="SHA-256"):
-        compose("mini_paraphrase", "sequential", [source.id], options)
+        compose("mini_paraphrase", "sequential", [source.id], own_options)
 
 
 def test_a_kind_without_the_head_is_refused(options):
@@ -208,10 +219,10 @@ def test_a_kind_without_the_head_is_refused(options):
         evaluate(source.id, "mini_ner", ["de"], options)
 
 
-def test_one_more_language_computes_one(options):
-    run = train_adapter("mini_nli", options)
-    evaluate(run.id, languages=["de"], options=options)
-    before = set(options.store.iterdir())
-    found = evaluate(run.id, languages=["de", "sw"], options=options)[0]
-    assert len(set(options.store.iterdir()) - before) == 1
+def test_one_more_language_computes_one(own_options):
+    run = train_adapter("mini_nli", own_options)
+    evaluate(run.id, languages=["de"], options=own_options)
+    before = set(own_options.store.iterdir())
+    found = evaluate(run.id, languages=["de", "sw"], options=own_options)[0]
+    assert len(set(own_options.store.iterdir()) - before) == 1
     assert list(found.scores) == ["de", "sw"]

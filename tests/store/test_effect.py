@@ -93,6 +93,15 @@ def test_metrics_without_an_effect_or_in_another_form(metrics: dict[str, Any]) -
     assert effect_in(metrics) is None
 
 
+def test_names_of_strangers_are_shown_safely() -> None:
+    adapters = {"\x1b[31m" + 100 * "a": [0.1, 0.2]}
+    effect = effect_in({"effect": {"adapters": adapters, "heads": {"\n\x07": {**HEAD, "majority": 0}}}})
+    assert effect is not None
+    shown = effect.lines({"\n\x07": {"kind": "tagging", "labels": ["\x1b[2J[/red]"]}})
+    assert all(line.isprintable() for line in shown) and len(shown[0]) < 160
+    assert "'?[2J[/red]'" in shown[1]
+
+
 def test_the_head_for_masked_subwords_is_not_described() -> None:
     effect = effect_in({"effect": {"heads": {"mlm": {**HEAD, "majority": 17}}}})
     assert effect is not None
