@@ -39,7 +39,7 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert installed.returncode == 0, installed.stdout + installed.stderr
     (site,) = (folder / "lib").glob("python*/site-packages")
     libraries = sysconfig.get_path("purelib")
-    (site / "libraries.pth").write_text(f"import sys; sys.path.append({libraries!r})\n", encoding="utf-8")
+    (site / "libraries.pth").write_text(f"import sys; sys.path.append({libraries!a})\n", encoding="utf-8")
     return folder / "bin" / "adapterstilts"
 
 

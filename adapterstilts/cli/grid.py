@@ -45,6 +45,7 @@ StoreName = Annotated[
         "--store", "-C", envvar="ADAPTERSTILTS_STORE", help="Folder of results, or a URL (s3://bucket/grid)."
     ),
 ]
+MOST = 10_000  # processes or workers
 DEFAULT_STORE = str(console.DEFAULT_STORE)
 Budget = Annotated[
     str | None,
@@ -75,7 +76,9 @@ def plan(
     store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
     calibrate: Calibrate = None,
-    processes: Annotated[int, typer.Option(min=1, help="Processes (or GPUs) that will share the work.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, max=MOST, help="Processes (or GPUs) that will share the work.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print each job as a line of JSON.")] = False,
 ) -> None:
     """Show what a grid consists of, what is there already, and what the rest will take.
@@ -130,7 +133,10 @@ def run(
     processes: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Processes at once; one for each GPU, else for each core.", show_default=False
+            min=1,
+            max=MOST,
+            help="Processes at once; one for each GPU, else for each core.",
+            show_default=False,
         ),
     ] = None,
     engine: Annotated[
@@ -140,7 +146,8 @@ def run(
         str, typer.Option(envvar="RAY_ADDRESS", help="Ray: a cluster; auto: the one here; local: start one.")
     ] = "local",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Ray: workers (default: as many as fit).", show_default=False)
+        int | None,
+        typer.Option(min=1, max=MOST, help="Ray: workers (default: as many as fit).", show_default=False),
     ] = None,
     gpus_per_worker: Annotated[
         float | None, typer.Option(min=0, help="Ray: 0.5 lets two share a GPU.", show_default=False)

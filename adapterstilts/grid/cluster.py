@@ -35,7 +35,8 @@ CONNECT = 15.0  # seconds for a cluster to answer
 PATIENCE = 30.0  # seconds between lines about waiting for a first worker
 LAST_WORDS = 60.0  # seconds that trainings have to write a checkpoint
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # where Ray looks for a token before the home folder
-PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE")  # settings that decide what a job reads
+# Settings that decide what a job reads, and what `precision: auto` stands for.
+PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE", "ADAPTERSTILTS_CPU_BF16")
 
 
 @dataclass(frozen=True)

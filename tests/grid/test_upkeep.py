@@ -212,6 +212,8 @@ def test_results_whose_data_is_away_for_now_stay(call: Call, write: Write, tmp_p
         (["run", "--workers", "2"], "for --engine ray"),
         (["run", "--checkpoint-minutes", "-1"], "Invalid value"),
         (["run", "--checkpoint-steps", "0"], "Invalid value"),
+        (["run", "--processes", "1000000000"], "Invalid value"),
+        (["plan", "--processes", "9" * 5000], "Invalid value"),
         (["run", "--budget", ""], "8h, 30m or 2d"),
         (["table", "--csv", "--json"], "one of --markdown, --csv and --json"),
         (["status", "-C", "small.yaml"], "is a file"),

@@ -91,6 +91,17 @@ def test_patience_stops_early(options):
     assert run.metrics["steps"] == run.metrics["best_step"] + 3
 
 
+def test_a_training_says_so_where_its_epochs_end_before_its_steps(options, capsys):
+    recipe = {"epochs": 1, "max_steps": 80, "batch_size": 8, "holdout": 0.0}
+    run = train_adapter("mini_nli", options.model_copy(update={"recipe": recipe, "limit": 16}))
+    assert run.metrics["steps"] == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "training ends after 2 steps, before max_steps 80: its epochs (1) are over by then" in said
+    exact = {**recipe, "epochs": 50, "max_steps": 2}
+    train_adapter("mini_nli", options.model_copy(update={"recipe": exact, "limit": 16}))
+    assert "before max_steps" not in capsys.readouterr().err
+
+
 def test_accumulation_gives_the_same_steps(own_options, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, tensor: tensor)
     whole = train_adapter("mini_nli", own_options.model_copy(update={"recipe": EXACT}))
