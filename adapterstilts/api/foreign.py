@@ -27,9 +27,11 @@ from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
 from adapterstilts.run.assemble import Parts, save
+from adapterstilts.run.effect import measure
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.progress import say
-from adapterstilts.store import Run, Store
+from adapterstilts.store import Run, Store, effect_lines
+from adapterstilts.store.effect import KEY
 from adapterstilts.store.files import ORIGIN, sha256, write_whole
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task
@@ -221,4 +223,7 @@ def _publish(
         out = work.folder / "out"
         save(host, setup, parts, out)
         write_whole(out / ORIGIN, (canonical(origin) + "\n").encode("utf-8"))
-        return work.publish({})
+        run = work.publish({KEY: measure(host, setup, ())})
+        for line in effect_lines(run):
+            say(line)
+        return run

@@ -48,11 +48,17 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
 
     Example: adapterstilts runs show single-squad_v1-1a2b
     """
-    from adapterstilts.store import Store, pulled_from
+    from adapterstilts.store import Store, effect_lines, pulled_from
 
     found = Store(store or context.obj).find(run)
     pulled = pulled_from(found)
-    described = {**asdict(found), "path": str(found.path), "pulled": pulled and pulled._asdict()}
+    effect = effect_lines(found)
+    described = {
+        **asdict(found),
+        "path": str(found.path),
+        "pulled": pulled and pulled._asdict(),
+        "effect": effect,
+    }
     if as_json:
         print(json.dumps(described, ensure_ascii=False))
         return
@@ -61,6 +67,8 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
     )
     if pulled:
         OUT.print(f"pulled from {pulled.repo} at commit {pulled.commit}\n", highlight=False, markup=False)
+    for line in effect:
+        OUT.print(line, highlight=False, markup=False)
     OUT.print_json(data={"job": found.job, "metrics": found.metrics})
     files = sorted(path for path in found.path.rglob("*") if path.is_file())
     names = [(str(path.relative_to(found.path)), size_text(path.stat().st_size)) for path in files]
@@ -125,10 +133,13 @@ def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) -> dict[str, Any]:
-    """A run as JSON; an evaluation has the composition and the origin of the run that it evaluates."""
+    """A run as JSON; an evaluation has composition, origin and effect of the run that it evaluates."""
+    from adapterstilts.store import effect_in
+
     trained = by_key.get(run.job.get("run", ""), run)
     score = run.metrics.get("score", run.metrics.get("dev", {}).get("score"))
     source = pulled.get(trained.key)
+    effect = effect_in(trained.metrics)
     return {
         "id": run.id,
         "key": run.key,
@@ -144,19 +155,26 @@ def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) ->
         "path": str(run.path),
         "damaged": None,
         "pulled": source and source._asdict(),
+        "inert": effect and effect.inert,
     }
 
 
 def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: Path) -> None:
     """Prints the runs, with a column for where they were pulled from if any was."""
     from adapterstilts.store import Pulled
+    from adapterstilts.store.effect import MARK, MEANING
 
     shown = (*COLUMNS, "pulled from") if any(entry["pulled"] for entry in entries) else COLUMNS
     if entries:
         for entry in entries:
             entry["pulled from"] = entry["pulled"] and str(Pulled(**entry["pulled"]))
-        rows = [[_cell(name, entry[name]) for name in shown] for entry in entries]
+        rows = [
+            [_cell(name, entry[name]) + MARK * (name == "score" and bool(entry["inert"])) for name in shown]
+            for entry in entries
+        ]
         table(shown, rows, right=("seed", "score", "size"))
+        if any(entry["inert"] for entry in entries):
+            note(f"{MARK} {MEANING}")
     elif not damaged:
         note(f"no runs in {store} yet: `adapterstilts demo` makes some")
     for run in damaged:
