@@ -20,6 +20,7 @@ from adapterstilts.model.setup import Setup
 from adapterstilts.model.shapes import check_shapes
 from adapterstilts.model.tensor_header import read_header
 from adapterstilts.recipe import recipe_for
+from adapterstilts.store.effect import KEY as EFFECT
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, split_name
 from adapterstilts.tasks.spec import Task
@@ -237,7 +238,7 @@ def _about_metrics(parts: Parts) -> Problems:
     """What was measured while it was trained."""
     recipe, metrics = parts.job.recipe, parts.metrics
     if recipe is None:
-        if metrics:
+        if metrics.keys() - {EFFECT}:
             yield "its metrics are of a training, but nothing trained it"
         return
     steps, best = metrics.get("steps"), metrics.get("best_step", 0)

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.bounded_json import parse_object
 from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.store.files import MANIFEST, METRICS, read_small, sha256, stats_in
-from adapterstilts.store.shape import problem_of_metrics
+from adapterstilts.store.shape import json_object, problem_of_metrics
 
 
 def intact(folder: str, manifest: str, seal: str) -> bool:
@@ -57,7 +56,7 @@ def metrics_of(folder: Path, manifest: str) -> dict[str, Any]:
     try:
         text = read_small(f"{folder}/{METRICS}")
         if hashlib.sha256(text).hexdigest() == _files(folder, manifest)[METRICS]["sha256"]:
-            metrics = parse_object(text, METRICS, StoreError)
+            metrics = json_object(text, METRICS)
             if problem := problem_of_metrics(metrics):
                 raise DamagedError(f"run {folder.name} is damaged: {problem}", folder.name)
             return metrics

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.bounded_json import parse_object
 from adapterstilts.errors import ConfigError, DamagedError, StoreError
 from adapterstilts.job import SCHEMA
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, read_small, sha256, stats_in
-from adapterstilts.store.shape import problem_of_job, problem_of_metrics
+from adapterstilts.store.shape import json_object, problem_of_job, problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, split_name
 from adapterstilts.tasks.spec import Task
@@ -234,4 +233,4 @@ def _key(folder: Path, job: dict[str, Any]) -> str:
 def _json(name: str, texts: Mapping[str, bytes]) -> dict[str, Any]:
     if name not in texts:
         raise StoreError(f"{name} is missing")
-    return parse_object(texts[name], name, StoreError)
+    return json_object(texts[name], name)

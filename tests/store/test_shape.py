@@ -56,9 +56,7 @@ def test_strange_metrics_are_damage(metrics: dict[str, Any], store: Store) -> No
         metrics_of(run.path, sha256(run.path / MANIFEST))
 
 
-@pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"score": NaN}', '{"score": 1e999}', "[]", '{"a": 1, "a": 2}', ""]
-)
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"score": NaN}', '{"score": 1e999}', "[]", "9" * 9999, ""])
 def test_metrics_that_are_no_json_are_damage(text: str, store: Store) -> None:
     run = sealed(publish(store, train_job()), METRICS, text)
     (found,) = store.scan(quick=True)
