@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 # Workers of the test run; each computes with one thread
 WORKERS ?= 2
+# on or off: run the tests as on a CPU that computes bf16, or as on one that does not (default: ask the CPU)
+BF16 ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format clean
@@ -27,15 +29,17 @@ ifneq ($(UV),)
 else
 	test -e $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip --version >/dev/null || $(BIN)/python -m ensurepip --upgrade
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[embedded,ray,dev]'
+	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[embedded,ray,dev]'
 endif
+	@# The path to this folder relative and so in ASCII: Python does not start under LC_ALL=C with one that is not
+	for file in $(VENV)/lib/python*/site-packages/_editable_impl_adapterstilts.pth; do echo ../../../.. > "$$file"; done
 	touch $@
 
 demo: $(STAMP)  ## run the main job on bundled data (a few minutes on two cores)
 	$(BIN)/adapterstilts demo
 
-test: $(STAMP)  ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS)
+test: $(STAMP)  ## run all tests (BF16=on or BF16=off: as on a CPU with or without bf16)
+	ADAPTERSTILTS_CPU_BF16=$(BF16) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff check .

@@ -8,6 +8,8 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach out by accident
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # the same numbers on machines with and without a GPU
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of a test run share the cores
 
 import pytest
 
@@ -18,6 +20,16 @@ WORDS = (
     "the a cat dog man woman city river green red big small went saw took gave Paris Anna Tom Berlin who "
     "what where did is was in to from not never because yes no it he she they house book train bread . , ?"
 ).split()
+
+
+@pytest.fixture(params=["on", "off"])
+def cpu_bf16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the CPU counts as one that computes bf16: a test that uses this runs on both kinds.
+
+    The variable also reaches the processes that a test starts. PyTorch emulates missing instructions.
+    """
+    monkeypatch.setenv("ADAPTERSTILTS_CPU_BF16", request.param)
+    return bool(request.param == "on")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from adapterstilts.api.backbones import told_of
 from adapterstilts.composition import Single
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub import peft_import
-from adapterstilts.hub.layout import LIBRARY, ORIGIN, PEFT
+from adapterstilts.hub.layout import LIBRARY, PEFT
 from adapterstilts.hub.lora import check_named
 from adapterstilts.hub.pull import Pulled
 from adapterstilts.job import TrainJob
@@ -27,10 +27,12 @@ from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
 from adapterstilts.run.assemble import Parts, save
+from adapterstilts.run.effect import measure
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.progress import say
-from adapterstilts.store import Run, Store
-from adapterstilts.store.files import sha256, write_whole
+from adapterstilts.store import Run, Store, effect_lines
+from adapterstilts.store.effect import KEY
+from adapterstilts.store.files import ORIGIN, sha256, write_whole
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value, canonical, digest
@@ -221,4 +223,7 @@ def _publish(
         out = work.folder / "out"
         save(host, setup, parts, out)
         write_whole(out / ORIGIN, (canonical(origin) + "\n").encode("utf-8"))
-        return work.publish({})
+        run = work.publish({KEY: measure(host, setup, ())})
+        for line in effect_lines(run):
+            say(line)
+        return run

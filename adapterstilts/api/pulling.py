@@ -14,7 +14,7 @@ from adapterstilts.data.leaks import read_items
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub.card import LISTED
 from adapterstilts.hub.client import client, hub_errors
-from adapterstilts.hub.layout import KEY, ORIGIN
+from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.origin import kept
 from adapterstilts.hub.pull import Pulled, download, job_of, read_object, run_files
 from adapterstilts.hub.record import MALFORMED
@@ -24,7 +24,7 @@ from adapterstilts.model.names import NAMES
 from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, sha256, write_whole
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import split_name
 from adapterstilts.values import canonical

@@ -25,7 +25,7 @@ from adapterstilts.run.course import Saving
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import Fit, fit
 from adapterstilts.run.progress import say
-from adapterstilts.store import Run, Store
+from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
@@ -74,6 +74,8 @@ def compose(
     finished = processes.from_leader(lambda: store.get(plan.job))
     if finished:
         say(f"{finished.id} is finished already{_not_here(finished)}")
+        for line in effect_lines(finished):
+            say(line)
         return finished
     return fit(plan, store, Saving(options.checkpoint_minutes, options.checkpoint_steps))
 

@@ -58,11 +58,23 @@ def evaluate(
     else:
         for each in found:
             print_table(each)
+        _note_effect(run, options)
     failures = {f"{each.task} in {code}": error for each in found for code, error in each.failures.items()}
     for what, error in failures.items():
         fail(f"{what}: {error}")
     if failures:
         raise typer.Exit(2)
+
+
+def _note_effect(reference: str, options: Options) -> None:
+    """Repeats what was found after training where the run changes nothing."""
+    from adapterstilts.cli.console import note
+    from adapterstilts.store import Store, effect_in, effect_lines
+
+    run = Store(options.store).find(reference)
+    effect = effect_in(run.metrics)
+    for line in effect_lines(run) if effect and effect.inert else ():
+        note(line)
 
 
 def as_dict(evaluation: Evaluation) -> dict[str, Any]:

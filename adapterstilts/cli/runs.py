@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ import typer
 from adapterstilts.cli.console import DEFAULT_STORE, OUT, AsJson, StorePath, note, size_text, table
 
 if TYPE_CHECKING:
-    from adapterstilts.store import Damaged, Run
+    from adapterstilts.store import Pulled, Run
 
 app = typer.Typer(no_args_is_help=False)
 StoreChoice = Annotated[
@@ -34,15 +35,11 @@ def runs(context: typer.Context, store: StorePath = DEFAULT_STORE, as_json: AsJs
     context.obj = store
     if context.invoked_subcommand:
         return
-    from adapterstilts.store import Run, Store
-
-    found = list(Store(store).scan(quick=True))
-    good = sorted((run for run in found if isinstance(run, Run)), key=lambda run: (run.created, run.id))
-    bad = [each for each in found if not isinstance(each, Run)]
+    entries, damaged = _listing(store)
     if as_json:
-        print(json.dumps(_entries(good) + [_damage(each) for each in bad], ensure_ascii=False))
+        print(json.dumps([*entries, *damaged], ensure_ascii=False))
         return
-    _print(good, bad, store)
+    _print(entries, damaged, store)
 
 
 @app.command("show")
@@ -51,16 +48,27 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
 
     Example: adapterstilts runs show single-squad_v1-1a2b
     """
-    from adapterstilts.store import Store
+    from adapterstilts.store import Store, effect_lines, pulled_from
 
     found = Store(store or context.obj).find(run)
-    described = {**asdict(found), "path": str(found.path)}
+    pulled = pulled_from(found)
+    effect = effect_lines(found)
+    described = {
+        **asdict(found),
+        "path": str(found.path),
+        "pulled": pulled and pulled._asdict(),
+        "effect": effect,
+    }
     if as_json:
         print(json.dumps(described, ensure_ascii=False))
         return
     OUT.print(
         f"{found.id}\n{found.path}, {size_text(found.size)}, {found.created}\n", highlight=False, markup=False
     )
+    if pulled:
+        OUT.print(f"pulled from {pulled.repo} at commit {pulled.commit}\n", highlight=False, markup=False)
+    for line in effect:
+        OUT.print(line, highlight=False, markup=False)
     OUT.print_json(data={"job": found.job, "metrics": found.metrics})
     files = sorted(path for path in found.path.rglob("*") if path.is_file())
     names = [(str(path.relative_to(found.path)), size_text(path.stat().st_size)) for path in files]
@@ -102,15 +110,36 @@ def _parents(run: Run) -> list[str]:
     return [evaluated] if evaluated else list(run.job.get("composition", {}).get("sources", ()))
 
 
-def _entries(runs: list[Run]) -> list[dict[str, Any]]:
-    """The runs as JSON values; an evaluation has the composition of the run that it evaluates."""
-    by_key = {run.key: run for run in runs}
-    return [_entry(run, by_key) for run in runs]
+def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The good runs, oldest first, and the damaged ones, as JSON values."""
+    from adapterstilts.errors import DamagedError
+    from adapterstilts.store import Run, Store, pulled_from
+
+    good: list[Run] = []
+    pulled: dict[str, Pulled] = {}
+    damaged = []
+    for run in Store(store).scan(quick=True):
+        try:
+            if not isinstance(run, Run):
+                raise DamagedError(run.reason, run.path.name)
+            if source := pulled_from(run):
+                pulled[run.key] = source
+            good.append(run)
+        except DamagedError as error:
+            damaged.append({"id": error.run, "path": str(run.path), "damaged": str(error)})
+    by_key = {run.key: run for run in good}
+    ordered = sorted(good, key=lambda run: (run.created, run.id))
+    return [_entry(run, by_key, pulled) for run in ordered], damaged
 
 
-def _entry(run: Run, by_key: dict[str, Run]) -> dict[str, Any]:
+def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) -> dict[str, Any]:
+    """A run as JSON; an evaluation has composition, origin and effect of the run that it evaluates."""
+    from adapterstilts.store import effect_in
+
     trained = by_key.get(run.job.get("run", ""), run)
     score = run.metrics.get("score", run.metrics.get("dev", {}).get("score"))
+    source = pulled.get(trained.key)
+    effect = effect_in(trained.metrics)
     return {
         "id": run.id,
         "key": run.key,
@@ -125,21 +154,31 @@ def _entry(run: Run, by_key: dict[str, Run]) -> dict[str, Any]:
         "size": run.size,
         "path": str(run.path),
         "damaged": None,
+        "pulled": source and source._asdict(),
+        "inert": effect and effect.inert,
     }
 
 
-def _damage(damaged: Damaged) -> dict[str, Any]:
-    return {"id": damaged.path.name, "path": str(damaged.path), "damaged": damaged.reason}
+def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: Path) -> None:
+    """Prints the runs, with a column for where they were pulled from if any was."""
+    from adapterstilts.store import Pulled
+    from adapterstilts.store.effect import MARK, MEANING
 
-
-def _print(good: list[Run], bad: list[Damaged], store: Path) -> None:
-    if good:
-        rows = [[_cell(name, entry[name]) for name in COLUMNS] for entry in _entries(good)]
-        table(COLUMNS, rows, right=("seed", "score", "size"))
-    elif not bad:
+    shown = (*COLUMNS, "pulled from") if any(entry["pulled"] for entry in entries) else COLUMNS
+    if entries:
+        for entry in entries:
+            entry["pulled from"] = entry["pulled"] and str(Pulled(**entry["pulled"]))
+        rows = [
+            [_cell(name, entry[name]) + MARK * (name == "score" and bool(entry["inert"])) for name in shown]
+            for entry in entries
+        ]
+        table(shown, rows, right=("seed", "score", "size"))
+        if any(entry["inert"] for entry in entries):
+            note(f"{MARK} {MEANING}")
+    elif not damaged:
         note(f"no runs in {store} yet: `adapterstilts demo` makes some")
-    for each in bad:
-        note(f"damaged, never used: {each.path.name}: {each.reason}")
+    for run in damaged:
+        note(f"damaged, never used: {run['id']}: {run['damaged']}")
 
 
 def _cell(name: str, value: Any) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from adapterstilts.errors import DamagedError
 from adapterstilts.grid.plan import Cell, Plan
 from adapterstilts.grid.records import Records
+from adapterstilts.store.effect import MARK, MEANING, effect_in
 
 MARKS = {
     "*": "not all languages and seeds are there yet",
     "!": "some of the evaluated items were trained on too",
+    MARK: MEANING,
 }
 
 
@@ -24,10 +26,12 @@ class Scores:
     Attributes:
         by_language: in percent; None where the labels are hidden.
         leaked: languages with items that were trained on too, which `allow_leak` lets pass.
+        inert: the run, or one that it was made from, changes nothing; see `store.effect.Effect.inert`.
     """
 
     by_language: Mapping[str, float | None]
     leaked: AbstractSet[str] = frozenset()
+    inert: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Effect:
             labels are hidden do not count.
         seeds, wanted_seeds: how many seeds have results, and how many there are in the recipe.
         leaked: of how many languages the scores, or the baseline's, are over items that were trained on too.
+        inert: in how many seeds the run, the baseline's or one that they were made from changes nothing.
     """
 
     backbone: str
@@ -58,6 +63,7 @@ class Effect:
     seeds: int
     wanted_seeds: int
     leaked: int
+    inert: int
 
     @property
     def whole(self) -> bool:
@@ -71,27 +77,47 @@ def effects(plan: Plan, records: Records, tell: Callable[[str], None]) -> list[E
     Args:
         tell: receives what is wrong with each result that is damaged and does not count.
     """
-    return _effects(plan, _reader(records, tell), lambda code: code != "en")
+    return _effects(plan, _reader(plan, records, tell), lambda code: code != "en")
 
 
 def effects_by_language(plan: Plan, records: Records, tell: Callable[[str], None]) -> dict[str, list[Effect]]:
     """The effects in each language alone, English first; see `effects`."""
     codes = dict.fromkeys(code for cell in plan.cells for code in cell.languages)
-    read = _reader(records, tell)
+    read = _reader(plan, records, tell)
     ordered = sorted(codes, key=lambda code: (code != "en", code))
     return {code: _effects(plan, read, lambda each, code=code: each == code) for code in ordered}  # type: ignore[misc]
 
 
-def _reader(records: Records, tell: Callable[[str], None]) -> Callable[[Cell], Scores]:
+def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callable[[Cell], Scores]:
     """Scores of a cell's finished evaluations, each read once."""
     known: dict[tuple[str, str, str], Scores] = {}
+    effects_known: dict[str, bool] = {}
+
+    def inert(training: str) -> bool:
+        if training not in effects_known:
+            needs = plan.trainings[training].needs
+            effects_known[training] = _inert(training, records, tell) or any(map(inert, needs))
+        return effects_known[training]
 
     def read(cell: Cell) -> Scores:
         if cell.group not in known:
-            known[cell.group] = _scores(cell, records, tell)
+            scores = _scores(cell, records, tell)
+            marked = bool(scores.by_language) and inert(cell.training.digest)
+            known[cell.group] = replace(scores, inert=marked)
         return known[cell.group]
 
     return read
+
+
+def _inert(training: str, records: Records, tell: Callable[[str], None]) -> bool:
+    """Whether a finished training changes nothing; false where that was not measured."""
+    record = records.done(training)
+    try:
+        effect = effect_in(records.metrics(record)) if record else None
+    except DamagedError as error:
+        tell(str(error))
+        return False
+    return effect is not None and effect.inert
 
 
 def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores:
@@ -135,10 +161,12 @@ def _effect(
     values: list[dict[str, float]] = []
     hidden: set[str] = set()
     leaked: set[str] = set()
+    inert = 0
     for each in cells:
         reads = [read(each), *([read(base[_base_key(each)])] if each.rank else [])]
         hidden |= {code for code, score in reads[0].by_language.items() if score is None and counts(code)}
         leaked |= {code for found in reads for code in found.leaked if counts(code)}
+        inert += any(scores.inert for scores in reads)
         scores, before = _known(reads[0], counts), _known(reads[-1], counts)
         both = scores.keys() & before.keys()
         if both:
@@ -158,6 +186,7 @@ def _effect(
         seeds=len(values),
         wanted_seeds=len(cells),
         leaked=len(leaked),
+        inert=inert,
     )
 
 
@@ -175,7 +204,7 @@ def cell_text(effect: Effect) -> str:
         "" if value is None else f"{round(value, 1) + 0.0:{sign}.1f}"  # + 0.0 takes the sign off -0.0
         for value in (effect.mean, effect.low, effect.high)
     )
-    marks = f"{'' if effect.whole else '*'}{'!' if effect.leaked else ''}"
+    marks = f"{'' if effect.whole else '*'}{'!' if effect.leaked else ''}{MARK if effect.inert else ''}"
     return f"{mean}{f' [{low}, {high}]' if low else ''}{marks}"
 
 

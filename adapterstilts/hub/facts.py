@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapterstilts.hub.layout import ORIGIN
 from adapterstilts.hub.licence import Licence, licence_of
 from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
@@ -15,6 +14,7 @@ from adapterstilts.model.names import NAMES
 from adapterstilts.model.saved import read_setup
 from adapterstilts.model.setup import Setup
 from adapterstilts.store import Run, tasks_of
+from adapterstilts.store.files import ORIGIN
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit
 from adapterstilts.tasks.several import TEXT

@@ -12,9 +12,9 @@ from huggingface_hub import ModelCard
 
 from adapterstilts.hub.card import Form, card, checked_places
 from adapterstilts.hub.facts import Facts
-from adapterstilts.hub.layout import CARD, OF_RUN, ORIGIN
+from adapterstilts.hub.layout import CARD, OF_RUN
 from adapterstilts.store import link
-from adapterstilts.store.files import MANIFEST, sha256, stats_in, write_whole
+from adapterstilts.store.files import MANIFEST, ORIGIN, sha256, stats_in, write_whole
 from adapterstilts.store.runs import manifest_of
 from adapterstilts.values import canonical
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 
-from adapterstilts.store.files import JOB, MANIFEST, METRICS
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN
 
 CARD = "README.md"
 KEY = "adapterstilts"  # of our own part of its metadata
@@ -17,7 +17,7 @@ ATTRIBUTES = ".gitattributes"  # the Hub writes it
 RUN = "run"
 LIBRARY = ("adapter.safetensors", "adapter_config.json", "model_head.safetensors", "head_config.json")
 PEFT = ("adapter_model.safetensors", "adapter_config.json")
-SETUP, ORIGIN = "setup.json", "origin.json"
+SETUP = "setup.json"
 ITEMS, DIGESTS = "items.bin", "items.digests"  # the Hub takes every .bin for a pickle
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_+-]*"

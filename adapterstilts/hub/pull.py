@@ -14,14 +14,14 @@ from huggingface_hub import snapshot_download
 from adapterstilts.errors import ConfigError, HubError
 from adapterstilts.hub import trust
 from adapterstilts.hub.client import client, hub_errors
-from adapterstilts.hub.layout import CARD, OF_RUN, ORIGIN, RUN, SETUP, back
+from adapterstilts.hub.layout import CARD, OF_RUN, RUN, SETUP, back
 from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
 from adapterstilts.hub.trust import Listed
 from adapterstilts.job import SCHEMA, TrainJob
 from adapterstilts.model import records as records_of
 from adapterstilts.model import tensors
 from adapterstilts.model.records import AdapterRecord
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, sha256
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256
 from adapterstilts.store.runs import Manifest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")  # of a task; it becomes a folder's

@@ -20,6 +20,7 @@ Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.float64]
 Prediction = dict[str, Any]  # one per row, JSON values only; always holds "id"
+Classes = tuple[Ints, Ints]  # numbers of the classes that a head chose, and of the gold classes
 Metrics = dict[str, float]  # in percent; always holds "score", the task's headline metric
 
 
@@ -133,6 +134,13 @@ class Kind(Protocol):
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
         """One float32 array per feature, cut to the feature's own length."""
 
+    def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
+        """What the head chose and what is right, as class numbers, one for each choice that it made.
+
+        The classes are labels, tags, choices, positions in the window (span) or subwords (mlm). Both arrays
+        are empty where nothing is classified.
+        """
+
     def decode(
         self,
         outputs: Sequence[Floats],
@@ -186,6 +194,12 @@ def cut(logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
     """[N, L, ...] to one float32 array [length, ...] per feature, without the padding."""
     arrays = logits.detach().float().cpu().numpy()
     return [array[: feature.length].copy() for array, feature in zip(arrays, features, strict=True)]
+
+
+def joined(parts: Sequence[npt.NDArray[Any]]) -> Ints:
+    """All numbers of the arrays, one after another, as integers."""
+    whole = np.concatenate(parts) if parts else np.empty(0)
+    return whole.astype(np.int32)
 
 
 def headline(metrics: Mapping[str, SupportsFloat], task: Task) -> Metrics:

@@ -13,6 +13,7 @@ from adapterstilts.data.rows import ChoiceRow
 from adapterstilts.errors import DataError
 from adapterstilts.kinds.base import (
     Batch,
+    Classes,
     Counts,
     Encoding,
     Feature,
@@ -24,6 +25,7 @@ from adapterstilts.kinds.base import (
     attach,
     gold_of,
     headline,
+    joined,
     pad_batch,
 )
 from adapterstilts.kinds.intervals import percent
@@ -81,6 +83,11 @@ class ChoiceKind:
         """One array [choices] per feature."""
         counts = [len(feature.ids) for feature in features]
         return [part.numpy().copy() for part in torch.split(logits.detach().float().cpu(), counts)]
+
+    def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
+        """Indices of choices, one for each row."""
+        chosen = np.array([scores.argmax() for scores in outputs], np.int32)
+        return chosen, joined([feature.target[1:] for feature in features])
 
     def decode(
         self,

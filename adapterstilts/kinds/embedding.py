@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import ConfigError, DataError
-from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, pad_batch
+from adapterstilts.kinds.base import Batch, Classes, Encoding, Feature, Floats, pad_batch
 from adapterstilts.kinds.neighbours import normalised
 from adapterstilts.kinds.subwords import limit, sequences
 from adapterstilts.tasks.spec import Task
@@ -55,6 +55,10 @@ class Embedding:
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
         """One embedding [hidden] per feature, from those of the batch [F, hidden]."""
         return list(logits.detach().float().cpu().numpy())
+
+    def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
+        """No head, no classes."""
+        return np.empty(0, np.int32), np.empty(0, np.int32)
 
 
 def sides(rows: Sequence[RetrievalRow]) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ from adapterstilts.data.rows import TextRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import (
     Batch,
+    Classes,
     Counts,
     Encoding,
     Feature,
@@ -22,6 +23,7 @@ from adapterstilts.kinds.base import (
     Metrics,
     Prediction,
     headline,
+    joined,
     pad_batch,
 )
 from adapterstilts.kinds.subwords import Template, limit, pieces
@@ -116,13 +118,21 @@ class MlmKind:
         return batch
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean negative log-likelihood; `logits` [masked, 2] as `split` describes them."""
+        """Mean negative log-likelihood; `logits` [masked, 3] as `split` describes them."""
         return -logits[:, 0].sum() / max(len(logits), 1)
 
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-        """One array [masked, 2] per feature: log-likelihood of the true subword, 1 where none is likelier."""
+        """One array [masked, 3] per feature.
+
+        Log-likelihood of the true subword; 1 where none is likelier; id of the likeliest subword.
+        """
         counts = [int((feature.target != IGNORED).sum()) for feature in features]
         return [part.numpy().copy() for part in torch.split(logits.detach().float().cpu(), counts)]
+
+    def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
+        """Ids of the likeliest and of the true subwords at the masked places."""
+        gold = [feature.target[feature.target != IGNORED] for feature in features]
+        return joined([values[:, 2] for values in outputs]), joined(gold)
 
     def decode(
         self,

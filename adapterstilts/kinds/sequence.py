@@ -13,6 +13,7 @@ from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import unknown
 from adapterstilts.kinds.base import (
     Batch,
+    Classes,
     Counts,
     Encoding,
     Feature,
@@ -24,6 +25,7 @@ from adapterstilts.kinds.base import (
     attach,
     gold_of,
     headline,
+    joined,
     pad_batch,
 )
 from adapterstilts.kinds.intervals import percent
@@ -69,6 +71,11 @@ class SequenceKind:
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
         """One array [classes] per feature."""
         return list(logits.detach().float().cpu().numpy())
+
+    def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
+        """Indices of labels, one for each row."""
+        chosen = np.array([logits.argmax() for logits in outputs], np.int32)
+        return chosen, joined([feature.target for feature in features])
 
     def decode(
         self,

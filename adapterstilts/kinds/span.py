@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from adapterstilts.data.rows import QuestionRow
 from adapterstilts.kinds.base import (
     Batch,
+    Classes,
     Counts,
     Encoding,
     Feature,
@@ -23,6 +24,7 @@ from adapterstilts.kinds.base import (
     cut,
     gold_of,
     headline,
+    joined,
     pad_batch,
 )
 from adapterstilts.kinds.intervals import percent
@@ -83,6 +85,11 @@ class SpanKind:
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
         """One array [length, 2] per feature."""
         return cut(logits, features)
+
+    def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
+        """Where answers begin, as positions in the window; 0, the first special token, for no answer."""
+        chosen = np.array([logits[:, 0].argmax() for logits in outputs], np.int32)
+        return chosen, joined([feature.target[:1] for feature in features])
 
     def decode(
         self,

@@ -16,6 +16,7 @@ from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError, unknown
 from adapterstilts.kinds.base import (
     Batch,
+    Classes,
     Counts,
     Encoding,
     Feature,
@@ -27,6 +28,7 @@ from adapterstilts.kinds.base import (
     cut,
     gold_of,
     headline,
+    joined,
     pad_batch,
 )
 from adapterstilts.kinds.intervals import f1_rates, percent
@@ -95,6 +97,14 @@ class TaggingKind:
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
         """One array [length, tags] per feature."""
         return cut(logits, features)
+
+    def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
+        """Indices of tags, one for each word in each window."""
+        pairs = [
+            (logits[feature.target != IGNORED].argmax(1), feature.target[feature.target != IGNORED])
+            for logits, feature in zip(outputs, features, strict=True)
+        ]
+        return joined([chosen for chosen, _ in pairs]), joined([gold for _, gold in pairs])
 
     def decode(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -169,27 +169,11 @@ def hidden(model: Any, batch: Batch, layer: int) -> torch.Tensor:
     return states
 
 
-def fusion_attention(model: Any, batch: Batch) -> list[list[float]]:
-    """Mean attention of the active AdapterFusion per layer, see `attention_shares`."""
-    wanted = {"output_adapter_fusion_attentions": True}
-    with torch.no_grad(), torch.autocast(batch["input_ids"].device.type, enabled=False):
-        output = model.base_model(**inputs(model, batch), **wanted)
-    (layers,) = output["adapter_fusion_attentions"].values()
-    return attention_shares(layers, batch["attention_mask"])
-
-
-def attention_shares(layers: Mapping[int, Mapping[str, Any]], mask: torch.Tensor) -> list[list[float]]:
-    """Mean AdapterFusion attention per layer, over all tokens that are not padding.
-
-    Args:
-        layers: for each layer and place in it, attention [N, L, adapters].
-        mask: 1 for tokens, 0 for padding [N, L].
-    """
-    shares = []
-    for layer in sorted(layers):
-        places = [torch.from_numpy(place)[mask.bool().cpu()].mean(dim=0) for place in layers[layer].values()]
-        shares.append([float(share) for share in torch.stack(places).mean(dim=0)])
-    return shares
+def every_layer(model: Any, batch: Batch) -> tuple[torch.Tensor, ...]:
+    """Hidden states [N, L, H] after each layer, from the bottom, without the embeddings."""
+    output = model.base_model(**inputs(model, batch), output_hidden_states=True)
+    states: tuple[torch.Tensor, ...] = output.hidden_states[1:]
+    return states
 
 
 @contextmanager

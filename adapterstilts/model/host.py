@@ -16,7 +16,7 @@ from torch import nn
 
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Batch, HeadSpec
-from adapterstilts.model import encoder, foreign, library, masked, merge, rules, saved, tensors
+from adapterstilts.model import encoder, foreign, fusion, library, masked, merge, rules, saved, tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.setup import Setup
@@ -235,6 +235,7 @@ class Host:
             raise AdapterError(f"there is an AdapterFusion over {', '.join(names)} already")
         with encoder.seeded(seed):
             self.model.add_adapter_fusion(adapters.Fuse(*names))
+        fusion.lay_out_inputs(self.model, adapters.Fuse(*names).name)
         self._fusions.add(names)
         self._settle()
 
@@ -298,7 +299,7 @@ class Host:
 
         Returns:
             sequence [N, classes]; tagging [N, L, classes]; span [N, L, 2]; choice [N], one score a sequence;
-            mlm [masked, 2], see `model/masked.py`.
+            mlm [masked, 3], see `model/masked.py`.
 
         Raises:
             AdapterError: there is no such head.
@@ -329,7 +330,7 @@ class Host:
         """
         if not self._fused:
             raise AdapterError("no AdapterFusion is active")
-        return encoder.fusion_attention(self.model, batch)
+        return fusion.fusion_attention(self.model, batch)
 
     def fusion_regularisation(self) -> torch.Tensor | None:
         """0.01 times the squared distance of the fusion's value matrices from the identity.

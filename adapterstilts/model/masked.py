@@ -70,7 +70,7 @@ class MaskedHead(nn.Module):  # type: ignore[misc]
             inverse: of an invertible adapter on the embeddings; the decoder reads what it gives.
 
         Returns:
-            [M, 2]: log-likelihood, and 1 where no subword is likelier.
+            [M, 3]: log-likelihood; 1 where no subword is likelier; the id of the likeliest subword.
         """
         states = inverse(self.norm(nn.functional.gelu(self.dense(states))))
         size = max(1, LARGEST // len(embeddings))
@@ -90,8 +90,9 @@ def _likelihoods(
 ) -> torch.Tensor:
     logits = nn.functional.linear(states, embeddings, bias).float()
     true = logits.gather(1, gold[:, None]).squeeze(1)
-    best = (true.detach() >= logits.detach().amax(dim=1)).float()
-    return torch.stack([true - logits.logsumexp(dim=1), best], dim=1)
+    highest, likeliest = logits.detach().max(dim=1)
+    right = (true.detach() >= highest).float()
+    return torch.stack([true - logits.logsumexp(dim=1), right, likeliest.float()], dim=1)
 
 
 def head(model: Any, files: BackboneFiles) -> MaskedHead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cache
@@ -13,6 +14,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 
 from adapterstilts.errors import ConfigError, unknown
 
+CPU_BF16 = "ADAPTERSTILTS_CPU_BF16"  # "on" or "off" in the environment: overrides what the CPU reports
 MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
@@ -28,10 +30,21 @@ def accelerator() -> Accelerator:
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16; emulating it is slower than fp32."""
+    """Whether precision "auto" uses bf16 on this device: where its instructions are missing, fp32 is faster.
+
+    For a CPU, `ADAPTERSTILTS_CPU_BF16` overrides the answer, so that machines with different CPUs can agree.
+
+    Raises:
+        ConfigError: the variable is neither "on" nor "off".
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
+        override = os.environ.get(CPU_BF16)
+        if override:
+            if override not in ("on", "off"):
+                raise ConfigError(f'{CPU_BF16} is "{override}": set it to "on" or "off", or unset it')
+            return override == "on"
         flags = torch.cpu.get_capabilities()
         return bool(flags.get("avx512_bf16") or flags.get("amx_bf16") or flags.get("bf16"))
     return False

@@ -23,10 +23,12 @@ from adapterstilts.run import processes
 from adapterstilts.run.assemble import Parts, Source, build, save
 from adapterstilts.run.course import Course, Saving, Stream
 from adapterstilts.run.device import accelerator
+from adapterstilts.run.effect import measure
 from adapterstilts.run.evaluate import Model, to_device
 from adapterstilts.run.progress import say
 from adapterstilts.run.train import train
-from adapterstilts.store import Run, Store, Work
+from adapterstilts.store import Run, Store, Work, effect_lines
+from adapterstilts.store.effect import KEY
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import canonical
 
@@ -114,6 +116,7 @@ def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
     parts = Parts(job.composition, plan.sources, plan.spec, known, plan.language, target, job.seed)
     setup = build(host, parts)
     metrics: dict[str, Any] = {}
+    course = None
     out = work.folder / "out"
     if recipe:
         host.activate(setup, train=True, heads=list(known))
@@ -126,10 +129,16 @@ def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
             metrics["fusion_attention"] = _attention(streams[0])
 
     def publish() -> Run:
+        host.activate(setup, train=False)
+        if measured := measure(host, setup, course.tasks if course else ()):
+            metrics[KEY] = measured
         save(host, setup, parts, out)
         (out / "origin.json").write_text(canonical(plan.origin) + "\n", encoding="utf-8")
         write_items(out, [row for lesson in plan.lessons for row in lesson.train], plan.before)
-        return work.publish(metrics)
+        run = work.publish(metrics)
+        for line in effect_lines(run):
+            say(line)
+        return run
 
     return processes.from_leader(publish)
 

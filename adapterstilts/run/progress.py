@@ -25,7 +25,7 @@ def speaking_to(console: Console | None) -> Iterator[None]:
 
 def say(message: str) -> None:
     """One line for the person at the terminal, on standard error."""
-    _CONSOLE.get().print(message, highlight=False, soft_wrap=True)
+    _CONSOLE.get().print(message, highlight=False, markup=False, soft_wrap=True)
 
 
 class Bar:

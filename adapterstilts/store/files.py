@@ -16,7 +16,7 @@ from typing import Any
 
 from adapterstilts.errors import StoreError
 
-JOB, METRICS, MANIFEST = "job.json", "metrics.json", "manifest.json"
+JOB, METRICS, MANIFEST, ORIGIN = "job.json", "metrics.json", "manifest.json", "origin.json"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FULL_TEXTS = ("StorageFull", "No space left on device")  # safetensors reports the disk only in its text
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from adapterstilts.errors import ConfigError, DamagedError, StoreError
 from adapterstilts.job import SCHEMA
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256, stats_in
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, read_small, sha256, stats_in
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, split_name
 from adapterstilts.tasks.spec import Task
@@ -98,7 +98,7 @@ def tasks_of(run: Run) -> tuple[Task, ...]:
     Raises:
         ConfigError: an unknown task, or a definition of another version's form.
     """
-    path = run.path / "origin.json"
+    path = run.path / ORIGIN
     remembered = json.loads(path.read_bytes()).get("tasks", {}) if path.is_file() else {}
     names = split_name(str(run.job["task"]))
     return tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Runs the program in an empty folder, without the settings of whoever runs the tests."""
     for name in ("ADAPTERSTILTS_DATA", "ADAPTERSTILTS_STORE"):
         monkeypatch.delenv(name, raising=False)
+    # One core: a grid works in this process, where it would else start several
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, code: int = 0, given: str | None = None) -> Result:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from adapterstilts.api import Options
+from adapterstilts.cli.evaluate import _note_effect
 from adapterstilts.store import Store
 from tests.store.conftest import eval_job, publish, train_job
 
@@ -85,3 +87,55 @@ def test_the_store_can_be_named(call: Call, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("ADAPTERSTILTS_STORE", str(tmp_path / "other"))
     assert run.id in call("runs").stdout
     assert run.id in call("runs", "show", run.id).stdout
+
+
+def test_pulled_runs_are_marked(call: Call, store: Store) -> None:
+    source = {"repo": "you/adapter", "commit": "0123456789abcdef"}
+    with store.work(train_job()) as work:
+        (work.folder / "out").mkdir()
+        (work.folder / "out" / "origin.json").write_text(json.dumps({"pulled": source}), encoding="utf-8")
+        pulled = work.publish({"score": 1.0})
+    evaluated = publish(store, eval_job(pulled.key, "sw"))
+    trained = publish(store, train_job(seed=2))
+    entries = {entry["id"]: entry["pulled"] for entry in json.loads(call("runs", "--json").stdout)}
+    assert entries == {pulled.id: source, evaluated.id: source, trained.id: None}
+    assert call("runs").stdout.count("you/adapter@0123456789ab") == 2
+    assert "pulled from you/adapter at commit 0123456789abcdef" in call("runs", "show", pulled.id).stdout
+    assert json.loads(call("runs", "show", pulled.id, "--json").stdout)["pulled"] == source
+
+
+IDLE = {"adapters": {"mnli": [0.0, 0.0]}, "heads": {}, "examples": 16}
+BUSY = {"adapters": {"mnli": [0.1, 0.2]}, "heads": {}, "examples": 16}
+
+
+def test_a_run_that_changes_nothing_is_marked_and_explained(call: Call, store: Store) -> None:
+    idle = publish(store, train_job(seed=1), effect=IDLE)
+    evaluated = publish(store, eval_job(idle.key, "sw"), score=43.21)
+    busy = publish(store, train_job(seed=2), effect=BUSY)
+    older = publish(store, train_job(seed=3))
+    found = {each["id"]: each["inert"] for each in json.loads(call("runs", "--json").stdout)}
+    assert found == {idle.id: True, evaluated.id: True, busy.id: False, older.id: None}
+    listed = call("runs")
+    marked = [line.split()[0] for line in listed.stdout.splitlines() if "=" in line]
+    assert sorted(marked) == sorted([idle.id, evaluated.id])
+    assert "= an adapter behind it changes nothing" in listed.stderr
+    words = "warning: the adapter 'mnli' changes nothing: the hidden states by 0.00 % (layers 1-2)"
+    assert words in call("runs", "show", idle.id).stdout
+    assert json.loads(call("runs", "show", idle.id, "--json").stdout)["effect"] == [words]
+    assert json.loads(call("runs", "show", older.id, "--json").stdout)["effect"] == []
+    assert "the adapter 'mnli' changes the hidden states by" in call("runs", "show", busy.id).stdout
+
+
+def test_without_marks_there_is_no_legend(call: Call, store: Store) -> None:
+    publish(store, train_job(), effect=BUSY)
+    assert "changes nothing" not in call("runs").stderr
+
+
+def test_an_evaluation_repeats_that_its_run_changes_nothing(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = Options(store=store.root)
+    _note_effect(publish(store, train_job(seed=2), effect=BUSY).id, options)
+    assert capsys.readouterr().err == ""
+    _note_effect(publish(store, train_job(), effect=IDLE).id, options)
+    assert capsys.readouterr().err.startswith("warning: the adapter 'mnli' changes nothing")

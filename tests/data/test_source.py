@@ -357,7 +357,17 @@ def test_real_languages_at_hand(shared_data: Path) -> None:
     where = Where(data_dir=shared_data)
     assert len(available(PANX, "dev", where)) == len(list((shared_data / "xtreme/panx").glob("dev-*.tsv")))
     assert len(available(registry.get("xcopa"), "dev", where)) == 8
-    assert available(registry.get("xcopa"), "test", where) == ()  # XTREME-R's download: all labels are 0
     assert available(registry.get("tydiqa"), "dev", where) == ()  # blanked
     with pytest.raises(DataError, match="blanked"):
         load(registry.get("tydiqa"), "dev", "sw", where)
+
+
+def test_real_test_files_of_xtreme_r_have_no_labels(shared_data: Path, tmp_path: Path) -> None:
+    """All labels of its XCOPA test files are 0; those of XCOPA's own release, preferred, are real."""
+    xcopa, folder = registry.get("xcopa"), tmp_path / "xcopa"
+    folder.mkdir()
+    for path in (shared_data / "xtreme" / "xcopa").glob("test-*.jsonl"):
+        (folder / path.name).symlink_to(path)
+    assert available(xcopa, "test", Where(data_dir=tmp_path)) == ()
+    own_release = [path.name for path in (shared_data / "xtreme" / "xcopa").glob("test.*.jsonl")]
+    assert len(available(xcopa, "test", Where(data_dir=shared_data))) == len(own_release)

@@ -15,12 +15,13 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'adapterstilts[ray]'")
 
 from adapterstilts.errors import ClusterError, ConfigError
+from adapterstilts.grid import local
 from adapterstilts.grid.cluster import Cluster, Maker, RayCrew, _room
-from adapterstilts.grid.local import LOSSES, Alone, Engine
+from adapterstilts.grid.local import Alone, Engine
 from adapterstilts.grid.pool import Saving
 from adapterstilts.grid.records import Records
 from adapterstilts.grid.request import Request
-from adapterstilts.grid.shared import records_of
+from adapterstilts.grid.shared import copy_of, records_of
 from adapterstilts.grid.state import State, look
 from adapterstilts.grid.worker import Worker
 
@@ -71,8 +72,8 @@ def alone(write: Write, tmp_path: Path) -> Path:
     return store
 
 
-def run(path: Path, store: str, watch: Told, maker: type = Maker) -> State:
-    crew = RayCrew(Saving(store, checkpoint_steps=1), Cluster(workers=2), watch.said, maker)
+def run(path: Path, store: str, watch: Told, maker: type = Maker, workers: int = 2) -> State:
+    crew = RayCrew(Saving(store, checkpoint_steps=1), Cluster(workers=workers), watch.said, maker)
     return Engine(crew, records_of(store), watch).run(plan_of(path).requests())
 
 
@@ -95,15 +96,17 @@ def until(store: Path, jobs: int, still: Callable[[], bool] = lambda: True) -> i
         time.sleep(0.02)
 
 
-def test_a_killed_worker_changes_nothing(write: Write, alone: Path, tmp_path: Path) -> None:
-    path, store, watch = write(**GRID), tmp_path / "store", Told()
-    killer = threading.Thread(target=lambda: os.kill(until(store, 2), signal.SIGKILL), daemon=True)
+def test_a_killed_worker_changes_nothing_of_what_workers_share_at_a_url(
+    write: Write, alone: Path, tmp_path: Path
+) -> None:
+    path, url, watch = write(**GRID), f"file://{tmp_path}/shared", Told()
+    killer = threading.Thread(target=lambda: os.kill(until(copy_of(url), 2), signal.SIGKILL), daemon=True)
     killer.start()
-    state = run(path, str(store), watch)
+    state = run(path, url, watch)
     assert state.total("done") == state.all
     assert any("was lost" in line for line in watch.lines)
     assert len(watch.made) == state.all
-    assert results(store) == results(alone)
+    assert results(downloaded(url, tmp_path / "copy")) == results(alone)
 
 
 def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Path) -> None:
@@ -119,25 +122,22 @@ def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Pa
             time.sleep(0.1)
         assert before.items() <= complete(store).items()
     before = complete(store)
-    assert run(path, str(store), Told()).total("failed") == 0
+    engine = Engine(Alone(Worker(Records(store))), Records(store), Silent())
+    assert engine.run(plan_of(path).requests()).total("failed") == 0
     assert before.items() <= complete(store).items()  # whatever was complete was not made again
     assert results(store) == results(alone)
 
 
-def test_workers_share_results_at_a_url(write: Write, alone: Path, tmp_path: Path) -> None:
-    path, url = write(**GRID), f"file://{tmp_path}/shared"
-    state = run(path, url, Told())
-    assert state.total("done") == state.all
-    assert results(downloaded(url, tmp_path / "copy")) == results(alone)
-
-
-def test_a_job_that_always_kills_its_worker_is_given_up(write: Write, tmp_path: Path) -> None:
+def test_a_job_that_always_kills_its_worker_is_given_up(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "LOSSES", 2)  # each loss takes seconds, as a new worker starts
     path, watch = write(**{**GRID, "intermediate": []}), Told()
-    run(path, str(tmp_path / "store"), watch, Fragile)
+    run(path, str(tmp_path / "store"), watch, Fragile, workers=1)
     state = look(plan_of(path).requests(), Records(tmp_path / "store"))
     assert (state.total("done"), state.total("failed")) == (2, 1)
-    assert f"lost {LOSSES} times" in next(iter(state.failures.values())).message
-    assert sum("was lost" in line for line in watch.lines) == LOSSES - 1
+    assert "lost 2 times" in next(iter(state.failures.values())).message
+    assert sum("was lost" in line for line in watch.lines) == 1
 
 
 def test_room() -> None:

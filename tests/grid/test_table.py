@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 
 from adapterstilts.cli.grid_table import _as_markdown
+from adapterstilts.errors import DamagedError
 from adapterstilts.grid.at_hand import scenes
 from adapterstilts.grid.plan import Cell, Plan, expand
 from adapterstilts.grid.recipe import GridRecipe
-from adapterstilts.grid.table import Scores, _effects, cell_text, grid_of
+from adapterstilts.grid.records import Records
+from adapterstilts.grid.table import MARKS, Scores, _effects, cell_text, effects, grid_of
 
 SCORES: dict[tuple[str, int], Mapping[str, float]] = {
     ("", 1): {"en": 90, "de": 50, "zh": 60},
@@ -100,3 +104,51 @@ def test_scores_of_items_that_were_trained_on_are_marked(plan: Plan) -> None:
     assert cell_text(nli) == "+2.0 [+2.0, +2.0]!"
     english = _effects(plan, leaky, lambda code: code == "en")
     assert [each.leaked for each in english] == [1, 1, 1]  # of the second the baseline's
+
+
+@dataclass
+class Finished:
+    """Every request finished with score 50, and what each training changes."""
+
+    changes: Mapping[str, Any]
+    damaged: str = ""
+    read: list[str] = field(default_factory=list)
+    leaked = 0
+
+    def done(self, request: str) -> Any:
+        return Finished({"request": request})
+
+    def metrics(self, record: Any) -> dict[str, Any]:
+        request = record.changes["request"]
+        self.read.append(request)
+        if request == self.damaged:
+            raise DamagedError("the run is damaged", "run")
+        return {"score": 50.0, **self.changes.get(request, {})}
+
+
+IDLE = {"effect": {"adapters": {"a": [0.0, 0.0]}}}
+BUSY = {"effect": {"adapters": {"a": [0.0, 0.1]}}}
+
+
+def marked(plan: Plan, finished: Finished) -> list[tuple[str, int]]:
+    found = effects(plan, cast(Records, finished), finished.read.append)
+    return [(each.intermediate, each.inert) for each in found if "=" in cell_text(each)]
+
+
+def test_runs_that_change_nothing_are_marked(plan: Plan) -> None:
+    base, nli = (cell.training for cell in plan.cells[:2])
+    assert marked(plan, Finished({})) == marked(plan, Finished({base.digest: BUSY})) == []
+    assert marked(plan, Finished({nli.digest: IDLE})) == [("mini_nli", 1)]
+    (intermediate,) = nli.needs
+    finished = Finished({intermediate: IDLE})
+    assert marked(plan, finished) == [("mini_nli", 1)], "what was made from it too"
+    assert max(finished.read.count(digest) for digest in plan.trainings) == 1
+    assert marked(plan, Finished({base.digest: IDLE})) == [("", 1), ("mini_nli", 1), ("mini_qa", 1)]
+    assert "=" in MARKS
+
+
+def test_a_damaged_training_is_named_and_not_marked(plan: Plan) -> None:
+    nli = plan.cells[1].training
+    finished = Finished({nli.digest: IDLE}, damaged=nli.digest)
+    assert marked(plan, finished) == []
+    assert finished.read.count("the run is damaged") == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from huggingface_hub import configure_http_backend
 
 from adapterstilts.api import Options, compose, evaluate, train_adapter
 from adapterstilts.store import Run
+from tests import fork_server
 from tests.hub.server import Hub
 
 ROOT = Path(__file__).parents[2]
@@ -56,8 +56,15 @@ def hub_env(hub: Hub, tmp_path: Path) -> Env:
     }
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[fork_server.ForkServer]:
+    """Starts processes quickly."""
+    with fork_server.started() as running:
+        yield running
+
+
 @pytest.fixture
-def outside(tmp_path: Path) -> Outside:
+def outside(server: fork_server.ForkServer, tmp_path: Path) -> Outside:
     """Runs Python code (or, of a list, Python with these arguments) in a process of its own.
 
     Its current folder is `work` in the test's folder. The exit code must be the expected one; for None any
@@ -67,15 +74,12 @@ def outside(tmp_path: Path) -> Outside:
     folder.mkdir()
 
     def run(code_or_args: str | list[str], env: Env, code: int | None = 0) -> Process:
-        given = code_or_args
-        words = ["-c", textwrap.dedent(given)] if isinstance(given, str) else [str(word) for word in given]
-        found = subprocess.run(
-            [sys.executable, *words], env=env, cwd=folder, capture_output=True, encoding="utf-8", timeout=600,
-            check=False,
-        )  # fmt: skip
-        said = f"exit code {found.returncode}\n{found.stdout}\n{found.stderr}"
-        assert code is None or found.returncode == code, said
-        return found
+        is_code = isinstance(code_or_args, str)
+        words = ["-c", textwrap.dedent(code_or_args)] if is_code else [str(word) for word in code_or_args]
+        process = server.run(words, env, folder)
+        report = f"exit code {process.returncode}\n{process.stdout}\n{process.stderr}"
+        assert code is None or process.returncode == code, report
+        return process
 
     return run
 

