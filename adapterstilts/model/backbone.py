@@ -174,8 +174,7 @@ def _describe(name: str, folder: Path, commit: str | None, fingerprint: str | No
         raise BackboneError(f"{folder} has no tokenizer: it needs one of {', '.join(TOKENIZERS)}")
     dropped += tokenizer_files.check_settings(folder)[1]
     tensors = weights.match(folder / WEIGHTS, config)
-    if dropped:
-        _say_dropped(name, tuple(dropped))
+    say_dropped(name, tuple(dropped))
     found = fingerprint or _folder_fingerprint(folder)
     return BackboneFiles(
         name, folder, commit, found, config["model_type"], config["hidden_size"], config["num_hidden_layers"],
@@ -198,8 +197,10 @@ def check_unchanged(files: BackboneFiles) -> None:
 
 
 @functools.lru_cache(maxsize=64)
-def _say_dropped(name: str, dropped: tuple[str, ...]) -> None:
-    """Says once which keys are not used."""
+def say_dropped(name: str, dropped: tuple[str, ...]) -> None:
+    """Warns once of unknown keys that are not used."""
+    if not dropped:
+        return
     more = f" and {len(dropped) - 5} more" if len(dropped) > 5 else ""
     logging.getLogger(__name__).warning(
         "backbone '%s': unknown keys are not used: %s%s", name, ", ".join(dropped[:5]), more

@@ -17,7 +17,7 @@ from transformers.modeling_utils import no_init_weights
 from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import Batch
 from adapterstilts.model import tokenizer_files, weights
-from adapterstilts.model.backbone import WEIGHTS, BackboneFiles, check_unchanged
+from adapterstilts.model.backbone import WEIGHTS, BackboneFiles, check_unchanged, say_dropped
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 PROBE = "Zwei kurze Texte, 2 short texts ... \u4e24\u6bb5\u77ed\u6587"
@@ -36,7 +36,8 @@ def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
     """
     try:
         with tempfile.TemporaryDirectory(prefix="adapterstilts-tokenizer-") as copy:
-            tokenizer_files.write_checked(files.folder, Path(copy), files.config, files.trusted)
+            dropped = tokenizer_files.write_checked(files.folder, Path(copy), files.config, files.trusted)
+            say_dropped(files.name, tuple(dropped))
             tokenizer = AutoTokenizer.from_pretrained(
                 copy, use_fast=True, local_files_only=True, trust_remote_code=False,
                 fix_mistral_regex=False,  # about another family of tokenizers; without it a warning is shown

@@ -90,7 +90,7 @@ def only_shards(folder: Path) -> None:
 
 
 NAMES_CODE: dict[str, tuple[Edit, str]] = {
-    "a code map": (config(auto_map=MAP), r"config\.json: auto_map: names code of its own, which is never run"),
+    "a code map": (config(auto_map=MAP), r"config\.json: auto_map: names code of its own, which is never"),
     "a code map of the tokenizer": (
         tokenizer_settings(auto_map={"AutoTokenizer": ["theirs.Tokenizer", None]}),
         r"tokenizer_config\.json: auto_map: names code",
@@ -239,10 +239,12 @@ def test_what_nothing_reads_changes_nothing(folder: Path, tiny_backbone: Path, c
 def test_unknown_keys_are_named_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     config(temperature_of_the_room=21.5)(folder)
     tokenizer_settings(chat_template="x")(folder)
+    hostile.tokenizer(pre_tokenizer={"type": "Whitespace", "colour": "red"})(folder)
     for _ in range(2):
-        backbone.locate(str(folder))
-    (record,) = caplog.records
-    assert "config.json: temperature_of_the_room, tokenizer_config.json: chat_template" in record.getMessage()
+        Host(backbone.locate(str(folder)))
+    first, second = caplog.records
+    assert "config.json: temperature_of_the_room, tokenizer_config.json: chat_template" in first.getMessage()
+    assert "tokenizer.json: pre_tokenizer.colour" in second.getMessage()
 
 
 @pytest.mark.parametrize(
