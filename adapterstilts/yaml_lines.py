@@ -286,8 +286,10 @@ class _Checked:
         form = FORMS.get(node.tag.rpartition(":")[2])
         if form and not form.match(node.value):  # a tag that the file gives itself: !!int 1:30
             raise self.error(node, f"the value is no {node.tag.rpartition(':')[2]}")
-        if re.search("[\0\ud800-\udfff]", node.value):
-            raise self.error(node, "a character that is in no text and no file's name")
+        if "\0" in node.value:
+            raise self.error(node, "the value holds a NUL character")
+        if re.search("[\ud800-\udfff]", node.value):
+            raise self.error(node, "the value holds half of a surrogate pair")
         return 0
 
     def _keys(self, node: yaml.MappingNode) -> None:

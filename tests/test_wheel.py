@@ -84,7 +84,5 @@ def test_the_installed_program_lists_tasks_and_configs(program: Path, tmp_path: 
 
 def test_the_installed_program_is_not_the_repository(program: Path, tmp_path: Path) -> None:
     code = "import adapterstilts; print(adapterstilts.__file__)"
-    shown = subprocess.run(
-        [program.parent / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert Path(shown.stdout.strip()).is_relative_to(program.parents[1])
+    place = output(program.with_name("python"), tmp_path, "-c", code)
+    assert Path(place.strip()).is_relative_to(program.parents[1])

@@ -89,9 +89,6 @@ def load(path: Path) -> Task:
     for key in given:
         if key not in Definition.model_fields:
             raise _error(path, lines[key], str(unknown("task key", key, Definition.model_fields)))
-    for key, value in given.items():
-        if not _encodable(value):
-            raise _error(path, lines[key], f"{key}: it holds half of a surrogate pair, which is no text")
     try:
         definition = Definition.model_validate(given)
         _check_hub(definition, path, lines)
@@ -102,15 +99,6 @@ def load(path: Path) -> Task:
         key = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "value"
         raise _error(path, lines.get(key.partition(".")[0]), f"{key}: {problem_text(dict(first))}") from None
     return _task(definition, path)
-
-
-def _encodable(value: object) -> bool:
-    """Whether UTF-8 can hold all text in a value of the file."""
-    if isinstance(value, Mapping):
-        return all(_encodable(item) for pair in value.items() for item in pair)
-    if isinstance(value, str):
-        return not any("\ud800" <= letter <= "\udfff" for letter in value)
-    return all(_encodable(item) for item in value) if isinstance(value, list) else True
 
 
 def _check_hub(given: Definition, path: Path, lines: Mapping[str, int]) -> None:

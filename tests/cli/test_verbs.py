@@ -191,7 +191,7 @@ BAD = [
     (["train-adapter", "mini_nli", "--train-file", "absent.tsv"], "absent.tsv"),
     (["train-adapter", "mini_nli", "--source", "nowhere"], "source"),
     (["train-adapter", "mini_nli", "--backbone", "./no/such/folder"], "no/such/folder"),
-    (["train-adapter", "mini_nli", "--set", "reduction_factor=[1"], "not a value in YAML"),
+    (["train-adapter", "mini_nli", "--set", "reduction_factor=[1"], "reduction_factor=[1: not YAML"),
     (["train-adapter", "mini_nli", "--seed", "-1"], "seed"),
     (["train-adapter", "mini_nli", "--store", "/etc/passwd"], "/etc/passwd"),
     (["train-adapter", "squad"], "SQuAD"),
