@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach out by accident
@@ -12,6 +13,8 @@ os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # the same numbers on machi
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of a test run share the cores
 
 import pytest
+
+from tests import fork_server
 
 # A runner in the background may have been started with SIGINT ignored, which child processes would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,6 +42,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data files at {folder} (set ADAPTERSTILTS_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[fork_server.ForkServer]:
+    """Starts processes without the seconds that large libraries take to load."""
+    with fork_server.started() as running:
+        yield running
 
 
 def build_backbone(folder: Path, *, layers: int = 2, hidden: int = 32, model_type: str = "bert") -> Path:

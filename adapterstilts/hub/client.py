@@ -26,6 +26,7 @@ from adapterstilts.errors import HubError
 from adapterstilts.masking import masked
 
 TRIES = 5
+PAUSE = 0.5  # seconds before the second try; each further pause is twice as long
 BUSY = (408, 429, 500, 502, 503, 504)
 ANSWERS = {
     409: "somebody else is making it at this moment: give the same command again",
@@ -63,7 +64,7 @@ def client() -> HfApi:
 
 def _session() -> Session:
     retry = Retry(
-        total=TRIES, backoff_factor=0.5, status_forcelist=BUSY, allowed_methods=None, raise_on_status=False
+        total=TRIES, backoff_factor=PAUSE, status_forcelist=BUSY, allowed_methods=None, raise_on_status=False
     )
     session = Session()
     for scheme in ("http://", "https://"):

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Damaged, Store
 from tests.cli.conftest import Call, call  # noqa: F401
+from tests.fork_server import ForkServer
 
 from .conftest import Write, plan_of
 from .test_kill import complete, results
@@ -142,6 +142,7 @@ def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
     call: Call,
     write: Write,
     tmp_path: Path,
+    server: ForkServer,
 ) -> None:
     """The store is of this version; the program that comes to it is one with a newer schema."""
     path, store = write(**FEW), tmp_path / "store"
@@ -149,8 +150,9 @@ def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
     before = _all(store)
 
     def newer(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", NEWER, *words, "-C", str(store)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        process = server.run(["-c", NEWER, *words, "-C", str(store)], dict(os.environ), ROOT)
+        process.check_returncode()
+        return process
 
     assert "5 of 5" not in newer("grid", "plan", str(path)).stderr
     assert "schema 1, not 2; it is too old" in newer("runs").stderr

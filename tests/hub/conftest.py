@@ -16,7 +16,7 @@ from huggingface_hub import configure_http_backend
 
 from adapterstilts.api import Options, compose, evaluate, train_adapter
 from adapterstilts.store import Run
-from tests import fork_server
+from tests.fork_server import ForkServer
 from tests.hub.server import Hub
 
 ROOT = Path(__file__).parents[2]
@@ -56,15 +56,8 @@ def hub_env(hub: Hub, tmp_path: Path) -> Env:
     }
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[fork_server.ForkServer]:
-    """Starts processes quickly."""
-    with fork_server.started() as running:
-        yield running
-
-
 @pytest.fixture
-def outside(server: fork_server.ForkServer, tmp_path: Path) -> Outside:
+def outside(server: ForkServer, tmp_path: Path) -> Outside:
     """Runs Python code (or, of a list, Python with these arguments) in a process of its own.
 
     Its current folder is `work` in the test's folder. The exit code must be the expected one; for None any
@@ -105,6 +98,7 @@ def me(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr(huggingface_hub.file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("adapterstilts.hub.client.PAUSE", 0.01)
     monkeypatch.setenv("HF_TOKEN", "hf_token_of_me")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     configure_http_backend()
