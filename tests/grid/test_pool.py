@@ -138,12 +138,11 @@ def test_an_interrupt_stops_the_processes_and_the_same_call_goes_on(write: Write
         def finished(self, request: Request, record: object) -> None:
             raise KeyboardInterrupt
 
-    places_of_two = [ONE_THREAD] * 2
     with pytest.raises(KeyboardInterrupt):
-        Engine(Pool(Saving(records.store), places_of_two, print), records, Impatient()).run(requests)
+        Engine(Pool(Saving(records.store), [ONE_THREAD] * 2, print), records, Impatient()).run(requests)
     assert records.running() == []
     assert records.names()
-    state = Engine(Pool(Saving(records.store), places_of_two, print), records, Silent()).run(requests)
+    state = Engine(Alone(Worker(records)), records, Silent()).run(requests)
     assert state.total("done") == len(requests)
 
 
