@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BAR = 20  # cells of a probability of one
 MOST_BARS = 10  # labels that are shown
+NO_ENTITIES = plain("  no entities", "yellow")
 AROUND = 120  # characters of a context that are shown on either side of an answer
 
 
@@ -34,7 +35,8 @@ def lines(item: Input, prediction: Mapping[str, Any]) -> list[Text]:
     if "choice" in prediction:
         return _choices(item, prediction)
     if "spans" in prediction:
-        return [_marked(item.text, prediction["spans"])]
+        spans = prediction["spans"]
+        return [_marked(item.text, spans), *([] if spans else [NO_ENTITIES])]
     if "neighbours" in prediction:
         near = [f"  {each['score']:.3f}  {each['id']}" for each in prediction["neighbours"]]
         return [plain(getattr(item.row, "text", "")), *map(plain, near)]

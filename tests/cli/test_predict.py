@@ -265,7 +265,8 @@ def test_entities_answers_and_choices_are_marked_in_their_text():
 
     (item,) = read_inputs("tagging", ["Anna in [Bonn]"], "f")
     spans = [{"label": "PER", "start": 0, "end": 4}, {"label": "LOC", "start": 9, "end": 13}]
-    assert str(lines(item, {"spans": spans})[0]) == "[Anna](PER) in [[Bonn](LOC)]"
+    assert [str(line) for line in lines(item, {"spans": spans})] == ["[Anna](PER) in [[Bonn](LOC)]"]
+    assert [str(line) for line in lines(item, {"spans": []})] == ["Anna in [Bonn]", "  no entities"]
     (item,) = read_inputs("span", ["Who?\t" + "x" * 200 + " Anna did."], "f")
     answer = {"start": 201, "end": 205, "n_best": [{"start": 201, "end": 205, "probability": 0.5}]}
     _, context, chance = lines(item, answer)
