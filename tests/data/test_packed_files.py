@@ -82,23 +82,25 @@ def test_damaged_gzip(read_text: ReadText) -> None:
             read_text("xnli", damaged)
 
 
+FORMATS = [
+    (bz2.compress(PAIRS), "line 1: not UTF-8 text but a bzip2 file"),
+    (lzma.compress(PAIRS), "an xz file"),
+    (b"\x28\xb5\x2f\xfd\x00", "a Zstandard file"),
+    (zipped(PAIRS), "a ZIP archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel or Word file"),
+    (b"ARROW1\0\0", "an Arrow file"),
+    (tarred(PAIRS), "a tar archive"),
+    (gzip.compress(tarred(PAIRS)), "a tar archive"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+    (b"\n<!DOCTYPE html>\n<html>", "a web page"),
+    ("a\tb\tneutral\n".encode("utf-16"), "line 1: not UTF-8 text but UTF-16 text: convert it"),
+    ("a\tb\tneutral\n".encode("utf-16-be"), "line 1: a NUL byte"),
+    (b"%PDF-1.7", "a PDF file"),
+]
+
+
 @pytest.mark.parametrize(
-    ("content", "name"),
-    [
-        (bz2.compress(PAIRS), "line 1: not UTF-8 text but a bzip2 file"),
-        (lzma.compress(PAIRS), "an xz file"),
-        (b"\x28\xb5\x2f\xfd\x00", "a Zstandard file"),
-        (zipped(PAIRS), "a ZIP archive or an Excel workbook"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel or Word file"),
-        (b"ARROW1\0\0", "an Arrow file"),
-        (tarred(PAIRS), "a tar archive"),
-        (gzip.compress(tarred(PAIRS)), "a tar archive"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
-        (b"\n<!DOCTYPE html>\n<html>", "a web page"),
-        ("a\tb\tneutral\n".encode("utf-16"), "line 1: not UTF-8 text but UTF-16 text: convert it"),
-        ("a\tb\tneutral\n".encode("utf-16-be"), "line 1: a NUL byte"),
-        (b"%PDF-1.7", "a PDF file"),
-    ],
+    ("content", "name"), FORMATS, ids=[f"{number}-{name}" for number, (_, name) in enumerate(FORMATS)]
 )
 def test_other_formats_are_named(read_text: ReadText, content: bytes, name: str) -> None:
     for task in ("xnli", "panx", "xquad", "hellaswag", "cosmosqa", "ccg"):
