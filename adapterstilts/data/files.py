@@ -18,7 +18,7 @@ from adapterstilts.data.records import EmptyError, MalformedError, Record
 from adapterstilts.data.retrieval_files import read_bucc, read_lareqa, read_tatoeba
 from adapterstilts.data.rows import PairRow, Row, TextRow
 from adapterstilts.data.squad import read_squad
-from adapterstilts.data.table import passed_over, table_rows
+from adapterstilts.data.table import passed_over, table_rows, unlisted
 from adapterstilts.data.text import continued_records, csv_records, json_lines, numbered_lines, tsv_records
 from adapterstilts.data.token_tags import read_token_tag
 from adapterstilts.errors import DataError
@@ -72,6 +72,7 @@ def _rows(
         spoken = records.language_of(record)
         if spoken is not None and spoken.casefold() not in (language, _code(task, language).casefold()):
             others[f"language {spoken}"] += 1
+            yield from unlisted(record, task)
             continue
         number += 1
         try:
@@ -237,6 +238,7 @@ def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
             raise located(error, path, line) from None
         if item is None:
             others[str(passed_over(record, task, code))] += 1
+            yield from unlisted(record, task)
             continue
         number += 1
         yield item
@@ -273,6 +275,7 @@ def _read_parquet(path: Path, task: Task, language: str) -> Iterator[Item]:
             raise located(error, path, position) from None
         if item is None:
             others[f"language {records.language_of(record)}"] += 1
+            yield from unlisted(record, task)
             continue
         number += 1
         yield item

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterstilts.data.characters import is_blank, is_text, joins, whole
-from adapterstilts.data.input_lines import is_json_lines, json_object
+from adapterstilts.data.input_lines import is_json_lines
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
+from adapterstilts.data.text import json_object
 from adapterstilts.errors import DataError, unknown
 from adapterstilts.tasks.spec import KindName
 
@@ -153,16 +154,22 @@ Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
 
 
 def _located(form: InputForm, read: Reader, line: str, name: str, number: int) -> Input:
+    advice = f". A {form.kind} task takes {form.shape}"
     try:
-        return read(str(number), _fields(line.rstrip("\r\n"), form, is_json_lines(name)), form)
+        line = line.rstrip("\r\n")
+        if is_json_lines(name) or line.lstrip().startswith("{"):
+            fields = _renamed(json_object(line, name, number), form.kind)
+        else:
+            fields = _parts(line, form)
+        return read(str(number), fields, form)
+    except DataError as error:
+        raise DataError(f"{error}{advice}") from None
     except ValueError as error:
-        raise DataError(f"{error}. A {form.kind} task takes {form.shape}", name, number) from None
+        raise DataError(f"{error}{advice}", name, number) from None
 
 
-def _fields(line: str, form: InputForm, json_lines: bool) -> Mapping[str, Any]:
-    """The fields of one line, under our names."""
-    if json_lines or line.lstrip().startswith("{"):
-        return _renamed(json_object(line), form.kind)
+def _parts(line: str, form: InputForm) -> dict[str, str]:
+    """The parts of a plain line, under our names."""
     parts = form.parts
     two = form.kind in ("sequence", "span")
     cells = line.split("\t") if two else [line]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from adapterstilts.data.items import Unlisted
 from adapterstilts.data.records import (
     EmptyError,
     MalformedError,
@@ -12,6 +13,7 @@ from adapterstilts.data.records import (
     answers_of,
     index_of,
     label_of,
+    language_of,
     listed,
     no_label_column,
     question_row,
@@ -61,15 +63,36 @@ def passed_over(record: Record, task: Task, code: str) -> str | None:
     """Why a record is not read: the value by which it is of another split or language; None if it is read."""
     table = task.table
     assert table is not None
-    for wanted in table.where.values():
-        for column, value in wanted.items():
-            if (other := spelling(_value(record, column, "where"))) != value:
-                return f"{column} {other}"
+    if elsewhere := _elsewhere(record, table):
+        return elsewhere
     language = table.columns.get("language")
     if language is None:
         return None
     other = spelling(_field(record, "language", language))
     return None if other.casefold() == code.casefold() else f"language {other}"
+
+
+def _elsewhere(record: Record, table: Table) -> str | None:
+    """The value by which a record is of another split; None if it is of this one."""
+    for wanted in table.where.values():
+        for column, value in wanted.items():
+            if (other := spelling(_value(record, column, "where"))) != value:
+                return f"{column} {other}"
+    return None
+
+
+def unlisted(record: Record, task: Task) -> tuple[Unlisted, ...]:
+    """An item for a record that was passed over because the task does not list its language; else none."""
+    codes = {**(task.hub.codes if task.hub else {}), **(task.folder.codes if task.folder else {})}
+    listed_codes = {codes.get(language, language).casefold() for language in task.languages}
+    if task.table is None:
+        language = language_of(record)
+        listed_codes |= {code.casefold() for code in task.languages}
+    elif "language" not in task.table.columns or _elsewhere(record, task.table):
+        return ()
+    else:
+        language = spelling(_field(record, "language", task.table.columns["language"]))
+    return () if language is None or language.casefold() in listed_codes else (Unlisted(language),)
 
 
 def _check_gold(record: Record, table: Table) -> None:
