@@ -117,8 +117,7 @@ def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
 def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
     for number, line in numbered_lines(path):
         fields = line.split("\t")
-        if len(fields) == 2:
-            _check_two(fields, path, number, task)
+        _check_plain(fields, path, number, task)
         if len(fields) == 2 and task.hidden:
             yield number, dict(zip(("sentence1", "sentence2"), fields, strict=True))
             continue
@@ -136,15 +135,20 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
         yield number, {**record, "original": tuple(fields[:-3])}
 
 
-def _check_two(fields: Sequence[str], path: Path, number: int, task: Task) -> None:
-    """Refuses a header of other names, or a sentence with its label, where two sentences should stand."""
+def _check_plain(fields: Sequence[str], path: Path, number: int, task: Task) -> None:
+    """Refuses a header of other names, CSV, and a sentence with its label instead of two sentences."""
     names = [field for field in fields if field.strip().casefold() in records.HEADER_NAMES]
-    if number == 1 and names:
+    labelled = fields[-1] in task.labels or fields[-1] in task.label_names
+    if number == 1 and names and not labelled:
         raise DataError(
             f"a header of the columns {records.listed(fields)}: the sentences' columns are named "
             f"{' or '.join(records.FIRST[:2])} and {' or '.join(records.SECOND[:2])}", path, number,
         )  # fmt: skip
-    if fields[1] in task.labels or fields[1] in task.label_names:
+    columns = fields[0].split(",") if len(fields) == 1 else []
+    if number == 1 and {*records.FIRST, *records.SECOND}.intersection(columns):
+        raise DataError(f"CSV ({fields[0][:60]}), where tabs should separate the columns: save it as TSV or "
+            "JSON lines", path, number)  # fmt: skip
+    if len(fields) == 2 and labelled:
         raise DataError(
             f"two columns, the second of which is the label {records.shown(fields[1])}: {task.name} needs 3 "
             "(sentence, sentence, label)", path, number,

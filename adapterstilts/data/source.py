@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from adapterstilts.data.file_bytes import expanded
 from adapterstilts.data.file_language import (
     holds_several,
     languages_of_file,
@@ -26,6 +25,7 @@ from adapterstilts.data.rows import Row
 from adapterstilts.data.slices import Span, cut, ended_early, parse_slice
 from adapterstilts.data.table import of_split
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StiltsError
+from adapterstilts.paths import expanded
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import FolderSource, Split, Task
 from adapterstilts.values import Value

@@ -1,0 +1,64 @@
+"""Files that come close to a release's form: each is read rightly, or refused with what was found."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from adapterstilts.data.items import HiddenLabelsError
+from adapterstilts.data.rows import Row
+from adapterstilts.errors import DataError
+
+ReadText = Callable[..., list[Row]]
+PAIR = b"one\ttwo\tneutral\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"Premise\tHypothesis\tLabel\n" + PAIR,
+            "line 1: a header of the columns Premise, ",
+        ),
+        (b"premise,hypothesis,label\none,two,neutral\n", "line 1: CSV"),
+        (gzip.compress(gzip.compress(PAIR)), "a gzip file inside a gzip file"),
+        (
+            b'{"premise": "one", "sentence1": "1", "hypothesis": "two", "label": "neutral"}',
+            "line 1: the columns sentence1 and premise hold different texts",
+        ),
+        (b'{"premise": "one", "hypothesis": "two", "label": "neutral", "x": NaN}', "line 1: .*NaN is not"),
+    ],
+)
+def test_pairs(read_text: ReadText, content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_text("xnli", content)
+
+
+def test_the_word_label_may_be_a_sentence(read_text: ReadText) -> None:
+    assert len(read_text("xnli", "text\tlabel\tneutral\n" * 2)) == 2
+
+
+def test_one_text_under_two_names(read_text: ReadText) -> None:
+    record = {"premise": "one", "sentence1": "one", "hypothesis": "two", "label": "neutral"}
+    assert len(read_text("xnli", json.dumps(record))) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"is_impossible": "true"}, "'is_impossible' should be true or false, not 'true'"),
+        ({"is_impossible": 1}, "'is_impossible' should be true or false, not 1"),
+        ({"is_impossible": True}, "question '1' is marked as impossible, but has answers"),
+    ],
+)
+@pytest.mark.parametrize("task", ["xquad", "squad_v2"])
+def test_impossible_questions(read_text: ReadText, task: str, fields: dict[str, Any], message: str) -> None:
+    question = {"id": "1", "question": "Who?", "answers": [{"text": "Anna", "answer_start": 0}], **fields}
+    paragraph = {"context": "Anna.", "qas": [question]}
+    with pytest.raises(DataError, match=message) as caught:
+        read_text(task, json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]}]}))
+    assert not isinstance(caught.value, HiddenLabelsError)
