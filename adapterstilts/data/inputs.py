@@ -48,10 +48,12 @@ class InputForm:
     Attributes:
         kind: kind of the task.
         texts: number of texts that a sequence task takes; None where its definition does not say.
+        labels: labels of the task, by which files of tokens with their tags are recognised.
     """
 
     kind: KindName
     texts: int | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -99,8 +101,13 @@ _KEYS: dict[KindName, dict[str, tuple[str, ...]]] = {
     },
     "retrieval": {"text": ("text", "sentence", "query")},
 }  # fmt: skip
-_HEADERS = frozenset(key for kind in ("sequence", "span") for keys in _KEYS[kind].values() for key in keys)
+_HEADERS = frozenset(
+    key.casefold() for kind in ("sequence", "span") for keys in _KEYS[kind].values() for key in keys
+)
 _ID = ("id", "idx", "uid", "guid")
+
+
+Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
 
 
 def read_inputs(form: InputForm | KindName, lines: Iterable[str], name: str) -> Iterator[Input]:
@@ -117,17 +124,7 @@ def read_inputs(form: InputForm | KindName, lines: Iterable[str], name: str) -> 
         DataError: a line that does not hold what the task takes, with its number.
     """
     form = form if isinstance(form, InputForm) else InputForm(form)
-    if name.lower().endswith((".csv", ".csv.gz")):
-        raise DataError(
-            f"CSV is not read here: save it as JSON lines. A {form.kind} task takes {form.shape}", name
-        )
-    empty = True
-    for number, line in enumerate(lines, 1):
-        if not _is_empty(line):
-            empty = False
-            yield _located(form, _READERS[form.kind], line, name, number)
-    if empty:
-        raise DataError("there is no text in it", name)
+    return _read(form, _READERS[form.kind], lines, name)
 
 
 def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
@@ -136,11 +133,19 @@ def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
     Raises:
         DataError: there is none.
     """
+    return _read(InputForm("retrieval"), _candidate, (line.strip() for line in lines), name)
+
+
+def _read(form: InputForm, read: Reader, lines: Iterable[str], name: str) -> Iterator[Input]:
+    if name.lower().endswith((".csv", ".csv.gz")):
+        raise DataError(
+            f"CSV is not read here: save it as JSON lines. A {form.kind} task takes {form.shape}", name
+        )
     empty = True
     for number, line in enumerate(lines, 1):
         if not _is_empty(line):
             empty = False
-            yield _located(InputForm("retrieval"), _candidate, line.strip(), name, number)
+            yield _located(form, read, line, name, number)
     if empty:
         raise DataError("there is no text in it", name)
 
@@ -148,9 +153,6 @@ def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
 def _is_empty(line: str) -> bool:
     """Whether a line is left out as empty; one with a tab has parts, which are empty."""
     return not line.strip() and "\t" not in line
-
-
-Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
 
 
 def _located(form: InputForm, read: Reader, line: str, name: str, number: int) -> Input:
@@ -172,12 +174,23 @@ def _parts(line: str, form: InputForm) -> dict[str, str]:
     """The parts of a plain line, under our names."""
     parts = form.parts
     two = form.kind in ("sequence", "span")
-    cells = line.split("\t") if two else [line]
-    if two and len(cells) == 2 and all(cell.strip() in _HEADERS for cell in cells):
+    cells = [line] if form.kind in ("tagging", "choice") else line.split("\t")
+    if two and len(cells) == 2 and all(cell.strip().casefold() in _HEADERS for cell in cells):
         raise ValueError(f"a header ({' and '.join(cells)}), not texts: remove it")
+    if form.kind == "tagging" and _is_tagged(line, form.labels):
+        raise ValueError(f"a token with its tag ({line[:60]!r}), not text: remove the tags")
     if len(cells) > len(parts):
         raise ValueError(f"{len(cells)} texts with tabs between them, where {len(parts)} can be used")
     return dict(zip(parts, cells, strict=False))
+
+
+def _is_tagged(line: str, labels: Sequence[str]) -> bool:
+    """Whether a line holds a token and its tag; after a space, only a tag that no word looks like counts."""
+    token, _, tag = line.rstrip().rpartition("\t")
+    if token:
+        return tag in labels
+    words = line.split()
+    return len(words) > 1 and "-" in words[-1] and words[-1] in labels
 
 
 def _renamed(record: Mapping[str, Any], kind: KindName) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Lines for prediction: UTF-8 or an error with file and line, one at a time."""
 
+import gzip
 import io
 
 import pytest
@@ -64,3 +65,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(DataError, match="cannot be read"):
             next(file_lines(path))
+
+
+def test_a_gzip_file_is_unpacked_and_other_packed_files_are_named(tmp_path):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("Æ\none\n".encode()))
+    assert list(file_lines(tmp_path / "a.txt.gz")) == ["Æ", "one"]
+    (tmp_path / "b").write_bytes(b"BZh91AY&SY....")
+    with pytest.raises(DataError, match="a bzip2 file"):
+        list(file_lines(tmp_path / "b"))

@@ -1,6 +1,7 @@
 """Text for prediction: every kind's form, errors with their line, spans with offsets."""
 
 import json
+import re
 
 import pytest
 
@@ -218,3 +219,31 @@ def test_candidates_are_text_or_json():
     assert (second.row.id, second.row.text) == ("x", "c")
     with pytest.raises(DataError, match="f, line 2: unknown key 'txt'"):
         list(candidates(["a", '{"txt": "c"}'], "f"))
+
+
+TAGGING = InputForm("tagging", labels=("O", "B-LOC", "NOUN"))
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "said"),
+    [
+        ("sequence", "Premise\tHypothesis", "a header (Premise and Hypothesis)"),
+        (TAGGING, "Oslo\tB-LOC", "a token with its tag"),
+        (TAGGING, "house\tNOUN", "a token with its tag"),
+        (TAGGING, "Oslo NNP B-LOC", "a token with its tag"),
+        ("retrieval", "en-1\tA sentence.", "2 texts with tabs between them, where 1 can be used"),
+    ],
+)
+def test_lines_of_a_table_are_no_text(form, line, said):
+    with pytest.raises(DataError, match=f"inputs.tsv, line 1: {re.escape(said)}"):
+        list(read_inputs(form, [line], "inputs.tsv"))
+
+
+def test_text_that_only_resembles_a_table_is_tagged():
+    for text in ("Blood type O", "house NOUN", "Oslo\tOsaka", "B-LOC"):
+        assert len(list(read_inputs(TAGGING, [text], "inputs.txt"))) == 1
+
+
+def test_candidates_are_no_csv():
+    with pytest.raises(DataError, match="CSV is not read here"):
+        list(candidates(["a", "b"], "pool.csv"))
