@@ -14,9 +14,10 @@ from adapterstilts.data.hub import READERS as HUB_READERS
 from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError, Reader, located
 from adapterstilts.data.mewslix import read_mewslix
 from adapterstilts.data.parquet import parquet_records
+from adapterstilts.data.plain_text import read_lines
 from adapterstilts.data.records import EmptyError, MalformedError, Record
 from adapterstilts.data.retrieval_files import read_bucc, read_lareqa, read_tatoeba
-from adapterstilts.data.rows import PairRow, Row, TextRow
+from adapterstilts.data.rows import PairRow, Row
 from adapterstilts.data.squad import read_squad
 from adapterstilts.data.table import passed_over, table_rows, unlisted
 from adapterstilts.data.text import continued_records, csv_records, json_lines, numbered_lines, tsv_records
@@ -219,13 +220,6 @@ def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
             path,
         )
     return _rows(iter(found), path, task, language, records.copa_row)
-
-
-def read_lines(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """Plain text, a row for each line that is not blank."""
-    for number, line in numbered_lines(path):
-        if line.strip():
-            yield (TextRow(str(number), line.strip()),)
 
 
 def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
