@@ -205,7 +205,10 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
     if len(labels) != len(found):
         raise DataError(f"{len(found)} records, but {beside} has {len(labels)} labels", path)
     for (line, record), label in zip(found, labels, strict=True):
-        yield line, {"label": label, **record}
+        if records.spell(record.get("label", label)) != label:
+            message = f"label {records.shown(record['label'])}, but {beside} has {records.shown(label)}"
+            raise DataError(message, path, line)
+        yield line, {**record, "label": label}
 
 
 def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:

@@ -362,10 +362,12 @@ def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """Social IQa: a context and a question, three answers; `correct` is a letter, `label` a number from 1."""
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{letter}") for letter in "ABC")
-    if "correct" in record:
-        label = index_of(record["correct"], ("A", "B", "C"), task, "correct")
-    else:
-        label = index_of(raw_label(record, ("label",), SIQA_COLUMNS), ("1", "2", "3"), task)
+    labels = [index_of(record["correct"], ("A", "B", "C"), task, "correct")] if "correct" in record else []
+    if not labels or "label" in record:
+        labels.append(index_of(raw_label(record, ("label",), SIQA_COLUMNS), ("1", "2", "3"), task))
+    if labels[0] != labels[-1]:
+        raise MalformedError(f"label {shown(record['label'])} is not the answer {shown(record['correct'])}")
+    label = labels[0]
     return ChoiceRow(number, prompt, answers, label)
 
 

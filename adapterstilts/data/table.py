@@ -25,9 +25,7 @@ from adapterstilts.data.records import (
     text_of,
 )
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
-from adapterstilts.tasks.spec import KindName, Split, Table, Task
-
-GOLD = ("label", "tags", "answers", "answer", "start")  # a table without these columns has its labels hidden
+from adapterstilts.tasks.spec import GOLD, KindName, Split, Table, Task
 
 
 def of_split(task: Task, split: Split | None) -> Task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +63,20 @@ def test_impossible_questions(read_text: ReadText, task: str, fields: dict[str, 
     with pytest.raises(DataError, match=message) as caught:
         read_text(task, json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]}]}))
     assert not isinstance(caught.value, HiddenLabelsError)
+
+
+SIQA = {"context": "c", "question": "q", "answerA": "a", "answerB": "b", "answerC": "c"}
+
+
+def test_two_answers_that_differ(read_text: ReadText, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 1: label '1' is not the answer 'C'"):
+        read_text("siqa", json.dumps({**SIQA, "correct": "C", "label": "1"}))
+    (tmp_path / "file-labels.lst").write_text("1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 1: label 2, but .*file-labels\.lst has '1'"):
+        read_text("siqa", json.dumps({**SIQA, "label": 2}))
+    assert len(read_text("siqa", json.dumps({**SIQA, "label": 1}))) == 1
+
+
+def test_a_word_without_its_form(read_text: ReadText) -> None:
+    with pytest.raises(DataError, match="line 1: a word without its FORM"):
+        read_text("udpos", "1\t\tdog\tNOUN\t_\t_\t0\troot\t_\t_\n")
