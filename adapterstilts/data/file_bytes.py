@@ -55,18 +55,16 @@ def opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(SNIFFED)
+            start = file.peek(SNIFFED)[:SNIFFED]  # a pipe cannot go back
             _check_signature(start, path)
-            file.seek(0)
             if not start.startswith(GZIP):
                 yield file
                 return
             with gzip.open(file) as unpacked:
-                start = unpacked.read(SNIFFED)
+                start = unpacked.peek(SNIFFED)[:SNIFFED]
                 _check_signature(start, path)
                 if start.startswith(GZIP):
                     raise DataError("a gzip file inside a gzip file: unpack it once", path)
-                unpacked.seek(0)
                 yield unpacked
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"a damaged gzip file ({error}): fetch it again", path) from None

@@ -306,6 +306,8 @@ def _find(task: Task, split: Split, language: str, where: Where, tried: list[str
     """The file to read, if there is one; what was looked for in vain is added to `tried`."""
     if where.file is not None:
         return _explicit(task, language, where.file, where, tried)
+    if where.data_dir:
+        _roots(where, task)  # refuses a folder that does not exist, although bundled data may not need it
     if task.bundled and where.source in ("auto", "bundled"):
         package = Path(str(resources.files("adapterstilts").joinpath("data"))).parent
         found = _in_folder(task, task.bundled, split, language, (package,), tried)
@@ -388,7 +390,8 @@ def _files(root: Path, name: str) -> tuple[Path, ...]:
         return (root / name,)
     parts = name.split("+")
     found = [sorted(glob(part, root_dir=root)) for part in parts]  # noqa: PTH207 (Path's refuses absolute ones)
-    return tuple(root / each for names in found for each in names) if all(found) else ()
+    paths = [[root / name for name in names if (root / name).is_file()] for names in found]  # no pipes
+    return tuple(path for group in paths for path in group) if all(paths) else ()
 
 
 def _unique(items: Iterator[Item]) -> Iterator[Item]:

@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import os
+import threading
 
 import pytest
 
@@ -65,6 +67,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(DataError, match="cannot be read"):
             next(file_lines(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_read_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"one\ntwo\n",))
+    writer.start()
+    assert list(file_lines(tmp_path / "pipe")) == ["one", "two"]
+    writer.join()
 
 
 def test_a_gzip_file_is_unpacked_and_other_packed_files_are_named(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.rows import Row
-from adapterstilts.errors import DataError
+from adapterstilts.data.source import Where, load
+from adapterstilts.errors import DataError, MissingDataError
+from adapterstilts.tasks import registry
+from adapterstilts.tasks.spec import Task
 
 ReadText = Callable[..., list[Row]]
 PAIR = b"one\ttwo\tneutral\n"
@@ -80,3 +84,17 @@ def test_two_answers_that_differ(read_text: ReadText, tmp_path: Path) -> None:
 def test_a_word_without_its_form(read_text: ReadText) -> None:
     with pytest.raises(DataError, match="line 1: a word without its FORM"):
         read_text("udpos", "1\t\tdog\tNOUN\t_\t_\t0\troot\t_\t_\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_no_data_file(own_task: Callable[..., Task], tmp_path: Path) -> None:
+    """A data file is read more than once: with a pipe the second reading would wait without end."""
+    task = own_task("name: p\nkind: sequence\nlabels: [x, y]\nformat: pair\nfiles: {train: a.tsv}\n")
+    os.mkfifo(tmp_path / "a.tsv")
+    with pytest.raises(MissingDataError, match=r"no a\.tsv in"):
+        load(task, "train", "en", Where())
+
+
+def test_a_data_folder_that_does_not_exist_is_refused_for_bundled_data_too(tmp_path: Path) -> None:
+    with pytest.raises(MissingDataError, match="nowhere"):
+        load(registry.get("mini_nli"), "train", "en", Where(data_dir=tmp_path / "nowhere"))
