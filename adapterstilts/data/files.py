@@ -116,6 +116,7 @@ def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
+    columns = 0  # of the lines with a label before
     for number, line in numbered_lines(path):
         fields = line.split("\t")
         _check_plain(fields, path, number, task)
@@ -132,6 +133,11 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
                 f"{len(fields)} tab-separated columns, not 3 (sentence, sentence, label) or 5 "
                 "(two originals, their translations, label)", path, number,
             )  # fmt: skip
+        if columns and len(fields) != columns:
+            raise DataError(
+                f"{len(fields)} tab-separated columns where the lines before have {columns}", path, number
+            )
+        columns = len(fields)
         record = dict(zip(("sentence1", "sentence2", "label"), fields[-3:], strict=True))
         yield number, {**record, "original": tuple(fields[:-3])}
 
