@@ -133,7 +133,12 @@ def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
     Raises:
         DataError: there is none.
     """
-    return _read(InputForm("retrieval"), _candidate, (line.strip() for line in lines), name)
+    ids: set[str] = set()
+    for item in _read(InputForm("retrieval"), _candidate, (line.strip() for line in lines), name):
+        if item.row.id in ids:
+            raise DataError(f"two texts have the id '{item.row.id}': a neighbour is named by its id", name)
+        ids.add(item.row.id)
+        yield item
 
 
 def _read(form: InputForm, read: Reader, lines: Iterable[str], name: str) -> Iterator[Input]:

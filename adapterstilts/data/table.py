@@ -163,6 +163,9 @@ def _choice(fields: Record, task: Task, row_id: str) -> ChoiceRow:
     if not isinstance(choices, list) or len(choices) < 2:
         raise MalformedError(f"'choices' should be a list of two or more texts, not {shown(choices)}")
     texts = tuple(text_of({"choices": each}, "choices") for each in choices)
+    blank = next((n for n, text in enumerate(texts) if not text.strip()), None)
+    if blank is not None:
+        raise MalformedError(f"number {blank} (from 0) of the choices is empty")
     spelled = spell(fields["label"])
     label = task.label_names.get(spelled, spelled) if isinstance(spelled, str) else spelled
     label = None if fields["label"] is None else label

@@ -244,6 +244,11 @@ def test_text_that_only_resembles_a_table_is_tagged():
         assert len(list(read_inputs(TAGGING, [text], "inputs.txt"))) == 1
 
 
+def test_candidates_have_ids_of_their_own():
+    with pytest.raises(DataError, match="two texts have the id 'x'"):
+        list(candidates(['{"text": "a", "id": "x"}', '{"text": "b", "id": "x"}'], "pool.jsonl"))
+
+
 def test_candidates_are_no_csv():
     with pytest.raises(DataError, match="CSV is not read here"):
         list(candidates(["a", "b"], "pool.csv"))
