@@ -98,27 +98,48 @@ def parse(data: bytes, where: str | Path, error: type[StiltsError], limits: Limi
     if data.count(b",") + data.count(b"[") + data.count(b"{") > limits.values:  # before memory is spent
         raise error(f"{where} holds more than {limits.values:,} values")
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_int=_whole,
-            parse_float=_finite,
-            parse_constant=_constant,
-        )
-    except RecursionError:
-        raise error(f"{where} is nested more than {limits.depth} deep") from None
+        value = loads(data.decode("utf-8"))
     except json.JSONDecodeError as problem:
         raise error(f"{where}, line {problem.lineno}: damaged, {problem.msg}") from None
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise error(f"{where}, line {line}: damaged, not UTF-8") from None
-    except ValueError as problem:  # of the four functions below
+    except ValueError as problem:
         raise error(f"{where} is damaged: {problem}") from None
     if depth_exceeds(value, limits.depth):
         raise error(f"{where} is nested more than {limits.depth} deep")
-    if SURROGATE_ESCAPE.search(data) and _half_pair(value):
+    if SURROGATE_ESCAPE.search(data) and half_pair(value):
         raise error(f"{where} is damaged: it holds half of a surrogate pair")
     return value
+
+
+def loads(text: str, digits: int = DIGITS) -> Any:
+    """Parses JSON as its standard has it, with keys that do not repeat. Every JSON reader here uses this.
+
+    Args:
+        digits: Length of the longest whole number that is accepted.
+
+    Raises:
+        JSONDecodeError: Not JSON.
+        ValueError: A repeated key, a number that is not finite or has too many digits, or deeper nesting
+            than Python can parse.
+    """
+
+    def whole(number: str) -> int:
+        if len(number) > digits:
+            raise ValueError(f"a number of {len(number):,} digits")
+        return int(number)
+
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_int=whole,
+            parse_float=_finite,
+            parse_constant=_constant,
+        )
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def shown(name: object, longest: int = 100) -> str:
@@ -144,18 +165,19 @@ def _inside(value: Any) -> Any:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _half_pair(value: Any) -> bool:
-    level = [value]
-    while level:
-        texts = [text for outer in level for text in _texts(outer)]
-        if any(SURROGATE.search(text) for text in texts):
-            return True
-        level = [inner for outer in level for inner in _inside(outer)]
-    return False
-
-
-def _texts(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value) if isinstance(value, dict) else []
+def half_pair(value: Any) -> str | None:
+    """What holds half of a surrogate pair, which UTF-8 cannot hold: "field 'name'", "a key" or "the text"."""
+    waiting: list[tuple[str, Any]] = [("the text", value)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, str) and SURROGATE.search(value):
+            return name
+        if isinstance(value, list):
+            waiting += [(name, item) for item in value]
+        elif isinstance(value, dict):
+            waiting += [("a key", key) for key in value]
+            waiting += [(f"field '{shown(key)}'", item) for key, item in value.items()]
+    return None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -167,12 +189,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise ValueError(f"the key '{shown(key)}' occurs twice in one object")
             seen.add(key)
     return result
-
-
-def _whole(text: str) -> int:
-    if len(text) > DIGITS:
-        raise ValueError(f"a number of {len(text):,} digits")
-    return int(text)
 
 
 def _finite(text: str) -> float:

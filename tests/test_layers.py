@@ -20,7 +20,7 @@ MODELS = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "a
 METRICS = {"seqeval", "sklearn", "faiss"}
 LONGEST = 420  # lines: a file that outgrows about 400 becomes a folder
 TERMINAL = {"rich", "typer"}
-VALUES = {"errors", "values", "bounded_json", "known_keys", "masking", "visible", "yaml_lines"}
+VALUES = {"errors", "values", "bounded_json", "known_keys", "masking", "paths", "visible", "yaml_lines"}
 # The files of the grid have layers of their own: planning knows no results, and the worker alone knows models
 PLANNING = {f"grid/{name}" for name in ("recipe", "request", "settings", "plan", "sizes", "order")}
 WORK = {"grid/worker", "api", "run", "store"}

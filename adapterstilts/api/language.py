@@ -11,6 +11,7 @@ from adapterstilts.errors import AdapterError, HubError
 from adapterstilts.hub.layout import LIBRARY
 from adapterstilts.hub.pull import cached, download
 from adapterstilts.model.language import check_folder
+from adapterstilts.paths import expanded
 from adapterstilts.run.assemble import as_source
 from adapterstilts.store import Run, Store
 from adapterstilts.store.files import JOB
@@ -32,7 +33,7 @@ def language_adapter(reference: str | None, language: str, store: Store) -> Path
     if reference is None:
         return None
     name = reference.replace("{lang}", language)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if (folder / JOB).is_file() or (not folder.is_dir() and "/" not in name):
         return _of_run(store.find(str(folder) if folder.is_dir() else name))
     return check_folder(folder if folder.is_dir() else _downloaded(name), name)

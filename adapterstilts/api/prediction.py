@@ -50,7 +50,7 @@ def predicted_form(run: str, options: Options | None = None, task: str | None = 
             f"{trained.id} was trained on plain text and predicts no labels: train a task over it "
             f"(--language-adapter {trained.id}), or pass --candidates FILE to search for neighbours"
         )
-    return InputForm("retrieval" if target.kind == "mining" else target.kind, target.texts)
+    return InputForm("retrieval" if target.kind == "mining" else target.kind, target.texts, target.labels)
 
 
 def predict(

@@ -118,6 +118,8 @@ def _parsed(text: str, number: int, before: Sequence[_Line]) -> list[_Line]:
         raise MalformedError(f"the ID {records.shown(key)} where word {awaited} was awaited")
     if head != "_" and not NUMBER.fullmatch(head):
         raise MalformedError(f"the head {records.shown(head)} is not a number")
+    if not form:
+        raise MalformedError("a word without its FORM")
     enhanced = (each.partition(":")[0] for each in deps.split("|"))
     heads = frozenset(int(each) for each in (head, *enhanced) if NUMBER.fullmatch(each))
     form = form.strip().replace("\u200c", "").replace(" ", "")

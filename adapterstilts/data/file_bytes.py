@@ -55,15 +55,16 @@ def opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(SNIFFED)
+            start = file.peek(SNIFFED)[:SNIFFED]  # a pipe cannot go back
             _check_signature(start, path)
-            file.seek(0)
             if not start.startswith(GZIP):
                 yield file
                 return
             with gzip.open(file) as unpacked:
-                _check_signature(unpacked.read(SNIFFED), path)
-                unpacked.seek(0)
+                start = unpacked.peek(SNIFFED)[:SNIFFED]
+                _check_signature(start, path)
+                if start.startswith(GZIP):
+                    raise DataError("a gzip file inside a gzip file: unpack it once", path)
                 yield unpacked
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"a damaged gzip file ({error}): fetch it again", path) from None
@@ -77,14 +78,6 @@ def _check_signature(start: bytes, path: Path) -> None:
             raise DataError(f"not UTF-8 text but {name}: {advice}", path, 1)
     if PARQUET.match(start):
         raise DataError("a Parquet file, which has no lines: this form is read from text", path)
-
-
-def expanded(path: str | Path) -> Path:
-    """The path with the home folder for `~`; as it is where there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def is_parquet(path: Path) -> bool:

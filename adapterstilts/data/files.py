@@ -14,11 +14,12 @@ from adapterstilts.data.hub import READERS as HUB_READERS
 from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError, Reader, located
 from adapterstilts.data.mewslix import read_mewslix
 from adapterstilts.data.parquet import parquet_records
+from adapterstilts.data.plain_text import read_lines
 from adapterstilts.data.records import EmptyError, MalformedError, Record
 from adapterstilts.data.retrieval_files import read_bucc, read_lareqa, read_tatoeba
-from adapterstilts.data.rows import PairRow, Row, TextRow
+from adapterstilts.data.rows import PairRow, Row
 from adapterstilts.data.squad import read_squad
-from adapterstilts.data.table import passed_over, table_rows
+from adapterstilts.data.table import passed_over, table_rows, unlisted
 from adapterstilts.data.text import continued_records, csv_records, json_lines, numbered_lines, tsv_records
 from adapterstilts.data.token_tags import read_token_tag
 from adapterstilts.errors import DataError
@@ -72,6 +73,7 @@ def _rows(
         spoken = records.language_of(record)
         if spoken is not None and spoken.casefold() not in (language, _code(task, language).casefold()):
             others[f"language {spoken}"] += 1
+            yield from unlisted(record, task)
             continue
         number += 1
         try:
@@ -114,10 +116,10 @@ def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
+    columns = 0  # of the lines with a label before
     for number, line in numbered_lines(path):
         fields = line.split("\t")
-        if len(fields) == 2:
-            _check_two(fields, path, number, task)
+        _check_plain(fields, path, number, task)
         if len(fields) == 2 and task.hidden:
             yield number, dict(zip(("sentence1", "sentence2"), fields, strict=True))
             continue
@@ -131,19 +133,29 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
                 f"{len(fields)} tab-separated columns, not 3 (sentence, sentence, label) or 5 "
                 "(two originals, their translations, label)", path, number,
             )  # fmt: skip
+        if columns and len(fields) != columns:
+            raise DataError(
+                f"{len(fields)} tab-separated columns where the lines before have {columns}", path, number
+            )
+        columns = len(fields)
         record = dict(zip(("sentence1", "sentence2", "label"), fields[-3:], strict=True))
         yield number, {**record, "original": tuple(fields[:-3])}
 
 
-def _check_two(fields: Sequence[str], path: Path, number: int, task: Task) -> None:
-    """Refuses a header of other names, or a sentence with its label, where two sentences should stand."""
+def _check_plain(fields: Sequence[str], path: Path, number: int, task: Task) -> None:
+    """Refuses a header of other names, CSV, and a sentence with its label instead of two sentences."""
     names = [field for field in fields if field.strip().casefold() in records.HEADER_NAMES]
-    if number == 1 and names:
+    labelled = fields[-1] in task.labels or fields[-1] in task.label_names
+    if number == 1 and names and not labelled:
         raise DataError(
             f"a header of the columns {records.listed(fields)}: the sentences' columns are named "
             f"{' or '.join(records.FIRST[:2])} and {' or '.join(records.SECOND[:2])}", path, number,
         )  # fmt: skip
-    if fields[1] in task.labels or fields[1] in task.label_names:
+    columns = fields[0].split(",") if len(fields) == 1 else []
+    if number == 1 and {*records.FIRST, *records.SECOND}.intersection(columns):
+        raise DataError(f"CSV ({fields[0][:60]}), where tabs should separate the columns: save it as TSV or "
+            "JSON lines", path, number)  # fmt: skip
+    if len(fields) == 2 and labelled:
         raise DataError(
             f"two columns, the second of which is the label {records.shown(fields[1])}: {task.name} needs 3 "
             "(sentence, sentence, label)", path, number,
@@ -199,7 +211,10 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
     if len(labels) != len(found):
         raise DataError(f"{len(found)} records, but {beside} has {len(labels)} labels", path)
     for (line, record), label in zip(found, labels, strict=True):
-        yield line, {"label": label, **record}
+        if records.spell(record.get("label", label)) != label:
+            message = f"label {records.shown(record['label'])}, but {beside} has {records.shown(label)}"
+            raise DataError(message, path, line)
+        yield line, {**record, "label": label}
 
 
 def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -216,13 +231,6 @@ def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
     return _rows(iter(found), path, task, language, records.copa_row)
 
 
-def read_lines(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """Plain text, a row for each line that is not blank."""
-    for number, line in numbered_lines(path):
-        if line.strip():
-            yield (TextRow(str(number), line.strip()),)
-
-
 def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
     """A table whose columns a task of one's own names; rows of other splits and languages are passed over."""
     assert task.table is not None
@@ -237,6 +245,7 @@ def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
             raise located(error, path, line) from None
         if item is None:
             others[str(passed_over(record, task, code))] += 1
+            yield from unlisted(record, task)
             continue
         number += 1
         yield item
@@ -273,6 +282,7 @@ def _read_parquet(path: Path, task: Task, language: str) -> Iterator[Item]:
             raise located(error, path, position) from None
         if item is None:
             others[f"language {records.language_of(record)}"] += 1
+            yield from unlisted(record, task)
             continue
         number += 1
         yield item

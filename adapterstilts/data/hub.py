@@ -13,7 +13,7 @@ from adapterstilts.data.parquet import spelled
 from adapterstilts.data.records import MalformedError, Record
 from adapterstilts.data.retrieval_files import aligned_texts
 from adapterstilts.data.rows import Row, TextRow
-from adapterstilts.data.table import table_rows
+from adapterstilts.data.table import table_rows, unlisted
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks.spec import HubSource, Split, Task
 from adapterstilts.yaml_lines import YAMLError
@@ -103,7 +103,9 @@ def _items(dataset: Dataset, task: Task, code: str, name: str, rows_of: RowsFunc
             rows = rows_of(fields, task, code, str(number + 1))
         except MalformedError as error:
             raise DataError(f"record {position}: {error}", name) from None
-        if rows is not None:
+        if rows is None:
+            yield from unlisted(fields, task)
+        else:
             number += 1
             yield rows
 
@@ -117,7 +119,8 @@ def _flat(row_of: Callable[[Record, Task, str], Row | None]) -> RowsFunction:
     """For records that become one row; those that name another language are passed over."""
 
     def rows_of(record: Record, task: Task, code: str, number: str) -> Item | None:
-        if record.get("language", code) != code:
+        language = records.language_of(record)
+        if language is not None and language.casefold() != code.casefold():
             return None
         row = row_of(record, task, number)
         return () if row is None else (row,)

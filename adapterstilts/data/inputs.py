@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterstilts.data.characters import is_blank, is_text, joins, whole
-from adapterstilts.data.input_lines import is_json_lines, json_object
+from adapterstilts.data.input_lines import is_json_lines
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
+from adapterstilts.data.text import json_object
 from adapterstilts.errors import DataError, unknown
 from adapterstilts.tasks.spec import KindName
 
@@ -47,10 +48,12 @@ class InputForm:
     Attributes:
         kind: kind of the task.
         texts: number of texts that a sequence task takes; None where its definition does not say.
+        labels: labels of the task, by which files of tokens with their tags are recognised.
     """
 
     kind: KindName
     texts: int | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -98,8 +101,13 @@ _KEYS: dict[KindName, dict[str, tuple[str, ...]]] = {
     },
     "retrieval": {"text": ("text", "sentence", "query")},
 }  # fmt: skip
-_HEADERS = frozenset(key for kind in ("sequence", "span") for keys in _KEYS[kind].values() for key in keys)
+_HEADERS = frozenset(
+    key.casefold() for kind in ("sequence", "span") for keys in _KEYS[kind].values() for key in keys
+)
 _ID = ("id", "idx", "uid", "guid")
+
+
+Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
 
 
 def read_inputs(form: InputForm | KindName, lines: Iterable[str], name: str) -> Iterator[Input]:
@@ -116,17 +124,7 @@ def read_inputs(form: InputForm | KindName, lines: Iterable[str], name: str) -> 
         DataError: a line that does not hold what the task takes, with its number.
     """
     form = form if isinstance(form, InputForm) else InputForm(form)
-    if name.lower().endswith((".csv", ".csv.gz")):
-        raise DataError(
-            f"CSV is not read here: save it as JSON lines. A {form.kind} task takes {form.shape}", name
-        )
-    empty = True
-    for number, line in enumerate(lines, 1):
-        if not _is_empty(line):
-            empty = False
-            yield _located(form, _READERS[form.kind], line, name, number)
-    if empty:
-        raise DataError("there is no text in it", name)
+    return _read(form, _READERS[form.kind], lines, name)
 
 
 def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
@@ -135,11 +133,24 @@ def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
     Raises:
         DataError: there is none.
     """
+    ids: set[str] = set()
+    for item in _read(InputForm("retrieval"), _candidate, (line.strip() for line in lines), name):
+        if item.row.id in ids:
+            raise DataError(f"two texts have the id '{item.row.id}': a neighbour is named by its id", name)
+        ids.add(item.row.id)
+        yield item
+
+
+def _read(form: InputForm, read: Reader, lines: Iterable[str], name: str) -> Iterator[Input]:
+    if name.lower().endswith((".csv", ".csv.gz")):
+        raise DataError(
+            f"CSV is not read here: save it as JSON lines. A {form.kind} task takes {form.shape}", name
+        )
     empty = True
     for number, line in enumerate(lines, 1):
         if not _is_empty(line):
             empty = False
-            yield _located(InputForm("retrieval"), _candidate, line.strip(), name, number)
+            yield _located(form, read, line, name, number)
     if empty:
         raise DataError("there is no text in it", name)
 
@@ -149,28 +160,42 @@ def _is_empty(line: str) -> bool:
     return not line.strip() and "\t" not in line
 
 
-Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
-
-
 def _located(form: InputForm, read: Reader, line: str, name: str, number: int) -> Input:
+    advice = f". A {form.kind} task takes {form.shape}"
     try:
-        return read(str(number), _fields(line.rstrip("\r\n"), form, is_json_lines(name)), form)
+        line = line.rstrip("\r\n")
+        if is_json_lines(name) or line.lstrip().startswith("{"):
+            fields = _renamed(json_object(line, name, number), form.kind)
+        else:
+            fields = _parts(line, form)
+        return read(str(number), fields, form)
+    except DataError as error:
+        raise DataError(f"{error}{advice}") from None
     except ValueError as error:
-        raise DataError(f"{error}. A {form.kind} task takes {form.shape}", name, number) from None
+        raise DataError(f"{error}{advice}", name, number) from None
 
 
-def _fields(line: str, form: InputForm, json_lines: bool) -> Mapping[str, Any]:
-    """The fields of one line, under our names."""
-    if json_lines or line.lstrip().startswith("{"):
-        return _renamed(json_object(line), form.kind)
+def _parts(line: str, form: InputForm) -> dict[str, str]:
+    """The parts of a plain line, under our names."""
     parts = form.parts
     two = form.kind in ("sequence", "span")
-    cells = line.split("\t") if two else [line]
-    if two and len(cells) == 2 and all(cell.strip() in _HEADERS for cell in cells):
+    cells = [line] if form.kind in ("tagging", "choice") else line.split("\t")
+    if two and len(cells) == 2 and all(cell.strip().casefold() in _HEADERS for cell in cells):
         raise ValueError(f"a header ({' and '.join(cells)}), not texts: remove it")
+    if form.kind == "tagging" and _is_tagged(line, form.labels):
+        raise ValueError(f"a token with its tag ({line[:60]!r}), not text: remove the tags")
     if len(cells) > len(parts):
         raise ValueError(f"{len(cells)} texts with tabs between them, where {len(parts)} can be used")
     return dict(zip(parts, cells, strict=False))
+
+
+def _is_tagged(line: str, labels: Sequence[str]) -> bool:
+    """Whether a line holds a token and its tag; after a space, only a tag that no word looks like counts."""
+    token, _, tag = line.rstrip().rpartition("\t")
+    if token:
+        return tag in labels
+    words = line.split()
+    return len(words) > 1 and "-" in words[-1] and words[-1] in labels
 
 
 def _renamed(record: Mapping[str, Any], kind: KindName) -> dict[str, Any]:

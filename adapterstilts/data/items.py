@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, Self
 
 from adapterstilts.data.file_bytes import is_parquet
 from adapterstilts.data.records import MalformedError
@@ -13,6 +14,22 @@ from adapterstilts.tasks.spec import Task
 
 Item = tuple[Row, ...]  # the rows of one record: none where it has no gold label, two in retrieval
 Reader = Callable[[Path, Task, str], Iterator[Item]]  # of a file of this task in one language
+
+
+class Unlisted(tuple[Row, ...]):
+    """An item without rows: a record in a language that the task does not list.
+
+    Attributes:
+        language: The language as the record names it.
+    """
+
+    language: str
+
+    def __new__(cls, language: str) -> Self:
+        """An empty item with its language."""
+        item = super().__new__(cls)
+        item.language = language
+        return item
 
 
 class HiddenLabelsError(DataError):
@@ -28,3 +45,20 @@ def located(error: MalformedError, path: Path | str, line: int | None) -> DataEr
     if line is not None and is_parquet(Path(path)):
         path, line = f"{path}, row {line}", None
     return (HiddenLabelsError if error.hidden else DataError)(str(error), path, line)
+
+
+def listed_items(items: Iterator[Item], origin: dict[str, Any]) -> Iterator[Item]:
+    """The items in languages that the task lists; the others are counted in the origin, as "unlisted"."""
+    for item in items:
+        if isinstance(item, Unlisted):
+            counts = origin.setdefault("unlisted", {})
+            counts[item.language] = counts.get(item.language, 0) + 1
+        else:
+            yield item
+
+
+def unlisted_note(counts: Mapping[str, int]) -> str:
+    """The note on rows in languages that the task does not list."""
+    names = [f"{language or 'none'} ({rows})" for language, rows in counts.items()]
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"skipped the rows in languages that the task does not list: {shown}"

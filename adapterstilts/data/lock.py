@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapterstilts.errors import ConfigError, MissingDataError
+from adapterstilts.paths import expanded
 from adapterstilts.tasks.spec import HubSource, Task
 from adapterstilts.values import Value
 
@@ -104,7 +105,7 @@ def lock_file() -> Path | None:
         ConfigError: ADAPTERSTILTS_LOCK names a file that is not there.
     """
     given = os.environ.get(LOCK_VARIABLE)
-    path = Path(given).expanduser() if given else LOCK_FILE
+    path = expanded(given) if given else LOCK_FILE
     if path.is_file():
         return path
     if given:

@@ -168,6 +168,21 @@ def text_of(record: Record, *names: str) -> str:
     return value
 
 
+def _only_text(record: Record, names: Sequence[str]) -> str:
+    """The text under whichever of the names the record has.
+
+    Raises:
+        MalformedError: see `text_of`; or two of the columns hold different texts.
+    """
+    values = {name: record[name] for name in names if name in record}
+    if any(value != next(iter(values.values())) for value in values.values()):
+        raise MalformedError(
+            f"the columns {' and '.join(values)} hold different texts, but only one of them can be read: "
+            "remove the others"
+        )
+    return text_of(record, *names)
+
+
 def is_hidden(raw: object, task: Task, what: str = "label") -> bool:
     """Whether there is no label, which is right exactly where the task is read without labels.
 
@@ -232,7 +247,7 @@ def pair_row(record: Record, task: Task, number: str) -> PairRow | None:
     if raw == NO_GOLD and NO_GOLD not in (*task.labels, *task.label_names):
         return None
     row_id = row_id_of(record, PAIR_ID, number)
-    first, second = text_of(record, *FIRST), text_of(record, *SECOND)
+    first, second = _only_text(record, FIRST), _only_text(record, SECOND)
     if not first.strip() and not second.strip():
         raise EmptyError("both texts are empty")
     return PairRow(row_id, first, second, label_of(raw, task))
@@ -347,10 +362,12 @@ def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """Social IQa: a context and a question, three answers; `correct` is a letter, `label` a number from 1."""
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{letter}") for letter in "ABC")
-    if "correct" in record:
-        label = index_of(record["correct"], ("A", "B", "C"), task, "correct")
-    else:
-        label = index_of(raw_label(record, ("label",), SIQA_COLUMNS), ("1", "2", "3"), task)
+    labels = [index_of(record["correct"], ("A", "B", "C"), task, "correct")] if "correct" in record else []
+    if not labels or "label" in record:
+        labels.append(index_of(raw_label(record, ("label",), SIQA_COLUMNS), ("1", "2", "3"), task))
+    if labels[0] != labels[-1]:
+        raise MalformedError(f"label {shown(record['label'])} is not the answer {shown(record['correct'])}")
+    label = labels[0]
     return ChoiceRow(number, prompt, answers, label)
 
 

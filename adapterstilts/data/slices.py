@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from adapterstilts.data.file_bytes import expanded
 from adapterstilts.data.items import Item
 from adapterstilts.errors import ConfigError, DataError
+from adapterstilts.paths import expanded
 
 
 class Span(NamedTuple):

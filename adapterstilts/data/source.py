@@ -10,7 +10,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from adapterstilts.data.file_bytes import expanded
 from adapterstilts.data.file_language import (
     holds_several,
     languages_of_file,
@@ -20,12 +19,13 @@ from adapterstilts.data.file_language import (
 from adapterstilts.data.files import read
 from adapterstilts.data.fingerprint import fingerprint, sha256, subsample
 from adapterstilts.data.hub import read_hub
-from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError
+from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError, listed_items, unlisted_note
 from adapterstilts.data.retrieval_files import ORIGINS
 from adapterstilts.data.rows import Row
 from adapterstilts.data.slices import Span, cut, ended_early, parse_slice
 from adapterstilts.data.table import of_split
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StiltsError
+from adapterstilts.paths import expanded
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import FolderSource, Split, Task
 from adapterstilts.values import Value
@@ -61,7 +61,8 @@ class Loaded:
     Attributes:
         origin: kind of source, file (and its SHA-256) or Hub dataset with its commit, slice, limit, the
             number of rows, and of records left out because the release itself gives them no gold label
-            ("dropped"); that labels are hidden, if they are, and the reason; that the file ends inside the
+            ("dropped"); the number of rows in each language that the task does not list ("unlisted"); that
+            labels are hidden, if they are, and the reason; that the file ends inside the
             slice ("ended"); of a mixture, the same of each part.
         fingerprint: SHA-256 over the rows; the same rows have the same one wherever they came from.
     """
@@ -85,6 +86,7 @@ class Loaded:
             notes.append(
                 f"{dropped} records are skipped that are no examples, such as those without a gold label"
             )
+        notes += [unlisted_note(part["unlisted"]) for part in places if "unlisted" in part]
         return tuple(notes)
 
     @property
@@ -232,10 +234,8 @@ def _open(task: Task, split: Split, language: str, where: Where) -> tuple[Iterat
         origin["sha256"] = sha256(place.paths)
         if task.form in ORIGINS:
             origin |= ORIGINS[task.form](place.paths[0], task, language)
-        items = cut(
-            _unique(_chained(place.paths, task, language)), place.span, place.paths[-1], place.to_the_end
-        )
-        return items, origin
+        items = _unique(_chained(place.paths, task, language, origin))
+        return cut(items, place.span, place.paths[-1], place.to_the_end), origin
     if where.file is not None:
         raise MissingDataError(tried[0])
     if where.source in ("auto", "hub"):
@@ -243,19 +243,20 @@ def _open(task: Task, split: Split, language: str, where: Where) -> tuple[Iterat
             if _offline():
                 raise MissingDataError("the Hub was not asked, since HF_HUB_OFFLINE is set")
             dataset = read_hub(task, split, language, where.revision)
-            return _unique(dataset.items), {"kind": "hub", **dataset.origin}
+            origin = {"kind": "hub", **dataset.origin}
+            return _unique(listed_items(dataset.items, origin)), origin
         except MissingDataError as error:
             tried.append(str(error))
     raise _missing(task, split, language, tried)
 
 
-def _chained(paths: Sequence[Path], task: Task, language: str) -> Iterator[Item]:
+def _chained(paths: Sequence[Path], task: Task, language: str, origin: dict[str, Any]) -> Iterator[Item]:
     """The records of all files; one without any row is an error only where the others have none either."""
     empty: NoRowError | None = None
     held = False
     for path in paths:
         try:
-            for item in read(path, task, language):
+            for item in listed_items(read(path, task, language), origin):
                 held = True
                 yield item
         except NoRowError as error:
@@ -305,6 +306,8 @@ def _find(task: Task, split: Split, language: str, where: Where, tried: list[str
     """The file to read, if there is one; what was looked for in vain is added to `tried`."""
     if where.file is not None:
         return _explicit(task, language, where.file, where, tried)
+    if where.data_dir:
+        _roots(where, task)  # refuses a folder that does not exist, although bundled data may not need it
     if task.bundled and where.source in ("auto", "bundled"):
         package = Path(str(resources.files("adapterstilts").joinpath("data"))).parent
         found = _in_folder(task, task.bundled, split, language, (package,), tried)
@@ -387,7 +390,8 @@ def _files(root: Path, name: str) -> tuple[Path, ...]:
         return (root / name,)
     parts = name.split("+")
     found = [sorted(glob(part, root_dir=root)) for part in parts]  # noqa: PTH207 (Path's refuses absolute ones)
-    return tuple(root / each for names in found for each in names) if all(found) else ()
+    paths = [[root / name for name in names if (root / name).is_file()] for names in found]  # no pipes
+    return tuple(path for group in paths for path in group) if all(paths) else ()
 
 
 def _unique(items: Iterator[Item]) -> Iterator[Item]:

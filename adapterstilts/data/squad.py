@@ -71,6 +71,18 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
     Raises:
         MalformedError: they are not there, or not as they should be.
     """
+    impossible = question.get("is_impossible")
+    if not isinstance(impossible, bool | None):
+        raise MalformedError(
+            f"question {records.shown(question.get('id'))}: 'is_impossible' should be true or false, "
+            f"not {records.shown(impossible)}"
+        )
+    if impossible and not question.get("answers"):
+        return []
+    if impossible:
+        raise MalformedError(
+            f"question {records.shown(question.get('id'))} is marked as impossible, but has answers"
+        )
     if records.raw_label(question, ("answers",), QUESTION) is None:
         if task.hidden:
             return []
@@ -93,7 +105,7 @@ def _items(
     """The questions of a paragraph; none for one whose answer has lost its place in translation."""
     context = records.text_of(paragraph, "context")
     for question in listed(paragraph, "qas"):
-        answers = [] if question.get("is_impossible") is True else answers_of(question, task)
+        answers = answers_of(question, task)
         try:
             row = records.question_row({"context": context, **question}, task, answers)
         except MisplacedError:

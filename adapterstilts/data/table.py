@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from adapterstilts.data.items import Unlisted
 from adapterstilts.data.records import (
     EmptyError,
     MalformedError,
@@ -12,6 +13,7 @@ from adapterstilts.data.records import (
     answers_of,
     index_of,
     label_of,
+    language_of,
     listed,
     no_label_column,
     question_row,
@@ -23,9 +25,7 @@ from adapterstilts.data.records import (
     text_of,
 )
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
-from adapterstilts.tasks.spec import KindName, Split, Table, Task
-
-GOLD = ("label", "tags", "answers", "answer", "start")  # a table without these columns has its labels hidden
+from adapterstilts.tasks.spec import GOLD, KindName, Split, Table, Task
 
 
 def of_split(task: Task, split: Split | None) -> Task:
@@ -61,15 +61,36 @@ def passed_over(record: Record, task: Task, code: str) -> str | None:
     """Why a record is not read: the value by which it is of another split or language; None if it is read."""
     table = task.table
     assert table is not None
-    for wanted in table.where.values():
-        for column, value in wanted.items():
-            if (other := spelling(_value(record, column, "where"))) != value:
-                return f"{column} {other}"
+    if elsewhere := _elsewhere(record, table):
+        return elsewhere
     language = table.columns.get("language")
     if language is None:
         return None
     other = spelling(_field(record, "language", language))
     return None if other.casefold() == code.casefold() else f"language {other}"
+
+
+def _elsewhere(record: Record, table: Table) -> str | None:
+    """The value by which a record is of another split; None if it is of this one."""
+    for wanted in table.where.values():
+        for column, value in wanted.items():
+            if (other := spelling(_value(record, column, "where"))) != value:
+                return f"{column} {other}"
+    return None
+
+
+def unlisted(record: Record, task: Task) -> tuple[Unlisted, ...]:
+    """An item for a record that was passed over because the task does not list its language; else none."""
+    codes = {**(task.hub.codes if task.hub else {}), **(task.folder.codes if task.folder else {})}
+    listed_codes = {codes.get(language, language).casefold() for language in task.languages}
+    if task.table is None:
+        language = language_of(record)
+        listed_codes |= {code.casefold() for code in task.languages}
+    elif "language" not in task.table.columns or _elsewhere(record, task.table):
+        return ()
+    else:
+        language = spelling(_field(record, "language", task.table.columns["language"]))
+    return () if language is None or language.casefold() in listed_codes else (Unlisted(language),)
 
 
 def _check_gold(record: Record, table: Table) -> None:
@@ -142,6 +163,9 @@ def _choice(fields: Record, task: Task, row_id: str) -> ChoiceRow:
     if not isinstance(choices, list) or len(choices) < 2:
         raise MalformedError(f"'choices' should be a list of two or more texts, not {shown(choices)}")
     texts = tuple(text_of({"choices": each}, "choices") for each in choices)
+    blank = next((n for n, text in enumerate(texts) if not text.strip()), None)
+    if blank is not None:
+        raise MalformedError(f"number {blank} (from 0) of the choices is empty")
     spelled = spell(fields["label"])
     label = task.label_names.get(spelled, spelled) if isinstance(spelled, str) else spelled
     label = None if fields["label"] is None else label

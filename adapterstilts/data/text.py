@@ -6,15 +6,18 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from gzip import GzipFile
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from adapterstilts.bounded_json import half_pair, loads
 from adapterstilts.data.file_bytes import opened
 from adapterstilts.errors import DataError
 
 BOM = "\ufeff"
 LONGEST_LINE = 16 << 20  # bytes: a longer record is damage, and would take memory many times over
+DIGITS = 4000  # of a whole number in JSON; Python itself refuses to convert a few hundred more
 LONGEST_JSON = 1 << 30  # bytes of one line of a whole JSON file: SQuAD's release is a single line
 HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
 OLD_MAC = "old Mac line ends (carriage returns alone): convert them to line feeds"
@@ -32,7 +35,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     waiting: list[int] = []  # empty lines that may turn out to be the end
     last = 0
-    for number, line, ended in _decoded(path, LONGEST_LINE):
+    for number, line, ended in _file_lines(path, LONGEST_LINE):
         if not line:
             waiting.append(number)
             continue
@@ -46,19 +49,33 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError("the file is empty", path)
 
 
-def _decoded(path: Path, longest: int) -> Iterator[tuple[int, str, bool]]:
-    """Each line with its number, and whether a line feed ends it."""
+def _file_lines(path: Path, longest: int) -> Iterator[tuple[int, str, bool]]:
     with opened(path) as file:
-        for number in count(1):
-            raw = file.readline(longest + 1)
-            if not raw:
-                return
-            if len(raw) > longest:
-                raise DataError(f"a line of more than {longest >> 20} MiB", path, number)
-            yield number, _decode(raw, path, number), raw.endswith(b"\n")
+        yield from stream_lines(file, path, longest)
 
 
-def _decode(raw: bytes, path: Path, number: int) -> str:
+def stream_lines(
+    file: IO[bytes] | GzipFile, path: Path | str, longest: int
+) -> Iterator[tuple[int, str, bool]]:
+    """Each line of a stream with its number, and whether a line feed ends it.
+
+    Args:
+        path: Name of the stream, for messages.
+        longest: Bytes of the longest line that is accepted.
+
+    Raises:
+        DataError: a longer line, a byte that is not UTF-8, or a NUL.
+    """
+    for number in count(1):
+        raw = file.readline(longest + 3)  # a line feed after a carriage return, and one byte more
+        if not raw:
+            return
+        if len(raw.rstrip(b"\r\n")) > longest:
+            raise DataError(f"a line of more than {longest:,} bytes: split the text", path, number)
+        yield number, _decode(raw, path, number), raw.endswith(b"\n")
+
+
+def _decode(raw: bytes, path: Path | str, number: int) -> str:
     if b"\0" in raw:
         raise DataError("a NUL byte: the file is damaged or not UTF-8 text", path, number)
     try:
@@ -84,12 +101,21 @@ def json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
                 "not valid JSON: the value goes on in the next line, but JSON lines hold one object a line",
                 path, number,
             )  # fmt: skip
-        value = parse_json(line, path, number)
-        if isinstance(value, list):
-            raise DataError("not a JSON object but an array: JSON lines hold one object a line", path, number)
-        if not isinstance(value, dict):
-            raise DataError("not a JSON object", path, number)
-        yield number, value
+        yield number, json_object(line, path, number)
+
+
+def json_object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
+    """The object of one line of a JSON lines file.
+
+    Raises:
+        DataError: it is not a JSON object.
+    """
+    value = parse_json(line, path, number)
+    if isinstance(value, list):
+        raise DataError("not a JSON object but an array: JSON lines hold one object a line", path, number)
+    if not isinstance(value, dict):
+        raise DataError("not a JSON object", path, number)
+    return value
 
 
 def json_file(path: Path) -> Any:
@@ -98,22 +124,10 @@ def json_file(path: Path) -> Any:
     Raises:
         DataError: not JSON; the line is named.
     """
-    text = "\n".join(line for _, line, _ in _decoded(path, LONGEST_JSON))
+    text = "\n".join(line for _, line, _ in _file_lines(path, LONGEST_JSON))
     if not text.strip():
         raise DataError("the file is empty", path)
     return parse_json(text, path, None)
-
-
-class _RepeatedKeyError(ValueError):
-    """An object that has one key twice, the last of which would silently win."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatedKeyError(f"the key {next(n for n in names if names.count(n) > 1)!r} is there twice")
-    return value
 
 
 def parse_json(text: str, path: Path | str, number: int | None) -> Any:
@@ -126,37 +140,17 @@ def parse_json(text: str, path: Path | str, number: int | None) -> Any:
         DataError: not JSON, or JSON that no text can hold; file and line are named.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_object)
-        half = _half_of_a_pair(value) if HALF.search(text) else None
+        value = loads(text, DIGITS)
     except json.JSONDecodeError as error:
         line = error.lineno if number is None else number
         raise DataError(f"not valid JSON: {error.msg} (column {error.colno})", path, line) from None
-    except RecursionError:
-        raise DataError("not valid JSON: nested too deep", path, number) from None
-    except _RepeatedKeyError as error:
+    except ValueError as error:
         raise DataError(f"not valid JSON: {error}", path, number) from None
-    except ValueError:  # Python refuses to convert longer ones
-        raise DataError("not valid JSON: a number of more than 4,300 digits", path, number) from None
-    if half is not None:
-        mark = HALF.search(text)
-        line = text.count("\n", 0, mark.start() if mark else 0) + 1 if number is None else number
+    mark = HALF.search(text)
+    if mark and (half := half_pair(value)):
+        line = text.count("\n", 0, mark.start()) + 1 if number is None else number
         raise DataError(f"{half} holds half of a surrogate pair", path, line)
     return value
-
-
-def _half_of_a_pair(value: Any) -> str | None:
-    """What holds text that UTF-8 cannot: the innermost field's name, or "a key"."""
-    waiting: list[tuple[str, Any]] = [("the text", value)]
-    while waiting:
-        name, value = waiting.pop()
-        if isinstance(value, str) and not encodable(value):
-            return name
-        if isinstance(value, list):
-            waiting += [(name, item) for item in value]
-        elif isinstance(value, dict):
-            waiting += [("a key", key) for key in value]
-            waiting += [(f"field {key!r}", item) for key, item in value.items()]
-    return None
 
 
 def encodable(text: str) -> bool:

@@ -21,7 +21,7 @@ from adapterstilts.tasks.spec import Task
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003's mark of a new document, which is no sentence
 SAMPLE = 1000  # lines, or sentences, from which the form of a whole file is inferred
 JSON = re.compile(r"\s*[\[{]\s*[\"\[{]")
-DIVIDED = re.compile(r"(.+)[,;|:/_](.+?)")
+SIGN = re.compile(r"(?:\\t|[^\w\s]|_)+")  # what may stand between a token and its tag; `\t` as two characters
 CHUNK = re.compile(r"O|[BIESLU]-\w+")
 PREFIX = re.compile(r"([a-z][a-z-]{1,14}):(?=.)", re.DOTALL)
 
@@ -132,10 +132,11 @@ def _check_separator(path: Path, task: Task) -> None:
 
 def _divided(line: str, task: Task) -> list[str]:
     """A line divided before the tag that it ends in, whatever sign is between; else whole."""
-    match = DIVIDED.fullmatch(line)
-    tag = match[2] if match else ""
-    known = tag in task.labels or tag in task.label_names or CHUNK.fullmatch(tag)
-    return [match[1], tag] if match and known else [line]
+    for sign in SIGN.finditer(line, 1):
+        tag = line[sign.end() :]
+        if tag in task.labels or tag in task.label_names or CHUNK.fullmatch(tag):
+            return [line[: sign.start()], tag]
+    return [line]
 
 
 class _Prefixes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
 from adapterstilts.data.slices import parse_slice
 from adapterstilts.data.source import SourceName, Where, available
@@ -13,6 +12,7 @@ from adapterstilts.grid.recipe import GridRecipe, Problem, stages
 from adapterstilts.grid.request import Request
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.names import NAMES
+from adapterstilts.paths import expanded
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import split_name
 from adapterstilts.tasks.spec import Split, Task
@@ -38,7 +38,7 @@ def about_ranges(recipe: GridRecipe) -> Iterator[Problem]:
         for which, path in files.model_dump(exclude_none=True).items():
             try:
                 parse_slice(path)
-                Path(path).expanduser().exists()
+                expanded(path).exists()
             except (
                 ConfigError,
                 OSError,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from adapterstilts.composition import CompositionName
 from adapterstilts.errors import ConfigError
 from adapterstilts.grid.recipe import ROLES, Backbone, Config, Files, GridRecipe, stages
 from adapterstilts.grid.request import Told
+from adapterstilts.paths import expanded
 from adapterstilts.recipe import recipe_for
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import MULTITASK, join_names, split_name
@@ -140,6 +140,6 @@ def _config_version(config: str | None) -> str:
     if config is None or not config.endswith((".yaml", ".yml")):
         return ""
     try:
-        return hashlib.sha256(Path(config).expanduser().read_bytes()).hexdigest()[:16]
+        return hashlib.sha256(expanded(config).read_bytes()).hexdigest()[:16]
     except OSError as error:
         raise ConfigError(f"the adapter config {config} cannot be read ({error.strerror})") from None

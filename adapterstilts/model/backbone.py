@@ -28,6 +28,7 @@ from adapterstilts.model import embedded, tokenizer_files, weights
 from adapterstilts.model.backbone_config import check_config
 from adapterstilts.model.names import NAMES
 from adapterstilts.model.tokenizer_files import TOKENIZERS
+from adapterstilts.paths import expanded
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -110,7 +111,7 @@ def check_length(files: BackboneFiles, settings: Mapping[str, Any]) -> None:
 
 def is_folder(name: str) -> bool:
     """Whether a backbone's name is that of a folder."""
-    return name not in NAMES and Path(name).expanduser().is_dir()
+    return name not in NAMES and expanded(name).is_dir()
 
 
 def locate(name: str, revision: str | None = None) -> BackboneFiles:
@@ -128,7 +129,7 @@ def locate(name: str, revision: str | None = None) -> BackboneFiles:
     if known and known.embedded and revision is None:
         folder, sha256 = embedded.prepare()
         return _describe(name, folder, None, f"sha256:{sha256}")
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if is_folder(name):
         if revision:
             raise BackboneError(f"{name} is a local folder, which has no revisions")

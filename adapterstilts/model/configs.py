@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from adapterstilts.errors import ConfigError, unknown
+from adapterstilts.paths import expanded
 from adapterstilts.values import Value
 from adapterstilts.yaml_lines import read_document, read_value
 
@@ -268,7 +269,7 @@ def _fill_union(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find(name_or_path: str) -> Path:
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise ConfigError(f"no adapter configuration file at {path}")

@@ -24,6 +24,7 @@ from filelock import FileLock
 from safetensors.numpy import save_file
 
 from adapterstilts.errors import BackboneError
+from adapterstilts.paths import expanded
 
 Floats = npt.NDArray[np.float32]
 
@@ -59,7 +60,7 @@ def cache_folder() -> Path:
     """Where unpacked backbones go: `ADAPTERSTILTS_CACHE`, or the user's cache folder."""
     given = os.environ.get("ADAPTERSTILTS_CACHE")
     if given:
-        return Path(given).expanduser()
+        return expanded(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adapterstilts"
 
 

@@ -20,6 +20,7 @@ from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
 from adapterstilts.model.setup import Setup
 from adapterstilts.model.size import check_room
+from adapterstilts.paths import expanded
 from adapterstilts.values import Value
 
 State = Mapping[str, torch.Tensor]
@@ -142,7 +143,7 @@ def read_fusion(folder: Path, sources: tuple[str, ...], files: BackboneFiles) ->
 
 def library_file(name: str, config: Mapping[str, Any], files: BackboneFiles) -> dict[str, Any]:
     """What the library writes beside weights, so that it can read them too; no path of this machine."""
-    local = Path(files.name).expanduser().is_dir()
+    local = expanded(files.name).is_dir()
     return {
         "name": name,
         "config": dict(config),

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.tasks.language import codes_in_name
 from adapterstilts.tasks.registry import all_tasks
-from adapterstilts.tasks.spec import FolderSource, HubSource, KindName, Metric, Split, Table, Task
+from adapterstilts.tasks.spec import GOLD, FolderSource, HubSource, KindName, Metric, Split, Table, Task
 from adapterstilts.values import Value, digest, problem_text
 from adapterstilts.yaml_lines import read_document
 
@@ -33,6 +33,7 @@ MORE_FIELDS: Mapping[KindName, tuple[str, ...]] = {
     "sequence": ("second",),
     "span": ("answers", "answer", "start"),
 }
+SUFFIXED = re.compile(r"(?![BI]-).+-[BI]")
 TELLING = ("pair", "qqp", "mewslix")  # forms whose rows may name their language
 FORMATS = ("tsv", "csv", "jsonl", "parquet")
 Problems = Iterator[tuple[str, str]]  # the key that is wrong, and what is wrong with it
@@ -135,9 +136,23 @@ def _about_labels(given: Definition) -> Problems:
     repeated = [label for label in given.labels if given.labels.count(label) > 1]
     if repeated:
         yield "labels", f"'{repeated[0]}' stands there twice"
-    for label in given.label_names.values():
+    if "" in map(str.strip, given.labels):
+        yield "labels", "a label is empty, which in data means that there is none: choose a name for it"
+    if given.kind == "sequence" and len(given.labels) == 1:
+        yield "labels", "a sequence task needs at least two labels"
+    if given.kind == "tagging" and (suffixed := [tag for tag in given.labels if SUFFIXED.fullmatch(tag)]):
+        yield (
+            "labels",
+            f"'{suffixed[0]}' has its B or I at the end: use B-X and I-X, and map the files' in label_names",
+        )
+    for spelling, label in given.label_names.items():
         if labelled and label not in given.labels:
             yield "label_names", str(unknown("label", label, given.labels))
+        if spelling in given.labels and spelling != label:
+            yield (
+                "label_names",
+                f"'{spelling}' is a label itself, and cannot be the spelling of '{label}' too",
+            )
 
 
 def _about_languages(given: Definition) -> Problems:
@@ -147,6 +162,13 @@ def _about_languages(given: Definition) -> Problems:
     for code in given.codes:
         if code not in given.languages:
             yield "codes", str(unknown("language", code, given.languages))
+    spelled = [given.codes.get(code, code) for code in given.languages]
+    for code in dict.fromkeys(code for code in spelled if spelled.count(code) > 1):
+        sharing = [language for language in given.languages if given.codes.get(language, language) == code]
+        yield (
+            "codes" if len(set(sharing)) > 1 else "languages",
+            f"the code '{code}' stands for {' and '.join(sharing)}: each language needs one of its own",
+        )
     if given.trains and "en" not in given.languages:
         yield "languages", "training data is English: en should be among them"
 
@@ -201,12 +223,22 @@ def _about_columns(given: Definition) -> Problems:
     for field in wanted:
         if field not in given.columns:
             yield "columns", f"no column is named for '{field}'"
+    yield from _about_gold(given.columns)
     if given.kind == "span" and not (
         "answers" in given.columns or {"answer", "start"} <= given.columns.keys()
     ):
         yield "columns", "no column is named for 'answers' (or for 'answer' and 'start')"
     if given.files and given.format not in FORMATS:
         yield "format", f"columns are of a table: {', '.join(FORMATS)}, not {given.format}"
+
+
+def _about_gold(columns: Mapping[str, str | tuple[str, ...]]) -> Problems:
+    """Columns that hold the label or the answer and are read as text too: a model would see the answer."""
+    names = {field: (column,) if isinstance(column, str) else column for field, column in columns.items()}
+    for field in (field for field in GOLD if field in names):
+        for other in (other for other in names if other not in GOLD):
+            for column in set(names[field]).intersection(names[other]):
+                yield "columns", f"the column '{column}' is named for '{field}' and for '{other}'"
 
 
 def _about_paths(given: Definition) -> Problems:

@@ -14,6 +14,9 @@ Role = Literal["intermediate", "target", "language", "demo"]
 Split = Literal["train", "dev", "test"]
 Metric = Literal["accuracy", "f1", "em_f1", "map20"]
 
+# The fields of a table that hold what is to be predicted; a table without their columns has hidden labels.
+GOLD = ("label", "tags", "answers", "answer", "start")
+
 
 class HubSource(Value):
     """A Hub dataset with data files.

@@ -1,6 +1,9 @@
 """Lines for prediction: UTF-8 or an error with file and line, one at a time."""
 
+import gzip
 import io
+import os
+import threading
 
 import pytest
 
@@ -24,12 +27,12 @@ def test_other_line_ends_of_unicode_are_text():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"a\ncaf\xe9\n", "line 2: cannot be read as UTF-8 text (byte 0xe9 at position 4)"),
-        ("a\nb".encode("utf-16"), "line 1: not UTF-8 text"),
-        (b"a\n\0\n", "line 2: not UTF-8 text"),
-        (b"a\n\xed\xa0\xbd\n", "line 2: cannot be read as UTF-8"),  # a surrogate, which UTF-8 does not hold
+        (b"a\ncaf\xe9\n", "line 2: not UTF-8 (byte 0xe9 at position 4)"),
+        ("a\nb".encode("utf-16"), "line 1: a NUL byte"),
+        (b"a\n\0\n", "line 2: a NUL byte"),
+        (b"a\n\xed\xa0\xbd\n", "line 2: not UTF-8"),  # a surrogate, which UTF-8 does not hold
         (b"a\rb\rc", "line 1: a carriage return inside the line"),
-        (b"a\n" + b"x" * (LONGEST + 1) + b"\n", "line 2: the line is longer than 1,000,000 bytes"),
+        (b"a\n" + b"x" * (LONGEST + 1) + b"\n", "line 2: a line of more than 1,000,000 bytes"),
     ],
 )
 def test_what_is_no_line_of_text_is_named(content, said):
@@ -55,7 +58,7 @@ def test_a_long_line_is_not_read_whole():
             return len(buffer)
 
     source = Endless()
-    with pytest.raises(DataError, match="longer than"):
+    with pytest.raises(DataError, match="a line of more than"):
         next(stream_lines(io.BufferedReader(source), "f"))
     assert source.taken < 2 * LONGEST
 
@@ -64,3 +67,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(DataError, match="cannot be read"):
             next(file_lines(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_read_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"one\ntwo\n",))
+    writer.start()
+    assert list(file_lines(tmp_path / "pipe")) == ["one", "two"]
+    writer.join()
+
+
+def test_a_gzip_file_is_unpacked_and_other_packed_files_are_named(tmp_path):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("Æ\none\n".encode()))
+    assert list(file_lines(tmp_path / "a.txt.gz")) == ["Æ", "one"]
+    (tmp_path / "b").write_bytes(b"BZh91AY&SY....")
+    with pytest.raises(DataError, match="a bzip2 file"):
+        list(file_lines(tmp_path / "b"))

@@ -1,6 +1,7 @@
 """Text for prediction: every kind's form, errors with their line, spans with offsets."""
 
 import json
+import re
 
 import pytest
 
@@ -130,7 +131,7 @@ DEEP = '{"first": ' + "[" * 100_000 + "]" * 100_000 + "}"
         ("tagging", '{"tokens": ["a", 3]}', "number 2 of the tokens is a number, not text"),
         ("tagging", '{"tokens": ["a", ["b"]]}', "number 2 of the tokens is a list, not text"),
         ("tagging", '{"tokens": ["a", null]}', "number 2 of the tokens is null, not text"),
-        ("tagging", '{"tokens": ["a\\ud83d"]}', "number 1 of the tokens is not UTF-8 text (half a character"),
+        ("tagging", '{"tokens": ["a\\ud83d"]}', "field 'tokens' holds half of a surrogate pair"),
         ("tagging", '{"tokens": ["a"], "text": "a"}', "both tokens and a text"),
         ("tagging", "\u200b\ufeff", "the text is empty, or nothing in it can be seen"),
         ("tagging", "a \udcff b", "not UTF-8 text (byte 0xff)"),
@@ -138,19 +139,19 @@ DEEP = '{"first": ' + "[" * 100_000 + "]" * 100_000 + "}"
         ("sequence", '{"first": "a"} more', "not valid JSON: Extra data (column 16)"),
         ("sequence", "a\tb\tc", "3 texts with tabs between them"),
         ("sequence", '{"first": "a", "hypothesys": "b"}', "'hypothesys': did you mean 'hypothesis'?"),
-        ("sequence", '{"first": "a", "first": "b"}', "the key 'first' is there twice"),
+        ("sequence", '{"first": "a", "first": "b"}', "the key 'first' occurs twice"),
         ("sequence", '{"first": "a", "premise": "b"}', "'first' and 'premise' both hold the first"),
         ("sequence", '{"first": 5}', "the first is a number, not text"),
         ("sequence", '{"first": true}', "the first is true, not text"),
         ("sequence", '{"first": {"a": 1}}', "the first is an object, not text"),
-        ("sequence", '{"first": "a \\ud83d b"}', "half a character, U+D83D"),
+        ("sequence", '{"first": "a \\ud83d b"}', "holds half of a surrogate pair"),
         ("sequence", '{"first": "a", "second": " "}', "the second is empty"),
         ("sequence", '{"second": "a"}', "there is no first"),
         ("sequence", '{"first": "a", "id": [1]}', "the id is a list"),
         ("sequence", '{"first": "a", "id": null}', "the id is null"),
-        ("sequence", '{"first": "a", "id": "\\udc00"}', "the id is not UTF-8 text"),
-        ("sequence", '{"first": "a", "id": ' + "9" * 5000 + "}", "a number of 5000 digits"),
-        ("sequence", '{"first": "a", "id": NaN}', "NaN is no number"),
+        ("sequence", '{"first": "a", "id": "\\udc00"}', "field 'id' holds half of a surrogate pair"),
+        ("sequence", '{"first": "a", "id": ' + "9" * 5000 + "}", "a number of 5,000 digits"),
+        ("sequence", '{"first": "a", "id": NaN}', "NaN is not a JSON number"),
         ("sequence", DEEP, "nested too deep"),
         ("span", "  \tc", "the question is empty"),
         ("span", "q\t\u2060", "the context is empty"),
@@ -218,3 +219,36 @@ def test_candidates_are_text_or_json():
     assert (second.row.id, second.row.text) == ("x", "c")
     with pytest.raises(DataError, match="f, line 2: unknown key 'txt'"):
         list(candidates(["a", '{"txt": "c"}'], "f"))
+
+
+TAGGING = InputForm("tagging", labels=("O", "B-LOC", "NOUN"))
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "said"),
+    [
+        ("sequence", "Premise\tHypothesis", "a header (Premise and Hypothesis)"),
+        (TAGGING, "Oslo\tB-LOC", "a token with its tag"),
+        (TAGGING, "house\tNOUN", "a token with its tag"),
+        (TAGGING, "Oslo NNP B-LOC", "a token with its tag"),
+        ("retrieval", "en-1\tA sentence.", "2 texts with tabs between them, where 1 can be used"),
+    ],
+)
+def test_lines_of_a_table_are_no_text(form, line, said):
+    with pytest.raises(DataError, match=f"inputs.tsv, line 1: {re.escape(said)}"):
+        list(read_inputs(form, [line], "inputs.tsv"))
+
+
+def test_text_that_only_resembles_a_table_is_tagged():
+    for text in ("Blood type O", "house NOUN", "Oslo\tOsaka", "B-LOC"):
+        assert len(list(read_inputs(TAGGING, [text], "inputs.txt"))) == 1
+
+
+def test_candidates_have_ids_of_their_own():
+    with pytest.raises(DataError, match="two texts have the id 'x'"):
+        list(candidates(['{"text": "a", "id": "x"}', '{"text": "b", "id": "x"}'], "pool.jsonl"))
+
+
+def test_candidates_are_no_csv():
+    with pytest.raises(DataError, match="CSV is not read here"):
+        list(candidates(["a", "b"], "pool.csv"))

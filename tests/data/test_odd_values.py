@@ -55,9 +55,9 @@ def test_one_answer_may_stand_without_its_list(own_task: OwnTask, answers: str) 
     ("answers", "message"),
     [
         ('{"text": "Oslo", "answer_start": 3.7}', "a whole number of characters, not 3.7"),
-        ('{"text": "Oslo", "answer_start": Infinity}', "a whole number of characters, not Infinity"),
-        ('{"text": "Oslo", "answer_start": NaN}', "a whole number of characters, not NaN"),
-        ('{"text": "Oslo", "answer_start": 1e999}', "a whole number of characters, not Infinity"),
+        ('{"text": "Oslo", "answer_start": Infinity}', "is not a JSON number"),
+        ('{"text": "Oslo", "answer_start": NaN}', "is not a JSON number"),
+        ('{"text": "Oslo", "answer_start": 1e999}', "the number 1e999 is not finite"),
         ('{"text": "Oslo", "answer_start": true}', "a whole number of characters, not true"),
         ('{"text": "Oslo", "answer_start": "3.0"}', "a whole number of characters, not '3.0'"),
         ('{"text": "Oslo", "answer_start": "three"}', "a whole number of characters, not 'three'"),
@@ -85,9 +85,9 @@ def test_answers_that_are_none(own_task: OwnTask, answers: str, message: str) ->
 
 
 def test_a_number_with_more_digits_than_python_converts(own_task: OwnTask, read_text: ReadText) -> None:
-    with pytest.raises(DataError, match="line 1: not valid JSON: a number of more than 4,300 digits"):
+    with pytest.raises(DataError, match="line 1: not valid JSON: a number of"):
         asked(own_task, f'{{"text": "Oslo", "answer_start": {"9" * 5000}}}')
-    with pytest.raises(DataError, match="file: not valid JSON: a number of more than 4,300 digits"):
+    with pytest.raises(DataError, match="file: not valid JSON: a number of"):
         read_text("xquad", f'{{"data": {"9" * 5000}}}')
     line = "1\tWort\t_\tNOUN\t_\t_\t{}\troot\t{}\t_\n"
     for head, deps in (("9" * 5000, "_"), ("0", f"{'9' * 5000}:root")):
@@ -113,7 +113,7 @@ def test_labels_are_spelled_as_in_json(own_task: OwnTask, value: str, spelling: 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [("true", "true"), ("1", "1"), ("1.0", "1.0"), ("NaN", "NaN"), ("[1]", "[1]"), ('{"a": 1}', "{'a': 1}"),
+    [("true", "true"), ("1", "1"), ("1.0", "1.0"), ("[1]", "[1]"), ('{"a": 1}', "{'a': 1}"),
      ('" x"', "' x'"), ('"X"', "'X'")],
 )  # fmt: skip
 def test_labels_that_are_none(own_task: OwnTask, value: str, shown: str) -> None:
@@ -160,7 +160,7 @@ def test_a_record_without_an_id_gets_its_number(own_task: OwnTask) -> None:
     [
         ("csv", "t,t,l\none,junk,x\n", "line 1: two columns are named 't'"),
         ("tsv", "t\tl\tt\tl\none\tx\tjunk\ty\n", "line 1: two columns are named 't', 'l'"),
-        ("jsonl", '{"t": "one", "t": "junk", "l": "x"}\n', "line 1: .* the key 't' is there twice"),
+        ("jsonl", '{"t": "one", "t": "junk", "l": "x"}\n', "line 1: .* the key 't' occurs twice"),
         ("tsv", "t\tl\rone\tx\rtwo\ty\r", "line 1: old Mac line ends"),
         ("csv", "t,l\rone,x\rtwo,y\r", "line 1: old Mac line ends"),
         ("jsonl", '{"t": "one", "l": "x"}\r{"t": "two", "l": "y"}\r', "line 1: old Mac line ends"),
@@ -233,8 +233,8 @@ def test_what_is_too_deep_or_too_long(read_text: ReadText) -> None:
     for task, content, message in (
         ("xnli", "[" * 100_000, "line 1: not valid JSON: nested too deep"),
         ("xquad", '{"data": ' + "[" * 100_000, "not valid JSON: nested too deep"),
-        ("xnli", "a" * (LONGEST_LINE + 1), "line 1: a line of more than 16 MiB"),
-        ("mlm", "one\n" + "a" * (LONGEST_LINE + 1), "line 2: a line of more than 16 MiB"),
+        ("xnli", "a" * (LONGEST_LINE + 1), "line 1: a line of more than 16,777,216 bytes"),
+        ("mlm", "one\n" + "a" * (LONGEST_LINE + 1), "line 2: a line of more than 16,777,216 bytes"),
     ):
         with pytest.raises(DataError, match=message):
             read_text(task, content)

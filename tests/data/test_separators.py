@@ -31,6 +31,9 @@ CONLLU = "1 Sie sie PRON _ _ 2 nsubj _ _\n2 singt singen VERB _ _ 0 root _ _\n"
         ("# id = 1\nRome\nwaits\n", "line 1: a comment, which this form does not have"),
         ("Rome,B-LOC\nwaits,O\n", "line 1: 2 fields with other signs between them, not tabs"),
         ("Rome|B-PLACE\nwaits|O\n", "line 1: 2 fields with other signs"),
+        ("U.S.=B-LOC\n-=O\nwaits=O\n", "line 1: 2 fields with other signs"),
+        ("Rome->B-LOC\nwaits->O\n", "line 1: 2 fields with other signs"),
+        ("Rome\\tB-LOC\nwaits\\tO\n", "line 1: 2 fields with other signs"),  # a backslash and a t
         ('{"tokens":["Rome"],"ner_tags":["B-LOC"]}\n', "line 1: JSON, not a token and its tag"),
         ('[["Rome","B-LOC"]]\n', "line 1: JSON, not a token and its tag"),
         ("Rome\tB-LOC\rwaits\tO\r", "line 1: old Mac line ends"),

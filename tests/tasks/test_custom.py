@@ -79,6 +79,12 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("{first: text", '{"\\udead": text', 7, "the value holds half of a surrogate pair"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splts: {train: t}}", 2, "unknown hub key 'splts'"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splits: train}", 2, "hub: splits: should be"),
+        ("name: mine", "name: mine\ncodes: {no: en}", 2, "codes: the code 'en' stands for en and no"),
+        ("[en, no]", "[en, no, en]", 4, "languages: the code 'en' stands for en and en"),
+        ("[yes, no]", "[yes, '']", 3, "labels: a label is empty"),
+        ("[yes, no]", "[yes]", 3, "labels: a sequence task needs at least two labels"),
+        ("name: mine", "name: mine\nlabel_names: {yes: no}", 2, "label_names: 'yes' is a label itself"),
+        ("first: text", "first: [text, class]", 7, "columns: the column 'class' is named for 'label'"),
         ("name: mine", "name: &n [*n]", 1, "a value holds itself, or more than 100000 others"),
         ("name: mine", "name: " + "[" * 2000, 1, "not YAML: it has more than 50 levels"),
         ("name: mine", "name: mine\ntitle: {<<: [{a: b}]}", 2, "title: should be a valid string"),
@@ -210,3 +216,14 @@ def test_sick_is_the_example(shared_data: Path) -> None:
     assert len(train.rows) in (4400, 4500)
     assert len(dev.rows) in (500, 527)
     assert {row.label for row in train.rows} == set(task.labels)  # type: ignore[union-attr]
+
+
+def test_tags_with_their_scheme_at_the_end_are_refused(tmp_path: Path) -> None:
+    """The scorer reads the first letter of a tag: it would take `PER-B PER-I` for two entities."""
+    text = "name: mine\nkind: tagging\nformat: token-tag\nfiles: {train: a.tsv}\nlabels: "
+    with pytest.raises(ConfigError, match="line 5: labels: 'PER-B' has its B or I at the end"):
+        get(str(write(tmp_path, text + "[O, PER-B, PER-I]\n")))
+    names = "[O, B-PER, I-PER]\nlabel_names: {PER-B: B-PER, PER-I: I-PER}\n"
+    task = get(str(write(tmp_path, text + names, a_tsv="Anna\tPER-B\nSmith\tPER-I\n")))
+    (row,) = load(task, "train", "en", Where()).rows
+    assert row.tags == ("B-PER", "I-PER")  # type: ignore[union-attr]

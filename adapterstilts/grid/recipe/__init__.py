@@ -21,6 +21,7 @@ from adapterstilts.grid.recipe.parts import (
     stages,
     target_name,
 )
+from adapterstilts.paths import expanded
 from adapterstilts.values import SHORT, problem_text
 from adapterstilts.yaml_lines import Document, read_document
 
@@ -120,7 +121,7 @@ def find(name: str) -> Path:
     Raises:
         ConfigError: there is none.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix.lower() in (".yaml", ".yml"):
         if not path.is_file():
             raise ConfigError(f"there is no recipe {path}; by name there are: {', '.join(recipe_names())}")

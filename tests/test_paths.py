@@ -1,0 +1,47 @@
+"""A `~` in a path: the home folder, or an ordinary error where there is no such user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adapterstilts.api.language import language_adapter
+from adapterstilts.data.lock import LOCK_VARIABLE, lock_file
+from adapterstilts.errors import StiltsError
+from adapterstilts.grid import recipe
+from adapterstilts.model.backbone import is_folder, locate
+from adapterstilts.model.configs import adapter_config
+from adapterstilts.paths import expanded
+from adapterstilts.store import Store
+
+
+def _language(name: str) -> object:
+    return language_adapter(name, "en", Store(Path("none")))
+
+
+NOBODY = "~no-such-user-here/file.yaml"
+
+
+def test_the_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert expanded("~/a") == tmp_path / "a"
+    assert expanded("a~") == Path("a~")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [locate, adapter_config, recipe.find, _language],
+)
+def test_an_unknown_user_is_an_error(read: Callable[[str], object]) -> None:
+    with pytest.raises(StiltsError, match="no-such-user-here"):
+        read(NOBODY)
+    assert not is_folder(NOBODY)
+
+
+def test_an_unknown_user_in_the_name_of_the_lock_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LOCK_VARIABLE, NOBODY)
+    with pytest.raises(StiltsError, match="no-such-user-here"):
+        lock_file()
