@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from adapterstilts.errors import StiltsError
+from adapterstilts.visible import shown
 
 DIGITS = 40  # longest whole number; transformers itself writes one of 31 digits
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -119,15 +120,6 @@ def parse(data: bytes, where: str | Path, error: type[StiltsError], limits: Limi
     if SURROGATE_ESCAPE.search(data) and _half_pair(value):
         raise error(f"{where} is damaged: it holds half of a surrogate pair")
     return value
-
-
-def shown(name: object, longest: int = 100) -> str:
-    """A stranger's name as a message may show it: on one line, short, without control characters."""
-    text = str(name)
-    text = text if len(text) <= longest else f"{text[:longest]}…"
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
 
 
 def depth_exceeds(value: Any, depth: int) -> bool:
