@@ -1,4 +1,4 @@
-"""The `origin.json` of a run from a stranger's store: read in the form that is written, or refused by name."""
+"""The `origin.json` of a run from elsewhere: read in the form that is written, or refused by name."""
 
 from __future__ import annotations
 
