@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from adapterstilts.errors import StiltsError
+from adapterstilts.visible import shown
 
 DIGITS = 40  # longest whole number; transformers itself writes one of 31 digits
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -140,15 +141,6 @@ def loads(text: str, digits: int = DIGITS) -> Any:
         )
     except RecursionError:
         raise ValueError("nested too deep") from None
-
-
-def shown(name: object, longest: int = 100) -> str:
-    """A stranger's name as a message may show it: on one line, short, without control characters."""
-    text = str(name)
-    text = text if len(text) <= longest else f"{text[:longest]}…"
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
 
 
 def depth_exceeds(value: Any, depth: int) -> bool:

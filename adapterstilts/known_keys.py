@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapterstilts.bounded_json import shown
 from adapterstilts.errors import StiltsError
+from adapterstilts.visible import shown
 
 
 class JsonRepr(reprlib.Repr):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 HIDDEN = "***"
-USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")  # up to the last @ before the path
+# No expression here may go back over a long text: messages hold texts of any length.
+USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^/?#\s]*@")  # up to the last @ before the path
 TOKEN = re.compile(r"\b(hf_|api_org_|ghp_|sk-)[A-Za-z0-9_-]{8,}")
-QUERY = re.compile(
-    r"([?&;][^=&\s]*(?:token|key|secret|password|passwd|signature|credential|auth|sig)[^=&\s]*=)[^&#\s'\")]+",
-    re.IGNORECASE,
-)
+QUERY = re.compile(r"([?&;])([^=&;?\s]*)=([^&#\s'\")]+)")
+SECRET = re.compile("token|key|secret|password|passwd|signature|credential|auth|sig", re.IGNORECASE)
 BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 
 
@@ -21,5 +20,10 @@ def masked(text: str) -> str:
     'https://***@hub.example/x?token=***&n=1 and hf_***'
     """
     text = USER.sub(rf"\1{HIDDEN}@", text)
-    text = QUERY.sub(rf"\1{HIDDEN}", text)
+    text = QUERY.sub(_without_secret, text)
     return BEARER.sub(rf"\1 {HIDDEN}", TOKEN.sub(rf"\1{HIDDEN}", text))
+
+
+def _without_secret(match: re.Match[str]) -> str:
+    mark, name, _ = match.groups()
+    return f"{mark}{name}={HIDDEN}" if SECRET.search(name) else match[0]

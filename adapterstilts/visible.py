@@ -16,7 +16,22 @@ def visible(text: str) -> str:
     >>> visible("a\x1b[31mb\u202ec\td")
     'a\\x1b[31mb\\u202ec\td'
     """
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+    return _UNSAFE.sub(lambda match: _spelled(match[0]), text)
+
+
+def _spelled(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def shown(name: object, longest: int = 100) -> str:
+    r"""A stranger's name as a message may show it: on one line, short, with nothing invisible in it.
+
+    >>> shown("a\n\u200bb" + 9 * "c", longest=5)
+    'a\\n\\u200bbc…'
+    """
+    text = str(name)
+    text = text if len(text) <= longest else f"{text[:longest]}…"
+    return "".join(letter if letter.isprintable() else _spelled(letter) for letter in text)
 
 
 def csv_cell(value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from adapterstilts.errors import AdapterError
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.names import NAMES
 from adapterstilts.store import Run
+from adapterstilts.store.origin import read_origin
 from adapterstilts.values import distinct
 
 
@@ -30,7 +30,7 @@ def backbone_of(run: Run, options: Options) -> BackboneFiles:
     Raises:
         AdapterError: it is not the one the run was trained on, or that was a folder which is not here.
     """
-    told = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))["backbone"]
+    told = read_origin(run.path, "backbone")["backbone"]
     if "backbone" in options.model_fields_set:
         files = locate(options.backbone, options.revision)
     else:

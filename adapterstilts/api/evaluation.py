@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from adapterstilts.run.evaluate import predict as predict_rows
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, write_predictions
+from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.values import canonical
@@ -331,5 +331,5 @@ def language_reference(run: Run, options: Options) -> str | None:
     """
     if options.language_adapter is not None or run.job["language_adapter"] is None:
         return options.language_adapter
-    own = json.loads((run.path / "origin.json").read_text(encoding="utf-8"))["language_adapter"]
+    own = read_origin(run.path, "language_adapter")["language_adapter"]
     return str(own) if own and "{lang}" in own else None

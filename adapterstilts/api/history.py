@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from adapterstilts.data.leaks import Digests, Part, digests, origins, parts, read_items
 from adapterstilts.errors import StoreError
 from adapterstilts.store import Run, Store, tasks_of
+from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit, credits_of
 from adapterstilts.tasks.several import TEXT, split_name
@@ -56,8 +56,7 @@ def history(store: Store, run: Run) -> History:
 
     A run keeps all of it; of one of an earlier form, which knows of itself alone, the sources are looked up.
     """
-    path = run.path / "origin.json"
-    origin = json.loads(path.read_bytes()) if path.is_file() else {}
+    origin = read_origin(run.path)
     found = read_items(run.path)
     own = History(
         digests(()) if found is None else found,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from adapterstilts.data.source import Loaded, Where, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StoreError, unknown
 from adapterstilts.store import Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
+from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry, suites
 from adapterstilts.tasks.spec import Split
 
@@ -221,7 +221,7 @@ def _whole(evaluations: Sequence[Run], rows: Loaded | None) -> Run:
 def _check(evaluation: Run, rows: Loaded | None) -> None:
     """Refuses an evaluation of other rows, or of some of them only."""
     count = evaluation.metrics["examples"]
-    origin = json.loads(evaluation.file("origin.json").read_text(encoding="utf-8"))
+    origin = read_origin(evaluation.path)
     if rows is not None and rows.fingerprint != evaluation.job["data"]:
         raise MissingDataError(f"evaluated on other rows ({count}) than those at hand ({_asked(rows.rows)})")
     if origin.get("slice") or (origin.get("limit") and rows is None):

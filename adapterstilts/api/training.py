@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from adapterstilts import composition as compositions
@@ -26,6 +25,7 @@ from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import Fit, fit
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, effect_lines
+from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
@@ -83,7 +83,7 @@ def compose(
 
 def _not_here(run: Run) -> str:
     """Says so where a result was not made on this machine."""
-    pulled = json.loads(run.file("origin.json").read_bytes()).get("pulled")
+    pulled = read_origin(run.path).get("pulled")
     if not pulled:
         return ""
     return (

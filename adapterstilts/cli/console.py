@@ -23,6 +23,7 @@ from rich.text import Text
 from adapterstilts.masking import masked
 from adapterstilts.visible import csv_cell, visible
 
+LONGEST = 10_000  # characters of a message
 WIDE = 10_000  # columns where there is no terminal: in files a row of a table is a line
 
 OUT = Console(width=None if sys.stdout.isatty() else WIDE)
@@ -47,12 +48,19 @@ def plain(text: str, style: str = "") -> Text:
 
 def fail(message: str) -> None:
     """Says what went wrong, on standard error."""
-    ERR.print(Text.assemble(("error: ", "bold red"), plain(masked(message))))
+    ERR.print(Text.assemble(("error: ", "bold red"), plain(_short(masked(message)))))
+
+
+def _short(message: str) -> str:
+    """A message that the terminal can lay out soon: a text of one's own may be of any length."""
+    if len(message) <= LONGEST:
+        return message
+    return f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
 
 
 def note(message: str) -> None:
     """One line for the person at the terminal, on standard error."""
-    ERR.print(plain(masked(message)))
+    ERR.print(plain(_short(masked(message))))
 
 
 def echo(*parts: str | Text) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adapterstilts.data import records
+from adapterstilts.data.hub_card import check_metadata
 from adapterstilts.data.items import Item
 from adapterstilts.data.lock import locked, resolve, unreachable
 from adapterstilts.data.parquet import spelled
@@ -69,6 +70,7 @@ def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:
     from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
 
+    check_metadata(repo, commit)
     try:
         builder = load_dataset_builder(repo, config, revision=commit)
         if builder.hash != commit:  # whatever goes wrong, the library then takes what was read before

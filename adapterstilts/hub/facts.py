@@ -14,7 +14,7 @@ from adapterstilts.model.names import NAMES
 from adapterstilts.model.saved import read_setup
 from adapterstilts.model.setup import Setup
 from adapterstilts.store import Run, tasks_of
-from adapterstilts.store.files import ORIGIN
+from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.references import Credit
 from adapterstilts.tasks.several import TEXT
@@ -114,7 +114,7 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
         evaluations: stored results of the run.
     """
     setup, heads = read_setup(run.path)
-    origin = _published(run, json.loads(run.file(ORIGIN).read_bytes()), owed)
+    origin = _published(run, read_origin(run.path, "backbone"), owed)
     return Facts(
         run=run,
         tasks=tasks_of(run),
@@ -200,7 +200,7 @@ def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
     job, metrics = evaluation.job, evaluation.metrics
     name = job["task"]
     task = own[name] if name in own else registry.get(name)
-    origin = without_paths(json.loads(evaluation.file(ORIGIN).read_bytes()))
+    origin = without_paths(read_origin(evaluation.path))
     known = {
         metric: float(value)
         for metric, value in metrics.items()

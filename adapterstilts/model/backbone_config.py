@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from adapterstilts.bounded_json import shown
 from adapterstilts.errors import BackboneError
 from adapterstilts.known_keys import (
     ABSENT,
@@ -29,6 +28,7 @@ from adapterstilts.known_keys import (
     text,
     whole,
 )  # fmt: skip
+from adapterstilts.visible import shown
 
 MODEL_TYPES = ("bert", "xlm-roberta", "roberta")
 # What `tokenizer_class` may name; with or without "Fast" at the end.
@@ -79,7 +79,14 @@ def _attention(value: Any, place: str, check: Check) -> Any:
     return ABSENT
 
 
-TOKENIZER_CLASS = choice(None, *TOKENIZER_CLASSES, *(f"{name}Fast" for name in TOKENIZER_CLASSES))
+_KNOWN_CLASS = choice(None, *TOKENIZER_CLASSES, *(f"{name}Fast" for name in TOKENIZER_CLASSES))
+
+
+def tokenizer_class(value: Any, place: str, check: Check) -> Any:
+    """A known tokenizer class; transformers 5 names the generic one by what is inside it."""
+    return "PreTrainedTokenizerFast" if value == "TokenizersBackend" else _KNOWN_CLASS(value, place, check)
+
+
 PROBABILITY = number(0, 0.99)
 TOKEN_ID = nullable(whole(0, LARGEST_VOCABULARY))
 
@@ -106,7 +113,7 @@ KEPT: Rules = {
     "bos_token_id": TOKEN_ID,
     "eos_token_id": TOKEN_ID,
     "tie_word_embeddings": flag,
-    "tokenizer_class": TOKENIZER_CLASS,
+    "tokenizer_class": tokenizer_class,
 }
 REFUSED: Rules = {
     "auto_map": refused("names code of its own, which is never run: use a backbone without it"),
@@ -140,14 +147,14 @@ UNREAD: Rules = {
             "_attn_implementation_autoset _commit_hash _flash_attn_2_enabled _name_or_path bad_words_ids "
             "begin_suppress_tokens decoder_start_token_id directionality diversity_penalty do_sample dtype "
             "early_stopping encoder_no_repeat_ngram_size exponential_decay_length_penalty finetuning_task "
-            "forced_bos_token_id forced_eos_token_id gradient_checkpointing length_penalty max_length "
-            "min_length name_or_path no_repeat_ngram_size num_beam_groups num_beams num_return_sequences "
-            "output_attentions output_hidden_states output_past output_scores pooler_fc_size "
-            "pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head "
+            "forced_bos_token_id forced_eos_token_id gradient_checkpointing language length_penalty "
+            "max_length min_length name name_or_path no_repeat_ngram_size num_beam_groups num_beams "
+            "num_return_sequences output_attentions output_hidden_states output_past output_scores "
+            "pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head "
             "pooler_type prefix problem_type remove_invalid_values "
             "repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens "
             "task_specific_params temperature tf_legacy_loss top_k top_p torch_dtype torchscript "
-            "transformers_version typical_p use_bfloat16 use_cache"
+            "transformers_version typical_p use_bfloat16 use_cache use_flash_attention_2 xla_device"
         ).split(),
         ignored,
     ),

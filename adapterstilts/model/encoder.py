@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from transformers.modeling_utils import no_init_weights
 
 from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import Batch
-from adapterstilts.model import tokenizer_files, weights
+from adapterstilts.model import tokenizer_files, tokenizer_rules, weights
 from adapterstilts.model.backbone import WEIGHTS, BackboneFiles, check_unchanged, say_dropped
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -42,6 +43,8 @@ def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
                 copy, use_fast=True, local_files_only=True, trust_remote_code=False,
                 fix_mistral_regex=False,  # about another family of tokenizers; without it a warning is shown
             )  # fmt: skip
+            if not (Path(copy) / tokenizer_files.TOKENIZERS[0]).exists():
+                _check_converted(tokenizer, files)
             _check_tokenizer(tokenizer, files)
     except BackboneError:
         raise
@@ -49,10 +52,25 @@ def load_tokenizer(files: BackboneFiles) -> PreTrainedTokenizerFast:
         # The library raises bare Exception for a malformed file; a panic in its Rust code is no Exception.
         if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
             raise
-        raise BackboneError(f"the tokenizer in {files.folder} cannot be loaded: {error}") from error
+        advice = _advice(files.folder)
+        raise BackboneError(f"the tokenizer in {files.folder} cannot be loaded{advice}: {error}") from error
     tokenizer.name_or_path = str(files.folder)
     tokenizer.model_max_length = min(tokenizer.model_max_length, files.positions)
     return tokenizer
+
+
+def _advice(folder: Path) -> str:
+    """What helps where the fast tokenizer cannot be made from the files of a slow one."""
+    if (folder / tokenizer_files.TOKENIZERS[0]).exists():
+        return ""
+    return f" without {tokenizer_files.TOKENIZERS[0]}, which transformers writes for a fast tokenizer"
+
+
+def _check_converted(tokenizer: Any, files: BackboneFiles) -> None:
+    """Checks what transformers made from other files, such as a SentencePiece model's table."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        tokenizer_rules.check_tokenizer(json.loads(backend.to_str()), f"the tokenizer in {files.folder}")
 
 
 def _check_tokenizer(tokenizer: Any, files: BackboneFiles) -> None:
@@ -65,17 +83,20 @@ def _check_tokenizer(tokenizer: Any, files: BackboneFiles) -> None:
             f"the tokenizer in {files.folder} has {pieces} pieces but the encoder only "
             f"{files.config['vocab_size']}: they do not belong together"
         )
-    encoded = tokenizer(PROBE, PROBE, return_token_type_ids=True, verbose=False)
-    highest, types = max(encoded["input_ids"], default=0), files.config["type_vocab_size"]
-    if highest >= files.config["vocab_size"] or max(encoded["token_type_ids"], default=0) >= max(types, 2):
+    for texts in ((PROBE,), (PROBE, PROBE)):
+        _check_probe(tokenizer(*texts, return_token_type_ids=True, verbose=False), files)
+
+
+def _check_probe(encoded: Any, files: BackboneFiles) -> None:
+    ids, types = encoded["input_ids"], encoded["token_type_ids"]
+    known = files.config["vocab_size"], max(files.config["type_vocab_size"], 2)
+    if max(ids, default=0) >= known[0] or max(types, default=0) >= known[1]:
         raise BackboneError(
             f"the tokenizer in {files.folder} gives numbers for which the encoder has no embedding: they do "
             "not belong together"
         )
-    if len(encoded["input_ids"]) > LONGEST_PROBE:
-        raise BackboneError(
-            f"the tokenizer in {files.folder} makes {len(encoded['input_ids']):,} subwords of two short texts"
-        )
+    if len(ids) > LONGEST_PROBE:
+        raise BackboneError(f"the tokenizer in {files.folder} makes {len(ids):,} subwords of a short text")
 
 
 def config_of(files: BackboneFiles) -> Any:

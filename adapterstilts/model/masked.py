@@ -13,6 +13,7 @@ from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import Batch
 from adapterstilts.model import encoder, weights
 from adapterstilts.model.backbone import WEIGHTS, BackboneFiles
+from adapterstilts.model.tensor_header import read_header
 
 IGNORED = -100  # in a batch's labels: not to be predicted
 LARGEST = 2**26  # logits at once: 256 MB
@@ -105,7 +106,7 @@ def head(model: Any, files: BackboneFiles) -> MaskedHead:
     made = MaskedHead(config.hidden_size, config.vocab_size, config.layer_norm_eps)
     names = BERT if files.model_type == "bert" else ROBERTA
     path = files.folder / WEIGHTS
-    header = weights.read_header(path, BackboneError)
+    header = read_header(path, BackboneError)
     chosen = {part: next((n for n in known if n in header), "") for part, known in names.items()}
     if config.tie_word_embeddings is False or not all(chosen.values()):
         return made

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.bounded_json import MEGABYTE, Limits, parse_object, read_bytes, shown
+from adapterstilts.bounded_json import MEGABYTE, Limits, parse_object, read_bytes
 from adapterstilts.errors import BackboneError
 from adapterstilts.known_keys import (
     Check,
@@ -28,8 +28,16 @@ from adapterstilts.known_keys import (
     text,
     whole,
 )  # fmt: skip
-from adapterstilts.model.backbone_config import LARGEST_VOCABULARY, SHORTEST, TOKENIZER_CLASS
-from adapterstilts.model.tokenizer_rules import ADDED_TOKEN, MOST_ADDED, TOKEN_ID, check_tokenizer, vocabulary
+from adapterstilts.model.backbone_config import LARGEST_VOCABULARY, SHORTEST, tokenizer_class
+from adapterstilts.model.tokenizer_rules import (
+    ADDED_TOKEN,
+    LONGEST_PIECE,
+    MOST_ADDED,
+    TOKEN_ID,
+    check_tokenizer,
+    vocabulary,
+)
+from adapterstilts.visible import shown
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
 CONFIG = "tokenizer_config.json"
@@ -62,11 +70,20 @@ def _decoder_table(value: Any, place: str, check: Check) -> dict[str, Any]:
     return kept
 
 
+NO_FURTHER = refused("should be empty: encoders have no further kinds of special tokens")
+
+
+def _extra_tokens(value: Any, place: str, check: Check) -> Any:
+    """In files of transformers 5 a list: what earlier versions call additional special tokens."""
+    return TOKENS(value, place, check) if isinstance(value, list) else NO_FURTHER(value, place, check)
+
+
 CONFIG_RULES: Rules = {
     **SPECIAL,
-    "tokenizer_class": TOKENIZER_CLASS,
+    "tokenizer_class": tokenizer_class,
     "added_tokens_decoder": _decoder_table,
-    "extra_special_tokens": refused("should be empty: encoders have no further kinds of special tokens"),
+    "extra_special_tokens": _extra_tokens,
+    "model_specific_special_tokens": NO_FURTHER,
     **dict.fromkeys(
         ("model_max_length", "max_len"), nullable(either(whole(SHORTEST, 10**31), number(SHORTEST, 1e31)))
     ),
@@ -87,15 +104,16 @@ CONFIG_RULES: Rules = {
     "sp_model_kwargs": refused("should be empty"),
     "gguf_file": FROM_FILE,
     "tokenizer_file": FROM_FILE,
+    "full_tokenizer_file": FROM_FILE,
     "vocab_file": FROM_FILE,
     "merges_file": FROM_FILE,
     "chat_template": _dropped,
     **dict.fromkeys(
         (
             "add_bos_token add_eos_token backend fix_mistral_regex from_slow is_local keep_accents legacy "
-            "max_length name_or_path pad_to_multiple_of pad_token_type_id padding processor_class "
-            "spaces_between_special_tokens special_tokens_map_file stride transformers_version truncation "
-            "truncation_strategy use_fast wordpieces_prefix"
+            "local_files_only max_length name_or_path pad_to_multiple_of pad_token_type_id padding "
+            "processor_class spaces_between_special_tokens special_tokens_map_file stride "
+            "transformers_version truncation truncation_strategy use_fast wordpieces_prefix"
         ).split(),
         ignored,
     ),
@@ -125,6 +143,8 @@ def check_settings(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
         else:
             rules = CONFIG_RULES if name == CONFIG else SPECIAL
             kept[name], unknown = keep_known(data, rules, path, BackboneError)
+            if extra := kept[name].pop("extra_special_tokens", None):
+                kept[name].setdefault("additional_special_tokens", extra)
             dropped += [f"{name}: {key}" for key in unknown]
     return kept, dropped
 
@@ -161,8 +181,8 @@ def write_checked(folder: Path, out: Path, config: Mapping[str, Any], trusted: b
 
 
 def _checked(path: Path, content: bytes) -> tuple[bytes, list[str]]:
-    if path.suffix == ".txt" and content.count(b"\n") > LARGEST_VOCABULARY:
-        raise BackboneError(f"{path} has more than {LARGEST_VOCABULARY:,} lines")
+    if path.suffix == ".txt":
+        _check_lines(path, content)
     if path.suffix != ".json":
         return content, []
     data = parse_object(content, path, BackboneError, VOCABULARY_LIMITS)
@@ -171,6 +191,21 @@ def _checked(path: Path, content: bytes) -> tuple[bytes, list[str]]:
         return content, []
     kept, dropped = check_tokenizer(data, path)
     return (content if kept == data else json.dumps(kept).encode()), dropped
+
+
+def _check_lines(path: Path, content: bytes) -> None:
+    lines = content.split(b"\n")
+    if len(lines) > LARGEST_VOCABULARY:
+        raise BackboneError(f"{path} has more than {LARGEST_VOCABULARY:,} lines")
+    longest = max(lines, key=len)
+    if len(longest) > 4 * LONGEST_PIECE:
+        where = f"{path}, line {lines.index(longest) + 1}"
+        raise BackboneError(f"{where}: a piece of {len(longest):,} bytes is too long")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BackboneError(f"{path}, line {line}: not UTF-8") from None
 
 
 def _write(path: Path, data: Mapping[str, Any]) -> None:

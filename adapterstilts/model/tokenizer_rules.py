@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,11 @@ from adapterstilts.known_keys import (
 )  # fmt: skip
 from adapterstilts.model.backbone_config import LARGEST_VOCABULARY
 
-MOST_PARTS = 32  # normalizers, pre-tokenizers or post-processors in one sequence
+MOST_PARTS = 32  # normalizers, pre-tokenizers, post-processors or decoders, in sequences of any depth
 DEEPEST = 3  # sequences inside one another
-MOST_ADDED = 20_000
+MOST_ADDED = 10_000
 MOST_SPECIAL = 16  # special tokens around a text
+LONGEST_PIECE = 1_000  # characters; memory and time of a Unigram model grow with its longest piece
 LARGEST_GROWTH = 16  # how many times longer replacements may make a text
 CHARSMAP = 4 * 2**20  # characters in base64
 LONGEST_REPLACEMENT = 200  # bytes; Unicode's own longest has 33
@@ -207,17 +208,34 @@ SPECIAL = record(
     {"id": TOKEN, "ids": items(TOKEN_ID, MOST_SPECIAL), "tokens": items(TOKEN, MOST_SPECIAL)},
     required=("id", "ids", "tokens"),
 )
+TEMPLATE = record(
+    {
+        "type": text(),
+        "single": items(PIECE, MOST_SPECIAL),
+        "pair": items(PIECE, MOST_SPECIAL),
+        "special_tokens": table(SPECIAL, MOST_SPECIAL),
+    },
+    required=("single", "pair", "special_tokens"),
+)
+
+
+def _template(value: Any, place: str, check: Check) -> dict[str, Any]:
+    """A template in which each text occurs once: none is lost or repeated."""
+    kept: dict[str, Any] = TEMPLATE(value, place, check)
+    for key, texts in (("single", ["A"]), ("pair", ["A", "B"])):
+        sequences = [piece["Sequence"].get("id") for piece in kept[key] if "Sequence" in piece]
+        if sorted(map(str, sequences)) != texts:
+            raise PlaceError(f"{place}.{key}", f"should hold {' and '.join(texts)} once each")
+    return kept
+
+
 POST_PROCESSOR = _sequence(
     "processors",
     {
         "BertProcessing": {"sep": _pair, "cls": _pair},
         "RobertaProcessing": {"sep": _pair, "cls": _pair, "trim_offsets": flag, "add_prefix_space": flag},
         "ByteLevel": BYTE_LEVEL,
-        "TemplateProcessing": {
-            "single": items(PIECE, MOST_SPECIAL),
-            "pair": items(PIECE, MOST_SPECIAL),
-            "special_tokens": table(SPECIAL, MOST_SPECIAL),
-        },
+        "TemplateProcessing": _template,
     },
 )
 
@@ -228,7 +246,14 @@ def vocabulary(value: Any, place: str, check: Check) -> dict[str, int]:
         raise PlaceError(place, f"should be an object of 1 to {LARGEST_VOCABULARY:,} pieces")
     if set(map(type, value.values())) != {int} or not 0 <= min(value.values()) <= max(value.values()) < 2**31:
         raise PlaceError(place, "should give each piece a whole number")
+    _check_lengths(value, place)
     return value
+
+
+def _check_lengths(pieces: Iterable[str], place: str) -> None:
+    longest = max(map(len, pieces))
+    if longest > LONGEST_PIECE:
+        raise PlaceError(place, f"has a piece of {longest:,} characters, at most {LONGEST_PIECE:,} are read")
 
 
 def _scored(value: Any, place: str, check: Check) -> list[Any]:
@@ -240,6 +265,7 @@ def _scored(value: Any, place: str, check: Check) -> list[Any]:
             raise PlaceError(place, f"should hold pieces with their scores, not {SHORT.repr(item)}")
         if not isinstance(item[1], int | float) or abs(item[1]) > 1e6:
             raise PlaceError(place, f"should hold scores of at most a million, not {SHORT.repr(item[1])}")
+    _check_lengths((item[0] for item in value), place)
     return value
 
 
@@ -302,6 +328,10 @@ ADDED_TOKEN: Rules = {
     "content": TOKEN, "lstrip": flag, "rstrip": flag, "single_word": flag, "normalized": flag,
     "special": flag,
 }  # fmt: skip
+SEQUENCES = {
+    "normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors",
+    "decoder": "decoders",
+}  # fmt: skip
 RULES: Rules = {
     "version": choice("1.0"),
     "truncation": ignored,  # each call sets its own
@@ -324,17 +354,42 @@ def check_tokenizer(data: Mapping[str, Any], where: object) -> tuple[dict[str, A
 
     Raises:
         BackboneError: An unknown component, a value out of bounds, a regular expression that could take
-            very long, replacements that make a text many times longer, or a damaged table.
+            very long, replacements or steps that make a text many times longer, or a damaged table.
     """
     kept, dropped = keep_known(data, RULES, where, BackboneError)
     if "model" not in kept:
         raise BackboneError(f"{where} has no 'model'")
+    _check_steps(kept, where)
     growth = _growth_of(kept.get("normalizer"))
     if growth > LARGEST_GROWTH:
         raise BackboneError(
             f"{where}: its replacements can make a text more than {LARGEST_GROWTH} times longer"
         )
     return {"truncation": None, "padding": None, **kept}, dropped
+
+
+def _check_steps(kept: Mapping[str, Any], where: object) -> None:
+    """Bounds the steps that each text goes through, those in sequences of sequences included."""
+    steps = {key: list(_steps(kept.get(key), inner)) for key, inner in SEQUENCES.items()}
+    for key, types in steps.items():
+        if len(types) > MOST_PARTS:
+            raise BackboneError(f"{where}: {key} has {len(types):,} steps, at most {MOST_PARTS} are read")
+    # ByteLevel writes other bytes as two, Metaspace puts a character before each word: two of them double.
+    types = [*steps["normalizer"], *steps["pre_tokenizer"]]
+    if sum(name in ("ByteLevel", "Metaspace") for name in types) > 1:
+        raise BackboneError(
+            f"{where}: normalizer and pre_tokenizer should hold one ByteLevel or Metaspace at most; each "
+            "makes a text longer"
+        )
+
+
+def _steps(component: Any, inner: str) -> Iterator[str]:
+    """The types of a component's steps."""
+    if component and component["type"] == "Sequence":
+        for part in component.get(inner, ()):
+            yield from _steps(part, inner)
+    elif component:
+        yield component["type"]
 
 
 def _growth_of(normalizer: Any) -> float:

@@ -2,95 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from adapterstilts import bounded_json
-from adapterstilts.bounded_json import shown
-from adapterstilts.errors import BackboneError, StiltsError
+from adapterstilts.bounded_json import MEGABYTE
+from adapterstilts.errors import BackboneError
+from adapterstilts.model.tensor_header import FLOATS, Entry, read_header
 
 PREFIXES = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
-USED = ("F32", "F16", "BF16")
-WIDTHS = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
-    "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8,
-}  # fmt: skip
-METADATA = "__metadata__"
-FORMATS = (None, "pt", "mlx")
-SPARE = 64 * bounded_json.MEGABYTE  # beside an encoder: heads, poolers
-HEADER = bounded_json.Limits(size=8 * bounded_json.MEGABYTE, depth=4, values=400_000)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One tensor of a file, as the header describes it.
-
-    Attributes:
-        dtype: Its type in the file, such as F32.
-        shape: Its size along each axis.
-        start, end: Its bytes, counted from the end of the header.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
-
-
-def read_header(path: Path, error: type[StiltsError]) -> dict[str, Entry]:
-    """Reads and checks the header of a safetensors file; the tensors themselves are not read.
-
-    Raises:
-        error: Not a safetensors file, too many tensors, or tensors that overlap, leave holes, are longer or
-            shorter than their shape says, or do not end where the file ends.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or not 2 <= length <= size - 8:
-            raise error(f"{path} is damaged or truncated, or not a safetensors file")
-        if length > HEADER.size:
-            raise error(f"{path}: its header has {length:,} bytes, at most {HEADER.size:,} are read")
-        data = file.read(length)
-    header = bounded_json.parse_object(data, f"the header of {path}", error, HEADER)
-    _check_format(header.pop(METADATA, {}), path, error)
-    entries = {name: _entry(name, entry, path, error) for name, entry in header.items()}
-    end = 0
-    for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
-        if entry.start != end:
-            raise error(
-                f"{path} is damaged: {shown(name)} overlaps another tensor or leaves a hole before it"
-            )
-        end = entry.end
-    if end != size - 8 - length:
-        rest = size - 8 - length
-        raise error(f"{path} is damaged or truncated: its tensors have {end:,} bytes, not {rest:,}")
-    return entries
-
-
-def _check_format(metadata: Any, path: Path, error: type[StiltsError]) -> None:
-    name = metadata.get("format") if isinstance(metadata, dict) else metadata
-    if name not in FORMATS:
-        raise error(f"{path} has the format {shown(name, 40)!r}: convert it to PyTorch's, which is 'pt'")
-
-
-def _entry(name: str, value: Any, path: Path, error: type[StiltsError]) -> Entry:
-    try:
-        dtype, shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
-        numbers = [*shape, start, end]
-        plausible = all(type(number) is int and number >= 0 for number in numbers) and len(shape) <= 8
-    except (KeyError, TypeError, ValueError):
-        raise error(f"{path} is damaged: its header describes {shown(name)} wrongly") from None
-    if not isinstance(dtype, str) or dtype not in WIDTHS:
-        raise error(f"{path}: {shown(name)} is of type {shown(dtype, 20)}, which is not supported")
-    if not plausible or math.prod(shape) * WIDTHS[dtype] != end - start:
-        raise error(f"{path} is damaged: {shown(name)} has a shape that does not fit its length")
-    return Entry(dtype, tuple(shape), start, end)
+SPARE = 64 * MEGABYTE  # beside an encoder: heads, poolers
 
 
 def shapes_of(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -174,10 +97,10 @@ def check_entry(path: Path, name: str, entry: Entry, shape: tuple[int, ...]) -> 
     Raises:
         BackboneError: Another shape, or a type that is not used.
     """
-    if entry.dtype not in USED:
+    if entry.dtype not in FLOATS:
         raise BackboneError(
-            f"{path}: {name} is of type {entry.dtype}; only {', '.join(USED)} are read: save the encoder in "
-            "float32"
+            f"{path}: {name} is of type {entry.dtype}; only {', '.join(sorted(FLOATS))} are read: "
+            "save the encoder in float32"
         )
     if entry.shape != shape:
         raise BackboneError(

@@ -15,6 +15,7 @@ from adapterstilts.errors import ConfigError
 from adapterstilts.store.runs import Run
 from adapterstilts.tasks.several import TEXT
 from adapterstilts.values import Value
+from adapterstilts.visible import shown
 
 KEY = "effect"  # in metrics.json
 LONGEST_NAME = 80  # characters shown
@@ -107,7 +108,7 @@ def _heads_of(run: Run) -> Mapping[str, Any]:
 
 
 def _of_adapter(name: str, layers: Sequence[float]) -> str:
-    what = "the AdapterFusion" if name == "fusion" else f"the adapter '{_shown(name)}'"
+    what = "the AdapterFusion" if name == "fusion" else f"the adapter '{shown(name, LONGEST_NAME)}'"
     where = f"(layers 1-{len(layers)})"
     low, high = min(layers, default=0), max(layers, default=0)
     if high < UNCHANGED:
@@ -120,7 +121,7 @@ def _percent(share: float) -> str:
 
 
 def _of_head(name: str, head: HeadEffect, described: Any) -> str:
-    name, rows = _shown(name), "development" if head.development else "training"
+    name, rows = shown(name, LONGEST_NAME), "development" if head.development else "training"
     majority = _class(head.majority, described if isinstance(described, Mapping) else {})
     if head.constant:
         return (
@@ -136,10 +137,5 @@ def _of_head(name: str, head: HeadEffect, described: Any) -> str:
 def _class(number: int, described: Mapping[str, Any]) -> str:
     labels = described.get("labels")
     if isinstance(labels, list) and 0 <= number < len(labels):
-        return f"'{_shown(labels[number])}'"
+        return f"'{shown(labels[number], LONGEST_NAME)}'"
     return f"{NUMBERED.get(str(described.get('kind')), 'class')} {number}"
-
-
-def _shown(name: object) -> str:
-    """A name for the terminal: a pulled run's may be long, or hold control characters."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(name)[:LONGEST_NAME])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
-from adapterstilts.errors import DamagedError
-from adapterstilts.store.files import ORIGIN
+from adapterstilts.store.origin import read_origin
 from adapterstilts.store.runs import Run
 
 COMMIT_SHOWN = 12  # hex digits of a commit that people see
@@ -31,16 +29,5 @@ def pulled_from(run: Run) -> Pulled | None:
     Raises:
         DamagedError: the run's origin is not what a run's origin looks like.
     """
-    path = run.path / ORIGIN
-    if run.job["type"] != "train" or not path.is_file():
-        return None
-    try:
-        pulled = json.loads(path.read_bytes()).get("pulled")
-        if pulled is None:
-            return None
-        repo, commit = pulled["repo"], pulled["commit"]
-        if isinstance(repo, str) and isinstance(commit, str):
-            return Pulled(repo, commit)
-    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        pass
-    raise DamagedError(f"run {run.id} is damaged: {ORIGIN} does not say where it was pulled from", run.id)
+    pulled = read_origin(run.path).get("pulled") if run.job["type"] == "train" else None
+    return pulled and Pulled(pulled["repo"], pulled["commit"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from typing import Any
 
 from adapterstilts.errors import ConfigError, DamagedError, StoreError
 from adapterstilts.job import SCHEMA
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, read_small, sha256, stats_in
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256, stats_in
+from adapterstilts.store.origin import read_origin
 from adapterstilts.store.shape import json_object, problem_of_job, problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.several import TEXT, split_name
@@ -105,8 +105,7 @@ def tasks_of(run: Run) -> tuple[Task, ...]:
     Raises:
         ConfigError: an unknown task, or a definition of another version's form.
     """
-    path = run.path / ORIGIN
-    remembered = json.loads(path.read_bytes()).get("tasks", {}) if path.is_file() else {}
+    remembered = read_origin(run.path).get("tasks", {})
     names = split_name(str(run.job["task"]))
     return tuple(
         Task.parse(remembered[name], "task") if name in remembered else registry.get(name)

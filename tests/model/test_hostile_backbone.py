@@ -128,7 +128,7 @@ NAMES_CODE: dict[str, tuple[Edit, str]] = {
     ),
     "a key that writes on the terminal": (
         config(**{"\x1b[31mauto\nmap": {"a": "b/c"}}),
-        "config.json: \N{REPLACEMENT CHARACTER}.31mauto\N{REPLACEMENT CHARACTER}map: names a repository",
+        r"config.json: .x1b.31mauto.nmap: names a repository",
     ),
     "an unknown path": (config(vision_tower="/etc/passwd"), "vision_tower: names a repository or a path"),
     "an unknown address": (config(home="https://example.org/x"), "home: names a URL"),

@@ -68,6 +68,18 @@ def piece(number: int, **more: object) -> dict[str, object]:
     }
 
 
+def template(single: int = 1, pair: int = 1, type_id: int = 0) -> dict[str, object]:
+    """A post-processor that adds nothing, and repeats a text, or the second of two, this often."""
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    text = {"Sequence": {"id": "A", "type_id": type_id}}
+    return {
+        "type": "TemplateProcessing",
+        "single": [text] * single,
+        "pair": [first] + [second] * pair,
+        "special_tokens": {},
+    }
+
+
 def many_special(folder: Path) -> None:
     post = piece(0)
     tokenizer(post_processor={**post, "single": [post["single"][0]] * 100_000})(folder)  # type: ignore[index]
@@ -158,6 +170,45 @@ CASES: dict[str, tuple[Edit, str]] = {
         tokenizer(normalizer=precompiled(trie(1 << 31, b"a" * 100_000 + b"\0"))),
         "replacement of more than 200",
     ),
+    "normalizers in sequences of sequences": (
+        tokenizer(
+            normalizer=sequence(*[sequence(*[{"type": "Prepend", "prepend": "0123456789"}] * 32)] * 32)
+        ),
+        "normalizer has 1,024 steps, at most 32",
+    ),
+    "bytes that double": (
+        tokenizer(normalizer=sequence(*[{"type": "ByteLevel"}] * 32)),
+        "one ByteLevel or Metaspace at most",
+    ),
+    "words that double": (
+        tokenizer(
+            pre_tokenizer={
+                "type": "Sequence",
+                "pretokenizers": [
+                    part
+                    for letter in "abcdefgh"
+                    for part in (split("."), {"type": "Metaspace", "replacement": letter})
+                ],
+            }
+        ),
+        "one ByteLevel or Metaspace at most",
+    ),
+    "a piece as long as a book": (
+        vocabulary(type="Unigram", unk_id=0, vocab=[["a", 0.0], ["a" * 10_000_000, -1.0]]),
+        "model.vocab: has a piece of 10,000,000 characters",
+    ),
+    "a word as long as a book": (words_only(b"[UNK]\n" + b"a" * 10**7), "vocab.txt, line 2: a piece of"),
+    "a text that is repeated": (tokenizer(post_processor=template(single=16)), "single: should hold A once"),
+    "a text that is lost": (tokenizer(post_processor=template(single=0)), "single: should hold A once each"),
+    "a pair that is lost": (tokenizer(post_processor=template(pair=0)), "pair: should hold A and B once"),
+    "numbers beyond the embeddings around one text alone": (
+        tokenizer(post_processor={**piece(10**6), "pair": template()["pair"]}),
+        "gives numbers for which the encoder has no embedding",
+    ),
+    "token types beyond the embeddings of one text alone": (
+        tokenizer(post_processor=template(type_id=5)),
+        "gives numbers for which the encoder has no embedding",
+    ),
     "two tables": (
         tokenizer(normalizer=sequence(*[precompiled(trie(1 << 31))] * 3)),
         "more than 16 times longer",
@@ -226,7 +277,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     "a tokenizer twice": (instead("tokenizer.json", content(b'{"model": {}, "model": {}}')), "occurs twice"),
     "a tokenizer without a model": (instead("tokenizer.json", content(b"{}")), "has no 'model'"),
     "millions of lines": (words_only(b"\n" * 4_000_001), "has more than 4,000,000 lines"),
-    "words that are no text": (words_only(b"[PAD]\n\xff\xfe\n"), "cannot be loaded"),
+    "words that are no text": (words_only(b"[PAD]\n\xff\xfe\n"), "vocab.txt, line 2: not UTF-8"),
     "a length of zero": (settings(model_max_length=0), "model_max_length: should be a number from 8"),
     "a length that is a text": (settings(model_max_length="512"), "model_max_length: should be a number"),
     "a token that is a list": (settings(pad_token=["<pad>"]), "pad_token: should be a text"),
@@ -303,3 +354,35 @@ def test_regular_expressions_of_ordinary_tokenizers(regex: str) -> None:
 def test_regular_expressions_that_could_take_long(regex: str) -> None:
     with pytest.raises(PlaceError):
         tokenizer_rules.regex(regex, "x", Check())
+
+
+BERT_5 = {
+    "backend": "tokenizers", "is_local": False, "local_files_only": False,
+    "model_specific_special_tokens": {}, "tokenizer_class": "TokenizersBackend",
+    "extra_special_tokens": ["Anna"], "max_length": 128, "stride": 0,
+    "truncation_side": "right", "truncation_strategy": "longest_first", "pad_to_multiple_of": None,
+    "pad_token_type_id": 0, "padding_side": "right", "sp_model_kwargs": {}, "full_tokenizer_file": None,
+}  # fmt: skip
+
+
+def test_settings_as_transformers_5_writes_them(
+    folder: Path, tiny_backbone: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings(**BERT_5)(folder)
+    hostile.config(language="english", name="Bert", xla_device=None, use_flash_attention_2=False)(folder)
+    host = Host(backbone.locate(str(folder)))
+    assert host.tokenizer.additional_special_tokens == ["Anna"]
+    expected = hostile.encoded(Host(backbone.locate(str(tiny_backbone))))[0]["input_ids"]
+    assert torch.equal(hostile.encoded(host)[0]["input_ids"], expected)
+    assert not caplog.records
+
+
+def test_what_is_made_of_a_slow_tokenizer_is_checked_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SentencePiece models hold a table of replacements, which would end the process if it were damaged."""
+    words_only(b"<unk>\n<pad>\n<s>\n</s>\n<mask>\n")(folder)
+    (folder / "special_tokens_map.json").unlink()
+    monkeypatch.setattr(tokenizer_rules, "MOST_PARTS", 0)
+    with pytest.raises(BackboneError, match="normalizer has 1 steps, at most 0"):
+        Host(backbone.locate(str(folder)))

@@ -99,7 +99,7 @@ def test_names_of_strangers_are_shown_safely() -> None:
     assert effect is not None
     shown = effect.lines({"\n\x07": {"kind": "tagging", "labels": ["\x1b[2J[/red]"]}})
     assert all(line.isprintable() for line in shown) and len(shown[0]) < 160
-    assert "'?[2J[/red]'" in shown[1]
+    assert r"'\x1b[2J[/red]'" in shown[1]
 
 
 def test_the_head_for_masked_subwords_is_not_described() -> None:
