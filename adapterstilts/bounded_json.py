@@ -105,6 +105,8 @@ def parse(data: bytes, where: str | Path, error: type[StiltsError], limits: Limi
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise error(f"{where}, line {line}: damaged, not UTF-8") from None
+    except TooDeepError:
+        raise error(f"{where} is nested more than {limits.depth} deep") from None
     except ValueError as problem:
         raise error(f"{where} is damaged: {problem}") from None
     if depth_exceeds(value, limits.depth):
@@ -112,6 +114,10 @@ def parse(data: bytes, where: str | Path, error: type[StiltsError], limits: Limi
     if SURROGATE_ESCAPE.search(data) and half_pair(value):
         raise error(f"{where} is damaged: it holds half of a surrogate pair")
     return value
+
+
+class TooDeepError(ValueError):
+    """Lists and objects are nested deeper than Python can parse."""
 
 
 def loads(text: str, digits: int = DIGITS) -> Any:
@@ -122,8 +128,8 @@ def loads(text: str, digits: int = DIGITS) -> Any:
 
     Raises:
         JSONDecodeError: Not JSON.
-        ValueError: A repeated key, a number that is not finite or has too many digits, or deeper nesting
-            than Python can parse.
+        TooDeepError: Deeper nesting than Python can parse.
+        ValueError: A repeated key, or a number that is not finite or has too many digits.
     """
 
     def whole(number: str) -> int:
@@ -140,7 +146,7 @@ def loads(text: str, digits: int = DIGITS) -> Any:
             parse_constant=_constant,
         )
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise TooDeepError("nested too deep") from None
 
 
 def depth_exceeds(value: Any, depth: int) -> bool:
