@@ -1,4 +1,4 @@
-"""Where a run came from, of runs that were pulled from the Hub and not trained here."""
+"""The origin of runs that were pulled from the Hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from adapterstilts.errors import DamagedError
 from adapterstilts.store.files import ORIGIN
 from adapterstilts.store.runs import Run
 
-COMMIT_SHOWN = 12  # hex digits of a commit that people see
+COMMIT_SHOWN = 12  # hex digits of a commit in tables and messages
 
 
 class Pulled(NamedTuple):
@@ -26,10 +26,10 @@ class Pulled(NamedTuple):
 def pulled_from(run: Run) -> Pulled | None:
     """The repository that a run was pulled from; None for a run that was trained or evaluated here.
 
-    An evaluation is always of this machine: ask for the run that it evaluates.
+    Evaluations are never pulled: pass the run that was evaluated.
 
     Raises:
-        DamagedError: the run's origin is not what a run's origin looks like.
+        DamagedError: The run's `origin.json` is malformed.
     """
     path = run.path / ORIGIN
     if run.job["type"] != "train" or not path.is_file():
@@ -43,4 +43,6 @@ def pulled_from(run: Run) -> Pulled | None:
             return Pulled(repo, commit)
     except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
         pass
-    raise DamagedError(f"run {run.id} is damaged: {ORIGIN} does not say where it was pulled from", run.id)
+    raise DamagedError(
+        f"run {run.id} is damaged: {ORIGIN} does not name the repository that it was pulled from", run.id
+    )

@@ -37,5 +37,7 @@ def test_runs_of_this_machine_were_not_pulled(store: Store) -> None:
     "origin", [[], {"pulled": 3}, {"pulled": {"repo": "x"}}, {"pulled": {"repo": 1, "commit": "c"}}]
 )
 def test_a_malformed_origin_is_damage(origin: Any, store: Store) -> None:
-    with pytest.raises(DamagedError, match=r"origin\.json does not say where it was pulled from"):
+    with pytest.raises(
+        DamagedError, match=r"origin\.json does not name the repository that it was pulled from"
+    ):
         pulled_from(published(store, origin))
