@@ -191,7 +191,7 @@ def _evaluate_target(
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
     precision = resolve_precision(str(options.recipe.get("precision", "auto")))
     if run.precision not in ("", precision):
-        say(f"evaluates in {precision} what was trained in {run.precision}: --precision sets another one")
+        say(f"evaluating in {precision}, but the run was trained in {run.precision}: see --precision")
     for language in wanted:
         try:
             runs[language], leaks[language] = _evaluate_language(order, language)

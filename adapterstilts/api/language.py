@@ -64,7 +64,7 @@ def _downloaded(name: str) -> Path:
             raise AdapterError(f"{name} was built on other adapters, so it cannot be a language adapter")
     elif not {*LIBRARY[:2]} <= {*pulled.names}:
         raise AdapterError(
-            f"{name} is no adapter of the adapters library: it lacks {' or '.join(LIBRARY[:2])}"
+            f"{name} is not an adapter of the adapters library: it has no {' or '.join(LIBRARY[:2])}"
         )
     say_unread(pulled)
     return pulled.folder

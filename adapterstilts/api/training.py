@@ -82,7 +82,7 @@ def compose(
 
 
 def _not_here(run: Run) -> str:
-    """Says so where a result was not made on this machine."""
+    """The origin of a result that was pulled; "" for a result that was computed here."""
     pulled = read_origin(run.path).get("pulled")
     if not pulled:
         return ""

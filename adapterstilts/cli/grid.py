@@ -56,7 +56,7 @@ Calibrate = Annotated[
     bool | None,
     typer.Option(
         "--calibrate/--no-calibrate",
-        help="Time some real steps for the estimate, and keep that (default: a few, where nothing is known).",
+        help="Time real steps for the estimate and keep the rates (default: a few, if no rates are known).",
         show_default=False,
     ),
 ]
@@ -90,7 +90,8 @@ def plan(
     planned, records = read_plan(recipe), records_at(store, made=True)
     with busy("looking at the store"):
         state = look(planned.requests(), records, quick=True)
-    estimator = calibrated(planned, records, state.left(planned.requests()), calibrate)
+    timed = False if as_json and calibrate is None else calibrate  # a program that reads JSON does not wait
+    estimator = calibrated(planned, records, state.left(planned.requests()), timed)
 
     def chosen() -> Iterable[Request]:
         found = planned.requests()
@@ -173,7 +174,7 @@ def run(
     print_missing(planned)
     if not before.total("done"):
         note_foreign(records)
-    choice = False if engine == "ray" and calibrate is None else calibrate  # others compute, not this machine
+    choice = False if engine == "ray" and calibrate is None else calibrate  # other machines may compute
     estimator = calibrated(planned, records, before.left(requests), choice)
     saving = Saving(store, checkpoint_minutes, checkpoint_steps)
     nodes = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
@@ -315,8 +316,8 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
         note(f"{found.without} jobs of {recipe} have no result yet")
     if found.unmarked:
         note(
-            f"damaged runs could not be marked ({found.unmarked}), so `grid run` may take them for whole. "
-            "Give this command where the store can be written, or remove them (adapterstilts runs rm)"
+            f"damaged runs could not be marked ({found.unmarked}), so `grid run` may still use them. "
+            "Repeat this command where the store is writable, or remove the runs (adapterstilts runs rm)"
         )
     if found.damaged or found.gone:
         note(f"adapterstilts grid run {recipe} makes them again")
@@ -374,7 +375,7 @@ def show_table(
     A cell is the mean over seeds of the mean over all languages but English, with the smallest and the
     largest seed in brackets; the baseline's own row is its score. A star marks cells that lack languages
     or seeds yet, and an exclamation mark scores over items that were trained on too (allow_leak in the
-    recipe). A tilde marks what was computed in several precisions, and a caret adapters that were pulled.
+    recipe). A tilde marks results of several precisions, and a caret pulled adapters.
 
     Example: adapterstilts grid table quick --per-language
     """

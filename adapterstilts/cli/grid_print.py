@@ -54,10 +54,10 @@ def print_counts(state: State) -> None:
 
 
 def print_provenance(requests: Iterable[Request], state: State) -> str | None:
-    """Says which results were pulled, and whether machines compute in different precisions.
+    """Names pulled results, and warns if the results of a grid differ in precision.
 
     Returns:
-        What was said of precisions, so that it is not said twice.
+        The printed warning about precisions, so that a caller prints it once.
     """
     from adapterstilts.grid.provenance import disagreement, pulled_runs
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from adapterstilts.model.configs import AdapterSpec
 
 FEW = 100  # runs that are looked at for whose version made them
-WORTH = 120.0  # estimated seconds of work above which timing a few steps is worth its time
+WORTH = 120.0  # estimated seconds of work above which a calibration is worth its time
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -145,12 +145,12 @@ def note_foreign(records: Records) -> None:
 
 
 def calibrated(plan: Plan, records: Records, left: Iterable[Request], wanted: bool | None) -> Estimator:
-    """Estimates after a few real steps were timed, where that is wanted.
+    """Estimates, after a calibration if one is requested or needed.
 
     Args:
-        left: what is to be estimated.
-        wanted: None: only where nothing is known of a backbone, its jobs take more than some minutes, and
-            nothing must be downloaded to time them. Then what cannot be timed or kept changes nothing.
+        left: Requests to estimate.
+        wanted: Whether to time real steps. None times a few if a backbone has no known rates, its jobs take
+            longer than `WORTH`, and timing needs no download; a failure then leaves the estimate rough.
     """
     estimator = estimator_of(records)
     if wanted is False:
@@ -165,11 +165,14 @@ def calibrated(plan: Plan, records: Records, left: Iterable[Request], wanted: bo
         return estimator
     from adapterstilts.grid.calibrate import QUICK, calibrate
 
-    note("nothing is known of this machine yet: a few steps are timed, once (--no-calibrate skips this)")
+    note(
+        "no speed is known for this machine yet: timing a few steps of each kind, once, usually in less "
+        "than a minute (--no-calibrate skips this)"
+    )
     try:
         calibrate(plan, records, note, QUICK, long)
     except (OSError, StoreError) as error:
-        note(f"the estimate stays rough: what was timed cannot be kept ({error})")
+        note(f"the estimate stays rough: the measured rates cannot be stored ({error})")
     return estimator_of(records)
 
 

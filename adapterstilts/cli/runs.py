@@ -22,7 +22,7 @@ from adapterstilts.cli.console import (
 from adapterstilts.visible import visible
 
 if TYPE_CHECKING:
-    from adapterstilts.store import Pulled, Run
+    from adapterstilts.store import Pulled, Run, Store
 
 app = typer.Typer(no_args_is_help=False)
 StoreChoice = Annotated[
@@ -59,19 +59,22 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
     """
     from adapterstilts.store import Store, effect_lines, pulled_from
 
-    found = Store(store or context.obj).find(run)
+    place = Store(store or context.obj)
+    found = place.find(run)
     pulled = pulled_from(found)
-    effect = effect_lines(found)
+    effect = effect_lines(_evaluated(found, place))
     described = {
         **asdict(found),
         "path": str(found.path),
+        "precision": found.precision or None,
         "pulled": pulled and pulled._asdict(),
         "effect": effect,
     }
     if as_json:
         print_json(described)
         return
-    echo(f"{found.id}\n{found.path}, {size_text(found.size)}, {found.created}\n")
+    precision = f", computed in {found.precision}" if found.precision else ""
+    echo(f"{found.id}\n{found.path}, {size_text(found.size)}, {found.created}{precision}\n")
     if pulled:
         echo(f"pulled from {pulled.repo} at commit {pulled.commit}\n")
     for line in effect:
@@ -80,6 +83,17 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
     files = sorted(path for path in found.path.rglob("*") if path.is_file())
     names = [(str(path.relative_to(found.path)), size_text(path.stat().st_size)) for path in files]
     table(("file", "size"), names, right=("size",))
+
+
+def _evaluated(run: Run, store: Store) -> Run:
+    """The run that an evaluation is of; the run itself for a training, or where that run was not found."""
+    from adapterstilts.errors import StoreError
+
+    key = run.job.get("run")
+    try:
+        return store.find(key) if key else run
+    except StoreError:  # removed or damaged: what is shown is whole all the same
+        return run
 
 
 @app.command("rm")
@@ -168,11 +182,14 @@ def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) ->
 
 
 def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: Path) -> None:
-    """Prints the runs, with a column for where they were pulled from if any was."""
+    """Prints the runs; columns for precision and origin appear only where runs differ in them."""
     from adapterstilts.store import Pulled
     from adapterstilts.store.effect import MARK, MEANING
 
-    shown = (*COLUMNS, "pulled from") if any(entry["pulled"] for entry in entries) else COLUMNS
+    precisions = sorted({entry["precision"] for entry in entries if entry["precision"]})
+    mixed = ("precision",) if len(precisions) > 1 else ()
+    pulled = ("pulled from",) if any(entry["pulled"] for entry in entries) else ()
+    shown = (*COLUMNS, *mixed, *pulled)
     if entries:
         for entry in entries:
             entry["pulled from"] = entry["pulled"] and str(Pulled(**entry["pulled"]))
@@ -183,6 +200,10 @@ def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: 
         table(shown, rows, right=("seed", "score", "size"))
         if any(entry["inert"] for entry in entries):
             note(f"{MARK} {MEANING}")
+        if mixed:
+            note(
+                f"these runs were computed in {' and '.join(precisions)}: compare only runs of one precision"
+            )
     elif not damaged:
         note(f"no runs in {store} yet: `adapterstilts demo` makes some")
     for run in damaged:

@@ -24,12 +24,12 @@ from adapterstilts.run.fit import host_for
 
 
 class Probe(NamedTuple):
-    """How much is timed.
+    """Amount of work that a calibration times.
 
     Attributes:
-        steps: of a training.
-        few, more: rows of the two evaluations whose difference is timed.
-        here: only what can be timed without a download, on as few rows as that takes.
+        steps: Optimizer steps of a training.
+        few, more: Rows of the two evaluations; the difference of their times is the cost of the extra rows.
+        here: Whether to time only what needs no download, on as few rows as possible.
     """
 
     steps: int
@@ -38,7 +38,7 @@ class Probe(NamedTuple):
     here: bool = False
 
     def short(self, request: Request) -> Request | None:
-        """The request as a training that is timed; None where it would download something."""
+        """A shortened training for the request; None if it would download something."""
         found = on_this_machine(request) if self.here else request
         if found is None:
             return None
@@ -68,7 +68,7 @@ def calibrate(
 
     Args:
         tell: receives one line for each kind, or why it could not be timed.
-        backbones: those to time; by default all of the plan.
+        backbones: Backbones to time; all of the plan by default.
     """
     write_rates(
         records.root, read_rates(records.root)
@@ -125,7 +125,7 @@ class _Timing:
     def _perform(self, request: Request) -> Record | None:
         outcome = self.worker.perform(request)
         if isinstance(outcome, Failure):
-            if not self.probe.here:  # nobody asked for it: what is wrong is said where the job itself fails
+            if not self.probe.here:  # without --calibrate, the failing job itself reports the error
                 self.tell(f"{request.name} cannot be timed: {outcome.message}")
             return None
         return outcome
@@ -140,7 +140,7 @@ class _Timing:
         stepping = max(0.05, _elapsed(folder))
         self.train.setdefault(request.told.kind or "", round(record.examples / stepping, 2))
         self.besides.setdefault("train", []).append(max(0.0, record.seconds - stepping))
-        if not self.probe.here:  # else they are cut short
+        if not self.probe.here:  # a quick calibration reads only part of the rows
             self.rows.update(_rows(folder, request.task))
         self.tell(f"{request.name}: {record.examples / stepping:.1f} examples/s")
         return cut

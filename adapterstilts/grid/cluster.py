@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from adapterstilts.grid.worker import Attempt
 
 LOCAL = "local"
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray stays on this machine, as it does on macOS
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray listens on loopback only, as on macOS
 STARTS = 3  # failed starts of workers, one after another, until the cluster is given up
 CONNECT = 15.0  # seconds for a cluster to answer
 PATIENCE = 30.0  # seconds between lines about waiting for a first worker
 LAST_WORDS = 60.0  # seconds that trainings have to write a checkpoint
-TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # where Ray looks for a token before the home folder
-# Settings that decide what a job reads, and what `precision: auto` stands for.
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # Ray reads these before the home folder
+# Environment variables that affect results: data folders, downloads, the precision of `auto`.
 PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE", "ADAPTERSTILTS_CPU_BF16")
 
 
@@ -245,7 +245,7 @@ class RayCrew:
                 self._hands[number] = self._start()
 
     def _compare(self, places: Sequence[Place]) -> None:
-        """Says so, once, where nodes compute `precision: auto` in different precisions."""
+        """Warns once if nodes compute `precision: auto` in different precisions."""
         text = disagreement(places)
         if text and not self._disagreed:
             self._disagreed = True
@@ -263,14 +263,14 @@ class RayCrew:
 
 
 def disagreement(places: Iterable[Place]) -> str | None:
-    """What to say where nodes compute `precision: auto` in different precisions; None where they agree."""
+    """A warning if nodes compute `precision: auto` in different precisions; None if they agree."""
     nodes: dict[str, set[str]] = {}
     for place in places:
         nodes.setdefault(place.precision, set()).add(place.node[:12])
     if len(nodes) < 2:
         return None
     parts = [f"{precision} on {', '.join(sorted(names))}" for precision, names in sorted(nodes.items())]
-    return f"precision: auto is not the same on all nodes: {'; '.join(parts)}. {REMEDY}"
+    return f"`precision: auto` differs between nodes: {'; '.join(parts)}. {REMEDY}"
 
 
 def _connect(cluster: Cluster) -> Any:
@@ -298,14 +298,14 @@ def _connect(cluster: Cluster) -> Any:
 
 
 def _close_off() -> None:
-    """Lets the Ray of one machine listen on the loopback interface alone, and ask for a token.
+    """Makes a Ray of one machine listen on the loopback interface only and require a token.
 
-    Ray executes what it is sent. Without this it listens on all interfaces. The token is of this run and in
-    the environment of its processes only; a token or mode that is set already is used.
+    Ray executes whatever it receives, and listens on all interfaces by default. The token is generated for
+    this run and kept in the environment of its processes; an existing token or mode is used instead.
     """
     os.environ[LOOPBACK] = "0"
     if constants := sys.modules.get("ray._private.ray_constants"):
-        # Ray was imported before and has read its settings: recent versions ask for a token by default.
+        # Ray is already imported and has read its settings; recent versions require a token by default.
         constants.ENABLE_RAY_CLUSTER = False  # type: ignore[attr-defined]
     else:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -314,17 +314,17 @@ def _close_off() -> None:
 
 
 def _check_closed(ray: Any) -> None:
-    """Ends a Ray of this machine that other machines can reach.
+    """Shuts down a local Ray that other machines can reach.
 
     Raises:
-        ClusterError: it listens on another interface than loopback.
+        ClusterError: Ray listens on an interface other than loopback.
     """
     addresses = {node["NodeManagerAddress"] for node in ray.nodes()}
     if not all(ip_address(address).is_loopback for address in addresses):
         ray.shutdown()
         raise ClusterError(
-            f"Ray listens on {', '.join(sorted(addresses))} and not on loopback alone, so other machines "
-            "could send it jobs: use --engine local, or start a cluster with a token and pass --ray-address"
+            f"Ray listens on {', '.join(sorted(addresses))}, not only on loopback, so other machines could "
+            "send it jobs: use --engine local, or start a cluster with a token and pass --ray-address"
         )
 
 

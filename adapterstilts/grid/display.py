@@ -54,13 +54,14 @@ def _score(request: Request, metrics: Mapping[str, Any]) -> str:
 
 
 def _short_of(request: Request, metrics: Mapping[str, Any]) -> str:
-    """Says so where a training ended before the steps that its recipe names."""
+    """A note for a training that ended before its recipe's `max_steps`, else nothing."""
     recipe = None if request.language else request.told.recipe
     steps = metrics.get("steps")
     if recipe is None or not recipe.max_steps or not isinstance(steps, int) or steps >= recipe.max_steps:
         return ""
     patience = " or its patience" if recipe.patience else ""
-    return f"  ended after {steps} steps, before max_steps {recipe.max_steps}: its epochs{patience} were over"
+    number = f"{steps} step{'s' * (steps != 1)}"
+    return f"  ended after {number}, before max_steps {recipe.max_steps}: its epochs{patience} ended first"
 
 
 class Display:

@@ -23,7 +23,7 @@ from adapterstilts.values import Value
 Basis = Literal["recorded", "calibrated", "rough"]
 ROUGH = {"train": 10.0, "evaluate": 40.0}  # examples/s of a small encoder on two CPU cores
 RATES = "rates.json"
-SPREAD: Mapping[Basis, float] = {"recorded": 1.3, "calibrated": 2.0, "rough": 4.0}  # about how wrong each is
+SPREAD: Mapping[Basis, float] = {"recorded": 1.3, "calibrated": 2.0, "rough": 4.0}  # usual error, as a factor
 OVERHEAD = 1.0  # seconds of a job besides its steps: reading data, loading adapters, publishing
 MEGABYTES = {"train": 4.0, "compose": 5.0, "evaluate": 0.2}  # of a run, where none is there to be measured
 
@@ -71,7 +71,7 @@ class Estimate:
 
     Attributes:
         seconds, bytes: in all.
-        low, high: the range of the seconds, by how wrong estimates of each basis usually are.
+        low, high: Range of the seconds, from the usual error of each basis (`SPREAD`).
         jobs: how many requests there are by where their estimate comes from.
     """
 
@@ -145,7 +145,7 @@ class Estimator:
         return Estimate(seconds, size, jobs, low, high)
 
     def unknown_backbones(self, requests: Iterable[Request]) -> dict[str, float]:
-        """Backbone -> seconds of those requests of which nothing is known but rough rates."""
+        """Backbone -> estimated seconds of its requests that have rough rates only."""
         backbones: dict[str, float] = {}
         for request, number in self._alike(requests):
             each, basis = self.seconds(request)

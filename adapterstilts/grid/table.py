@@ -16,8 +16,8 @@ JOIN = "+"  # between precisions
 MARKS = {
     "*": "not all languages and seeds are there yet",
     "!": "some of the evaluated items were trained on too",
-    "~": "it, or it and its baseline, was computed in several precisions (set `precision` in the recipe)",
-    "^": "an adapter in it was pulled and not trained here",
+    "~": "computed in several precisions, or in another one than its baseline (set it in the recipe)",
+    "^": "an adapter that it uses was pulled, not trained here",
     MARK: MEANING,
 }
 
@@ -30,9 +30,9 @@ class Scores:
         by_language: in percent; None where the labels are hidden.
         leaked: languages with items that were trained on too, which `allow_leak` lets pass.
         evaluated_in: language -> precision of its evaluation.
-        trained_in: precisions of the training and of all that it was made from.
-        pulled: repositories of those trainings that were pulled.
-        inert: the run, or one that it was made from, changes nothing; see `store.effect.Effect.inert`.
+        trained_in: Precisions of the training and of all its sources.
+        pulled: Repositories of those trainings that were pulled.
+        inert: Whether the run or one of its sources changes nothing; see `store.effect.Effect.inert`.
     """
 
     by_language: Mapping[str, float | None]
@@ -58,8 +58,8 @@ class Effect:
         leaked: of how many languages the scores, or the baseline's, are over items that were trained on too.
         trained_in, evaluated_in: precisions of the trainings, and of the evaluations, that the mean rests on,
             the baseline's included; several are joined with "+".
-        pulled: repositories, joined with ", ", of adapters in it that were pulled and not trained here.
-        inert: in how many seeds the run, the baseline's or one that they were made from changes nothing.
+        pulled: Repositories of the pulled adapters that it uses, joined with ", ".
+        inert: Number of seeds in which the run, its baseline or one of their sources changes nothing.
     """
 
     backbone: str

@@ -21,7 +21,7 @@ class Verified:
     Attributes:
         whole: how many runs are as they were published.
         damaged: run id -> what is wrong; each is marked, so that the next `grid run` makes it again.
-        unmarked: why the marks could not be written, such as a read-only store; "" where they were.
+        unmarked: Reason why damage could not be recorded, such as a read-only store; "" if it was recorded.
         gone: runs that are recorded, but not there.
         without: how many of the requests have no record.
     """
@@ -68,7 +68,7 @@ def verify(
 
 
 def _checked(records: Records, name: str) -> Run | Damaged | None:
-    """A run after a look at every byte; None where there is no such folder. What cannot be read is damage."""
+    """A run with all bytes checked; None if its folder does not exist. Unreadable files are damage."""
     try:
         with records.folder(name) as folder:
             return check(folder) if folder.is_dir() else None

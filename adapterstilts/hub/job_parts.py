@@ -1,4 +1,4 @@
-"""A pulled run's job, held against the files that it is to have made: what a card says follows from it."""
+"""Checks a pulled run's job against its files, because cards and reports state what the job says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from adapterstilts.tasks.spec import Task
 PRINT = re.compile(r"(sha256:)?[0-9a-f]{64}|")
 CODE = re.compile(r"[a-z]{2,3}")
 LAYER_WEIGHT = re.compile(r"heads\.[^.]+\.(\d+)\.weight")
-PUBLISHED = "published"  # the data of a job that another program's adapter has
+PUBLISHED = "published"  # key in the data of a job whose adapter another program trained
 Problems = Iterator[str]
 
 
@@ -62,14 +62,14 @@ class Parts:
 
 
 def check_job(repo: str, job: TrainJob, folder: Path, origin: Mapping[str, Any], metrics: Any) -> None:
-    """Refuses a run whose job says something else than its files.
+    """Refuses a run whose job contradicts its files.
 
     Args:
-        folder: the files, at their places in a run.
-        origin: what is kept of its origin, with the definitions of its tasks.
+        folder: Folder of the files, laid out as in a run.
+        origin: Checked part of its `origin.json`, with the definitions of its tasks.
 
     Raises:
-        HubError: what the job says, and what the files say.
+        HubError: The first contradiction between the job and the files.
     """
     try:
         setup, heads = read_setup(folder)
@@ -96,46 +96,46 @@ def _about_data(parts: Parts) -> Problems:
     names = [f"{task.name}/" if several else "" for task in parts.tasks]
     known = {f"{name}{split}" for name in names for split in ("train", "dev")}
     if not parts.published and not job.data.keys() <= known:
-        yield f"its job names data of no split of its task: {min(job.data.keys() - known)[:80]!r}"
+        yield f"its job names data that is no split of its task: {min(job.data.keys() - known)[:80]!r}"
     if any(not PRINT.fullmatch(value) for value in (*job.data.values(), job.language_adapter or "")):
-        yield "a fingerprint in its job is none"
+        yield "its job has a malformed fingerprint"
     text = any(task.name == TEXT for task in parts.tasks)
     if bool(job.languages) != (text and not parts.published):
-        yield "its job names languages of plain text, but no plain text, or the other way round"
+        yield "its job must name languages if it trains on plain text, and only then"
     if any(not CODE.fullmatch(code) for code in job.languages):
-        yield "a language in its job is no code such as en"
+        yield "its job has a malformed language code (expected one such as en)"
 
 
 def _about_settings(parts: Parts) -> Problems:
     """The recipe and the encoding."""
     job = parts.job
     if (job.recipe is not None) != parts.trains:
-        yield "its job has a recipe, though nothing trained it here, or the other way round"
+        yield "its job must have a recipe if adapterstilts trained it, and only then"
     if job.recipe is not None:
         given = job.recipe.model_dump()
         if recipe_for([task.kind for task in parts.tasks], given) != job.recipe:
-            yield "the recipe in its job is none of its tasks"
+            yield "the recipe in its job does not fit its tasks"
         if job.recipe.precision == "auto":
-            yield "its job does not say which precision it was trained in"
+            yield "its job does not name the precision of the training"
     if not 0 <= job.seed < 2**63:
         yield "the seed in its job is out of range"
     encodings = job.encoding if len(parts.tasks) > 1 else {parts.tasks[0].name: job.encoding}
     expected = {task.name for task in parts.tasks} if job.encoding else set()
     if (job.encoding and encodings.keys() != expected) or (not job.encoding and job.recipe):
-        yield "its job has not one encoding for each of its tasks"
+        yield "its job does not have one encoding for each of its tasks"
     for task in parts.tasks if job.encoding else ():
         settings = dict(encodings[task.name])
         if default_encoding(task.kind, settings).model_dump(mode="json") != settings:
-            yield f"the encoding in its job is not whole: {task.name}"
+            yield f"the encoding in its job is incomplete: {task.name}"
 
 
 def _about_setup(parts: Parts) -> Problems:
     """The composition, and the adapters that its setup names."""
     composition, setup = parts.job.composition, parts.setup
     if any(not re.fullmatch("[0-9a-f]{64}", key) for key in composition.sources):
-        yield "its job names sources by something else than their keys"
+        yield "its job names sources that are not keys of runs"
     if not composition.sources and any(parts.before[name] for name in ("parts", "unknown")):
-        yield "its origin says what it was built on, but its job names no sources"
+        yield "its origin names runs that it was built on, but its job names no sources"
     below = len(composition.sources) if composition.stacks else 0
     fused = len(composition.sources) if composition.fuses else 0
     if (len(setup.below), len(setup.fused), setup.target is None) != (below, fused, composition.fuses):
@@ -147,11 +147,11 @@ def _about_setup(parts: Parts) -> Problems:
         if not name.endswith(f"_{key[:8]}"):
             yield f"its adapter {name} is not the source {key[:8]} that its job names"
     if (setup.language is not None) != (parts.job.language_adapter is not None):
-        yield "its job and its setup differ about a language adapter"
+        yield "only one of its job and its setup names a language adapter"
     names = {*setup.stack, *setup.fused}
     more = {path.name for path in (parts.folder / "adapters").glob("*")} - names
     if more or (parts.folder / "fusion").exists() != composition.fuses:
-        yield f"it has files that its setup does not name: {', '.join([*sorted(more), 'fusion'][:3])}"
+        yield f"it has parts that its setup does not name: {', '.join([*sorted(more), 'fusion'][:3])}"
 
 
 def _about_adapters(parts: Parts) -> Problems:
@@ -159,12 +159,12 @@ def _about_adapters(parts: Parts) -> Problems:
     job, setup = parts.job, parts.setup
     if job.composition.fuses:
         if dict(job.adapter) != adapter_config().config:
-            yield "its job says which adapter was trained, but a fusion trains none"
+            yield "its job names a trained adapter, but a fusion trains none"
         fusion = records.read(parts.folder / "fusion" / records.FUSION, FusionRecord)
         if len(fusion.sources) != len(setup.fused) or fusion.backbone != job.backbone:
-            yield "its fusion is over other adapters, or of another backbone, than its job says"
+            yield "its fusion does not fit the adapters or the backbone of its job"
     elif fill(job.adapter) != dict(job.adapter):
-        yield "the adapter configuration in its job is not whole"
+        yield "the adapter configuration in its job is incomplete"
     for name in dict.fromkeys((*setup.stack, *setup.fused)):
         folder = parts.folder / "adapters" / name
         config = foreign.read_config(folder)
@@ -180,13 +180,13 @@ def _about_record(
     record: AdapterRecord, spec: AdapterSpec, config: Mapping[str, Any], parts: Parts, name: str
 ) -> Problems:
     if record.backbone != parts.job.backbone:
-        yield f"its adapter {name} is of another backbone than its job"
+        yield f"its adapter {name} belongs to another backbone than its job"
     if record.spec.config != spec.config:
         yield f"the record and the configuration of its adapter {name} differ"
     if (record.model_type, record.hidden_size) != (config.get("model_type"), config.get("hidden_size")):
         yield f"the record and the configuration of its adapter {name} name different encoders"
     if not (0 < record.hidden_size <= 2**16 and 0 < record.layers <= 1000):
-        yield f"the record of its adapter {name} is of no encoder"
+        yield f"the record of its adapter {name} describes an impossible encoder"
     header = read_header(parts.folder / "adapters" / name / saved.ADAPTER[0], HubError)
     shapes = {tensor: entry.shape for tensor, entry in header.items()}
     check_shapes(shapes, spec, record.hidden_size, record.layers, f"its adapter {name}")
@@ -216,11 +216,11 @@ def _about_heads(parts: Parts) -> Problems:
     expected = {name: head for name, head in wanted.items() if head}
     for name, head in parts.heads.items():
         if head != expected.get(name):
-            yield f"its head {name} is not the one of its task"
+            yield f"its head {name} does not fit its task"
     if parts.heads.keys() != expected.keys() and not (parts.published and not parts.heads):
         yield f"it has heads for {', '.join(parts.heads) or 'nothing'}, its tasks are {parts.job.task}"
     if parts.setup.head != (next(iter(parts.heads)) if len(parts.heads) == 1 else None):
-        yield "its setup names a head that it does not describe, or not the one that it has"
+        yield "its setup and its heads do not fit"
     for name, head in parts.heads.items():
         folder = head_folder(parts.folder, name, parts.heads)
         record = records.read(folder / records.HEAD, HeadRecord)
@@ -231,7 +231,7 @@ def _about_heads(parts: Parts) -> Problems:
         outputs = len(head.labels) or {"span": 2, "choice": 1}[head.kind]
         shape = layers[max(layers)].shape if layers else ()
         if shape != (outputs, record.hidden_size):
-            yield f"its head {name} has not {outputs} outputs, but weights of the shape {shape}"
+            yield f"its head {name} should have {outputs} outputs, but its weights have the shape {shape}"
 
 
 def _about_metrics(parts: Parts) -> Problems:
@@ -239,12 +239,12 @@ def _about_metrics(parts: Parts) -> Problems:
     recipe, metrics = parts.job.recipe, parts.metrics
     if recipe is None:
         if metrics.keys() - {EFFECT}:
-            yield "its metrics are of a training, but nothing trained it"
+            yield "its metrics describe a training, but its job has no recipe"
         return
     steps, best = metrics.get("steps"), metrics.get("best_step", 0)
     if not isinstance(steps, int) or not 0 < steps < 2**53 or not 0 <= (best or 0) <= steps:
-        yield "its metrics do not say how many steps it was trained for"
+        yield "its metrics do not name the number of training steps"
     elif recipe.max_steps is not None and steps > recipe.max_steps:
         yield f"it was trained for {steps} steps, but its recipe ends at {recipe.max_steps}"
     if ("fusion_attention" in metrics) != parts.job.composition.fuses:
-        yield "its metrics are of another composition than its job"
+        yield "its metrics belong to another composition than its job"

@@ -67,11 +67,11 @@ def save(path: Path, state: State, parameters: Parameters, optimizer: torch.opti
 def load(path: Path, parameters: Parameters, optimizer: torch.optim.Optimizer) -> State:
     """Restores what `save` wrote; a fresh state where there is no checkpoint.
 
-    Nothing is restored before the whole file was checked: a training that starts again starts from the
-    parameters that it was built with.
+    The whole file is checked before anything is restored, so that a training that starts again has its
+    initial parameters.
 
     Raises:
-        StoreError: the file is damaged or of another model; the message names neither the file nor a remedy.
+        StoreError: The file is damaged or belongs to another model; the caller adds the file and the remedy.
     """
     if not path.exists():
         return State()
@@ -99,14 +99,14 @@ def load(path: Path, parameters: Parameters, optimizer: torch.optim.Optimizer) -
 
 
 def set_aside(path: Path) -> Path:
-    """Renames a checkpoint that cannot be used; it goes with the working folder once the job is done."""
+    """Renames an unusable checkpoint, which is removed with the working folder when the job is done."""
     aside = path.with_suffix(".damaged")
     path.replace(aside)
     return aside
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the numbers of a checkpoint, held against their checksum."""
+    """The tensors and the numbers of a checkpoint, verified against their checksum."""
     with safe_open(path, framework="pt", device="cpu") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata() or {}
@@ -115,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     numbers = json.loads(metadata["state"])
     wrong = [name for name, types in NUMBERS.items() if not isinstance(numbers.get(name), types)]
     if wrong or numbers.keys() != NUMBERS.keys():
-        raise StoreError(f"it does not say where training was ({', '.join(wrong) or 'other fields'})")
+        raise StoreError(f"its training state is invalid ({', '.join(wrong) or 'unexpected fields'})")
     return tensors, numbers
 
 

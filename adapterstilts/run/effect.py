@@ -1,4 +1,4 @@
-"""Measures what a finished training changes: hidden states by its adapters, predictions by its heads."""
+"""Measures the effect of a finished training: of adapters on hidden states, of heads on predictions."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ Item = TypeVar("Item")
 
 
 def measure(host: Host, setup: Setup, streams: Sequence[Stream]) -> dict[str, Any]:
-    """What the active arrangement changes, as `store.effect.Effect` reads it.
+    """The effect of the active adapters and heads, in the form that `store.effect.Effect` reads.
 
-    The same weights give the same numbers: rows are chosen by their positions, and nothing is drawn.
+    The same weights give the same numbers: rows are chosen by position, not at random.
 
     Args:
-        streams: of the tasks, without text that is mixed in, whose head serves training alone. None where
-            nothing was trained; then the adapters are measured on sentences of our own.
+        streams: Streams of the tasks. Mixed-in text is excluded because its head is discarded after training.
+            If empty (nothing was trained), the adapters are measured on `SENTENCES`.
 
     Returns:
-        Nothing where no adapter is active.
+        An empty dictionary if no adapter is active.
     """
     if not setup.stack and not setup.fused:
         return {}

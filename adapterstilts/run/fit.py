@@ -170,8 +170,9 @@ def _announce(plan: Fit, course: Course) -> None:
     )
     if course.recipe.max_steps and course.total < course.recipe.max_steps:
         say(
-            f"training ends after {course.total} steps, before max_steps {course.recipe.max_steps}: "
-            f"its epochs ({course.recipe.epochs:g}) are over by then. To train longer, raise --epochs"
+            f"training ends after {course.total} step{'s' * (course.total > 1)}, before max_steps "
+            f"{course.recipe.max_steps}: its epochs ({course.recipe.epochs:g}) end first. "
+            "To train longer, raise --epochs"
         )
 
 

@@ -95,7 +95,7 @@ def _where_it_stopped(
 ) -> State:
     """The state of the last checkpoint, the same one in all processes.
 
-    A checkpoint that cannot be used is set aside, and training starts again: it would be in the way for ever.
+    An unusable checkpoint is renamed, and training starts again; otherwise it would block its job for ever.
     """
     state, problem = State(), ""
     try:
@@ -316,5 +316,5 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             line["step"] = int(line["step"])
             lines.append(line)
         except (ValueError, RecursionError, TypeError, KeyError):
-            say(f"{path}, line {number} is damaged and was removed from the log; the training is as it was")
+            say(f"{path}, line {number} is damaged and was removed from the log; training is not affected")
     return lines

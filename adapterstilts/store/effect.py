@@ -1,6 +1,6 @@
 """What a trained run changes: its adapters in the hidden states, its heads in their predictions.
 
-Kept under `effect` in `metrics.json`, as numbers only. A run without an effect is marked, never refused.
+The numbers are stored under `effect` in `metrics.json`. A run that changes nothing is marked, never refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEY = "effect"  # in metrics.json
 LONGEST_NAME = 80  # characters shown
 UNCHANGED = 1e-4  # a smaller change of the hidden states, relative to their norm, is none
 MARK = "="
-MEANING = "an adapter behind it changes nothing, or a head always predicts one class: see `runs show`"
+MEANING = "an adapter that it uses changes nothing, or a head always predicts one class (see `runs show`)"
 NUMBERED = {"choice": "choice", "span": "position", "mlm": "subword"}  # classes of heads without labels
 
 
@@ -29,12 +29,12 @@ class HeadEffect(Value):
     """The predictions of one head on a few rows.
 
     Attributes:
-        majority: number of the class that it predicts most often: the index of a label, tag or choice; the
-            position of an answer; the id of a subword.
-        share: of the predictions that are the majority class, 0 to 1.
-        gold_share: the same share among the gold classes, of their own most frequent class.
-        predictions: how many there are.
-        development: on development rows, otherwise on training rows.
+        majority: Most frequent predicted class: the index of a label, tag or choice; the position of an
+            answer; the id of a subword.
+        share: Share of the majority class among the predictions, 0 to 1.
+        gold_share: Share of the most frequent gold class among the gold classes.
+        predictions: Number of predictions.
+        development: Whether the rows are development rows; otherwise they are training rows.
     """
 
     majority: int
@@ -45,7 +45,7 @@ class HeadEffect(Value):
 
     @property
     def constant(self) -> bool:
-        """Whether it always predicts one class where there are several."""
+        """Whether the head always predicts one class although there are several gold classes."""
         return self.share == 1 and self.gold_share < 1
 
 
@@ -53,10 +53,10 @@ class Effect(Value):
     """What the parts of a run change.
 
     Attributes:
-        adapters: name -> change of the hidden states after each layer, from the bottom, relative to their
-            norm without this adapter. `fusion` is an AdapterFusion layer with all that it mixes.
-        heads: by task.
-        examples: how many inputs the change of the hidden states was measured on.
+        adapters: Name -> change of the hidden states after each layer, from the bottom, relative to their
+            norm without this adapter. `fusion` is an AdapterFusion layer with the adapters that it mixes.
+        heads: Effects of the heads, by task.
+        examples: Number of inputs on which the change of the hidden states was measured.
     """
 
     adapters: Mapping[str, tuple[float, ...]] = {}
@@ -74,10 +74,10 @@ class Effect(Value):
         return bool(self.idle) or any(head.constant for head in self.heads.values())
 
     def lines(self, heads: Mapping[str, Any]) -> list[str]:
-        """One sentence for each adapter and each head; what changes nothing begins with `warning:`.
+        """One sentence for each adapter and each head; those without effect begin with `warning:`.
 
         Args:
-            heads: `kind` and `labels` of each head, by task, as in `setup.json`.
+            heads: Task -> `kind` and `labels` of its head, as in `setup.json`.
         """
         adapters = [_of_adapter(name, layers) for name, layers in self.adapters.items()]
         described = {TEXT: {"kind": "mlm"}, **heads}  # the head for masked subwords is not kept
@@ -85,7 +85,7 @@ class Effect(Value):
 
 
 def effect_in(metrics: Mapping[str, Any]) -> Effect | None:
-    """The effect among a run's metrics; None where it was not measured, or has another form."""
+    """The effect in a run's metrics; None if it was not measured or is malformed."""
     found = metrics.get(KEY)
     try:
         return Effect.parse(found, KEY) if isinstance(found, Mapping) else None
@@ -94,7 +94,7 @@ def effect_in(metrics: Mapping[str, Any]) -> Effect | None:
 
 
 def effect_lines(run: Run) -> list[str]:
-    """What a run changes, see `Effect.lines`; nothing where it was not measured."""
+    """The lines of a run's effect (`Effect.lines`); an empty list if it was not measured."""
     effect = effect_in(run.metrics)
     return effect.lines(_heads_of(run)) if effect else []
 
@@ -112,7 +112,7 @@ def _of_adapter(name: str, layers: Sequence[float]) -> str:
     where = f"(layers 1-{len(layers)})"
     low, high = min(layers, default=0), max(layers, default=0)
     if high < UNCHANGED:
-        return f"warning: {what} changes nothing: the hidden states by {_percent(high)} {where}"
+        return f"warning: {what} changes nothing: hidden states differ by {_percent(high)} {where}"
     return f"{what} changes the hidden states by {_percent(low)} to {_percent(high)} {where}"
 
 

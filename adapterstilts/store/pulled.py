@@ -1,4 +1,4 @@
-"""Where a run came from, of runs that were pulled from the Hub and not trained here."""
+"""The origin of runs that were pulled from the Hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from adapterstilts.store.origin import read_origin
 from adapterstilts.store.runs import Run
 
-COMMIT_SHOWN = 12  # hex digits of a commit that people see
+COMMIT_SHOWN = 12  # hex digits of a commit in tables and messages
 
 
 class Pulled(NamedTuple):
@@ -24,10 +24,10 @@ class Pulled(NamedTuple):
 def pulled_from(run: Run) -> Pulled | None:
     """The repository that a run was pulled from; None for a run that was trained or evaluated here.
 
-    An evaluation is always of this machine: ask for the run that it evaluates.
+    Evaluations are never pulled: pass the run that was evaluated.
 
     Raises:
-        DamagedError: the run's origin is not what a run's origin looks like.
+        DamagedError: The run's `origin.json` is malformed.
     """
     pulled = read_origin(run.path).get("pulled") if run.job["type"] == "train" else None
     return pulled and Pulled(pulled["repo"], pulled["commit"])

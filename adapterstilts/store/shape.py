@@ -1,4 +1,4 @@
-"""What a run's `job.json` and `metrics.json` look like: one that does not breaks no list of all runs."""
+"""Checks the form of a run's `job.json` and `metrics.json`, so that a bad run cannot break a list of runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ JOBS: Mapping[str, Mapping[str, Types]] = {
 def json_object(text: bytes, name: str) -> dict[str, Any]:
     """The JSON object in a run's file.
 
-    `bounded_json` takes twice as long, and lists of all runs read very many such files.
+    This does not use `bounded_json`, which takes twice as long: a list of all runs reads thousands of files.
 
     Raises:
         StoreError: it is not JSON, not an object, nested too deep, or holds NaN.
@@ -49,29 +49,29 @@ def _no_number(text: str) -> NoReturn:
 
 
 def problem_of_job(job: Mapping[str, Any]) -> str | None:
-    """What is wrong with the form of a job; None if nothing is."""
+    """The first error in the form of a job, or None."""
     kind = job.get("type")
     if not isinstance(kind, str) or kind not in JOBS:
-        return "job.json is of neither a training nor an evaluation"
+        return "job.json describes neither a training nor an evaluation"
     for name, types in JOBS[kind].items():
         if not isinstance(job.get(name), types):
-            return f"job.json: {name} is not what it should be"
+            return f"job.json: {name} has an invalid value"
     composition = job.get("composition", {"kind": "single", "sources": []})
     sources = composition.get("sources")
     if not isinstance(composition.get("kind"), str) or not _list_of(
         sources, lambda key: isinstance(key, str)
     ):
-        return "job.json: composition is not what it should be"
+        return "job.json: composition has an invalid value"
     if not _list_of(job.get("languages", []), _text):
-        return "job.json: languages is not what it should be"
+        return "job.json: languages has an invalid value"
     return None
 
 
 def problem_of_metrics(metrics: Mapping[str, Any]) -> str | None:
-    """What is wrong with the form of metrics; None if nothing is. Unknown ones may be anything."""
+    """The first error in the form of metrics, or None. Unknown metrics are not checked."""
     for name, value in metrics.items():
         if name in FORMS and not FORMS[name](value):
-            return f"metrics.json: {name} is not what it should be"
+            return f"metrics.json: {name} has an invalid value"
     return None
 
 

@@ -118,12 +118,30 @@ def test_a_run_that_changes_nothing_is_marked_and_explained(call: Call, store: S
     listed = call("runs")
     marked = [line.split()[0] for line in listed.stdout.splitlines() if "=" in line]
     assert sorted(marked) == sorted([idle.id, evaluated.id])
-    assert "= an adapter behind it changes nothing" in listed.stderr
-    words = "warning: the adapter 'mnli' changes nothing: the hidden states by 0.00 % (layers 1-2)"
+    assert "= an adapter that it uses changes nothing" in listed.stderr
+    words = "warning: the adapter 'mnli' changes nothing: hidden states differ by 0.00 % (layers 1-2)"
     assert words in call("runs", "show", idle.id).stdout
+    assert words in call("runs", "show", evaluated.id).stdout
     assert json.loads(call("runs", "show", idle.id, "--json").stdout)["effect"] == [words]
     assert json.loads(call("runs", "show", older.id, "--json").stdout)["effect"] == []
     assert "the adapter 'mnli' changes the hidden states by" in call("runs", "show", busy.id).stdout
+
+
+def test_an_evaluation_is_shown_without_the_run_that_it_is_of(call: Call, store: Store) -> None:
+    evaluated = publish(store, eval_job("f" * 64, "sw"))
+    assert evaluated.id in call("runs", "show", evaluated.id).stdout
+
+
+def test_precisions_are_listed_where_they_differ(call: Call, store: Store) -> None:
+    run = publish(store, train_job())
+    publish(store, eval_job(run.key, "sw"))
+    alike = call("runs")
+    assert "precision" not in alike.stdout + alike.stderr
+    publish(store, eval_job(run.key, "de").model_copy(update={"precision": "bf16"}))
+    listed = call("runs")
+    assert "precision" in listed.stdout.splitlines()[0]
+    assert "these runs were computed in bf16 and fp32" in " ".join(listed.stderr.split())
+    assert "computed in fp32" in call("runs", "show", "eval-xnli-sw").stdout
 
 
 def test_without_marks_there_is_no_legend(call: Call, store: Store) -> None:

@@ -27,7 +27,7 @@ GRID = {
     "languages": ["de"],
     "recipe": {"epochs": 1, "max_steps": 500, "batch_size": 8, "eval_every": 100, "dev_rows": 8},
 }
-AUTO = "`precision: auto` is not the same on all machines"
+AUTO = "`precision: auto` differs between the machines"
 
 
 def computing(precision: str, patch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_a_run_says_what_its_machines_computed_in(grid: str, finished: Path) -> 
     assert AUTO not in base
     assert rest.count(AUTO) == 1  # before it computes anything
     assert "1 training and 1 evaluation (single mini_paraphrase seed 1, evaluate" in rest
-    assert "in bf16; what is left would be in fp32 on this machine" in rest
+    assert "in bf16; this machine would compute the other jobs in fp32" in rest
     assert "recipe: {precision: fp32}" in rest
 
 
@@ -100,7 +100,7 @@ def test_a_mixture_is_said(call: Call, grid: str, verb: str) -> None:  # noqa: F
     said = call("grid", verb, grid).stderr
     assert "1 training and 1 evaluation (single mini_paraphrase seed 1" in said
     assert "in bf16; 2 trainings and 1 evaluation" in said
-    assert "what is left" not in said
+    assert "would compute the other jobs" not in said
 
 
 @pytest.mark.parametrize("verb", ["plan", "status"])
@@ -113,7 +113,9 @@ def test_what_would_be_mixed_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     computing(here, monkeypatch)
-    assert ("what is left would be in fp32" in call("grid", verb, begun).stderr) == (here == "fp32")
+    assert ("this machine would compute the other jobs in fp32" in call("grid", verb, begun).stderr) == (
+        here == "fp32"
+    )
 
 
 def test_a_named_precision_is_nobodys_choice(call: Call, begun: str, write: Write) -> None:  # noqa: F811
@@ -132,7 +134,7 @@ def test_a_table_marks_what_is_not_comparable(call: Call, grid: str) -> None:  #
     baseline, sequential = shown.stdout.splitlines()[1:3]
     assert "~" not in baseline
     assert "~" in sequential
-    assert "~ it, or it and its baseline, was computed in several precisions" in shown.stderr
+    assert "~ computed in several precisions, or in another one than its baseline" in shown.stderr
     assert "in bf16; 2 trainings and 1 evaluation" in shown.stderr
     assert "~" in call("grid", "table", grid, "--per-language", "--markdown").stdout
 
@@ -152,17 +154,17 @@ def test_an_evaluation_in_another_precision_than_the_training_is_visible(
     run = look(plan.requests(), records).runs[plan.cells[0].training.digest]
     given = ("--task", "mini_paraphrase", "--languages", "sw", "--source", "bundled", "--limit", "8")
     said = call("evaluate", run, *given, "--precision", "fp32").stderr
-    assert "evaluates in fp32 what was trained in bf16" in " ".join(said.split())
+    assert "evaluating in fp32, but the run was trained in bf16" in " ".join(said.split())
     (entry,) = [e for e in json.loads(call("runs", "--json").stdout) if e["language"] == "sw"]
     assert entry["precision"] == "fp32"
     assert '"precision": "fp32"' in call("runs", "show", entry["id"]).stdout
-    assert "what was trained" not in call("evaluate", run, *given, "--precision", "bf16").stderr
+    assert "was trained in" not in call("evaluate", run, *given, "--precision", "bf16").stderr
 
 
 def test_a_training_that_ends_before_its_steps_says_so(grid: str, finished: Path) -> None:
     lines = (finished / "rest.txt").read_text("utf-8").splitlines()
     (line,) = [line for line in lines if "] single mini_nli seed 1" in line]
-    assert line.endswith("ended after 4 steps, before max_steps 500: its epochs were over")
+    assert line.endswith("ended after 4 steps, before max_steps 500: its epochs ended first")
 
 
 @pytest.fixture
@@ -187,16 +189,16 @@ def test_a_pulled_adapter_is_marked(call: Call, pulled: str, monkeypatch: pytest
     computing("fp32", monkeypatch)
     said = call("grid", "run", pulled, "--processes", "1").stderr
     assert "was there, pulled from someone/nli@aaaaaaaaaaaa" in said
-    named = "single mini_nli seed 1 is single-mini_nli-"
+    named = "single mini_nli seed 1 was not trained here: single-mini_nli-"
     for text in (said, call("grid", "status", pulled).stderr, call("grid", "plan", pulled).stderr):
         assert named in text
-        assert "pulled from someone/nli@aaaaaaaaaaaa and not trained here" in text
+        assert "was pulled from someone/nli@aaaaaaaaaaaa" in text
     base, transfer = rows(call("grid", "table", pulled, "--csv").stdout)
     assert (base["pulled"], transfer["pulled"]) == ("", "someone/nli@aaaaaaaaaaaa")
     shown = call("grid", "table", pulled)
     assert "^" not in shown.stdout.splitlines()[1]
     assert "^" in shown.stdout.splitlines()[2]
-    assert "^ an adapter in it was pulled and not trained here (someone/nli@aaaaaaaaaaaa)" in shown.stderr
+    assert "^ an adapter that it uses was pulled, not trained here (someone/nli@aaaaaaaaaaaa)" in shown.stderr
 
 
 def test_nodes_that_disagree_are_named() -> None:

@@ -235,18 +235,19 @@ def test_steps_are_timed_by_default_where_nothing_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = str(write(targets=["mini_paraphrase", "mini_retrieval"], languages=["de"]))
-    assert "are timed" not in call("grid", "plan", path).stderr  # a minute of work is not worth it
+    assert "timing a few" not in call("grid", "plan", path).stderr  # a minute of work is not worth it
     monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
     rough = call("grid", "plan", path, "--no-calibrate").stderr
-    assert "are timed" not in rough
+    assert "timing a few" not in rough
+    assert "timing a few" not in call("grid", "plan", path, "--json").stderr
     assert "12 rough" in rough
     assert re.search(r"left: about .+ \(.+ to .+\) with 1 process", rough)
     timed = call("grid", "plan", path).stderr
-    assert "nothing is known of this machine yet: a few steps are timed" in timed
+    assert "no speed is known for this machine yet: timing a few steps" in timed
     assert "evaluate mini_retrieval: " in timed
     assert "12 calibrated" in timed
     again = call("grid", "run", path).stderr
-    assert "are timed" not in again
+    assert "timing a few" not in again
     assert "12 jobs took" in again
 
 
@@ -258,7 +259,7 @@ def test_nothing_is_downloaded_to_time_it(
     monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
     for changes in ({"backbones": "mbert"}, {"source": "hub"}, {"source": "folder", "languages": "all"}):
         shown = call("grid", "plan", str(write(**{**FEW, **changes}))).stderr
-        assert "are timed" not in shown
+        assert "timing a few" not in shown
         assert "8 rough" in shown or "rough)" in shown
 
 
@@ -273,7 +274,7 @@ def test_a_store_that_cannot_be_written_leaves_the_estimate_rough(
     monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
     monkeypatch.setattr(files, "write_whole", refuse)
     shown = call("grid", "plan", str(write(**FEW))).stderr
-    assert "the estimate stays rough: what was timed cannot be kept ([Errno 30]" in shown
+    assert "the estimate stays rough: the measured rates cannot be stored ([Errno 30]" in shown
     assert "8 rough" in shown
 
 

@@ -141,8 +141,8 @@ def test_weights(change: Change, message: str, hub: Hub, me: Path, files: Files)
 
 
 def test_what_is_no_language_adapter(hub: Hub, me: Path, files: Files) -> None:
-    refused(hub, me, {"README.md": b"# x"}, "is no adapter of the adapters library")
-    refused(hub, me, {}, "is no adapter of the adapters library")
+    refused(hub, me, {"README.md": b"# x"}, "is not an adapter of the adapters library")
+    refused(hub, me, {}, "is not an adapter of the adapters library")
     with pytest.raises(StiltsError, match=r"'you/nothing' is no folder, and from the Hub: .*no such repos"):
         language_adapter("you/nothing", "sw", Store(me))
 

@@ -172,7 +172,7 @@ def test_a_training_says_what_it_changed_and_keeps_it(
     same = train_adapter("mini_nli", options.model_copy(update={"config": "lora", "recipe": recipe}))
     said = capsys.readouterr().err
     assert "is finished already" in said and same.id == untrained.id
-    nothing = "warning: the adapter 'mini_nli' changes nothing: the hidden states by 0.00 % (layers 1-2)"
+    nothing = "warning: the adapter 'mini_nli' changes nothing: hidden states differ by 0.00 % (layers 1-2)"
     assert nothing in said
     trained = train_adapter("mini_ner", options)
     said = capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_a_training_says_so_where_its_epochs_end_before_its_steps(options, capsy
     run = train_adapter("mini_nli", options.model_copy(update={"recipe": recipe, "limit": 16}))
     assert run.metrics["steps"] == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "training ends after 2 steps, before max_steps 80: its epochs (1) are over by then" in said
+    assert "training ends after 2 steps, before max_steps 80: its epochs (1) end first" in said
     exact = {**recipe, "epochs": 50, "max_steps": 2}
     train_adapter("mini_nli", options.model_copy(update={"recipe": exact, "limit": 16}))
     assert "before max_steps" not in capsys.readouterr().err

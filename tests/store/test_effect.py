@@ -39,8 +39,8 @@ def test_an_adapter_that_changes_nothing() -> None:
     effect = effect_in(idle)
     assert effect is not None and effect.inert and effect.idle == ("mnli", "fusion")
     assert lines(idle)[:2] == [
-        "warning: the adapter 'mnli' changes nothing: the hidden states by 0.00 % (layers 1-2)",
-        "warning: the AdapterFusion changes nothing: the hidden states by 0.00 % (layers 1-2)",
+        "warning: the adapter 'mnli' changes nothing: hidden states differ by 0.00 % (layers 1-2)",
+        "warning: the AdapterFusion changes nothing: hidden states differ by 0.00 % (layers 1-2)",
     ]
 
 
