@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
+from adapterstilts.bounded_json import loads
 from adapterstilts.errors import ConfigError
 from adapterstilts.grid.records import TOLD, Alike
 from adapterstilts.grid.request import Request
@@ -54,9 +54,9 @@ class Rates(Value):
 def read_rates(folder: Path) -> dict[str, Rates]:
     """The calibrations of a store by backbone; empty where there are none that can be read."""
     try:
-        found = json.loads((folder / RATES).read_bytes())
+        found = loads((folder / RATES).read_text("utf-8"))
         return {name: Rates.parse(rates) for name, rates in found.items()}
-    except (OSError, ValueError, AttributeError, ConfigError):
+    except (OSError, ValueError, AttributeError, TypeError, ConfigError):
         return {}
 
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
 
+from adapterstilts.bounded_json import loads
 from adapterstilts.grid.index import Index
 from adapterstilts.grid.request import Request, RequestType
 from adapterstilts.store import Run, pulled_from
@@ -310,7 +311,7 @@ class Records:
     def failure(self, request: str) -> Failure | None:
         """Why a request failed, if it did."""
         try:
-            return Failure(**json.loads(self.failure_file(request).read_bytes()))
+            return Failure(**loads(self.failure_file(request).read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 

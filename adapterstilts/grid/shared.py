@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from adapterstilts.bounded_json import loads
 from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.grid.request import Request
@@ -196,11 +197,12 @@ class SharedRecords(Records):
     def _whole(self, record: Record) -> bool:
         try:
             text = self._place(f"{record.run}/{MANIFEST}").read_bytes()
+            if hashlib.sha256(text).hexdigest() != record.manifest:  # before its form is relied on
+                return False
             files: dict[str, dict[str, Any]] = json.loads(text)["files"]
             there = self._seen()
             sizes = {name: there[f"{record.run}/{name}"].size for name in [*files, MANIFEST]}
-            same = hashlib.sha256(text).hexdigest() == record.manifest
-            return same and all(sizes[name] == entry["size"] for name, entry in files.items())
+            return all(sizes[name] == entry["size"] for name, entry in files.items())
         except (OSError, ValueError, KeyError):
             return False
 
@@ -245,7 +247,7 @@ class SharedRecords(Records):
 def _drop_strays(folder: Path) -> None:
     """Removes what the manifest does not name: for somebody's file at the URL no run is made again."""
     try:
-        named = json.loads((folder / MANIFEST).read_bytes())["files"]
+        named = loads((folder / MANIFEST).read_text("utf-8"))["files"]
         for name in stats_in(folder).keys() - {*named, MANIFEST}:
             (folder / name).unlink()
     except (OSError, ValueError, KeyError, TypeError):

@@ -13,6 +13,7 @@ import pytest
 
 from adapterstilts.cli import grid_recipe
 from adapterstilts.grid import worker as module
+from adapterstilts.grid.estimate import RATES, read_rates
 from adapterstilts.grid.local import Alone, Engine
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.request import Request
@@ -145,6 +146,18 @@ def test_a_record_that_is_no_json_counts_for_nothing(run: Run, write: Write, rec
     records.file(first).write_text("{", encoding="utf-8")
     assert records.done(first) is None
     assert run(path).total("done") == 8
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", '{"request": 1}', '{"a": "\\ud800"}', "9" * 5_000])
+def test_a_failure_or_a_calibration_that_is_no_record_counts_for_nothing(
+    content: str, records: Records
+) -> None:
+    digest = "0" * 64
+    for path in (records.failure_file(digest), records.root / RATES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    assert records.failure(digest) is None
+    assert read_rates(records.root) == {}
 
 
 def test_short_memory_halves_the_batch_and_says_so(
