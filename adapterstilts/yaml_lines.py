@@ -298,7 +298,7 @@ class _Checked:
             if not isinstance(key, yaml.ScalarNode):
                 raise self.error(key, "a list or a mapping is no key")
             if key.value in seen:
-                raise self.error(key, f"'{key.value}' stands there twice")
+                raise self.error(key, f"'{key.value}' occurs twice")
             seen.add(key.value)
 
 
@@ -310,5 +310,5 @@ def _rename(check: _Checked, node: yaml.MappingNode, names: Mapping[str, Callabl
             for key, _ in value.value:
                 key.value = names[section.value](key.value)
                 if key.value in seen:
-                    raise check.error(key, f"'{key.value}' stands there twice, by two of its names")
+                    raise check.error(key, f"'{key.value}' occurs twice, under two of its names")
                 seen.add(key.value)

@@ -25,6 +25,11 @@ WORDS = (
 ).split()
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Keeps binary content out of test names: packed files hold the time, and all workers must agree."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(params=["on", "off"])
 def cpu_bf16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether the CPU counts as one that computes bf16: a test that uses this runs on both kinds.

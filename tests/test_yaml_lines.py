@@ -30,7 +30,7 @@ BOMBS = {
     "a Python object": ("a: !!python/object/apply:open [exploded, w]", 1, "is not read"),
     "bytes": ("a: !!binary aGVsbG8=", 1, "the type binary is not read"),
     "a list as a key": ("? [a, b]\n: 1", 1, "a list or a mapping is no key"),
-    "a key twice": ("a: 1\nb: {c: 1,\n  c: 2}", 3, "'c' stands there twice"),
+    "a key twice": ("a: 1\nb: {c: 1,\n  c: 2}", 3, "'c' occurs twice"),
     "half a character": ('a: "\\uD800"', 1, "the value holds half of a surrogate pair"),
     "no value for an alias": ("a: *b", 1, "undefined alias"),
     "two documents": ("a: 1\n---\nb: 2", 2, "found another document"),

@@ -306,7 +306,7 @@ def _split_and_languages(
     if where.file and not languages and not any(at_hand.values()):
         raise ConfigError(
             f"{where.file}: cannot infer the language from the file name: pass --languages CODE, or put "
-            "{lang} where the code stands"
+            "{lang} in place of the language code"
         )
     if not where.file and not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
         at_hand = {each: target.languages for each in splits if each in target.hub.splits}

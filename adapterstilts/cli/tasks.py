@@ -131,7 +131,7 @@ def _print_one(entry: dict[str, Any]) -> None:
         echo(_line(key.replace("_", " "), _text(value)))
     if example is None:
         hint = " (--hub asks the Hub)" if entry["hub"] else ""
-        echo(_line("example", f"no data is at hand{hint}"))
+        echo(_line("example", f"no data found{hint}"))
         return
     place = f"{example['split']}, {example['language']}, {example['from']}"
     echo(_line("example", place))

@@ -156,7 +156,7 @@ def _read(form: InputForm, read: Reader, lines: Iterable[str], name: str) -> Ite
 
 
 def _is_empty(line: str) -> bool:
-    """Whether a line is left out as empty; one with a tab has parts, which are empty."""
+    """Whether a line is skipped as empty; one with a tab has parts, which are empty."""
     return not line.strip() and "\t" not in line
 
 

@@ -61,7 +61,7 @@ def cut(items: Iterator[Item], span: Span | None, path: Path, to_the_end: bool) 
         last_read += 1
         yield item
     if last_read < (span.first if to_the_end else span.last):
-        raise DataError(f"rows {span.first}-{span.last} are asked for, but there are fewer", path)
+        raise DataError(f"rows {span.first}-{span.last} were requested, but the file has fewer", path)
 
 
 def ended_early(span: Sequence[int], rows: int) -> str | None:
@@ -69,4 +69,4 @@ def ended_early(span: Sequence[int], rows: int) -> str | None:
     first, last = span
     if rows == last - first + 1:
         return None
-    return f"rows {first}-{last} are asked for, but the file ends at row {first + rows - 1}"
+    return f"rows {first}-{last} were requested, but the file ends at row {first + rows - 1}"

@@ -366,7 +366,9 @@ def _in_folder(
             name, span = parse_slice(template.replace("{lang}", code), (root,))
             paths = _files(root, name)
             if paths and not _in_language(paths, template, task, split, language):
-                tried.append(f"{paths[0]} does not tell its language: put {{lang}} where the code stands")
+                tried.append(
+                    f"{paths[0]} does not name its language: write {{lang}} in place of the language code"
+                )
             elif paths:
                 return _Place("folder", name, paths, span, to_the_end="{lang}" in template)
     if names and roots:

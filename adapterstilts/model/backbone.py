@@ -194,7 +194,7 @@ def check_unchanged(files: BackboneFiles) -> None:
         BackboneError: The fingerprint is another one now.
     """
     if files.commit is None and not files.trusted and _folder_fingerprint(files.folder) != files.fingerprint:
-        raise BackboneError(f"{files.folder} changed while it was loaded: give the command again")
+        raise BackboneError(f"{files.folder} changed while it was loaded: run the command again")
 
 
 @functools.lru_cache(maxsize=64)

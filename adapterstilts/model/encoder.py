@@ -128,7 +128,7 @@ def load_encoder(files: BackboneFiles, loader: Any) -> Any:
     with torch.no_grad():
         for name, tensor in weights.load(files.folder / WEIGHTS, files.tensors):
             if tensor.shape != parameters[name].shape:  # the file is no longer the one that was checked
-                raise BackboneError(f"{files.folder} changed while it was loaded: give the command again")
+                raise BackboneError(f"{files.folder} changed while it was loaded: run the command again")
             parameters.pop(name).copy_(tensor)
         for rest in parameters.values():  # a pooler, which no head here reads
             rest.zero_()

@@ -135,7 +135,7 @@ def _about_labels(given: Definition) -> Problems:
         yield "labels", f"a {given.kind} task {'wants its labels, in order' if labelled else 'has none'}"
     repeated = [label for label in given.labels if given.labels.count(label) > 1]
     if repeated:
-        yield "labels", f"'{repeated[0]}' stands there twice"
+        yield "labels", f"'{repeated[0]}' occurs twice"
     if "" in map(str.strip, given.labels):
         yield "labels", "a label is empty, which in data means that there is none: choose a name for it"
     if given.kind == "sequence" and len(given.labels) == 1:
@@ -260,9 +260,15 @@ def _about_paths(given: Definition) -> Problems:
                 )
             elif split != "train" and len(codes) > 1:
                 named = ", ".join(codes)
-                yield "files", f"{path} names several languages ({named}): put {{lang}} where the code stands"
+                yield (
+                    "files",
+                    f"{path} names several languages ({named}): write {{lang}} in place of the language code",
+                )
             elif split == "test" and not codes and not by_row:
-                yield "files", f"{path} does not tell its language: put {{lang}} where the code stands"
+                yield (
+                    "files",
+                    f"{path} does not name its language: write {{lang}} in place of the language code",
+                )
 
 
 def _task(given: Definition, path: Path) -> Task:

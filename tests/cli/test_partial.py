@@ -99,7 +99,7 @@ def test_a_slice_beyond_the_end_of_one_language_is_said_and_kept(call, options, 
     for code, times in (("de", 1), ("en", 2)):
         (tmp_path / f"own-{code}.tsv").write_text(LABELLED * times, encoding="utf-8")
     printed = call("--task", "xnli", "--eval-file", f"{tmp_path}/own-{{lang}}.tsv#1-4", "--json")
-    assert "rows 1-4 are asked for, but the file ends at row 2" in printed.stderr
+    assert "rows 1-4 were requested, but the file ends at row 2" in printed.stderr
     languages = json.loads(printed.stdout)[0]["languages"]
     assert (languages["de"]["examples"], languages["en"]["examples"]) == (2, 4)
     run = Store(options.store).find(languages["de"]["run"])

@@ -32,7 +32,7 @@ def test_one_task_by_name_or_alias(call: Call) -> None:
     shown = call("tasks", "show", "squad").stdout
     assert "trained on  squad_v1" in shown
     assert found["licence"] in shown
-    assert "no data is at hand (--hub asks the Hub)" in shown
+    assert "no data found (--hub asks the Hub)" in shown
 
 
 def test_the_table_has_a_line_for_each_task(call: Call) -> None:

@@ -112,7 +112,11 @@ def test_development_data_is_english_unless_its_name_tells_otherwise(
 @pytest.mark.parametrize(
     ("name", "split", "message"),
     [
-        ("test.tsv", "test", "test.tsv does not tell its language: put {lang} where the code stands"),
+        (
+            "test.tsv",
+            "test",
+            "test.tsv does not name its language: write {lang} in place of the language code",
+        ),
         ("data.en.is.tsv", "test", r"data.en.is.tsv names several languages \(en, is\)"),
         ("dev_no_en.tsv", "dev", r"dev_no_en.tsv names several languages \(en, no\)"),
     ],
@@ -134,7 +138,7 @@ def test_training_data_of_another_language_by_its_name(own_task: OwnTask) -> Non
 def test_other_forms_are_asked_for_their_language_too(own_task: OwnTask, form: str) -> None:
     kind = "kind: tagging\nlabels: [O, B-LOC]" if form == "token-tag" else "kind: span"
     definition = f"name: own\n{kind}\nlanguages: [en, de]\nformat: {form}\nfiles: {{train: a, test: b}}\n"
-    with pytest.raises(ConfigError, match="files: b does not tell its language"):
+    with pytest.raises(ConfigError, match="files: b does not name its language"):
         own_task(definition)
 
 
@@ -149,7 +153,7 @@ def test_pairs_may_name_their_language_in_each_row(own_task: OwnTask) -> None:
     assert available(task, "dev", Where()) == ("en",)
     task = own_task(definition, **{**files, "b.tsv": files["a.tsv"]})
     assert available(task, "test", Where()) == ()
-    with pytest.raises(MissingDataError, match=r"b\.tsv does not tell its language: put \{lang\}"):
+    with pytest.raises(MissingDataError, match=r"b\.tsv does not name its language: write \{lang\}"):
         load(task, "test", "de", Where())
 
 
@@ -183,13 +187,13 @@ def test_a_slice_goes_to_the_end_of_each_languages_file(tmp_path: Path) -> None:
     xnli = registry.get("xnli")
     german, english = (load(xnli, "test", code, where) for code in ("de", "en"))
     assert [row.id for row in german.rows] == ["2", "3"]
-    assert german.origin["ended"] == "rows 2-6 are asked for, but the file ends at row 3"
+    assert german.origin["ended"] == "rows 2-6 were requested, but the file ends at row 3"
     assert german.notes == (f"{german.origin['file']}: {german.origin['ended']}",)
     assert len(english.rows) == 5
     assert english.notes == ()
-    with pytest.raises(DataError, match="rows 2-6 are asked for, but there are fewer"):
+    with pytest.raises(DataError, match="rows 2-6 were requested, but the file has fewer"):
         load(xnli, "test", "sw", where)
-    with pytest.raises(DataError, match="rows 2-6 are asked for, but there are fewer"):
+    with pytest.raises(DataError, match="rows 2-6 were requested, but the file has fewer"):
         load(xnli, "test", "de", Where(file=str(tmp_path / "own-de.tsv#2-6")))
 
 

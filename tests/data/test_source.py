@@ -144,7 +144,7 @@ def test_slices_count_rows_from_one_and_hold_both_ends(folder: Path) -> None:
 
 
 def test_a_slice_beyond_the_end(folder: Path) -> None:
-    with pytest.raises(DataError, match="rows 19-21 are asked for, but there are fewer"):
+    with pytest.raises(DataError, match="rows 19-21 were requested, but the file has fewer"):
         load(XNLI, "dev", "en", Where(file=str(folder / "xnli/dev-en.tsv#19-21")))
 
 

@@ -50,12 +50,12 @@ WRONG = [
     ),
     ("targets: [xnli]\nconfigs: {name: seq_bn, languageadapter: x}", 2, "did you mean 'language_adapter'"),
     ("targets: [xnli\nseeds: 1", 2, "not YAML"),
-    ("targets: [xnli]\nseeds: 1\nseeds: 2", 3, "'seeds' stands there twice"),
+    ("targets: [xnli]\nseeds: 1\nseeds: 2", 3, "'seeds' occurs twice"),
     # Names: of a task one alone counts, whichever was given
     (
         "targets: [xquad]\nfiles:\n  squad_v1: {train: a}\n  squad: {train: b}",
         4,
-        "'squad_v1' stands there twice",
+        "'squad_v1' occurs twice",
     ),
     ("targets: [xquad]\noverrides:\n  squad: {limits: {trian: 3}}", 3, "did you mean 'train'"),
     ("targets: [xquad]\ncompositions: fuse\nsets: [[squad, squad_v1]]", 3, "two or more different"),
