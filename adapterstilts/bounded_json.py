@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from adapterstilts.errors import StiltsError
-from adapterstilts.visible import shown
+from adapterstilts.terminal_text import shown
 
 DIGITS = 40  # longest whole number; transformers itself writes one of 31 digits
 SURROGATE = re.compile("[\ud800-\udfff]")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from adapterstilts.composition import Composition
-from adapterstilts.recipe import Recipe
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.values import Value, digest
 
 SCHEMA = 1  # raised when the form of a stored result changes
@@ -19,7 +19,7 @@ class TrainJob(Value):
 
     Attributes:
         task, task_version: the task whose data trains; for a retrieval target, that target. Of several tasks
-            both are joined with `+` (`tasks/several.py`).
+            both are joined with `+` (`tasks/multitask.py`).
         backbone: fingerprint of the frozen encoder.
         data: fingerprints of the training and the development rows ("" where there are none).
         adapter: the adapter's configuration, canonical.

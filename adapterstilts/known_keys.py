@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapterstilts.errors import StiltsError
-from adapterstilts.visible import shown
+from adapterstilts.terminal_text import shown
 
 
 class JsonRepr(reprlib.Repr):

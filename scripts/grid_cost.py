@@ -17,7 +17,7 @@ from math import ceil
 from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.request import Request, Told
 from adapterstilts.grid.sizes import rows_of
-from adapterstilts.tasks.several import split_name
+from adapterstilts.tasks.multitask import split_name
 
 SUSTAINED = 0.4 * 989e12  # FLOP/s: 40 % of the dense bf16 peak of an H100 SXM, by NVIDIA's data sheet
 # Sequences of an example and subwords of each. XLM-R's tokenizer on up to 300 rows of a development file, or of

@@ -4,8 +4,8 @@ import pytest
 
 from adapterstilts import composition
 from adapterstilts.errors import AdapterError, ConfigError, unknown
+from adapterstilts.hyperparameters import Recipe, recipe_for
 from adapterstilts.job import EvalJob, TrainJob
-from adapterstilts.recipe import Recipe, recipe_for
 from adapterstilts.values import canonical, digest
 
 

@@ -8,7 +8,7 @@ from adapterstilts.errors import ConfigError
 from adapterstilts.model.saved import read_setup
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import TEXT
+from adapterstilts.tasks.multitask import TEXT
 from adapterstilts.tasks.spec import Task
 
 

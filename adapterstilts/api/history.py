@@ -13,8 +13,8 @@ from adapterstilts.errors import StoreError
 from adapterstilts.store import Run, Store, tasks_of
 from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.references import Credit, credits_of
-from adapterstilts.tasks.several import TEXT, split_name
+from adapterstilts.tasks.citations import Credit, credits_of
+from adapterstilts.tasks.multitask import TEXT, split_name
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.source import Loaded, load
 from adapterstilts.errors import ConfigError, MissingDataError
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.kinds import check_encoding, encoding_for
-from adapterstilts.recipe import Recipe
 from adapterstilts.run.fit import Lesson
 from adapterstilts.run.progress import say
-from adapterstilts.tasks.language import hub_text
+from adapterstilts.tasks.plain_text import hub_text
 from adapterstilts.tasks.spec import Task
 
 HUB_DATASET = re.compile(r"[\w-][\w.-]*/[\w.-]+(:.+)?")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from adapterstilts.data.source import Where
-from adapterstilts.recipe import MOST_ROWS
+from adapterstilts.hyperparameters import MOST_ROWS
 from adapterstilts.values import Value
 
 

@@ -30,7 +30,7 @@ from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, wr
 from adapterstilts.store.scratch import scratch
 from adapterstilts.store.shape import problem_of_metrics
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import split_name
+from adapterstilts.tasks.multitask import split_name
 from adapterstilts.values import canonical
 
 

@@ -12,12 +12,12 @@ from adapterstilts.api.lessons import Taught, lessons
 from adapterstilts.api.options import Options
 from adapterstilts.composition import Composition, CompositionName
 from adapterstilts.errors import AdapterError, ConfigError
+from adapterstilts.hyperparameters import Recipe, recipe_for
 from adapterstilts.job import TrainJob
 from adapterstilts.model import rules
 from adapterstilts.model.backbone import check_length, locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
 from adapterstilts.model.language import digest_of
-from adapterstilts.recipe import Recipe, recipe_for
 from adapterstilts.run import processes
 from adapterstilts.run.assemble import Source, as_source, spec_of
 from adapterstilts.run.course import Saving
@@ -27,7 +27,7 @@ from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import TEXT, join_names, split_name
+from adapterstilts.tasks.multitask import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
 

@@ -13,7 +13,7 @@ from adapterstilts.data.rows import Row
 from adapterstilts.data.source import Loaded, load
 from adapterstilts.data.translated import load_translated
 from adapterstilts.errors import ConfigError, MissingDataError
-from adapterstilts.recipe import Recipe
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.run.progress import say
 from adapterstilts.tasks.spec import Task
 

@@ -20,8 +20,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from adapterstilts.masking import masked
-from adapterstilts.visible import csv_cell, visible
+from adapterstilts.credentials import masked
+from adapterstilts.terminal_text import csv_cell, visible
 
 LONGEST = 10_000  # characters of a message
 WIDE = 10_000  # columns where there is no terminal: in files a row of a table is a line

@@ -23,7 +23,7 @@ from adapterstilts.cli.console import (
     size_text,
     table,
 )
-from adapterstilts.masking import masked
+from adapterstilts.credentials import masked
 
 PACKAGES = (
     "adapterstilts", "torch", "adapters", "transformers", "tokenizers", "datasets", "accelerate", "faiss-cpu",

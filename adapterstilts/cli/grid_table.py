@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from adapterstilts.cli.console import note, print_csv, print_json, table
-from adapterstilts.visible import visible
+from adapterstilts.terminal_text import visible
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan

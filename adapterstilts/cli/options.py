@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import typer
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.recipe import Recipe
+from adapterstilts.hyperparameters import Recipe
 
 if TYPE_CHECKING:
     from adapterstilts.api import Options

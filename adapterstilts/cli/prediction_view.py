@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from adapterstilts.cli.console import echo, plain
-from adapterstilts.visible import visible
+from adapterstilts.terminal_text import visible
 
 if TYPE_CHECKING:
     from adapterstilts.data.inputs import Input

@@ -11,7 +11,7 @@ import typer
 
 from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, fail, note, print_json, size_text
 from adapterstilts.errors import ConfigError, HubError, StiltsError
-from adapterstilts.visible import visible
+from adapterstilts.terminal_text import visible
 
 if TYPE_CHECKING:
     from adapterstilts.api.publishing import Publishing

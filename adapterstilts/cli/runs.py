@@ -19,7 +19,7 @@ from adapterstilts.cli.console import (
     size_text,
     table,
 )
-from adapterstilts.visible import visible
+from adapterstilts.terminal_text import visible
 
 if TYPE_CHECKING:
     from adapterstilts.store import Pulled, Run, Store

@@ -74,7 +74,7 @@ def show(
 
 def _entry(task: Task) -> dict[str, Any]:
     """The task as JSON values."""
-    from adapterstilts.tasks.references import reference
+    from adapterstilts.tasks.citations import reference
 
     return {
         "name": task.name,

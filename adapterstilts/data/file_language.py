@@ -10,7 +10,7 @@ from adapterstilts.data.file_bytes import is_parquet
 from adapterstilts.data.records import LANGUAGE
 from adapterstilts.data.text import numbered_lines
 from adapterstilts.errors import ConfigError, DataError
-from adapterstilts.tasks.language import codes_in_name
+from adapterstilts.tasks.plain_text import codes_in_name
 from adapterstilts.tasks.spec import FolderSource, Split, Task
 
 TELLING = (

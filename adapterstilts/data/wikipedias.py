@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapterstilts.tasks.language import LANGUAGES
+from adapterstilts.tasks.plain_text import LANGUAGES
 
 # Those that are not ISO 639-1 codes.
 LONGER = (

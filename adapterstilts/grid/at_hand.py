@@ -14,7 +14,7 @@ from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.names import NAMES
 from adapterstilts.paths import expanded
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import split_name
+from adapterstilts.tasks.multitask import split_name
 from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.tasks.suites import suite_languages
 

@@ -19,7 +19,7 @@ from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.request import Request
 from adapterstilts.grid.state import State
-from adapterstilts.visible import visible
+from adapterstilts.terminal_text import visible
 
 RECENT = 8  # finished jobs that are shown
 CONSOLE = Console(stderr=True)

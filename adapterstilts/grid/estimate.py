@@ -16,7 +16,7 @@ from adapterstilts.grid.records import TOLD, Alike
 from adapterstilts.grid.request import Request
 from adapterstilts.grid.sizes import rows_of
 from adapterstilts.grid.state import State
-from adapterstilts.recipe import Recipe
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.store.files import write_json
 from adapterstilts.values import Value
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from adapterstilts.composition import CompositionName
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.job import SCHEMA
-from adapterstilts.recipe import Recipe
 from adapterstilts.tasks.spec import KindName, Split
 from adapterstilts.values import Value, digest
 

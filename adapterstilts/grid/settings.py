@@ -11,10 +11,10 @@ from adapterstilts.composition import CompositionName
 from adapterstilts.errors import ConfigError
 from adapterstilts.grid.recipe import ROLES, Backbone, Config, Files, GridRecipe, stages
 from adapterstilts.grid.request import Told
+from adapterstilts.hyperparameters import recipe_for
 from adapterstilts.paths import expanded
-from adapterstilts.recipe import recipe_for
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import MULTITASK, join_names, split_name
+from adapterstilts.tasks.multitask import MULTITASK, join_names, split_name
 from adapterstilts.tasks.spec import Task
 
 INTERMEDIATE, TARGET_ROLE = ROLES

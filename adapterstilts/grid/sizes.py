@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from adapterstilts.grid.request import Told
-from adapterstilts.tasks.several import split_name
+from adapterstilts.tasks.multitask import split_name
 
 TRAIN: Mapping[str, int] = {
     "anli": 162_865, "anli_plus": 1_104_934, "mnli": 392_702, "snli": 549_367, "qqp": 363_846,

@@ -26,7 +26,7 @@ from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import JOB, is_full
 from adapterstilts.store.runs import check
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import split_name
+from adapterstilts.tasks.multitask import split_name
 
 FATAL = {errno.EACCES, errno.EPERM, errno.EROFS}  # of the results folder: no other job would fare better
 

@@ -20,7 +20,7 @@ from adapterstilts.hub.lora import form_of
 from adapterstilts.hub.markdown import Raw, code, one_line, plain, quoted, shell
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.backbone import HUB_ID
-from adapterstilts.tasks.references import REFERENCES
+from adapterstilts.tasks.citations import REFERENCES
 from adapterstilts.tasks.spec import KindName, Metric, Task
 
 LISTED = "adapter-transformers"  # the tag by which the Hub knows adapters of the `adapters` library

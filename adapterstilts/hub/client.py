@@ -22,8 +22,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from adapterstilts import __version__
+from adapterstilts.credentials import masked
 from adapterstilts.errors import HubError
-from adapterstilts.masking import masked
 
 TRIES = 5
 PAUSE = 0.5  # seconds before the second try; each further pause is twice as long

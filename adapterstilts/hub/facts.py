@@ -16,8 +16,8 @@ from adapterstilts.model.setup import Setup
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.references import Credit
-from adapterstilts.tasks.several import TEXT
+from adapterstilts.tasks.citations import Credit
+from adapterstilts.tasks.multitask import TEXT
 from adapterstilts.tasks.spec import Task
 
 NOT_A_SCORE = ("examples", "score", "threshold", "leaked", "labels", "low", "high")

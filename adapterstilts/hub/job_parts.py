@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import HubError, StiltsError
+from adapterstilts.hyperparameters import recipe_for
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.kinds.base import HeadSpec
@@ -19,10 +20,9 @@ from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.model.setup import Setup
 from adapterstilts.model.shapes import check_shapes
 from adapterstilts.model.tensor_header import read_header
-from adapterstilts.recipe import recipe_for
 from adapterstilts.store.effect import KEY as EFFECT
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import TEXT, split_name
+from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
 
 PRINT = re.compile(r"(sha256:)?[0-9a-f]{64}|")

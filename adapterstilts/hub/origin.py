@@ -10,7 +10,7 @@ from adapterstilts.errors import HubError
 from adapterstilts.hub.facts import without_paths
 from adapterstilts.hub.markdown import one_line
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.references import Credit
+from adapterstilts.tasks.citations import Credit
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value, distinct
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from adapterstilts.credentials import masked
 from adapterstilts.errors import HubError
 from adapterstilts.hub.client import ERRORS, client, hub_errors
 from adapterstilts.hub.layout import ATTRIBUTES, CARD
 from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
-from adapterstilts.masking import masked
 
 MAIN = "main"
 

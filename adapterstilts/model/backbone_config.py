@@ -28,7 +28,7 @@ from adapterstilts.known_keys import (
     text,
     whole,
 )  # fmt: skip
-from adapterstilts.visible import shown
+from adapterstilts.terminal_text import shown
 
 MODEL_TYPES = ("bert", "xlm-roberta", "roberta")
 # What `tokenizer_class` may name; with or without "Fast" at the end.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from adapterstilts.bounded_json import Limits, parse_object
 from adapterstilts.errors import StiltsError
-from adapterstilts.visible import shown
+from adapterstilts.terminal_text import shown
 
 MOST_TENSORS = 20_000  # the largest encoder here has some 500, nine adapters and their fusion some 2,000
 LARGEST_HEADER = 4 * 2**20  # bytes

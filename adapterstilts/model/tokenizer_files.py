@@ -37,7 +37,7 @@ from adapterstilts.model.tokenizer_rules import (
     check_tokenizer,
     vocabulary,
 )
-from adapterstilts.visible import shown
+from adapterstilts.terminal_text import shown
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
 CONFIG = "tokenizer_config.json"

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from adapterstilts.data.rows import Row
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.kinds.base import Feature
-from adapterstilts.recipe import Recipe
 from adapterstilts.run.batches import epoch_batches
 from adapterstilts.run.evaluate import Model
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.text import Text
 
-from adapterstilts.visible import visible
+from adapterstilts.terminal_text import visible
 
 _CONSOLE = ContextVar("console", default=Console(stderr=True))  # noqa: B039 (nobody changes it)
 

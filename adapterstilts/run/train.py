@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 from adapterstilts.errors import DataError, StiltsError, StoreError
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.kinds.base import Feature, Metrics
-from adapterstilts.recipe import Recipe
 from adapterstilts.run import checkpoint, processes
 from adapterstilts.run.checkpoint import State
 from adapterstilts.run.course import Course, Step, Stream

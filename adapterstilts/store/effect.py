@@ -13,9 +13,9 @@ from pydantic import Field
 
 from adapterstilts.errors import ConfigError
 from adapterstilts.store.runs import Run
-from adapterstilts.tasks.several import TEXT
+from adapterstilts.tasks.multitask import TEXT
+from adapterstilts.terminal_text import shown
 from adapterstilts.values import Value
-from adapterstilts.visible import shown
 
 KEY = "effect"  # in metrics.json
 LONGEST_NAME = 80  # characters shown

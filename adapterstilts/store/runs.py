@@ -16,7 +16,7 @@ from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256
 from adapterstilts.store.origin import read_origin
 from adapterstilts.store.shape import json_object, problem_of_job, problem_of_metrics
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import TEXT, split_name
+from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value, digest
 

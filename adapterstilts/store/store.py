@@ -20,7 +20,7 @@ from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats_in, sync, write_json
 from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Run, check, manifest_of, read_run
-from adapterstilts.visible import visible
+from adapterstilts.terminal_text import visible
 
 Job = TrainJob | EvalJob
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,230}")

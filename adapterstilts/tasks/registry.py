@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.tasks.intermediate import INTERMEDIATE
-from adapterstilts.tasks.language import MLM
 from adapterstilts.tasks.mini import MINI
+from adapterstilts.tasks.plain_text import MLM
 from adapterstilts.tasks.spec import Task
 from adapterstilts.tasks.targets import TARGETS
 from adapterstilts.tasks.xtreme_r import COPA, XTREME_R
@@ -36,7 +36,7 @@ def get(name: str) -> Task:
         ConfigError: no task has it; the nearest name is given. Or the file's definition is wrong.
     """
     if name.endswith((".yaml", ".yml")):
-        from adapterstilts.tasks.custom import load  # it asks this registry for names
+        from adapterstilts.tasks.yaml_task import load  # it asks this registry for names
 
         return load(Path(name))
     try:

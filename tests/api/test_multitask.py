@@ -10,8 +10,8 @@ from safetensors.numpy import load_file
 from adapterstilts.api import Options, compose, evaluate, predict, predicted_kind, train_adapter
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import AdapterError, ConfigError, MissingDataError, StoreError
-from adapterstilts.recipe import recipe_for
-from adapterstilts.tasks.several import NINE, join_names, split_name
+from adapterstilts.hyperparameters import recipe_for
+from adapterstilts.tasks.multitask import NINE, join_names, split_name
 
 QUICK = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
 THREE = "mini_nli+mini_qa+mini_ner"

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from adapterstilts.cli import console
 from adapterstilts.run import progress
-from adapterstilts.visible import csv_cell, visible
+from adapterstilts.terminal_text import csv_cell, visible
 
 NASTY = "[/red] [bold]x[/bold] \x1b[31mred\x1b]0;title\x07 \x9b2J \u202eabc :smile:"
 SHOWN = r"[/red] [bold]x[/bold] \x1b[31mred\x1b]0;title\x07 \x9b2J \u202eabc :smile:"

@@ -10,7 +10,7 @@ from adapterstilts.data.rows import TextRow
 from adapterstilts.data.source import Where, available, load
 from adapterstilts.errors import DataError
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.language import MLM
+from adapterstilts.tasks.plain_text import MLM
 
 
 def test_lines_of_a_file(tmp_path):

@@ -10,7 +10,7 @@ from adapterstilts.grid.estimate import OVERHEAD, Estimator
 from adapterstilts.grid.records import TOLD, Alike
 from adapterstilts.grid.request import Request, Told, training
 from adapterstilts.grid.state import State
-from adapterstilts.recipe import Recipe
+from adapterstilts.hyperparameters import Recipe
 
 
 def asked(rows: int, seed: int = 1) -> Request:

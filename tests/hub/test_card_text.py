@@ -19,7 +19,7 @@ from adapterstilts.hub.markdown import code, one_line, plain, quoted
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.store import Store
 from adapterstilts.store.scratch import PREFIX
-from adapterstilts.tasks.references import Credit
+from adapterstilts.tasks.citations import Credit
 from tests.hub.cards import check_card
 from tests.hub.conftest import Runs
 

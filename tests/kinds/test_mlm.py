@@ -8,7 +8,7 @@ from adapterstilts.data.rows import TextRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.mlm import IGNORED, KIND, Masking, plain
-from adapterstilts.tasks.language import MLM, hub_text
+from adapterstilts.tasks.plain_text import MLM, hub_text
 
 TEXT = "the cat saw Anna in the green house and the dog went to the river because it was big . "
 ROWS = [TextRow(str(n), TEXT) for n in range(40)] + [TextRow("short", "dog"), TextRow("long", TEXT * 9)]

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from adapterstilts.recipe import Recipe
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.run.course import Course, Stream
 
 

@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 
 from adapterstilts.api import Options, compose, evaluate, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.model.host import Host
-from adapterstilts.recipe import Recipe
 from adapterstilts.run.train import Interrupted, learning_rate
 
 QUICK = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}

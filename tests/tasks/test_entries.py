@@ -16,8 +16,8 @@ from adapterstilts.data.lock import COMMIT
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.licence import LICENCES, licence_of
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.language import LANGUAGES as CODES
-from adapterstilts.tasks.references import REFERENCES, credits_of
+from adapterstilts.tasks.citations import REFERENCES, credits_of
+from adapterstilts.tasks.plain_text import LANGUAGES as CODES
 from adapterstilts.tasks.spec import FolderSource, Task
 from adapterstilts.tasks.suites import PAPER_INTERMEDIATE, SUITES
 from tests.hub.cards import LICENCES as HUBS_OWN

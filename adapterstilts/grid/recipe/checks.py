@@ -7,9 +7,9 @@ from typing import Any
 
 from adapterstilts.errors import ConfigError, StiltsError, unknown
 from adapterstilts.grid.recipe.parts import ROLES, TARGET, GridRecipe, Settings, stages
-from adapterstilts.recipe import OF_MANY, Recipe
+from adapterstilts.hyperparameters import OF_MANY, Recipe
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import MULTITASK, TEXT, join_names, split_name
+from adapterstilts.tasks.multitask import MULTITASK, TEXT, join_names, split_name
 from adapterstilts.tasks.spec import KindName, Task
 from adapterstilts.tasks.suites import SUITES
 

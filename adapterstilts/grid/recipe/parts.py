@@ -11,9 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from adapterstilts.composition import CompositionName
 from adapterstilts.errors import StiltsError, unknown
-from adapterstilts.recipe import MOST_ROWS
+from adapterstilts.hyperparameters import MOST_ROWS
 from adapterstilts.tasks import registry
-from adapterstilts.tasks.several import join_names, split_name
+from adapterstilts.tasks.multitask import join_names, split_name
 from adapterstilts.tasks.spec import Split
 from adapterstilts.tasks.suites import suite
 from adapterstilts.values import Value

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
-from adapterstilts.tasks.language import codes_in_name
+from adapterstilts.tasks.plain_text import codes_in_name
 from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import GOLD, FolderSource, HubSource, KindName, Metric, Split, Table, Task
 from adapterstilts.values import Value, digest, problem_text

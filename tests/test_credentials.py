@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from adapterstilts.masking import masked
+from adapterstilts.credentials import masked
 
 SECRET = "s3cretpassword"
 

@@ -8,8 +8,8 @@ import pytest
 
 from adapterstilts.api import Options
 from adapterstilts.errors import ConfigError
+from adapterstilts.hyperparameters import Recipe
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.recipe import Recipe
 
 HUGE = 10**99
 NUMBERS = [
