@@ -11,7 +11,7 @@ from adapterstilts.api.heads import head_for, named, own_encoding, targets_of
 from adapterstilts.api.language import language_adapter
 from adapterstilts.api.leaks import Guard, Leak
 from adapterstilts.api.options import Options
-from adapterstilts.data.source import Loaded, Where, available, load
+from adapterstilts.data.load import Loaded, Where, available, load
 from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds import check_encoding, encoding_for, kind_of

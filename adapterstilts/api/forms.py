@@ -15,7 +15,7 @@ from adapterstilts.tasks.spec import Task
 
 # How XTREME's files spell labels where they are not ours.
 SPELLINGS: Mapping[str, Mapping[str, str]] = {"pawsx": {"different": "0", "paraphrase": "1"}}
-REPEATED = re.compile(r"#\d+$")  # what `data/source.py` adds to an id that repeats
+REPEATED = re.compile(r"#\d+$")  # what `data/load.py` adds to an id that repeats
 
 
 @dataclass(frozen=True)

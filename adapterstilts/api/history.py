@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from adapterstilts.data.leaks import Digests, Part, digests, origins, parts, read_items
+from adapterstilts.data.item_digests import Digests, Part, digests, origins, parts, read_items
 from adapterstilts.errors import StoreError
 from adapterstilts.store import Run, Store, tasks_of
 from adapterstilts.store.origin import read_origin

@@ -12,7 +12,7 @@ from adapterstilts.api.options import Options
 from adapterstilts.api.training_rows import TrainingRows, training_rows
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.holdout import hold_out
-from adapterstilts.data.source import Loaded, load
+from adapterstilts.data.load import Loaded, load
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.hyperparameters import Recipe
 from adapterstilts.kinds import check_encoding, encoding_for

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from adapterstilts.data.source import Where
+from adapterstilts.data.load import Where
 from adapterstilts.hyperparameters import MOST_ROWS
 from adapterstilts.values import Value
 

@@ -10,7 +10,7 @@ from adapterstilts.api.evaluation import language_reference, model_of
 from adapterstilts.api.heads import head_for, named, own_encoding
 from adapterstilts.api.language import language_adapter
 from adapterstilts.api.options import Options
-from adapterstilts.data.inputs import Input, InputForm, with_spans
+from adapterstilts.data.prediction_input import Input, InputForm, with_spans
 from adapterstilts.data.rows import RetrievalRow, Row, text_size
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds import check_encoding, encoding_for

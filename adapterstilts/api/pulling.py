@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.api.foreign import Given, foreign_run
-from adapterstilts.data.leaks import read_items
+from adapterstilts.data.item_digests import read_items
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub.card import LISTED
 from adapterstilts.hub.client import client, hub_errors

@@ -11,8 +11,8 @@ from pathlib import Path
 from adapterstilts.api.forms import Answers, suffix, text_of
 from adapterstilts.api.leaks import Guard
 from adapterstilts.api.options import Options
+from adapterstilts.data.load import Loaded, Where, load
 from adapterstilts.data.rows import Row
-from adapterstilts.data.source import Loaded, Where, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StoreError, unknown
 from adapterstilts.store import Run, Store, read_predictions
 from adapterstilts.store.files import write_whole

@@ -8,9 +8,9 @@ from typing import Any
 from adapterstilts.api.options import Options
 from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.items import HiddenLabelsError
-from adapterstilts.data.labels import with_labels
+from adapterstilts.data.label_set import with_labels
+from adapterstilts.data.load import Loaded, load
 from adapterstilts.data.rows import Row
-from adapterstilts.data.source import Loaded, load
 from adapterstilts.data.translated import load_translated
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.hyperparameters import Recipe

@@ -207,7 +207,7 @@ def unreachable(url: str) -> str | None:
 def data(data_dir: Path | None) -> Iterator[Finding]:
     """The data folder, and the tasks whose files are there or bundled."""
     from adapterstilts.cli.tasks import at_hand
-    from adapterstilts.data.source import Where
+    from adapterstilts.data.load import Where
     from adapterstilts.errors import MissingDataError
     from adapterstilts.tasks.registry import all_tasks
 

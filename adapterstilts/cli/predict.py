@@ -16,7 +16,7 @@ from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
     from adapterstilts.api import Options
-    from adapterstilts.data.inputs import InputForm
+    from adapterstilts.data.prediction_input import InputForm
 
 
 @prediction_options
@@ -62,8 +62,8 @@ def predict(
     """
     from adapterstilts.api import predict_inputs, predicted_form
     from adapterstilts.cli.prediction_view import show
-    from adapterstilts.data.inputs import InputForm, read_inputs
-    from adapterstilts.data.inputs import candidates as read_candidates
+    from adapterstilts.data.prediction_input import InputForm, read_inputs
+    from adapterstilts.data.prediction_input import candidates as read_candidates
 
     form = InputForm("retrieval") if candidates else predicted_form(run, options, task)
     if form.kind == "retrieval" and candidates is None:

@@ -12,7 +12,7 @@ from adapterstilts.cli.console import echo, plain
 from adapterstilts.terminal_text import visible
 
 if TYPE_CHECKING:
-    from adapterstilts.data.inputs import Input
+    from adapterstilts.data.prediction_input import Input
 
 BAR = 20  # cells of a probability of one
 MOST_BARS = 10  # labels that are shown

@@ -14,7 +14,7 @@ from adapterstilts.cli.tasks_check import SPLITS, check
 from adapterstilts.cli.tasks_lock import lock
 
 if TYPE_CHECKING:
-    from adapterstilts.data.source import Where
+    from adapterstilts.data.load import Where
     from adapterstilts.tasks.spec import Task
 
 COLUMNS = ("name", "role", "kind", "languages", "English training data", "licence")
@@ -60,7 +60,7 @@ def show(
 
     Example: adapterstilts tasks show xnli --data-dir download
     """
-    from adapterstilts.data.source import Where
+    from adapterstilts.data.load import Where
     from adapterstilts.tasks import registry
 
     task = registry.get(name)
@@ -96,7 +96,7 @@ def _entry(task: Task) -> dict[str, Any]:
 
 def at_hand(task: Task, where: Where) -> dict[str, list[str]]:
     """Split -> languages whose labelled files are on this machine; splits without any are left out."""
-    from adapterstilts.data.source import available
+    from adapterstilts.data.load import available
 
     local = where.model_copy(update={"source": "bundled" if task.bundled else "folder"})
     found = {split: list(available(task, split, local)) for split in SPLITS}
@@ -105,8 +105,8 @@ def at_hand(task: Task, where: Where) -> dict[str, list[str]]:
 
 def _example(task: Task, where: Where, hub: bool) -> dict[str, Any] | None:
     """The first row of the first split at hand, in English where there is any; None if none is at hand."""
+    from adapterstilts.data.load import available, load
     from adapterstilts.data.rows import as_json
-    from adapterstilts.data.source import available, load
 
     local = "bundled" if task.bundled else "folder"
     where = where.model_copy(update={"source": "hub" if hub else local})

@@ -12,7 +12,7 @@ import typer
 from adapterstilts.cli.console import AsJson, fail, note, print_json, table
 
 if TYPE_CHECKING:
-    from adapterstilts.data.source import Loaded, Where
+    from adapterstilts.data.load import Loaded, Where
     from adapterstilts.data.summary import Summary
     from adapterstilts.tasks.spec import Split, Task
 
@@ -39,7 +39,7 @@ def check(
 
     Example: adapterstilts tasks check examples/sick.yaml --data-dir data
     """
-    from adapterstilts.data.source import Where
+    from adapterstilts.data.load import Where
     from adapterstilts.errors import StiltsError
     from adapterstilts.tasks import registry
 
@@ -71,8 +71,8 @@ def _reports(task: Task, where: Where) -> Iterator[dict[str, Any]]:
     Raises:
         StiltsError: a split that the definition names is not at hand, or the first thing wrong in its data.
     """
-    from adapterstilts.data.leaks import Digests, digests
-    from adapterstilts.data.source import available, load
+    from adapterstilts.data.item_digests import Digests, digests
+    from adapterstilts.data.load import available, load
     from adapterstilts.data.summary import summarise
 
     training: Digests | None = None
@@ -89,7 +89,7 @@ def _reports(task: Task, where: Where) -> Iterator[dict[str, Any]]:
 
 def _splits(task: Task, where: Where) -> list[Split]:
     """The splits that a task of one's own names; of the package's tasks those at hand."""
-    from adapterstilts.data.source import available
+    from adapterstilts.data.load import available
     from adapterstilts.tasks.spec import HubSource
 
     source = task.hub if where.source == "hub" else task.bundled or task.folder

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapterstilts.data import records
+from adapterstilts.data import converters
+from adapterstilts.data.converters import MalformedError
 from adapterstilts.data.items import HiddenLabelsError, Item, located
-from adapterstilts.data.records import MalformedError
 from adapterstilts.data.text import numbered_lines
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
@@ -33,7 +33,7 @@ def read_ccg(path: Path, task: Task, language: str) -> Iterator[Item]:
     for number, (line, key, pairs) in enumerate(read(path), start=1):
         words, tags = zip(*pairs, strict=True)
         try:
-            yield (records.tagged_row(words, tags, task, key or str(number)),)
+            yield (converters.tagged_row(words, tags, task, key or str(number)),)
         except MalformedError as error:
             raise located(error, path, line) from None
 
@@ -68,7 +68,7 @@ def _piped(path: Path) -> Iterator[Tagged]:
             fields = token.rsplit("|", 2)
             if len(fields) != 3 or not fields[0]:
                 raise HiddenLabelsError(
-                    f"no supertag in {records.shown(token)} (word|POS|supertag)", path, line
+                    f"no supertag in {converters.shown(token)} (word|POS|supertag)", path, line
                 )
             pairs.append((_plain(fields[0]), fields[2]))
         yield line, "", pairs
@@ -82,7 +82,7 @@ def _columns(path: Path) -> Iterator[Tagged]:
             fields = text.split("\t")
             if len(fields) == 1 or not fields[1]:
                 raise HiddenLabelsError(
-                    f"no supertag after {records.shown(fields[0])} (token, tab, supertag)", path, line
+                    f"no supertag after {converters.shown(fields[0])} (token, tab, supertag)", path, line
                 )
             if len(fields) != 2:
                 raise DataError(f"{len(fields)} tab-separated columns, not 2 (token, supertag)", path, line)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from adapterstilts.data import records
+from adapterstilts.data import converters
+from adapterstilts.data.converters import MalformedError
 from adapterstilts.data.items import Item, located
-from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.data.text import numbered_lines
 from adapterstilts.tasks.spec import Task
@@ -71,7 +71,7 @@ def read_conllu(path: Path, task: Task, language: str) -> Iterator[Item]:
             tags: list[str] = []
             for token in tokens:
                 line = token.number
-                tag = records.label_of(None if token.upos == "_" else token.upos, task, "tag")
+                tag = converters.label_of(None if token.upos == "_" else token.upos, task, "tag")
                 tags += [] if tag is None else [tag]
         except MalformedError as error:
             raise located(error, path, line) from None
@@ -115,9 +115,9 @@ def _parsed(text: str, number: int, before: Sequence[_Line]) -> list[_Line]:
     awaited = 1 + sum(line.first == line.last for line in before)
     first, _, last = key.partition("-")
     if first != str(awaited) or (last and not (NUMBER.fullmatch(last) and int(last) > awaited)):
-        raise MalformedError(f"the ID {records.shown(key)} where word {awaited} was awaited")
+        raise MalformedError(f"the ID {converters.shown(key)} where word {awaited} was awaited")
     if head != "_" and not NUMBER.fullmatch(head):
-        raise MalformedError(f"the head {records.shown(head)} is not a number")
+        raise MalformedError(f"the head {converters.shown(head)} is not a number")
     if not form:
         raise MalformedError("a word without its FORM")
     enhanced = (each.partition(":")[0] for each in deps.split("|"))

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from adapterstilts.data.converters import LANGUAGE
 from adapterstilts.data.file_bytes import is_parquet
-from adapterstilts.data.records import LANGUAGE
 from adapterstilts.data.text import numbered_lines
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.tasks.plain_text import codes_in_name

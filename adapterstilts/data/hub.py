@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adapterstilts.data import records
+from adapterstilts.data import converters
+from adapterstilts.data.converters import MalformedError, Record
 from adapterstilts.data.hub_card import check_metadata
 from adapterstilts.data.items import Item
 from adapterstilts.data.lock import locked, resolve, unreachable
 from adapterstilts.data.parquet import spelled
-from adapterstilts.data.records import MalformedError, Record
 from adapterstilts.data.retrieval_files import aligned_texts
 from adapterstilts.data.rows import Row, TextRow
-from adapterstilts.data.table import table_rows, unlisted
+from adapterstilts.data.table_columns import table_rows, unlisted
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks.spec import HubSource, Split, Task
 from adapterstilts.yaml_lines import YAMLError
@@ -121,7 +121,7 @@ def _flat(row_of: Callable[[Record, Task, str], Row | None]) -> RowsFunction:
     """For records that become one row; those that name another language are passed over."""
 
     def rows_of(record: Record, task: Task, code: str, number: str) -> Item | None:
-        language = records.language_of(record)
+        language = converters.language_of(record)
         if language is not None and language.casefold() != code.casefold():
             return None
         row = row_of(record, task, number)
@@ -132,31 +132,31 @@ def _flat(row_of: Callable[[Record, Task, str], Row | None]) -> RowsFunction:
 
 def _pair_or_no_gold(record: Record, task: Task, code: str, number: str) -> Item | None:
     """A withheld label is SNLI's mark of a pair without gold label, which its release says to leave out."""
-    given = {**record, "label": records.NO_GOLD} if record.get("label") is None else record
+    given = {**record, "label": converters.NO_GOLD} if record.get("label") is None else record
     return PAIR(given, task, code, number)
 
 
 def _tagged(record: Record, task: Task, code: str, number: str) -> Item:
     tokens = record.get("tokens")
-    column = records.pick(record, TAGS)
+    column = converters.pick(record, TAGS)
     tags = record[column] if column else None
     if not isinstance(tokens, list) or not isinstance(tags, list):
         raise MalformedError(
-            f"'tokens' and one of {', '.join(TAGS)} should be lists (it has: {records.listed(record)})"
+            f"'tokens' and one of {', '.join(TAGS)} should be lists (it has: {converters.listed(record)})"
         )
-    texts = [records.text_of({"tokens": token}, "tokens") for token in tokens]
-    return (records.tagged_row(texts, tags, task, number),)
+    texts = [converters.text_of({"tokens": token}, "tokens") for token in tokens]
+    return (converters.tagged_row(texts, tags, task, number),)
 
 
 def _question(record: Record, task: Task, code: str, number: str) -> Item:
-    return (records.question_row(record, task, records.answers_of(record.get("answers"), task)),)
+    return (converters.question_row(record, task, converters.answers_of(record.get("answers"), task)),)
 
 
 def _stripped_question(record: Record, task: Task, code: str, number: str) -> Item:
     """google/xtreme has contexts and answers without outer white space, but the offsets of the originals."""
-    context, pairs = records.text_of(record, "context"), records.answers_of(record.get("answers"), task)
+    context, pairs = converters.text_of(record, "context"), converters.answers_of(record.get("answers"), task)
     placed = [(text, _nearest(context, text, start)) for text, start in pairs]
-    return (records.question_row(record, task, placed),)
+    return (converters.question_row(record, task, placed),)
 
 
 def _nearest(context: str, text: str, start: int) -> int:
@@ -167,13 +167,13 @@ def _nearest(context: str, text: str, start: int) -> int:
 
 def _tydiqa(record: Record, task: Task, code: str, number: str) -> Item | None:
     """All languages stand in one table; an id begins with the language's English name."""
-    if not records.text_of(record, "id").startswith(f"{code}-"):
+    if not converters.text_of(record, "id").startswith(f"{code}-"):
         return None
     return _stripped_question(record, task, code, number)
 
 
 def _translation(record: Record, task: Task, code: str, number: str) -> Item:
-    source, target = (records.text_of(record, f"{side}_sentence").strip() for side in ("source", "target"))
+    source, target = (converters.text_of(record, f"{side}_sentence").strip() for side in ("source", "target"))
     if not source or not target:
         raise MalformedError("an empty sentence")
     return aligned_texts(number, source, target)
@@ -181,20 +181,20 @@ def _translation(record: Record, task: Task, code: str, number: str) -> Item:
 
 def _text(record: Record, task: Task, code: str, number: str) -> Item:
     """A row for each line of the text that is not blank."""
-    lines = [line.strip() for line in records.text_of(record, "text").split("\n") if line.strip()]
+    lines = [line.strip() for line in converters.text_of(record, "text").split("\n") if line.strip()]
     return tuple(TextRow(f"{number}.{n}", line) for n, line in enumerate(lines, start=1))
 
 
-PAIR = _flat(records.pair_row)
+PAIR = _flat(converters.pair_row)
 
 READERS: Mapping[str, RowsFunction] = {
     "pair": PAIR,
     "pair_or_no_gold": _pair_or_no_gold,
-    "hellaswag": _flat(records.hellaswag_row),
-    "cosmosqa": _flat(records.cosmosqa_row),
-    "csqa": _flat(records.csqa_row),
-    "siqa": _flat(records.siqa_row),
-    "copa": _flat(records.copa_row),
+    "hellaswag": _flat(converters.hellaswag_row),
+    "cosmosqa": _flat(converters.cosmosqa_row),
+    "csqa": _flat(converters.csqa_row),
+    "siqa": _flat(converters.siqa_row),
+    "copa": _flat(converters.copa_row),
     "tagged": _tagged,
     "question": _question,
     "stripped_question": _stripped_question,

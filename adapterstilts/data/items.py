@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from adapterstilts.data.converters import MalformedError
 from adapterstilts.data.file_bytes import is_parquet
-from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.data import records
+from adapterstilts.data import converters
+from adapterstilts.data.converters import MalformedError
 from adapterstilts.data.items import Item, located
-from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.data.text import json_lines
 from adapterstilts.errors import DataError, MissingDataError
@@ -43,8 +43,8 @@ def read_mewslix(path: Path, task: Task, language: str) -> Iterator[Item]:
         raise MissingDataError(f"{path}: no mention in '{language}' (it has {', '.join(sorted(languages))})")
     for line, record in json_lines(folder / ENTITIES):
         try:
-            text = " ".join(_spans(record, records.text_of(record, "description")))
-            entity = RetrievalRow(records.text_of(record, "entity_id"), _plain(text), "candidate")
+            text = " ".join(_spans(record, converters.text_of(record, "description")))
+            entity = RetrievalRow(converters.text_of(record, "entity_id"), _plain(text), "candidate")
         except MalformedError as error:
             raise located(error, folder / ENTITIES, line) from None
         sought.pop(entity.id, None)
@@ -63,11 +63,11 @@ def _language(record: Mapping[str, Any]) -> str:
 def _mentions(record: Mapping[str, Any], task: Task) -> Iterator[RetrievalRow]:
     """The mentions of one article."""
     context, mentions = record["context"], record["mentions"]
-    text = records.text_of(context, "text")
+    text = converters.text_of(context, "text")
     if not text:
         raise MalformedError("the article's text is left out: restore it with the release's get-mewsli-x.sh")
     for mention in mentions:
-        row_id, entity = records.text_of(mention, "example_id"), records.text_of(mention, "entity_id")
+        row_id, entity = converters.text_of(mention, "example_id"), converters.text_of(mention, "entity_id")
         if bool(entity) == task.hidden:
             said = "an entity, though others have none" if entity else "no entity: its label is hidden"
             raise MalformedError(f"mention {row_id} has {said}", hidden=True)
@@ -94,7 +94,7 @@ def _spans(record: Mapping[str, Any], text: str) -> list[str]:
 def _sentence_spans(record: Mapping[str, Any]) -> list[Any]:
     spans = record.get("sentence_spans") or []
     if not isinstance(spans, list):
-        raise MalformedError(f"'sentence_spans' should be a list, not {records.shown(spans)}")
+        raise MalformedError(f"'sentence_spans' should be a list, not {converters.shown(spans)}")
     return spans
 
 
@@ -102,7 +102,7 @@ def _span(value: Any, text: str) -> tuple[int, int]:
     start, end = (value.get("start"), value.get("end")) if isinstance(value, dict) else (None, None)
     if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
         raise MalformedError(
-            f"{records.shown(value)} is not a span of the text, which has {len(text)} characters"
+            f"{converters.shown(value)} is not a span of the text, which has {len(text)} characters"
         )
     return start, end
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapterstilts.data import records
+from adapterstilts.data import converters
+from adapterstilts.data.converters import MalformedError
 from adapterstilts.data.file_bytes import opened
 from adapterstilts.data.items import HiddenLabelsError, Item, located
-from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.data.squad import answers_of, listed, paragraphs
 from adapterstilts.data.text import numbered_lines
@@ -182,7 +182,7 @@ def _answered(path: Path, task: Task, code: str) -> Iterator[_Part]:
 
 
 def _part(paragraph: Mapping[str, Any], task: Task, name: str) -> _Part:
-    context = records.text_of(paragraph, "context")
+    context = converters.text_of(paragraph, "context")
     breaks = _breaks(paragraph, context)
     sentences = [
         RetrievalRow(f"{name}-{n}", context[start:end], "candidate", context=context)
@@ -190,7 +190,7 @@ def _part(paragraph: Mapping[str, Any], task: Task, name: str) -> _Part:
     ]
     questions = []
     for question in listed(paragraph, "qas"):
-        row = records.question_row({"context": context, **question}, task, answers_of(question, task))
+        row = converters.question_row({"context": context, **question}, task, answers_of(question, task))
         begin = row.answers[0].start if row.answers else -1
         holds = next((context[start:end] for start, end in breaks if start <= begin < end), None)
         found = tuple(each.id for each in sentences if each.text == holds)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.data import records
+from adapterstilts.data import converters
+from adapterstilts.data.converters import MalformedError, MisplacedError
 from adapterstilts.data.items import Item, located
-from adapterstilts.data.records import MalformedError, MisplacedError
 from adapterstilts.data.text import json_file
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
@@ -74,16 +74,16 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
     impossible = question.get("is_impossible")
     if not isinstance(impossible, bool | None):
         raise MalformedError(
-            f"question {records.shown(question.get('id'))}: 'is_impossible' should be true or false, "
-            f"not {records.shown(impossible)}"
+            f"question {converters.shown(question.get('id'))}: 'is_impossible' should be true or false, "
+            f"not {converters.shown(impossible)}"
         )
     if impossible and not question.get("answers"):
         return []
     if impossible:
         raise MalformedError(
-            f"question {records.shown(question.get('id'))} is marked as impossible, but has answers"
+            f"question {converters.shown(question.get('id'))} is marked as impossible, but has answers"
         )
-    if records.raw_label(question, ("answers",), QUESTION) is None:
+    if converters.raw_label(question, ("answers",), QUESTION) is None:
         if task.hidden:
             return []
         raise MalformedError(f"question {question.get('id')} comes without 'answers'", hidden=True)
@@ -92,10 +92,10 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
         start = answer.get("answer_start")
         if type(start) is not int:
             raise MalformedError(
-                f"question {records.shown(question.get('id'))}: 'answer_start' should be a number, "
-                f"not {records.shown(start)}"
+                f"question {converters.shown(question.get('id'))}: 'answer_start' should be a number, "
+                f"not {converters.shown(start)}"
             )
-        answers.append((records.text_of(answer, "text"), start))
+        answers.append((converters.text_of(answer, "text"), start))
     return answers
 
 
@@ -103,11 +103,11 @@ def _items(
     paragraph: Mapping[str, Any], task: Task, language: str, seen: set[tuple[str, str, str]]
 ) -> Iterator[Item]:
     """The questions of a paragraph; none for one whose answer has lost its place in translation."""
-    context = records.text_of(paragraph, "context")
+    context = converters.text_of(paragraph, "context")
     for question in listed(paragraph, "qas"):
         answers = answers_of(question, task)
         try:
-            row = records.question_row({"context": context, **question}, task, answers)
+            row = converters.question_row({"context": context, **question}, task, answers)
         except MisplacedError:
             if language in task.languages:
                 raise

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapterstilts.data.leaks import Digests, digests, item_text
+from adapterstilts.data.item_digests import Digests, digests, item_text
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow, TextRow
 
 

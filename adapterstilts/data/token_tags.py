@@ -8,10 +8,10 @@ from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
 
-from adapterstilts.data import records
+from adapterstilts.data import converters
 from adapterstilts.data.conllu import COLUMNS, is_conllu, read_conllu
+from adapterstilts.data.converters import MalformedError
 from adapterstilts.data.items import HiddenLabelsError, Item, located
-from adapterstilts.data.records import MalformedError
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.data.text import OLD_MAC, numbered_lines
 from adapterstilts.data.wikipedias import CODES
@@ -55,7 +55,7 @@ def _tagged(path: Path, task: Task, language: str) -> Iterator[Item]:
         tags: list[str] = []
         for line, _, raw in sentence:
             try:
-                tag = records.label_of(raw, task, "tag")
+                tag = converters.label_of(raw, task, "tag")
             except MalformedError as error:
                 raise located(error, path, line) from None
             tags += [] if tag is None else [tag]
@@ -81,12 +81,12 @@ def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
     fields = text.split("\t")
     if len(fields) == 1:
         if text.startswith("# "):
-            raise DataError(f"a comment, which this form does not have: {records.shown(text)}", path, line)
+            raise DataError(f"a comment, which this form does not have: {converters.shown(text)}", path, line)
         _check_spaces(text, path, line, task)
         if task.hidden:
             return text, ""
         raise HiddenLabelsError(
-            f"no tag after {records.shown(text)} (token, tab, tag): a file without its tags, "
+            f"no tag after {converters.shown(text)} (token, tab, tag): a file without its tags, "
             "as XTREME hands out its test data", path, line,
         )  # fmt: skip
     if len(fields) != 2:
@@ -95,7 +95,9 @@ def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
     token, tag = fields
     if token != token.strip(" ") and token.strip(" "):
         raise DataError(
-            f"a space beside the token {records.shown(token)}: only a tab stands between columns", path, line
+            f"a space beside the token {converters.shown(token)}: only a tab stands between columns",
+            path,
+            line,
         )
     return token, tag
 
@@ -117,7 +119,7 @@ def _check_separator(path: Path, task: Task) -> None:
         return
     number, line = lines[0] if lines else (1, "")
     if JSON.match(line):
-        raise DataError(f"JSON, not a token and its tag: {records.shown(line)}", path, number)
+        raise DataError(f"JSON, not a token and its tag: {converters.shown(line)}", path, number)
     for columns_of, marks in ((str.split, "spaces"), (partial(_divided, task=task), "other signs")):
         divided = [(n, line) for n, line in lines if len(columns_of(line)) > 1]
         if 2 * len(divided) > len(lines):
@@ -125,7 +127,7 @@ def _check_separator(path: Path, task: Task) -> None:
             columns = columns_of(line)
             form = "CoNLL-U" if len(columns) == COLUMNS and columns[0].isdecimal() else "token, tag"
             raise DataError(
-                f"{len(columns)} fields with {marks} between them, not tabs ({form}): {records.shown(line)}",
+                f"{len(columns)} fields with {marks} between them, not tabs ({form}): {converters.shown(line)}",
                 path, number,
             )  # fmt: skip
 
@@ -173,7 +175,7 @@ class _Prefixes:
         for line, token, _ in sentence:
             if not token.startswith(self._raw):
                 raise DataError(
-                    f"the token {records.shown(token)} lacks the prefix '{self._raw}' of the file's other "
+                    f"the token {converters.shown(token)} lacks the prefix '{self._raw}' of the file's other "
                     "tokens",
                     self._path, line,
                 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapterstilts.data.fingerprint import fingerprint
-from adapterstilts.data.source import Loaded, Where, collect
+from adapterstilts.data.load import Loaded, Where, collect
 from adapterstilts.errors import ConfigError
 from adapterstilts.tasks.spec import Task
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from adapterstilts.data.slices import parse_slice
-from adapterstilts.data.source import SourceName, Where, available
+from adapterstilts.data.load import SourceName, Where, available
+from adapterstilts.data.row_slices import parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.plan import Cell, Plan, Scene, expand
 from adapterstilts.grid.recipe import GridRecipe, Problem, stages

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
-from adapterstilts.data.leaks import origins
+from adapterstilts.data.item_digests import origins
 from adapterstilts.hub.facts import Facts, Score, trained
 from adapterstilts.hub.layout import KEY, places
 from adapterstilts.hub.lora import form_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from adapterstilts.data.leaks import parts
+from adapterstilts.data.item_digests import parts
 from adapterstilts.errors import HubError
 from adapterstilts.hub.facts import without_paths
 from adapterstilts.hub.markdown import one_line

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from adapterstilts.data.records import OTHER
+from adapterstilts.data.converters import OTHER
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError, unknown
 from adapterstilts.kinds.base import (

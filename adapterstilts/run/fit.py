@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from adapterstilts.data.leaks import Digests, write_items
+from adapterstilts.data.item_digests import Digests, write_items
 from adapterstilts.data.rows import Row
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import kind_of

@@ -66,7 +66,7 @@ class Table(Value):
     Attributes:
         format: tab-separated without quoting, comma-separated with it (both with a header), JSON lines or
             Parquet.
-        columns: our field (`data/table.py`) -> the table's column. Several columns make the list of choices,
+        columns: our field (`data/table_columns.py`) -> the table's column. Several columns make the list of choices,
             or one text with spaces between.
         where: split -> the values by which a row of a file with several splits is known to be of it.
     """
@@ -80,7 +80,7 @@ class Task(Value):
     """One task: what it is, where its data comes from, and how it is scored.
 
     Attributes:
-        form: name of the reader in `data/files.py` for this task's release files.
+        form: name of the reader in `data/release_files.py` for this task's release files.
         labels: the label set in head order; empty for other kinds.
         label_names: a release's own spelling -> our label, where it differs ("0" -> "different").
         languages: ISO 639-1 codes that can be evaluated; an intermediate task has ("en",).
@@ -99,7 +99,7 @@ class Task(Value):
         symmetric: the two texts of a pair may change places: it is the same item then.
         normalisation: how a span task's answers are compared: SQuAD's way in every language, or MLQA's.
         open_labels: of a tagging task whose label set is read off its training rows: how often a label must
-            occur there to be one (`data/labels.py`).
+            occur there to be one (`data/label_set.py`).
         hidden: its data is read as one that is handed out without labels: rows are for prediction only.
         table: the columns of a task of one's own that is read from a table (`form` is "table").
         base: the folder of the YAML file that defines a task of one's own; its files may stand there.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapterstilts.api import Options, evaluate, predict, train_adapter
-from adapterstilts.data.records import OTHER
+from adapterstilts.data.converters import OTHER
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError
 

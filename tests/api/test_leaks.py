@@ -11,7 +11,7 @@ from adapterstilts.api import Options, compose, evaluate, submit, train_adapter
 from adapterstilts.api.history import history
 from adapterstilts.api.leaks import Guard
 from adapterstilts.cli.submit import print_submission
-from adapterstilts.data.source import Loaded, Where, load
+from adapterstilts.data.load import Loaded, Where, load
 from adapterstilts.errors import DataError
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.registry import get

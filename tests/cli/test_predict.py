@@ -13,7 +13,7 @@ from adapterstilts.api import Options, predict_inputs, train_adapter
 from adapterstilts.cli import console
 from adapterstilts.cli import predict as verb
 from adapterstilts.cli.app import app
-from adapterstilts.data.inputs import read_inputs
+from adapterstilts.data.prediction_input import read_inputs
 from adapterstilts.errors import AdapterError, ConfigError, DataError
 from adapterstilts.model.host import Host
 from adapterstilts.run import evaluate
@@ -199,7 +199,7 @@ def test_what_was_computed_before_a_wrong_line_is_given(options, ner, monkeypatc
 
 
 def test_neighbours_are_searched_among_all_portions(options, nli, monkeypatch):
-    from adapterstilts.data.inputs import candidates
+    from adapterstilts.data.prediction_input import candidates
 
     def found():
         texts = candidates(["a red cat", "the river", "Anna saw Tom", "a small dog"], "c")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.composition import Single
-from adapterstilts.data.source import Where, load
+from adapterstilts.data.load import Where, load
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.store import Run, Store, write_predictions
 from adapterstilts.tasks import registry

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.files import read
+from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Row
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.files import read
+from adapterstilts.data.converters import OTHER
 from adapterstilts.data.items import HiddenLabelsError
-from adapterstilts.data.labels import with_labels
-from adapterstilts.data.records import OTHER
+from adapterstilts.data.label_set import with_labels
+from adapterstilts.data.load import Where, load
+from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Row, TaggedRow
-from adapterstilts.data.source import Where, load
 from adapterstilts.errors import DataError
 from adapterstilts.tasks import registry
 

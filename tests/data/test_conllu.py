@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.files import HiddenLabelsError, read
+from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.release_files import HiddenLabelsError, read
 from adapterstilts.data.rows import Row, TaggedRow
-from adapterstilts.data.source import Where, available, load
 from adapterstilts.errors import DataError
 from adapterstilts.tasks import registry
 

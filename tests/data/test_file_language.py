@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.data.file_language import languages_of_file
-from adapterstilts.data.source import Where, available, load
+from adapterstilts.data.load import Where, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Split, Task

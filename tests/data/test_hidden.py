@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
+from adapterstilts.data.load import Where, available, load
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.data.source import Where, available, load
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.registry import get
 from adapterstilts.tasks.spec import Split

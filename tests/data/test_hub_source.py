@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from adapterstilts.data import hub
+from adapterstilts.data.load import Where, load
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, TaggedRow
-from adapterstilts.data.source import Where, load
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.targets import BIO, UPOS

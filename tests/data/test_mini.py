@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import adapterstilts
+from adapterstilts.data.load import Where, available, load
 from adapterstilts.data.rows import PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.data.source import Where, available, load
 from adapterstilts.tasks.mini import LANGUAGES, MINI
 from adapterstilts.tasks.registry import get
 from adapterstilts.tasks.spec import Split

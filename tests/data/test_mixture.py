@@ -10,8 +10,8 @@ import pytest
 
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.items import HiddenLabelsError
+from adapterstilts.data.load import FOLDER_VARIABLE, Where, available, load
 from adapterstilts.data.rows import PairRow
-from adapterstilts.data.source import FOLDER_VARIABLE, Where, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks import registry
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
+from adapterstilts.data.load import Where, load
 from adapterstilts.data.rows import Row
-from adapterstilts.data.source import Where, load
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.data.files import read
+from adapterstilts.data.load import Where, load
+from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Answer, QuestionRow, Row
-from adapterstilts.data.source import Where, load
 from adapterstilts.data.text import LONGEST_LINE
 from adapterstilts.errors import DataError, StiltsError
 from adapterstilts.tasks import registry

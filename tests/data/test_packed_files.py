@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapterstilts.data.files import read
 from adapterstilts.data.items import HiddenLabelsError
+from adapterstilts.data.load import Where, load
+from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
-from adapterstilts.data.source import Where, load
 from adapterstilts.errors import DataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task

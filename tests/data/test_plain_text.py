@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.files import read
 from adapterstilts.data.hub import READERS
+from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import TextRow
-from adapterstilts.data.source import Where, available, load
 from adapterstilts.errors import DataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.plain_text import MLM

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.data.files import read
 from adapterstilts.data.items import HiddenLabelsError
+from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.release_files import read
 from adapterstilts.data.retrieval_files import sentence_breaks
 from adapterstilts.data.rows import RetrievalRow
-from adapterstilts.data.source import Where, available, load
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks import registry
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
+from adapterstilts.data.load import Where
 from adapterstilts.data.rows import Answer, PairRow, QuestionRow
-from adapterstilts.data.source import Where
 from adapterstilts.data.translated import load_translated
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks import registry

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapterstilts.data.source import Where, load
+from adapterstilts.data.load import Where, load
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task
 

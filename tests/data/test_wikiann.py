@@ -69,7 +69,7 @@ def test_a_mixture_is_refused_with_its_line(read_text: ReadText, content: str, m
 
 
 def test_a_code_of_the_task_counts(own_task: Callable[..., Task], read_text: ReadText) -> None:
-    from adapterstilts.data.source import Where, load
+    from adapterstilts.data.load import Where, load
 
     task = own_task(
         "name: t\nkind: tagging\nlanguages: [en, nb]\ncodes: {nb: nob}\n"

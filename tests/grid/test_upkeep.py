@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.data import files as module
+from adapterstilts.data import release_files as module
 from adapterstilts.grid import upkeep
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Store, files

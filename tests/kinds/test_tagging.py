@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from adapterstilts.data.records import OTHER
+from adapterstilts.data.converters import OTHER
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.kinds import encoding_for

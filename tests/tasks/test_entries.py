@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.files import READERS
 from adapterstilts.data.hub import READERS as HUB_READERS
 from adapterstilts.data.lock import COMMIT
+from adapterstilts.data.release_files import READERS
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.licence import LICENCES, licence_of
 from adapterstilts.tasks import registry

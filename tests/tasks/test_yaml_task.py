@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.source import Where, available, load
+from adapterstilts.data.load import Where, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks.registry import get
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from adapterstilts.data.items import Unlisted
-from adapterstilts.data.records import (
+from adapterstilts.data.converters import (
     EmptyError,
     MalformedError,
     Record,
@@ -24,6 +23,7 @@ from adapterstilts.data.records import (
     tagged_row,
     text_of,
 )
+from adapterstilts.data.items import Unlisted
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
 from adapterstilts.tasks.spec import GOLD, KindName, Split, Table, Task
 

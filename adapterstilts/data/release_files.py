@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from adapterstilts.data import records
+from adapterstilts.data import converters
 from adapterstilts.data.ccg import read_ccg
+from adapterstilts.data.converters import EmptyError, MalformedError, Record
 from adapterstilts.data.file_bytes import is_parquet
 from adapterstilts.data.hub import READERS as HUB_READERS
 from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError, Reader, located
 from adapterstilts.data.mewslix import read_mewslix
 from adapterstilts.data.parquet import parquet_records
 from adapterstilts.data.plain_text import read_lines
-from adapterstilts.data.records import EmptyError, MalformedError, Record
 from adapterstilts.data.retrieval_files import read_bucc, read_lareqa, read_tatoeba
 from adapterstilts.data.rows import PairRow, Row
 from adapterstilts.data.squad import read_squad
-from adapterstilts.data.table import passed_over, table_rows, unlisted
+from adapterstilts.data.table_columns import passed_over, table_rows, unlisted
 from adapterstilts.data.text import continued_records, csv_records, json_lines, numbered_lines, tsv_records
 from adapterstilts.data.token_tags import read_token_tag
 from adapterstilts.errors import DataError
@@ -70,7 +70,7 @@ def _rows(
     number = 0
     others = Counter[str]()
     for line, record in numbered:
-        spoken = records.language_of(record)
+        spoken = converters.language_of(record)
         if spoken is not None and spoken.casefold() not in (language, _code(task, language).casefold()):
             others[f"language {spoken}"] += 1
             yield from unlisted(record, task)
@@ -97,11 +97,11 @@ def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     """
     first = next(numbered_lines(path))[1]
     if first.lstrip().startswith(("{", "[")) and "\t" not in first:
-        return _rows(json_lines(path), path, task, language, records.pair_row)
+        return _rows(json_lines(path), path, task, language, converters.pair_row)
     header = first.split("\t")
-    if not (set(header) & set(records.FIRST) and set(header) & set(records.SECOND)):
+    if not (set(header) & set(converters.FIRST) and set(header) & set(converters.SECOND)):
         return _rows(_plain_pairs(path, task), path, task, language, _plain_pair)
-    return _rows(tsv_records(path), path, task, language, records.pair_row)
+    return _rows(tsv_records(path), path, task, language, converters.pair_row)
 
 
 def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -110,9 +110,9 @@ def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
     Questions with a line end in them are broken over lines in its first release: they are joined again.
     """
     first = next(numbered_lines(path))[1]
-    if "\t" not in first or not set(first.split("\t")) & set(records.FIRST):
+    if "\t" not in first or not set(first.split("\t")) & set(converters.FIRST):
         return read_pair(path, task, language)
-    return _rows(continued_records(path), path, task, language, records.pair_row)
+    return _rows(continued_records(path), path, task, language, converters.pair_row)
 
 
 def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
@@ -144,45 +144,49 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
 
 def _check_plain(fields: Sequence[str], path: Path, number: int, task: Task) -> None:
     """Refuses a header of other names, CSV, and a sentence with its label instead of two sentences."""
-    names = [field for field in fields if field.strip().casefold() in records.HEADER_NAMES]
+    names = [field for field in fields if field.strip().casefold() in converters.HEADER_NAMES]
     labelled = fields[-1] in task.labels or fields[-1] in task.label_names
     if number == 1 and names and not labelled:
         raise DataError(
-            f"a header of the columns {records.listed(fields)}: the sentences' columns are named "
-            f"{' or '.join(records.FIRST[:2])} and {' or '.join(records.SECOND[:2])}", path, number,
+            f"a header of the columns {converters.listed(fields)}: the sentences' columns are named "
+            f"{' or '.join(converters.FIRST[:2])} and {' or '.join(converters.SECOND[:2])}", path, number,
         )  # fmt: skip
     columns = fields[0].split(",") if len(fields) == 1 else []
-    if number == 1 and {*records.FIRST, *records.SECOND}.intersection(columns):
+    if number == 1 and {*converters.FIRST, *converters.SECOND}.intersection(columns):
         raise DataError(f"CSV ({fields[0][:60]}), where tabs should separate the columns: save it as TSV or "
             "JSON lines", path, number)  # fmt: skip
     if len(fields) == 2 and labelled:
         raise DataError(
-            f"two columns, the second of which is the label {records.shown(fields[1])}: {task.name} needs 3 "
+            f"two columns, the second of which is the label {converters.shown(fields[1])}: {task.name} needs 3 "
             "(sentence, sentence, label)", path, number,
         )  # fmt: skip
 
 
 def _plain_pair(record: Record, task: Task, number: str) -> PairRow | None:
-    row = records.pair_row(record, task, number)
+    row = converters.pair_row(record, task, number)
     return row and replace(row, original=record.get("original") or None)
 
 
 def read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
     """HellaSwag's JSON lines."""
-    return _rows(json_lines(path), path, task, language, records.hellaswag_row)
+    return _rows(json_lines(path), path, task, language, converters.hellaswag_row)
 
 
 def read_cosmosqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Cosmos QA's CSV (quoted, with a header), or its JSON lines."""
     first = next(numbered_lines(path))[1]
     numbered = json_lines(path) if first.lstrip().startswith(("{", "[")) else csv_records(path)
-    return _rows(numbered, path, task, language, records.cosmosqa_row)
+    return _rows(numbered, path, task, language, converters.cosmosqa_row)
 
 
 def read_csqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """CommonsenseQA's JSON lines; the nested form of its first release is unfolded."""
     return _rows(
-        ((line, _unfold(record)) for line, record in json_lines(path)), path, task, language, records.csqa_row
+        ((line, _unfold(record)) for line, record in json_lines(path)),
+        path,
+        task,
+        language,
+        converters.csqa_row,
     )
 
 
@@ -198,7 +202,7 @@ def _unfold(record: Record) -> Record:
 
 def read_siqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Social IQa's JSON lines, with the answer in them or in `<name>-labels.lst` beside them."""
-    return _rows(_with_labels(path), path, task, language, records.siqa_row)
+    return _rows(_with_labels(path), path, task, language, converters.siqa_row)
 
 
 def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
@@ -211,8 +215,8 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
     if len(labels) != len(found):
         raise DataError(f"{len(found)} records, but {beside} has {len(labels)} labels", path)
     for (line, record), label in zip(found, labels, strict=True):
-        if records.spell(record.get("label", label)) != label:
-            message = f"label {records.shown(record['label'])}, but {beside} has {records.shown(label)}"
+        if converters.spell(record.get("label", label)) != label:
+            message = f"label {converters.shown(record['label'])}, but {beside} has {converters.shown(label)}"
             raise DataError(message, path, line)
         yield line, {**record, "label": label}
 
@@ -228,7 +232,7 @@ def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
             f"all {len(found)} labels are 0, as in the test files of XTREME-R's download: take the originals",
             path,
         )
-    return _rows(iter(found), path, task, language, records.copa_row)
+    return _rows(iter(found), path, task, language, converters.copa_row)
 
 
 def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -281,7 +285,7 @@ def _read_parquet(path: Path, task: Task, language: str) -> Iterator[Item]:
         except MalformedError as error:
             raise located(error, path, position) from None
         if item is None:
-            others[f"language {records.language_of(record)}"] += 1
+            others[f"language {converters.language_of(record)}"] += 1
             yield from unlisted(record, task)
             continue
         number += 1

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from adapterstilts.data.inputs import InputForm, candidates, read_inputs, with_spans
+from adapterstilts.data.prediction_input import InputForm, candidates, read_inputs, with_spans
 from adapterstilts.errors import DataError
 
 PAIR, ONE = InputForm("sequence", 2), InputForm("sequence", 1)

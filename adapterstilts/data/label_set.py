@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from adapterstilts.data.records import OTHER
+from adapterstilts.data.converters import OTHER
 from adapterstilts.data.rows import Row, TaggedRow
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.data.files import read
 from adapterstilts.data.items import HiddenLabelsError
+from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import (
     Answer,
     ChoiceRow,

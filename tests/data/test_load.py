@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.data.fingerprint import fingerprint
+from adapterstilts.data.load import FOLDER_VARIABLE, Where, available, load
+from adapterstilts.data.row_slices import Span, parse_slice
 from adapterstilts.data.rows import PairRow, RetrievalRow
-from adapterstilts.data.slices import Span, parse_slice
-from adapterstilts.data.source import FOLDER_VARIABLE, Where, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import FolderSource, Split, Task
@@ -231,7 +231,7 @@ def test_the_same_rows_have_the_same_fingerprint_wherever_they_lie(folder: Path)
 
 def own_bundled(monkeypatch: pytest.MonkeyPatch, package: Path, files: dict[Split, tuple[str, ...]]) -> Task:
     """A task whose data comes with a package that lies in `package`."""
-    monkeypatch.setattr("adapterstilts.data.source.resources.files", lambda name: package)
+    monkeypatch.setattr("adapterstilts.data.load.resources.files", lambda name: package)
     return XNLI.model_copy(update={"bundled": FolderSource(files=files), "folder": None, "hub": None})
 
 

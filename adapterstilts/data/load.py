@@ -16,14 +16,14 @@ from adapterstilts.data.file_language import (
     languages_of_template,
     tells_language,
 )
-from adapterstilts.data.files import read
 from adapterstilts.data.fingerprint import fingerprint, sha256, subsample
 from adapterstilts.data.hub import read_hub
 from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError, listed_items, unlisted_note
+from adapterstilts.data.release_files import read
 from adapterstilts.data.retrieval_files import ORIGINS
+from adapterstilts.data.row_slices import Span, cut, ended_early, parse_slice
 from adapterstilts.data.rows import Row
-from adapterstilts.data.slices import Span, cut, ended_early, parse_slice
-from adapterstilts.data.table import of_split
+from adapterstilts.data.table_columns import of_split
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.paths import expanded
 from adapterstilts.tasks import registry

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapterstilts.data import leaks
+from adapterstilts.data import item_digests
+from adapterstilts.data.load import Where, load
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.data.source import Where, load
 from adapterstilts.tasks.registry import get
 
 
@@ -44,25 +44,25 @@ from adapterstilts.tasks.registry import get
     ],
 )
 def test_an_item_is_its_text_whatever_its_id_label_case_and_spacing(one: Row, same: Row, other: Row) -> None:
-    first, second, third = leaks.digests([one, same, other])
+    first, second, third = item_digests.digests([one, same, other])
     assert first == second != third
 
 
 def test_texts_to_retrieve_are_no_items_but_questions_with_a_paragraph_are() -> None:
-    assert len(leaks.digests([RetrievalRow("1", "A dog.", "query", ("2",))])) == 0
+    assert len(item_digests.digests([RetrievalRow("1", "A dog.", "query", ("2",))])) == 0
     sought = RetrievalRow("de-1-1", "Anna sings.", "candidate", context="Tom sleeps. Anna sings.")
     rows = [sought, RetrievalRow("q", "Who sings?", "query", ("de-1-1", "en-1-1"))]
-    assert [item.id for item in leaks.items(rows)] == ["q"]
-    assert leaks.digests(rows) == leaks.digests(
+    assert [item.id for item in item_digests.items(rows)] == ["q"]
+    assert item_digests.digests(rows) == item_digests.digests(
         [QuestionRow("q", "Who sings?", "Tom sleeps. Anna sings.", ())]
     )
 
 
 def test_originals_and_what_was_trained_on_before_are_kept_too(tmp_path: Path) -> None:
-    before = leaks.digests([PairRow("1", "x", "y", "neutral")])
-    leaks.write_items(tmp_path, [PairRow("1", "ein", "zwei", "neutral", ("one", "two"))], before)
+    before = item_digests.digests([PairRow("1", "x", "y", "neutral")])
+    item_digests.write_items(tmp_path, [PairRow("1", "ein", "zwei", "neutral", ("one", "two"))], before)
     texts = (("ein", "zwei"), ("one", "two"), ("x", "y"))
-    assert set(leaks.read_items(tmp_path)) == set(leaks.digests_of(texts))  # type: ignore[arg-type]
+    assert set(item_digests.read_items(tmp_path)) == set(item_digests.digests_of(texts))  # type: ignore[arg-type]
 
 
 def test_the_rows_of_files_that_an_origin_names() -> None:
@@ -70,24 +70,24 @@ def test_the_rows_of_files_that_an_origin_names() -> None:
         "data": {"mnli": {"train": {"sha256": "a", "slice": [1, 9]}, "dev": {"sha256": "b", "slice": None}}},
         "translated": {"parts": [{"sha256": "c", "slice": None}]},
     }
-    found = leaks.parts(origin)
-    assert found == {leaks.Part("a", 1, 9), leaks.Part("c", 1, leaks.LAST)}
-    assert leaks.Part("a", 9, 12).meets(leaks.Part("a", 1, 9))
-    assert not leaks.Part("a", 10, 12).meets(leaks.Part("a", 1, 9))
-    assert not leaks.Part("b", 1, 9).meets(leaks.Part("a", 1, 9))
+    found = item_digests.parts(origin)
+    assert found == {item_digests.Part("a", 1, 9), item_digests.Part("c", 1, item_digests.LAST)}
+    assert item_digests.Part("a", 9, 12).meets(item_digests.Part("a", 1, 9))
+    assert not item_digests.Part("a", 10, 12).meets(item_digests.Part("a", 1, 9))
+    assert not item_digests.Part("b", 1, 9).meets(item_digests.Part("a", 1, 9))
 
 
 def test_items_are_kept_as_sorted_digests_of_eight_bytes(tmp_path: Path) -> None:
     rows = [PairRow(str(n), f"sentence {n % 50}", "x", "neutral") for n in range(80)]
-    leaks.write_items(tmp_path, rows)
-    assert (tmp_path / leaks.ITEMS).stat().st_size == 50 * 8
-    found = leaks.read_items(tmp_path)
+    item_digests.write_items(tmp_path, rows)
+    assert (tmp_path / item_digests.ITEMS).stat().st_size == 50 * 8
+    found = item_digests.read_items(tmp_path)
     assert found is not None
     assert np.all(np.diff(found.astype(object)) > 0)
-    assert set(found) == set(leaks.digests(rows))
-    leaks.write_items(tmp_path, [])
-    assert len(leaks.read_items(tmp_path)) == 0  # type: ignore[arg-type]
-    assert leaks.read_items(tmp_path / "nowhere") is None
+    assert set(found) == set(item_digests.digests(rows))
+    item_digests.write_items(tmp_path, [])
+    assert len(item_digests.read_items(tmp_path)) == 0  # type: ignore[arg-type]
+    assert item_digests.read_items(tmp_path / "nowhere") is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_items_are_kept_as_sorted_digests_of_eight_bytes(tmp_path: Path) -> None
     ],
 )
 def test_more_than_recur_by_chance(leaked: int, size: int, kind: str, refused: bool) -> None:
-    assert leaks.too_many(leaked, size, kind) is refused  # type: ignore[arg-type]
+    assert item_digests.too_many(leaked, size, kind) is refused  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,8 @@ def test_more_than_recur_by_chance(leaked: int, size: int, kind: str, refused: b
 )
 def test_released_splits_are_not_refused(shared_data: Path, task: str, expected: tuple[int, int]) -> None:
     where = Where(data_dir=shared_data)
-    train, dev = (leaks.digests(load(get(task), split, "en", where).rows) for split in ("train", "dev"))
+    train, dev = (
+        item_digests.digests(load(get(task), split, "en", where).rows) for split in ("train", "dev")
+    )
     assert (int(np.isin(dev, train).sum()), len(dev)) == expected
-    assert not leaks.too_many(*expected, get(task).kind)
+    assert not item_digests.too_many(*expected, get(task).kind)
