@@ -8,7 +8,7 @@ from typing import Any
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds import choice, mining, mlm, retrieval, sequence, span, tagging
 from adapterstilts.kinds.base import Encoding, Kind
-from adapterstilts.kinds.writing import WRITTEN_LANGUAGES
+from adapterstilts.kinds.unspaced_scripts import WRITTEN_LANGUAGES
 from adapterstilts.tasks.spec import KindName, Task
 
 KINDS: Mapping[KindName, Kind] = {

@@ -18,8 +18,8 @@ from adapterstilts.kinds.base import (
     Prediction,
     headline,
 )
+from adapterstilts.kinds.bootstrap import f1_rates
 from adapterstilts.kinds.embedding import Embedding, sides, unit
-from adapterstilts.kinds.intervals import f1_rates
 from adapterstilts.kinds.neighbours import Indices, nearest, ratio
 from adapterstilts.tasks.spec import Task
 

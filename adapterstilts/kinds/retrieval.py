@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.kinds.base import Counts, Encoding, Feature, Floats, Metrics, Prediction, headline
+from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.embedding import Embedding, sides, unit
-from adapterstilts.kinds.intervals import percent
 from adapterstilts.kinds.neighbours import Ranked, nearest, ratio
 from adapterstilts.tasks.spec import Task
 

@@ -28,7 +28,7 @@ from adapterstilts.kinds.base import (
     joined,
     pad_batch,
 )
-from adapterstilts.kinds.intervals import percent
+from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.subwords import limit, sequences
 from adapterstilts.tasks.spec import Task
 

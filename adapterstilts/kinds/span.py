@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.rows import QuestionRow
+from adapterstilts.kinds.answer_normalisation import exact_match, normaliser, word_f1
 from adapterstilts.kinds.base import (
     Batch,
     Classes,
@@ -27,8 +28,7 @@ from adapterstilts.kinds.base import (
     joined,
     pad_batch,
 )
-from adapterstilts.kinds.intervals import percent
-from adapterstilts.kinds.qa_text import exact_match, normaliser, word_f1
+from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.span_search import Window, best_spans
 from adapterstilts.kinds.subwords import Pieces, Template, limit, pieces
 from adapterstilts.tasks.spec import Task

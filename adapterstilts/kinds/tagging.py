@@ -29,10 +29,10 @@ from adapterstilts.kinds.base import (
     joined,
     pad_batch,
 )
+from adapterstilts.kinds.bootstrap import f1_rates, percent
 from adapterstilts.kinds.entities import chunks
-from adapterstilts.kinds.intervals import f1_rates, percent
 from adapterstilts.kinds.subwords import Template, limit, pieces
-from adapterstilts.kinds.writing import marks, read_off, written
+from adapterstilts.kinds.unspaced_scripts import marks, read_off, written
 from adapterstilts.tasks.spec import Task
 
 IGNORED = -100  # PyTorch's cross-entropy skips it

@@ -13,7 +13,7 @@ import torch
 from adapterstilts.data.rows import Row, text_size
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Metrics, Prediction
-from adapterstilts.kinds.intervals import interval
+from adapterstilts.kinds.bootstrap import interval
 from adapterstilts.kinds.retrieval import pool, special_ids
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup

@@ -7,7 +7,7 @@ import pytest
 
 from adapterstilts.data.rows import PairRow, TaggedRow
 from adapterstilts.kinds import sequence, tagging
-from adapterstilts.kinds.intervals import f1_rates, interval, percent
+from adapterstilts.kinds.bootstrap import f1_rates, interval, percent
 
 
 def share(sums):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapterstilts.data.rows import TaggedRow
-from adapterstilts.kinds.writing import written
+from adapterstilts.kinds.unspaced_scripts import written
 
 
 @pytest.mark.parametrize(

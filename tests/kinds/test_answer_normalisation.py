@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.kinds.qa_text import MLQA, SQUAD, SQUAD_V2, exact_match, normaliser, word_f1
+from adapterstilts.kinds.answer_normalisation import MLQA, SQUAD, SQUAD_V2, exact_match, normaliser, word_f1
 
 
 @pytest.mark.parametrize(
