@@ -8,7 +8,7 @@ from typing import Any
 from adapterstilts.api.options import Options
 from adapterstilts.errors import AdapterError
 from adapterstilts.model.backbone import BackboneFiles, locate
-from adapterstilts.model.names import NAMES
+from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.store import Run
 from adapterstilts.store.origin import read_origin
 from adapterstilts.values import distinct

@@ -17,7 +17,7 @@ from adapterstilts.job import EvalJob
 from adapterstilts.kinds import check_encoding, encoding_for, kind_of
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.model.backbone import BackboneFiles, check_length
-from adapterstilts.model.language import digest_of
+from adapterstilts.model.language_adapter import digest_of
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.evaluate import Model

@@ -22,7 +22,7 @@ from adapterstilts.hub.pull import Pulled
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import encoding_for, kind_of
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import foreign, tensors
+from adapterstilts.model import adapters_config, tensors
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
@@ -128,11 +128,13 @@ def _read_library(pulled: Pulled, files: BackboneFiles, name: str) -> _Theirs:
     Raises:
         AdapterError: it does not say which sizes its backbone has, or names another one.
     """
-    told = foreign.read_config(pulled.folder)
+    told = adapters_config.read_config(pulled.folder)
     check_named(told.get("model_name"), files)
     lacking = [key for key in ("model_type", "hidden_size") if key not in told]
     if lacking:
-        raise AdapterError(f"{pulled.repo}: its {foreign.CONFIG} does not say its backbone's {lacking[0]}")
+        raise AdapterError(
+            f"{pulled.repo}: its {adapters_config.CONFIG} does not say its backbone's {lacking[0]}"
+        )
     place = partial(Host.load_adapter, folder=pulled.folder, name=name)
     if not {*LIBRARY[2:]} <= {*pulled.names}:
         return _Theirs(place, None)

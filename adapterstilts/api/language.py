@@ -10,7 +10,7 @@ from adapterstilts.api.pulling import checked_job, say_unread
 from adapterstilts.errors import AdapterError, HubError
 from adapterstilts.hub.layout import LIBRARY
 from adapterstilts.hub.pull import cached, download
-from adapterstilts.model.language import check_folder
+from adapterstilts.model.language_adapter import check_folder
 from adapterstilts.paths import expanded
 from adapterstilts.run.assemble import as_source
 from adapterstilts.store import Run, Store

@@ -22,7 +22,7 @@ from adapterstilts.hub.pull import Pulled, download, job_of, read_object, run_fi
 from adapterstilts.hub.record import MALFORMED
 from adapterstilts.job import TrainJob
 from adapterstilts.model.backbone import locate
-from adapterstilts.model.names import NAMES
+from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link

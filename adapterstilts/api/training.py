@@ -14,10 +14,10 @@ from adapterstilts.composition import Composition, CompositionName
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hyperparameters import Recipe, recipe_for
 from adapterstilts.job import TrainJob
-from adapterstilts.model import rules
+from adapterstilts.model import compatibility
 from adapterstilts.model.backbone import check_length, locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
-from adapterstilts.model.language import digest_of
+from adapterstilts.model.language_adapter import digest_of
 from adapterstilts.run import processes
 from adapterstilts.run.assemble import Source, as_source, spec_of
 from adapterstilts.run.course import Saving
@@ -137,7 +137,7 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
         )
     text_alone = tasks[0].name == TEXT
     spec = _adapter_spec(options, sources if joined.start else (), "seq_bn_inv" if text_alone else "seq_bn")
-    rules.check_composition(joined, [source.spec for source in sources], spec, spec_of(language))
+    compatibility.check_composition(joined, [source.spec for source in sources], spec, spec_of(language))
     recipe = _recipe(tasks, options)
     taught = lessons(tasks, options, recipe) if recipe else Taught()
     versions = [task.version for task in tasks]

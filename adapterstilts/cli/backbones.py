@@ -10,7 +10,7 @@ def backbones(as_json: AsJson = False) -> None:
 
     Example: adapterstilts backbones
     """
-    from adapterstilts.model.names import NAMES
+    from adapterstilts.model.known_backbones import NAMES
 
     if as_json:
         entries = [{"name": name, **backbone.model_dump(mode="json")} for name, backbone in NAMES.items()]

@@ -151,7 +151,7 @@ def cached() -> Iterator[Finding]:
     """Which named backbones can be loaded without the Hub."""
     from huggingface_hub import try_to_load_from_cache
 
-    from adapterstilts.model.names import NAMES
+    from adapterstilts.model.known_backbones import NAMES
 
     for name, backbone in NAMES.items():
         files = [try_to_load_from_cache(backbone.repo, file) for file in ("model.safetensors", "config.json")]

@@ -42,7 +42,7 @@ def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
     """What is wrong with adapter configs and the names of backbones."""
     from adapterstilts.model.backbone import HUB_ID, is_folder, locate
     from adapterstilts.model.configs import adapter_config
-    from adapterstilts.model.names import NAMES
+    from adapterstilts.model.known_backbones import NAMES
 
     for n, config in enumerate(recipe.configs):
         try:
@@ -70,7 +70,7 @@ def _check_joining(recipe: GridRecipe, spec: AdapterSpec) -> None:
     """
     from adapterstilts.composition import make
     from adapterstilts.grid.plan import JOINT
-    from adapterstilts.model.rules import check_composition
+    from adapterstilts.model.compatibility import check_composition
     from adapterstilts.tasks import registry
 
     trains = any(registry.get(name).trained_on for name in recipe.all_targets)

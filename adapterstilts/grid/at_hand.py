@@ -11,7 +11,7 @@ from adapterstilts.grid.plan import Cell, Plan, Scene, expand
 from adapterstilts.grid.recipe import GridRecipe, Problem, stages
 from adapterstilts.grid.request import Request
 from adapterstilts.model.backbone import is_folder, locate
-from adapterstilts.model.names import NAMES
+from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.paths import expanded
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import split_name

@@ -10,7 +10,7 @@ from typing import Any
 from adapterstilts.hub.licence import Licence, licence_of
 from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model.names import NAMES
+from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_setup
 from adapterstilts.model.setup import Setup
 from adapterstilts.store import Run, tasks_of

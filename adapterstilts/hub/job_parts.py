@@ -13,7 +13,7 @@ from adapterstilts.hyperparameters import recipe_for
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import foreign, records, saved
+from adapterstilts.model import adapters_config, records, saved
 from adapterstilts.model.configs import AdapterSpec, adapter_config, fill
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
 from adapterstilts.model.saved import head_folder, read_setup
@@ -167,8 +167,8 @@ def _about_adapters(parts: Parts) -> Problems:
         yield "the adapter configuration in its job is incomplete"
     for name in dict.fromkeys((*setup.stack, *setup.fused)):
         folder = parts.folder / "adapters" / name
-        config = foreign.read_config(folder)
-        spec = foreign.spec(config["config"], folder)
+        config = adapters_config.read_config(folder)
+        spec = adapters_config.spec(config["config"], folder)
         if (folder / records.ADAPTER).is_file():
             record = records.read(folder / records.ADAPTER, AdapterRecord)
             yield from _about_record(record, spec, config, parts, name)

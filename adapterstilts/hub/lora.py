@@ -15,7 +15,7 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import saved, tensors
 from adapterstilts.model.backbone import HUB_ID, WEIGHTS, BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora
-from adapterstilts.model.names import NAMES
+from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import head_folder, read_setup
 from adapterstilts.model.setup import Setup
 from adapterstilts.model.tensors import Tensors

@@ -14,7 +14,7 @@ from adapterstilts.hub.layout import ATTRIBUTES, CARD, OF_FOREIGN, OF_RUN, RUN
 from adapterstilts.hub.record import LARGEST_CARD
 from adapterstilts.known_keys import keep_known
 from adapterstilts.model import tensors
-from adapterstilts.model.foreign import RULES
+from adapterstilts.model.adapters_config import RULES
 from adapterstilts.store.files import sha256
 
 CODE = (".py", ".pyc", ".so", ".sh", ".ipynb")

@@ -26,7 +26,7 @@ from adapterstilts.bounded_json import read_bytes, read_object
 from adapterstilts.errors import BackboneError, ConfigError, unknown
 from adapterstilts.model import embedded, tokenizer_files, weights
 from adapterstilts.model.backbone_config import check_config
-from adapterstilts.model.names import NAMES
+from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.tokenizer_files import TOKENIZERS
 from adapterstilts.paths import expanded
 

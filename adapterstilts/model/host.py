@@ -16,7 +16,17 @@ from torch import nn
 
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Batch, HeadSpec
-from adapterstilts.model import encoder, foreign, fusion, library, masked, merge, rules, saved, tensors
+from adapterstilts.model import (
+    adapters_config,
+    adapters_workarounds,
+    average,
+    compatibility,
+    encoder,
+    fusion,
+    mlm_head,
+    saved,
+    tensors,
+)
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.setup import Setup
@@ -69,8 +79,8 @@ class Host:
             AdapterError: the name is taken or malformed.
             ConfigError: the configuration does not fit this backbone.
         """
-        rules.check_name(name, self._specs)
-        rules.check_layers(spec, self.files.layers)
+        compatibility.check_name(name, self._specs)
+        compatibility.check_layers(spec, self.files.layers)
         check_size(spec, self.files.hidden_size, self.files.layers)
         try:
             with encoder.seeded(seed):
@@ -82,7 +92,7 @@ class Host:
                 f"(hidden size {self.files.hidden_size}): {error or type(error).__name__}"
             ) from error
         self._specs[name] = spec
-        library.own_config(self.model, name)
+        adapters_workarounds.own_config(self.model, name)
         self._settle()
 
     def load_adapter(self, folder: Path, name: str) -> None:
@@ -95,7 +105,7 @@ class Host:
         Raises:
             AdapterError: of another backbone, damaged, a pickle, or of an unsupported method.
         """
-        rules.check_name(name, self._specs)
+        compatibility.check_name(name, self._specs)
         record = saved.check_adapter(folder, self.files)
         info: dict[str, list[str]] = {}
         try:
@@ -103,10 +113,10 @@ class Host:
                 str(folder.resolve()), load_as=name, with_head=False, use_safetensors=True, loading_info=info
             )
             saved.check_complete(folder, info)
-            library.own_config(self.model, name)
+            adapters_workarounds.own_config(self.model, name)
             config = self.model.adapters_config.get(name).to_dict()
-            self._specs[name] = record.spec if record else foreign.spec(config, folder)
-            rules.check_layers(self._specs[name], self.files.layers)
+            self._specs[name] = record.spec if record else adapters_config.spec(config, folder)
+            compatibility.check_layers(self._specs[name], self.files.layers)
         except AdapterError:
             self._delete_adapter(name)
             raise
@@ -139,7 +149,7 @@ class Host:
             AdapterError: configurations differ, or a method that has no mean.
         """
         specs = [self.spec(source) for source in sources]
-        spec, mean = merge.merged(specs, [self._neutral(source) for source in sources], weights)
+        spec, mean = average.merged(specs, [self._neutral(source) for source in sources], weights)
         self.place_adapter(name, spec, mean)
         return spec
 
@@ -178,7 +188,7 @@ class Host:
         Raises:
             AdapterError: the name is taken or malformed.
         """
-        rules.check_name(name, self._heads)
+        compatibility.check_name(name, self._heads)
         names = dict(enumerate(spec.labels))
         with encoder.seeded(seed):
             match spec.kind:
@@ -191,7 +201,7 @@ class Host:
                 case "choice":
                     self.model.add_multiple_choice_head(name, num_choices=1)
                 case "mlm":
-                    self.model.heads[name] = masked.head(self.model, self.files)
+                    self.model.heads[name] = mlm_head.head(self.model, self.files)
         self._heads[name] = spec
         self._settle()
 
@@ -232,7 +242,7 @@ class Host:
             AdapterError: adapters that cannot be fused (for some the library fails only when it runs).
         """
         names = tuple(sources)
-        rules.check_fuse([self.spec(source) for source in names])
+        compatibility.check_fuse([self.spec(source) for source in names])
         if names in self._fusions:
             raise AdapterError(f"there is an AdapterFusion over {', '.join(names)} already")
         with encoder.seeded(seed):
@@ -301,7 +311,7 @@ class Host:
 
         Returns:
             sequence [N, classes]; tagging [N, L, classes]; span [N, L, 2]; choice [N], one score a sequence;
-            mlm [masked, 3], see `model/masked.py`.
+            mlm [masked, 3], see `model/mlm_head.py`.
 
         Raises:
             AdapterError: there is no such head.
@@ -309,7 +319,7 @@ class Host:
         if head not in self._heads:
             raise AdapterError(f"no head '{head}' is loaded; there are: {', '.join(self._heads) or 'none'}")
         if self._heads[head].kind == "mlm":
-            return masked.scores(self.model, self.model.heads[head], batch)
+            return mlm_head.scores(self.model, self.model.heads[head], batch)
         output = self.model(**encoder.inputs(self.model, batch), head=head)
         if self._heads[head].kind == "span":
             return torch.stack([output.start_logits, output.end_logits], dim=-1)
@@ -370,7 +380,7 @@ class Host:
     # Inside
 
     def _check_setup(self, setup: Setup) -> None:
-        rules.check_setup(setup, {name: self.spec(name) for name in (*setup.stack, *setup.fused)})
+        compatibility.check_setup(setup, {name: self.spec(name) for name in (*setup.stack, *setup.fused)})
         if setup.fused and setup.fused not in self._fusions:
             raise AdapterError(f"there is no AdapterFusion over {', '.join(setup.fused)}")
         if setup.head is not None and setup.head not in self._heads:
@@ -401,7 +411,7 @@ class Host:
         return tensors.part_of(self.model.state_dict(), name, tensors.FUSION_PLACE)
 
     def _delete_adapter(self, name: str) -> None:
-        library.delete_adapter(self.model, name)
+        adapters_workarounds.delete_adapter(self.model, name)
         self._specs.pop(name, None)
 
     def _settle(self) -> None:

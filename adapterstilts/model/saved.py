@@ -14,7 +14,7 @@ import torch
 from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import foreign, records, rules, tensors
+from adapterstilts.model import adapters_config, compatibility, records, tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
@@ -25,7 +25,7 @@ from adapterstilts.values import Value
 
 State = Mapping[str, torch.Tensor]
 # The library's names of its weight files and of their configurations.
-ADAPTER = ("adapter.safetensors", foreign.CONFIG)
+ADAPTER = ("adapter.safetensors", adapters_config.CONFIG)
 HEAD = ("model_head.safetensors", "head_config.json")
 CLASSES = {
     "bert": "BertAdapterModel",
@@ -55,12 +55,12 @@ def check_adapter(folder: Path, files: BackboneFiles) -> AdapterRecord | None:
         AdapterError: of another backbone, damaged, changed, or only there as a pickle.
     """
     record = records.adapter_record(folder)
-    config = foreign.read_config(folder)
-    described = foreign.spec(config["config"], folder)
+    config = adapters_config.read_config(folder)
+    described = adapters_config.spec(config["config"], folder)
     if record:
         _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
         if described.config != record.spec.config:
-            raise AdapterError(f"{folder / foreign.CONFIG} was changed after it was written")
+            raise AdapterError(f"{folder / adapters_config.CONFIG} was changed after it was written")
     mine = {"model_type": files.model_type, "hidden_size": files.hidden_size}
     _same_backbone(folder, mine, config, files.name)
     state = tensors.load(folder / ADAPTER[0], record.sha256 if record else None)
@@ -174,7 +174,7 @@ def read_setup(folder: Path) -> tuple[Setup, dict[str, HeadSpec]]:
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"{path} is damaged: {type(error).__name__}: {error}"[:400]) from None
     for name in (*setup.stack, *setup.fused, *filter(None, [setup.head]), *saved_heads):
-        if not rules.NAME.fullmatch(name):
+        if not compatibility.NAME.fullmatch(name):
             raise AdapterError(f"{path} is damaged: {name[:80]!r} cannot name an adapter or a head")
     return setup, {name: HeadSpec(head.kind, head.labels) for name, head in saved_heads.items()}
 

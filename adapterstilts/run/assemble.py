@@ -11,7 +11,7 @@ from typing import Any
 from adapterstilts.composition import Composition
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import foreign, records
+from adapterstilts.model import adapters_config, records
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
 from adapterstilts.model.saved import head_folder, read_setup
@@ -159,4 +159,6 @@ def spec_of(folder: Path | None) -> AdapterSpec | None:
     if folder is None:
         return None
     record = records.adapter_record(folder)
-    return record.spec if record else foreign.spec(foreign.read_config(folder)["config"], folder)
+    return (
+        record.spec if record else adapters_config.spec(adapters_config.read_config(folder)["config"], folder)
+    )

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast
 from adapterstilts.errors import BackboneError
 from adapterstilts.model import backbone, encoder
 from adapterstilts.model.host import Host
-from adapterstilts.model.names import NAMES
+from adapterstilts.model.known_backbones import NAMES
 from tests.conftest import build_backbone
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

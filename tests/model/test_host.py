@@ -336,7 +336,7 @@ def test_the_library_does_lose_them(host: Host, batch: Batch, monkeypatch: pytes
         add(host, name, config, seed)
     host.add_adapter("m", spec_of("lora"), seed=4)  # fresh: adds nothing by itself
     bare, q = states(host, batch), states(host, batch, target="q")
-    monkeypatch.setattr("adapterstilts.model.rules.check_stack", lambda stack: None)
+    monkeypatch.setattr("adapterstilts.model.compatibility.check_stack", lambda stack: None)
     assert torch.equal(states(host, batch, below=("p",), target="q"), q)
     assert torch.allclose(states(host, batch, below=("l",), target="m"), bare, atol=1e-6)
 

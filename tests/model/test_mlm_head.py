@@ -6,7 +6,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
 from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import backbone, masked
+from adapterstilts.model import backbone, mlm_head
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
 
@@ -30,7 +30,7 @@ def pretrained(request, tmp_path_factory):
 
 
 def hidden(batch, places=((0, 2), (0, 5), (1, 1))):
-    labels = torch.full_like(batch["input_ids"], masked.IGNORED)
+    labels = torch.full_like(batch["input_ids"], mlm_head.IGNORED)
     for row, column in places:
         labels[row, column] = batch["input_ids"][row, column]
     return {**batch, "labels": labels}
@@ -45,7 +45,7 @@ def test_the_pretrained_head_says_what_transformers_says(pretrained, batch):
     with torch.no_grad():
         found = host.forward(given, "mlm")
         logits = whole(**batch).logits
-    places = given["labels"] != masked.IGNORED
+    places = given["labels"] != mlm_head.IGNORED
     chances = logits[places].log_softmax(-1)
     true = given["labels"][places]
     torch.testing.assert_close(found[:, 0], chances.gather(1, true[:, None])[:, 0], atol=1e-4, rtol=1e-4)
@@ -76,8 +76,8 @@ def test_logits_in_parts_have_the_same_scores_and_gradients(host, batch, monkeyp
     host.add_head("mlm", MLM, seed=1)
     host.activate(Setup(target="a", head="mlm"), train=True)
     found = []
-    for largest in (masked.LARGEST, 1):
-        monkeypatch.setattr(masked, "LARGEST", largest)
+    for largest in (mlm_head.LARGEST, 1):
+        monkeypatch.setattr(mlm_head, "LARGEST", largest)
         scores = host.forward(hidden(batch), "mlm")
         scores[:, 0].sum().backward()
         found.append((scores.detach(), {n: p.grad.clone() for n, p in host.trainable().items()}))

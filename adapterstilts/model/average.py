@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from adapterstilts.model import rules
+from adapterstilts.model import compatibility
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.tensors import Tensors
 
@@ -25,13 +25,13 @@ def merged(
     Raises:
         AdapterError: configurations differ, or a method that has no mean.
     """
-    rules.check_warm_start(specs)
+    compatibility.check_warm_start(specs)
     used = [(state, weight) for state, weight in zip(states, weights, strict=True) if weight]
     states, weights = [state for state, _ in used], [weight for _, weight in used]
     spec = specs[0]
     if weights == [1.0]:
         return spec, states[0]
-    rules.check_mean(spec)
+    compatibility.check_mean(spec)
     if spec.method != "lora":
         return spec, mean(states, weights)
     grown = {key: len(states) * spec.config[key] for key in ("r", "alpha")}  # alpha / r stays

@@ -6,7 +6,7 @@ import pytest
 
 from adapterstilts import composition
 from adapterstilts.errors import AdapterError, ConfigError
-from adapterstilts.model import rules
+from adapterstilts.model import compatibility
 from tests.model.conftest import spec_of
 
 NAMES = ("seq_bn", "double_seq_bn", "par_bn", "seq_bn_inv", "lora", "ia3", "prefix", "compacter", "unipelt")
@@ -15,7 +15,7 @@ NAMES = ("seq_bn", "double_seq_bn", "par_bn", "seq_bn_inv", "lora", "ia3", "pref
 def refused(kind: composition.CompositionName, sources: list[str], **others: str) -> bool:
     join = composition.make(kind, tuple(f"{name}{n}" for n, name in enumerate(sources)))
     try:
-        rules.check_composition(
+        compatibility.check_composition(
             join, [spec_of(name) for name in sources], **{key: spec_of(name) for key, name in others.items()}
         )
     except AdapterError as error:
@@ -32,10 +32,10 @@ def test_what_can_be_fused() -> None:
 
 def test_adapters_in_different_places_cannot_be_fused() -> None:
     with pytest.raises(AdapterError, match="same places"):
-        rules.check_fuse([spec_of("seq_bn"), spec_of("double_seq_bn")])
+        compatibility.check_fuse([spec_of("seq_bn"), spec_of("double_seq_bn")])
     with pytest.raises(AdapterError, match="same places"):
-        rules.check_fuse([spec_of("seq_bn"), spec_of("seq_bn", leave_out=[0])])
-    rules.check_fuse([spec_of("seq_bn"), spec_of("seq_bn", reduction_factor=2)])
+        compatibility.check_fuse([spec_of("seq_bn"), spec_of("seq_bn", leave_out=[0])])
+    compatibility.check_fuse([spec_of("seq_bn"), spec_of("seq_bn", reduction_factor=2)])
 
 
 def test_what_can_be_averaged() -> None:
@@ -62,11 +62,11 @@ def test_a_warm_start_needs_the_same_configuration() -> None:
     assert not refused("sequential", ["unipelt"], target="unipelt")
     assert refused("sequential", ["seq_bn"], target="double_seq_bn")
     with pytest.raises(AdapterError, match="differ in dropout"):
-        rules.check_warm_start([spec_of("seq_bn"), spec_of("seq_bn", dropout=0.1)])
+        compatibility.check_warm_start([spec_of("seq_bn"), spec_of("seq_bn", dropout=0.1)])
 
 
 def test_layers_that_the_encoder_does_not_have() -> None:
-    rules.check_layers(spec_of("seq_bn", leave_out=[1]), 2)
+    compatibility.check_layers(spec_of("seq_bn", leave_out=[1]), 2)
     for settings in ({"leave_out": [2]}, {"reduction_factor": {"2": 4, "default": 2}}):
         with pytest.raises(ConfigError, match="layers 0 to 1"):
-            rules.check_layers(spec_of("seq_bn", **settings), 2)
+            compatibility.check_layers(spec_of("seq_bn", **settings), 2)
