@@ -250,5 +250,5 @@ def test_the_check_of_layers_sees_a_broken_rule(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert sorted(broken(path, layers()["tasks"])) == [
-        "bad.py, line 2: torch", "bad.py, line 3: adapterstilts.run.train", "bad.py, line 5: pandas.core",
+        "bad.py, line 2: torch", "bad.py, line 3: adapterstilts.run.loop", "bad.py, line 5: pandas.core",
     ]  # fmt: skip

@@ -20,10 +20,10 @@ from adapterstilts.model.backbone import BackboneFiles, check_length
 from adapterstilts.model.language_adapter import digest_of
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
-from adapterstilts.run.evaluate import Model
-from adapterstilts.run.evaluate import evaluate as evaluate_rows
-from adapterstilts.run.evaluate import predict as predict_rows
 from adapterstilts.run.fit import fresh_host
+from adapterstilts.run.predict import Model
+from adapterstilts.run.predict import evaluate as evaluate_rows
+from adapterstilts.run.predict import predict as predict_rows
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, write_predictions
 from adapterstilts.store.origin import read_origin

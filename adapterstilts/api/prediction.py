@@ -18,8 +18,8 @@ from adapterstilts.kinds.base import Prediction
 from adapterstilts.kinds.entities import predicted_chunks
 from adapterstilts.model.backbone import check_length
 from adapterstilts.run.device import resolve_precision
-from adapterstilts.run.evaluate import Model, in_portions, predict_neighbours
-from adapterstilts.run.evaluate import predict as predict_rows
+from adapterstilts.run.predict import Model, in_portions, predict_neighbours
+from adapterstilts.run.predict import predict as predict_rows
 from adapterstilts.store import Run, Store, task_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import KindName, Task

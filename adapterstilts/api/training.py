@@ -18,12 +18,12 @@ from adapterstilts.model import compatibility
 from adapterstilts.model.backbone import check_length, locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
 from adapterstilts.model.language_adapter import digest_of
-from adapterstilts.run import processes
+from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Source, as_source, spec_of
-from adapterstilts.run.course import Saving
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import Fit, fit
 from adapterstilts.run.progress import say
+from adapterstilts.run.sampling import Saving
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
@@ -72,7 +72,7 @@ def compose(
     found = [store.find(adapter) for adapter in adapters]
     joined = compositions.make(kind, tuple(run.key for run in found), tuple(weights))
     plan = _plan(tasks, joined, found, options)
-    finished = processes.from_leader(lambda: store.get(plan.job))
+    finished = distributed.from_leader(lambda: store.get(plan.job))
     if finished:
         say(f"{finished.id} is finished already{_not_here(finished)}")
         for line in effect_lines(finished):

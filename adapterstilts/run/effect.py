@@ -13,8 +13,8 @@ from adapterstilts.model.effect import relative_changes
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
 from adapterstilts.run.batches import sorted_batches
-from adapterstilts.run.course import Stream
-from adapterstilts.run.evaluate import outputs, to_device
+from adapterstilts.run.predict import outputs, to_device
+from adapterstilts.run.sampling import Stream
 
 PREDICTED = 64  # inputs of each task whose predictions are counted
 COMPARED = 16  # inputs whose hidden states are compared, of all tasks together

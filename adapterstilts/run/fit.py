@@ -19,14 +19,14 @@ from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
-from adapterstilts.run import processes
+from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Parts, Source, build, save
-from adapterstilts.run.course import Course, Saving, Stream
 from adapterstilts.run.device import accelerator
 from adapterstilts.run.effect import measure
-from adapterstilts.run.evaluate import Model, to_device
+from adapterstilts.run.loop import train
+from adapterstilts.run.predict import Model, to_device
 from adapterstilts.run.progress import say
-from adapterstilts.run.train import train
+from adapterstilts.run.sampling import Course, Saving, Stream
 from adapterstilts.store import Run, Store, Work, effect_lines
 from adapterstilts.store.effect import KEY
 from adapterstilts.tasks.spec import Task
@@ -100,8 +100,8 @@ def fit(plan: Fit, store: Store, saving: Saving) -> Run:
     Raises:
         StiltsError: as `run.train.train` and the store do.
     """
-    with store.work(plan.job) if processes.leads() else nullcontext() as held:
-        work = cast(Work, processes.from_leader(lambda: held))
+    with store.work(plan.job) if distributed.leads() else nullcontext() as held:
+        work = cast(Work, distributed.from_leader(lambda: held))
         if work.finished:
             return work.finished
         return _fit(plan, work, saving)
@@ -140,7 +140,7 @@ def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
             say(line)
         return run
 
-    return processes.from_leader(publish)
+    return distributed.from_leader(publish)
 
 
 def _stream(lesson: Lesson, host: Host, setup: Setup, precision: str) -> Stream:
@@ -163,7 +163,7 @@ def _announce(plan: Fit, course: Course) -> None:
                 "embeddings is trained beside the adapter, and not kept"
             )
     trained = sum(parameter.numel() for parameter in host.trainable().values())
-    several = f" in {processes.count()} processes" if processes.count() > 1 else ""
+    several = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
     say(
         f"{course.total} steps of {course.recipe.batch_size}, {course.recipe.precision} on "
         f"{accelerator().device.type}{several}, {trained:,} trainable parameters"

@@ -17,10 +17,10 @@ from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.host import Host
 from adapterstilts.model.setup import Setup
-from adapterstilts.run.course import Stream
 from adapterstilts.run.effect import COMPARED, PREDICTED, measure, spread
-from adapterstilts.run.evaluate import Model
 from adapterstilts.run.fit import fresh_host
+from adapterstilts.run.predict import Model
+from adapterstilts.run.sampling import Stream
 from adapterstilts.store import Effect, Run, effect_in
 from tests.kinds.conftest import task_of  # noqa: F401 (a fixture)
 from tests.model.conftest import add, spec_of

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from adapterstilts.api import Options, train_adapter
 from adapterstilts.run import checkpoint
-from adapterstilts.run import train as module
+from adapterstilts.run import loop as module
 from adapterstilts.store import Run, Work
 
 SETTINGS = {"max_steps": 4, "batch_size": 8, "dev_rows": 8, "precision": "fp32"}

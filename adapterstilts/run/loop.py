@@ -19,12 +19,12 @@ from torch import nn
 from adapterstilts.errors import DataError, StiltsError, StoreError
 from adapterstilts.hyperparameters import Recipe
 from adapterstilts.kinds.base import Feature, Metrics
-from adapterstilts.run import checkpoint, processes
+from adapterstilts.run import checkpoint, distributed
 from adapterstilts.run.checkpoint import State
-from adapterstilts.run.course import Course, Step, Stream
 from adapterstilts.run.device import accelerator, autocast
-from adapterstilts.run.evaluate import predict, to_device
+from adapterstilts.run.predict import predict, to_device
 from adapterstilts.run.progress import Bar, bar, say
+from adapterstilts.run.sampling import Course, Step, Stream
 from adapterstilts.store.files import write_whole
 
 LOG_EVERY = 10  # optimizer steps
@@ -60,7 +60,7 @@ def train(course: Course) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(parameters.values(), weight_decay=course.recipe.weight_decay)
     path = course.folder / "checkpoint.safetensors"
     state = _where_it_stopped(path, parameters, optimizer)
-    log = Log(course.folder / "out" / "log.jsonl" if processes.leads() else Path(os.devnull), state.step)
+    log = Log(course.folder / "out" / "log.jsonl" if distributed.leads() else Path(os.devnull), state.step)
 
     def save() -> None:
         log.sync()
@@ -81,11 +81,11 @@ def train(course: Course) -> dict[str, Any]:
             if _dev_is_due(state.step, course):
                 _measure(course, state, parameters, log)
             due = course.saving.steps and state.step % course.saving.steps == 0
-            if processes.leads() and (due or time.monotonic() - saved > 60 * course.saving.minutes):
+            if distributed.leads() and (due or time.monotonic() - saved > 60 * course.saving.minutes):
                 save()
                 saved = time.monotonic()
-            if stopping or (stop and processes.count() == 1):
-                processes.from_leader(save)
+            if stopping or (stop and distributed.count() == 1):
+                distributed.from_leader(save)
                 raise Interrupted(f"stopped at step {state.step} of {course.total}")
     return _finish(state, parameters, log)
 
@@ -102,14 +102,14 @@ def _where_it_stopped(
         state = checkpoint.load(path, parameters, optimizer)
     except StoreError as error:
         problem = str(error)
-    if leaders := processes.from_leader(lambda: problem):
-        if processes.leads():
+    if leaders := distributed.from_leader(lambda: problem):
+        if distributed.leads():
             aside = checkpoint.set_aside(path)
             say(f"the checkpoint {path} is damaged ({leaders}): it was renamed to {aside.name}, and this "
                 "training starts again from its first step")  # fmt: skip
     elif problem:
         raise StoreError(f"{path}: {problem}")
-    if processes.from_leader(lambda: state.step) != state.step:
+    if distributed.from_leader(lambda: state.step) != state.step:
         raise StoreError(f"not all processes see {path}: the machines of a launch share one results folder")
     if state.step:
         say(f"going on from step {state.step}")
@@ -138,13 +138,13 @@ def _step(
     """One optimizer step; returns its loss, and whether a signal had come to any process."""
     recipe, model = course.recipe, step.stream.model
     kind, host = model.kind, model.host
-    torch.manual_seed(course.seed * 1_000_003 + step.number + (processes.number() << 53))
+    torch.manual_seed(course.seed * 1_000_003 + step.number + (distributed.number() << 53))
     batch_size = len(step.indices)
-    examples = processes.share(step.stream.batch(step.indices, (course.seed, step.number)))
+    examples = distributed.share(step.stream.batch(step.indices, (course.seed, step.number)))
     host.model.train()
     host.training_attention(True)
     total = 0.0
-    for part in _parts(examples, math.ceil(recipe.accumulation / processes.count())):
+    for part in _parts(examples, math.ceil(recipe.accumulation / distributed.count())):
         batch = to_device(kind.collate(part, host.tokenizer.pad_token_id))
         with autocast(model.precision):
             logits = host.forward(batch, str(model.setup.head))
@@ -152,9 +152,9 @@ def _step(
         total += loss.item()
         loss.backward()
     regularisation = host.fusion_regularisation()
-    if regularisation is not None and processes.leads():
+    if regularisation is not None and distributed.leads():
         regularisation.backward()
-    total, stopping = processes.sum_gradients(parameters.values(), (total, float(bool(stop))))
+    total, stopping = distributed.sum_gradients(parameters.values(), (total, float(bool(stop))))
     if not math.isfinite(total):
         raise StiltsError(
             f"the loss is {total} at step {step.number + 1}: lower --learning-rate or use --precision fp32"
@@ -197,7 +197,7 @@ def _patience_is_over(state: State, recipe: Recipe) -> bool:
 
 def _measure(course: Course, state: State, parameters: Mapping[str, nn.Parameter], log: Log) -> None:
     """Scores the development rows and remembers the parameters if they are the best so far."""
-    metrics = processes.from_leader(lambda: _scores(course))
+    metrics = distributed.from_leader(lambda: _scores(course))
     log.write({"step": state.step, "dev": metrics})
     if state.best_score is None or metrics["score"] > state.best_score:
         state.best_score, state.best_step, state.worse = metrics["score"], state.step, 0
@@ -242,7 +242,7 @@ def _until_signal() -> Iterator[list[int]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        if processes.count() > 1:  # a launcher passes on what the terminal sends to all anyway
+        if distributed.count() > 1:  # a launcher passes on what the terminal sends to all anyway
             return
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -14,7 +14,7 @@ from adapterstilts.api import Options, compose, evaluate, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
 from adapterstilts.hyperparameters import Recipe
 from adapterstilts.model.host import Host
-from adapterstilts.run.train import Interrupted, learning_rate
+from adapterstilts.run.loop import Interrupted, learning_rate
 
 QUICK = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
 EXACT = {**QUICK, "precision": "fp32"}

@@ -13,7 +13,7 @@ from adapterstilts.data.rows import Row
 from adapterstilts.hyperparameters import Recipe
 from adapterstilts.kinds.base import Feature
 from adapterstilts.run.batches import epoch_batches
-from adapterstilts.run.evaluate import Model
+from adapterstilts.run.predict import Model
 
 TURNS = 29  # sets the draw of the tasks apart from the other uses of the seed
 

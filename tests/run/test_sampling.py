@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from adapterstilts.hyperparameters import Recipe
-from adapterstilts.run.course import Course, Stream
+from adapterstilts.run.sampling import Course, Stream
 
 
 def stream(size, length=10):
