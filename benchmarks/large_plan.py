@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from adapterstilts.grid.config import GridRecipe
 from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.plan import Scene, expand
-from adapterstilts.grid.recipe import GridRecipe
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.state import look
+from adapterstilts.grid.status import look
 from adapterstilts.tasks import registry
 
 Found = TypeVar("Found")

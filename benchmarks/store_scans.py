@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.job_spec import Request, Told, evaluations
 from adapterstilts.grid.records import Cost, Records
-from adapterstilts.grid.request import Request, Told, evaluations
-from adapterstilts.grid.state import look
+from adapterstilts.grid.status import look
 from adapterstilts.job import EvalJob
 from adapterstilts.store import Run, Store
 

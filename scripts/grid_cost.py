@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from adapterstilts.grid.estimate import Estimator
-from adapterstilts.grid.request import Request, Told
+from adapterstilts.grid.job_spec import Request, Told
 from adapterstilts.grid.sizes import rows_of
 from adapterstilts.tasks.multitask import split_name
 

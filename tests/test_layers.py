@@ -55,17 +55,18 @@ def layers() -> dict[str, Layer]:
             model | {"", "hub", "store"}, PLAIN | ARRAYS | HUB | MODELS | {"jinja2", "requests", "urllib3"}
         ),
         **dict.fromkeys(("grid", *PLANNING), Layer(plain | PLANNING, PLAIN)),
-        "grid/at_hand": Layer(plain | PLANNING | {"data", "model"}, PLAIN),
+        "grid/availability": Layer(plain | PLANNING | {"data", "model"}, PLAIN),
         **dict.fromkeys(KEEPING, Layer(plain | PLANNING | KEEPING | {"store"}, PLAIN)),
-        "grid/display": Layer(VALUES | PLANNING | KEEPING, TERMINAL),
-        "grid/pool": Layer(PLANNING | KEEPING | {"grid/worker"}, {"torch"}),
-        "grid/local": Layer(PLANNING | KEEPING | {"grid/worker", "grid/pool"}, {"torch"}),
-        "grid/cluster": Layer(
-            VALUES | PLANNING | KEEPING | {"", "grid/pool", "grid/worker"}, {"ray", "torch"}
+        "cli/grid_progress": Layer(VALUES | PLANNING | KEEPING, TERMINAL),
+        "grid/process_executor": Layer(PLANNING | KEEPING | {"grid/worker"}, {"torch"}),
+        "grid/scheduler": Layer(PLANNING | KEEPING | {"grid/worker", "grid/process_executor"}, {"torch"}),
+        "grid/ray_executor": Layer(
+            VALUES | PLANNING | KEEPING | {"", "grid/process_executor", "grid/worker"}, {"ray", "torch"}
         ),
         "grid/worker": Layer(model | PLANNING | KEEPING | WORK, everything | TERMINAL),
         "grid/calibrate": Layer(
-            model | PLANNING | KEEPING | WORK | {"grid/at_hand", "grid/pool"}, everything | TERMINAL
+            model | PLANNING | KEEPING | WORK | {"grid/availability", "grid/process_executor"},
+            everything | TERMINAL,
         ),
     }
 

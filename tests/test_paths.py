@@ -10,7 +10,7 @@ import pytest
 from adapterstilts.api.language import language_adapter
 from adapterstilts.data.lock import LOCK_VARIABLE, lock_file
 from adapterstilts.errors import StiltsError
-from adapterstilts.grid import recipe
+from adapterstilts.grid import config
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.configs import adapter_config
 from adapterstilts.paths import expanded
@@ -33,7 +33,7 @@ def test_the_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.mark.parametrize(
     "read",
-    [locate, adapter_config, recipe.find, _language],
+    [locate, adapter_config, config.find, _language],
 )
 def test_an_unknown_user_is_an_error(read: Callable[[str], object]) -> None:
     with pytest.raises(StiltsError, match="no-such-user-here"):

@@ -13,7 +13,7 @@ from adapterstilts.errors import StoreError
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
-    from adapterstilts.grid.table import Effect
+    from adapterstilts.report.gains import Effect
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def demo(
 
     Example: adapterstilts demo
     """
-    from adapterstilts.grid.at_hand import plan_of
-    from adapterstilts.grid.recipe import Backbone, load
+    from adapterstilts.grid.availability import plan_of
+    from adapterstilts.grid.config import Backbone, load
 
     recipe = load("demo").model_copy(update={"backbones": (Backbone(name=backbone),), "seeds": (seed,)})
     plan = plan_of(recipe)
@@ -68,11 +68,11 @@ def demo(
 
 
 def _make(plan: Plan, store: Path) -> None:
-    from adapterstilts.cli.grid_recipe import estimator_of
-    from adapterstilts.grid.display import Display
-    from adapterstilts.grid.local import Engine, crew_of
-    from adapterstilts.grid.pool import Saving
+    from adapterstilts.cli.grid_progress import Display
+    from adapterstilts.grid.load_plan import estimator_of
+    from adapterstilts.grid.process_executor import Saving
     from adapterstilts.grid.records import Records
+    from adapterstilts.grid.scheduler import Engine, crew_of
 
     records, requests = Records(store), list(plan.requests())
 
@@ -95,7 +95,7 @@ def lines_of(plan: Plan, store: Path) -> list[Line]:
         StoreError: a score is not as it was published.
     """
     from adapterstilts.grid.records import Records
-    from adapterstilts.grid.table import effects, effects_by_language
+    from adapterstilts.report.gains import effects, effects_by_language
 
     def damaged(text: str) -> None:
         raise StoreError(f"{text}: remove {store}, and give the command again")

@@ -18,7 +18,8 @@ from adapterstilts.cli.grid_print import (
     print_provenance,
     print_time,
 )
-from adapterstilts.cli.grid_recipe import (
+from adapterstilts.errors import ConfigError
+from adapterstilts.grid.load_plan import (
     calibrated,
     estimator_of,
     ever_needed,
@@ -27,13 +28,12 @@ from adapterstilts.cli.grid_recipe import (
     records_at,
     seconds_of,
 )
-from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from adapterstilts.grid.local import Crew
-    from adapterstilts.grid.pool import Saving
-    from adapterstilts.grid.request import Request
-    from adapterstilts.grid.state import State
+    from adapterstilts.grid.job_spec import Request
+    from adapterstilts.grid.process_executor import Saving
+    from adapterstilts.grid.scheduler import Crew
+    from adapterstilts.grid.status import State
 
 app = typer.Typer(no_args_is_help=True)
 RecipeName = Annotated[
@@ -85,7 +85,7 @@ def plan(
 
     Example: adapterstilts grid plan quick --budget 1h
     """
-    from adapterstilts.grid.state import look
+    from adapterstilts.grid.status import look
 
     planned, records = read_plan(recipe), records_at(store, made=True)
     with busy("looking at the store"):
@@ -159,10 +159,10 @@ def run(
 
     Example: adapterstilts grid run quick
     """
-    from adapterstilts.grid.display import Display
-    from adapterstilts.grid.local import Engine
-    from adapterstilts.grid.pool import Saving
-    from adapterstilts.grid.state import look
+    from adapterstilts.cli.grid_progress import Display
+    from adapterstilts.grid.process_executor import Saving
+    from adapterstilts.grid.scheduler import Engine
+    from adapterstilts.grid.status import look
 
     _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
     planned, records = read_plan(recipe), records_at(store, made=True)
@@ -204,10 +204,10 @@ def _crew(
 ) -> Crew:
     """Who works: processes here, or on these nodes of a Ray cluster."""
     if nodes is None:
-        from adapterstilts.grid.local import crew_of
+        from adapterstilts.grid.scheduler import crew_of
 
         return crew_of(saving, processes, said)
-    from adapterstilts.grid.cluster import Cluster, RayCrew
+    from adapterstilts.grid.ray_executor import Cluster, RayCrew
 
     return RayCrew(saving, Cluster(*nodes), said)
 
@@ -221,7 +221,7 @@ def _check_run(
     gpus_per_worker: float | None,
 ) -> None:
     """Refuses what has no meaning together."""
-    from adapterstilts.grid.shared import is_url
+    from adapterstilts.grid.remote_records import is_url
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("a grid starts its own processes: give `grid run` without `accelerate launch`")
@@ -258,8 +258,8 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     import time
     from collections import Counter
 
-    from adapterstilts.grid.display import duration
-    from adapterstilts.grid.state import STATES, look
+    from adapterstilts.cli.grid_progress import duration
+    from adapterstilts.grid.status import STATES, look
 
     planned, records = read_plan(recipe), records_at(store)
     with busy("looking at the store"):
@@ -301,7 +301,7 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
 
     Example: adapterstilts grid verify quick
     """
-    from adapterstilts.grid.upkeep import verify as check_all
+    from adapterstilts.grid.maintenance import verify as check_all
 
     records = records_at(store)
     found = check_all(read_plan(recipe).requests(), records)
@@ -334,8 +334,8 @@ def gc(
 
     Example: adapterstilts grid gc quick my-grid.yaml
     """
-    from adapterstilts.grid.shared import is_url
-    from adapterstilts.grid.upkeep import garbage, sweep
+    from adapterstilts.grid.maintenance import garbage, sweep
+    from adapterstilts.grid.remote_records import is_url
 
     if is_url(store):
         raise ConfigError("gc wants a folder, not a URL")

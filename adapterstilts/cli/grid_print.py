@@ -9,10 +9,10 @@ from adapterstilts.cli.console import note, size_text, table
 
 if TYPE_CHECKING:
     from adapterstilts.grid.estimate import Estimate, Estimator
+    from adapterstilts.grid.job_spec import Request, RequestType
     from adapterstilts.grid.plan import Plan
     from adapterstilts.grid.records import Record
-    from adapterstilts.grid.request import Request, RequestType
-    from adapterstilts.grid.state import State
+    from adapterstilts.grid.status import State
 
 FEW = 4  # languages that are named; of more the number is told
 TYPES: tuple[tuple[RequestType, str], ...] = (
@@ -41,7 +41,7 @@ def as_dict(request: Request, state: State) -> dict[str, object]:
 
 def print_counts(state: State) -> None:
     """How many jobs of each type are where."""
-    from adapterstilts.grid.state import STATES
+    from adapterstilts.grid.status import STATES
 
     rows = []
     for kind, name in TYPES:
@@ -83,7 +83,7 @@ def _auto_precision() -> str:
 
 def print_missing(plan: Plan) -> None:
     """What will fail for want of data."""
-    from adapterstilts.grid.at_hand import without_data, without_evaluation_data
+    from adapterstilts.grid.availability import without_data, without_evaluation_data
 
     missing = without_data(plan.trainings.values())
     if missing:
@@ -101,7 +101,7 @@ def print_missing(plan: Plan) -> None:
 
 def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: Estimator) -> None:
     """What the jobs that were computed took, and how wrong the estimate was."""
-    from adapterstilts.grid.display import duration
+    from adapterstilts.cli.grid_progress import duration
 
     took = {record.request: record.seconds for record in made if record.seconds is not None}
     spent = sum(took.values())
@@ -121,7 +121,7 @@ def print_estimate(found: Estimate, processes: int, state: State) -> None:
         processes: that share the work.
         state: of the whole grid, of which something may be left that was not estimated.
     """
-    from adapterstilts.grid.display import duration
+    from adapterstilts.cli.grid_progress import duration
 
     bases = ", ".join(f"{number} {basis}" for basis, number in found.jobs.items() if number)
     if not bases:

@@ -12,7 +12,7 @@ from adapterstilts.terminal_text import visible
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
     from adapterstilts.grid.records import Records
-    from adapterstilts.grid.table import Effect
+    from adapterstilts.report.gains import Effect
 
 
 def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
@@ -21,7 +21,7 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
     Args:
         form: "markdown", "csv", "json", or "" for the terminal.
     """
-    from adapterstilts.grid.table import MARKS, effects, effects_by_language, grid_of
+    from adapterstilts.report.gains import MARKS, effects, effects_by_language, grid_of
 
     damaged: list[str] = []
     if per_language:
@@ -52,7 +52,7 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
 def _explain_precisions(plan: Plan, records: Records) -> None:
     """Says which results are of which precision."""
     from adapterstilts.cli.grid_print import print_provenance
-    from adapterstilts.grid.state import look
+    from adapterstilts.grid.status import look
 
     print_provenance(plan.requests(), look(plan.requests(), records, quick=True))
 
@@ -66,7 +66,7 @@ def _line(effect: Effect, language: str) -> dict[str, object]:
 
 
 def _as_csv(lines: list[dict[str, object]]) -> None:
-    from adapterstilts.grid.table import Effect
+    from adapterstilts.report.gains import Effect
 
     print_csv([*(field.name for field in fields(Effect)), "language"], lines)
 

@@ -157,8 +157,8 @@ def _of_grid(recipe: str, repo: str, store: Path) -> dict[str, str]:
     Raises:
         ConfigError: none is finished.
     """
-    from adapterstilts.cli.grid_recipe import read_plan
-    from adapterstilts.grid.shared import records_of
+    from adapterstilts.grid.load_plan import read_plan
+    from adapterstilts.grid.remote_records import records_of
 
     records = records_of(str(store))
     asked = [request for request in read_plan(recipe).requests() if request.type != "evaluate"]

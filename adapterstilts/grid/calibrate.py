@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import torch
 
-from adapterstilts.grid.at_hand import on_this_machine
+from adapterstilts.grid.availability import on_this_machine
 from adapterstilts.grid.estimate import Rates, read_rates, write_rates
+from adapterstilts.grid.job_spec import Request, evaluations, training
 from adapterstilts.grid.plan import Cell, Plan
-from adapterstilts.grid.pool import places
+from adapterstilts.grid.process_executor import places
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.request import Request, evaluations, training
 from adapterstilts.grid.worker import Worker, device_name
 from adapterstilts.run.device import free_memory
 from adapterstilts.run.fit import host_for

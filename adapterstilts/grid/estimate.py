@@ -12,10 +12,10 @@ from typing import Literal
 
 from adapterstilts.bounded_json import loads
 from adapterstilts.errors import ConfigError
+from adapterstilts.grid.job_spec import Request
 from adapterstilts.grid.records import TOLD, Alike
-from adapterstilts.grid.request import Request
 from adapterstilts.grid.sizes import rows_of
-from adapterstilts.grid.state import State
+from adapterstilts.grid.status import State
 from adapterstilts.hyperparameters import Recipe
 from adapterstilts.store.files import write_json
 from adapterstilts.values import Value

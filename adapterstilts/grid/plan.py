@@ -9,9 +9,9 @@ from itertools import product
 from typing import Any
 
 from adapterstilts.composition import CompositionName
-from adapterstilts.grid.recipe import TARGET, GridRecipe
-from adapterstilts.grid.request import Request, RequestType, Told, evaluations, training
-from adapterstilts.grid.settings import INTERMEDIATE, TARGET_ROLE, Teller, Trained
+from adapterstilts.grid.config import TARGET, GridRecipe
+from adapterstilts.grid.job_settings import INTERMEDIATE, TARGET_ROLE, Teller, Trained
+from adapterstilts.grid.job_spec import Request, RequestType, Told, evaluations, training
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Split, Task
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from adapterstilts.grid.request import Request
-from adapterstilts.grid.state import State
+from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.status import State
 
 SHOWN = 3  # names in one list; further jobs are only counted
 REMEDY = "Set `recipe: {precision: fp32}` (or bf16), so that every machine uses the same precision"

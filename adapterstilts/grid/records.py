@@ -20,8 +20,8 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import ConfigDict, TypeAdapter
 
 from adapterstilts.bounded_json import loads
-from adapterstilts.grid.index import Index
-from adapterstilts.grid.request import Request, RequestType
+from adapterstilts.grid.job_spec import Request, RequestType
+from adapterstilts.grid.records_index import Index
 from adapterstilts.store import Run, pulled_from
 from adapterstilts.store.files import MANIFEST, disk_errors, read_small, sha256, stats_in, write_json
 from adapterstilts.store.intact import intact, metrics_of, seal_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from adapterstilts.grid.request import Told
+from adapterstilts.grid.job_spec import Told
 from adapterstilts.tasks.multitask import split_name
 
 TRAIN: Mapping[str, int] = {

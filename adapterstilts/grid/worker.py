@@ -17,8 +17,8 @@ from rich.console import Console
 
 from adapterstilts.api import Options, compose, evaluate
 from adapterstilts.errors import DamagedError, StiltsError, StoreError
+from adapterstilts.grid.job_spec import Request
 from adapterstilts.grid.records import Cost, Failure, Record, Records
-from adapterstilts.grid.request import Request
 from adapterstilts.kinds import effective
 from adapterstilts.run.device import accelerator, free_memory, out_of_memory, resolve_precision
 from adapterstilts.run.progress import say, speaking_to

@@ -11,9 +11,9 @@ import pytest
 
 from adapterstilts.cli.demo import Line, lines_of, summary
 from adapterstilts.errors import StoreError
-from adapterstilts.grid.local import Alone, Engine
-from adapterstilts.grid.recipe import load
+from adapterstilts.grid.config import load
 from adapterstilts.grid.records import Records
+from adapterstilts.grid.scheduler import Alone, Engine
 from adapterstilts.grid.worker import Worker
 from tests.grid.conftest import Write, plan_of, write  # noqa: F401
 from tests.grid.test_run import Silent

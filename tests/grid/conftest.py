@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from adapterstilts.grid import at_hand
+from adapterstilts.grid import availability
+from adapterstilts.grid.config import load
 from adapterstilts.grid.plan import Plan
-from adapterstilts.grid.recipe import load
 
 Write = Callable[..., Path]
 
@@ -42,4 +42,4 @@ def write(tmp_path: Path, tiny_backbone: Path) -> Write:
 
 def plan_of(path: Path) -> Plan:
     """The plan of a recipe's file."""
-    return at_hand.plan_of(load(str(path)))
+    return availability.plan_of(load(str(path)))

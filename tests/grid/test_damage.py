@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.grid.local import Alone, Engine
+from adapterstilts.grid.maintenance import garbage, verify
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.state import State
-from adapterstilts.grid.upkeep import garbage, verify
+from adapterstilts.grid.scheduler import Alone, Engine
+from adapterstilts.grid.status import State
 from adapterstilts.grid.worker import Worker
 
 from .conftest import Write, plan_of

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from adapterstilts.grid.estimate import OVERHEAD, Estimator
+from adapterstilts.grid.job_spec import Request, Told, training
 from adapterstilts.grid.records import TOLD, Alike
-from adapterstilts.grid.request import Request, Told, training
-from adapterstilts.grid.state import State
+from adapterstilts.grid.status import State
 from adapterstilts.hyperparameters import Recipe
 
 

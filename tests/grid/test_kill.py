@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from adapterstilts.grid.job_spec import Told, training
+from adapterstilts.grid.maintenance import garbage, sweep
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.request import Told, training
-from adapterstilts.grid.upkeep import garbage, sweep
 from adapterstilts.store import Store
 
 from .conftest import Write, plan_of
@@ -44,7 +44,7 @@ def grid_run(path: Path, store: Path) -> None:
 
 def share(path: Path, store: Path, made: Path) -> None:
     """What a child process does: its share, and a list of what that was."""
-    from adapterstilts.grid.local import Alone, Engine
+    from adapterstilts.grid.scheduler import Alone, Engine
     from adapterstilts.grid.worker import Worker
     from tests.grid.test_run import Silent
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from adapterstilts.grid.at_hand import scenes
+from adapterstilts.grid.availability import scenes
+from adapterstilts.grid.config import GridRecipe, load
 from adapterstilts.grid.plan import Plan, Scene, expand
-from adapterstilts.grid.recipe import GridRecipe, load
 
 from .conftest import Write, plan_of
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.grid.cluster import Place, disagreement
 from adapterstilts.grid.plan import Plan
+from adapterstilts.grid.ray_executor import Place, disagreement
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.state import look
+from adapterstilts.grid.status import look
 from adapterstilts.run import device
 from adapterstilts.store.files import MANIFEST, write_json
 from adapterstilts.store.runs import manifest_of

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.cli import grid_recipe
+from adapterstilts.grid import load_plan
 from adapterstilts.grid import worker as module
 from adapterstilts.grid.estimate import RATES, read_rates
-from adapterstilts.grid.local import Alone, Engine
+from adapterstilts.grid.job_spec import Request
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.request import Request
-from adapterstilts.grid.state import State
+from adapterstilts.grid.scheduler import Alone, Engine
+from adapterstilts.grid.status import State
 from adapterstilts.grid.worker import Worker
 from adapterstilts.store import files
 from tests.cli.conftest import Call, call  # noqa: F401
@@ -249,7 +249,7 @@ def test_steps_are_timed_by_default_where_nothing_is_known(
 ) -> None:
     path = str(write(targets=["mini_paraphrase", "mini_retrieval"], languages=["de"]))
     assert "timing a few" not in call("grid", "plan", path).stderr  # a minute of work is not worth it
-    monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
+    monkeypatch.setattr(load_plan, "WORTH", 0.0)
     rough = call("grid", "plan", path, "--no-calibrate").stderr
     assert "timing a few" not in rough
     assert "timing a few" not in call("grid", "plan", path, "--json").stderr
@@ -269,7 +269,7 @@ def test_nothing_is_downloaded_to_time_it(
     write: Write,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
+    monkeypatch.setattr(load_plan, "WORTH", 0.0)
     for changes in ({"backbones": "mbert"}, {"source": "hub"}, {"source": "folder", "languages": "all"}):
         shown = call("grid", "plan", str(write(**{**FEW, **changes}))).stderr
         assert "timing a few" not in shown
@@ -284,7 +284,7 @@ def test_a_store_that_cannot_be_written_leaves_the_estimate_rough(
     def refuse(path: Path, data: bytes) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.setattr(grid_recipe, "WORTH", 0.0)
+    monkeypatch.setattr(load_plan, "WORTH", 0.0)
     monkeypatch.setattr(files, "write_whole", refuse)
     shown = call("grid", "plan", str(write(**FEW))).stderr
     assert "the estimate stays rough: the measured rates cannot be stored ([Errno 30]" in shown

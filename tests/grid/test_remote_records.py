@@ -12,11 +12,11 @@ import fsspec
 import pytest
 
 from adapterstilts.errors import ConfigError, StoreError
-from adapterstilts.grid.local import Alone, Engine
+from adapterstilts.grid.maintenance import verify
 from adapterstilts.grid.records import Cost, Records
-from adapterstilts.grid.shared import copy_of, records_of
-from adapterstilts.grid.state import State, look
-from adapterstilts.grid.upkeep import verify
+from adapterstilts.grid.remote_records import copy_of, records_of
+from adapterstilts.grid.scheduler import Alone, Engine
+from adapterstilts.grid.status import State, look
 from adapterstilts.grid.worker import Worker
 from adapterstilts.store import Damaged, Store
 from adapterstilts.store.remote import Remote

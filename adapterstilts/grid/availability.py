@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from adapterstilts.data.load import SourceName, Where, available
 from adapterstilts.data.row_slices import parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
+from adapterstilts.grid.config import GridRecipe, Problem, stages
+from adapterstilts.grid.job_spec import Request
 from adapterstilts.grid.plan import Cell, Plan, Scene, expand
-from adapterstilts.grid.recipe import GridRecipe, Problem, stages
-from adapterstilts.grid.request import Request
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.paths import expanded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from adapterstilts.grid.request import Request
+from adapterstilts.grid.job_spec import Request
 
 
 class Order:

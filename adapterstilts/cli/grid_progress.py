@@ -16,9 +16,9 @@ from rich.text import Text
 
 from adapterstilts.errors import StoreError
 from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.job_spec import Request
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.request import Request
-from adapterstilts.grid.state import State
+from adapterstilts.grid.status import State
 from adapterstilts.terminal_text import visible
 
 RECENT = 8  # finished jobs that are shown
@@ -65,7 +65,7 @@ def _short_of(request: Request, metrics: Mapping[str, Any]) -> str:
 
 
 class Display:
-    """Told by the engine what happens (`grid/local.py`)."""
+    """Told by the engine what happens (`grid/scheduler.py`)."""
 
     def __init__(self, requests: Collection[Request], records: Records, estimator: Estimator, workers: int):
         self._workers = workers  # how many jobs are made at once

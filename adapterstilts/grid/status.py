@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from adapterstilts.grid.job_spec import Request, RequestType
 from adapterstilts.grid.records import Answer, Failure, Records, Running
-from adapterstilts.grid.request import Request, RequestType
 
 StateName = Literal["done", "running", "failed", "blocked", "waiting"]
 STATES: tuple[StateName, ...] = ("done", "running", "failed", "blocked", "waiting")

@@ -12,12 +12,12 @@ from typing import Protocol, Self
 
 import torch
 
-from adapterstilts.grid.order import Order
-from adapterstilts.grid.pool import Pool, Saving, places
+from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.process_executor import Pool, Saving, places
+from adapterstilts.grid.ready_queue import Order
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.request import Request
-from adapterstilts.grid.shared import records_of
-from adapterstilts.grid.state import State, look
+from adapterstilts.grid.remote_records import records_of
+from adapterstilts.grid.status import State, look
 from adapterstilts.grid.worker import Attempt, Worker
 
 PAUSE = 0.3  # seconds between looks at what other programs are making

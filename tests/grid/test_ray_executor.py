@@ -17,14 +17,14 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'adapterstilts[ray]'")
 
 from adapterstilts.errors import ClusterError, ConfigError
-from adapterstilts.grid import local
-from adapterstilts.grid.cluster import Cluster, Maker, RayCrew, _check_closed, _close_off, _room
-from adapterstilts.grid.local import Alone, Engine
-from adapterstilts.grid.pool import Saving
+from adapterstilts.grid import scheduler
+from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.process_executor import Saving
+from adapterstilts.grid.ray_executor import Cluster, Maker, RayCrew, _check_closed, _close_off, _room
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.request import Request
-from adapterstilts.grid.shared import copy_of, records_of
-from adapterstilts.grid.state import State, look
+from adapterstilts.grid.remote_records import copy_of, records_of
+from adapterstilts.grid.scheduler import Alone, Engine
+from adapterstilts.grid.status import State, look
 from adapterstilts.grid.worker import Worker
 
 from .conftest import Write, plan_of
@@ -133,7 +133,7 @@ def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Pa
 def test_a_job_that_always_kills_its_worker_is_given_up(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "LOSSES", 2)  # each loss takes seconds, as a new worker starts
+    monkeypatch.setattr(scheduler, "LOSSES", 2)  # each loss takes seconds, as a new worker starts
     path, watch = write(**{**GRID, "intermediate": []}), Told()
     run(path, str(tmp_path / "store"), watch, Fragile, workers=1)
     state = look(plan_of(path).requests(), Records(tmp_path / "store"))

@@ -12,11 +12,11 @@ from adapterstilts.cli.console import note
 from adapterstilts.errors import ConfigError, StiltsError, StoreError, unknown
 
 if TYPE_CHECKING:
+    from adapterstilts.grid.config import GridRecipe, Problem
     from adapterstilts.grid.estimate import Estimator
+    from adapterstilts.grid.job_spec import Request
     from adapterstilts.grid.plan import Plan
-    from adapterstilts.grid.recipe import GridRecipe, Problem
     from adapterstilts.grid.records import Records
-    from adapterstilts.grid.request import Request
     from adapterstilts.model.configs import AdapterSpec
 
 FEW = 100  # runs that are looked at for whose version made them
@@ -26,14 +26,14 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def read_plan(recipe: str) -> Plan:
     """The plan of a recipe, with the data that is at hand."""
-    from adapterstilts.grid.at_hand import plan_of
+    from adapterstilts.grid.availability import plan_of
 
     return plan_of(_load(recipe))
 
 
 def _load(recipe: str) -> GridRecipe:
-    from adapterstilts.grid.at_hand import about_ranges
-    from adapterstilts.grid.recipe import load
+    from adapterstilts.grid.availability import about_ranges
+    from adapterstilts.grid.config import load
 
     return load(recipe, about_ranges, _about_models, _about_encodings)
 
@@ -87,7 +87,7 @@ def _about_encodings(recipe: GridRecipe) -> Iterator[Problem]:
     parts = {"": recipe, **recipe.overrides}
     if not any(part.encoding for part in parts.values()):
         return
-    from adapterstilts.grid.recipe import kinds_under
+    from adapterstilts.grid.config import kinds_under
     from adapterstilts.kinds import check_encoding
     from adapterstilts.kinds.base import Encoding
 
@@ -102,7 +102,7 @@ def _about_encodings(recipe: GridRecipe) -> Iterator[Problem]:
 
 def ever_needed(recipe: str) -> Iterator[Request]:
     """The requests of a recipe, also those whose data is not at hand now."""
-    from adapterstilts.grid.at_hand import plan_of, with_all_data
+    from adapterstilts.grid.availability import plan_of, with_all_data
 
     yield from read_plan(recipe).requests()
     for whole in with_all_data(_load(recipe)):
@@ -118,7 +118,7 @@ def records_at(store: str, made: bool = False) -> Records:
     Raises:
         ConfigError: it is a file, or memory that ends with this command.
     """
-    from adapterstilts.grid.shared import is_url, records_of
+    from adapterstilts.grid.remote_records import is_url, records_of
 
     if store.startswith("memory://"):
         raise ConfigError(
@@ -178,7 +178,7 @@ def calibrated(plan: Plan, records: Records, left: Iterable[Request], wanted: bo
 
 def _timeable(plan: Plan, backbone: str) -> bool:
     """Whether some training of a backbone can be timed without a download."""
-    from adapterstilts.grid.at_hand import on_this_machine
+    from adapterstilts.grid.availability import on_this_machine
 
     requests = (
         each for each in plan.trainings.values() if each.told.backbone == backbone and each.told.recipe

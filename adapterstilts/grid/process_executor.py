@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from adapterstilts.grid.request import Request
+from adapterstilts.grid.job_spec import Request
 
 if TYPE_CHECKING:
     from adapterstilts.grid.worker import Attempt, Worker
@@ -146,7 +146,7 @@ def _become_worker(saving: Saving, place: Mapping[str, str], stop: Flag, mouth: 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
-    from adapterstilts.grid.shared import records_of
+    from adapterstilts.grid.remote_records import records_of
     from adapterstilts.grid.worker import Worker
 
     torch.set_num_threads(int(place.get("OMP_NUM_THREADS", torch.get_num_threads())))

@@ -10,11 +10,11 @@ import pytest
 
 from adapterstilts.cli.grid_table import _as_markdown
 from adapterstilts.errors import DamagedError
-from adapterstilts.grid.at_hand import scenes
+from adapterstilts.grid.availability import scenes
+from adapterstilts.grid.config import GridRecipe
 from adapterstilts.grid.plan import Cell, Plan, expand
-from adapterstilts.grid.recipe import GridRecipe
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.table import MARKS, Scores, _effects, cell_text, effects, grid_of
+from adapterstilts.report.gains import MARKS, Scores, _effects, cell_text, effects, grid_of
 
 SCORES: dict[tuple[str, int], Mapping[str, float]] = {
     ("", 1): {"en": 90, "de": 50, "zh": 60},

@@ -13,12 +13,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from adapterstilts.grid import index
 from adapterstilts.grid import records as module
+from adapterstilts.grid import records_index
 from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.job_spec import Request, Told, evaluations
 from adapterstilts.grid.records import Cost, Record, Records
-from adapterstilts.grid.request import Request, Told, evaluations
-from adapterstilts.grid.state import State, look
+from adapterstilts.grid.status import State, look
 from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST
 from tests.cli.conftest import Call, call  # noqa: F401
@@ -33,7 +33,7 @@ SHORTLY = 0.03  # seconds
 @pytest.fixture(autouse=True)
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MANY", 10)
-    monkeypatch.setattr(index, "SETTLED", 20_000_000)
+    monkeypatch.setattr(records_index, "SETTLED", 20_000_000)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_records_are_read_once(store: Path, read: list[str]) -> None:
 def test_what_was_written_just_now_is_read_again(
     store: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "SETTLED", 10**18)
+    monkeypatch.setattr(records_index, "SETTLED", 10**18)
     records = Records(store)
     records.doubt(REQUESTS[7].digest)  # in the same instant, it may change once more
     for _ in range(2):
@@ -175,13 +175,13 @@ def test_a_full_disk_for_answers_does_no_harm(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / "abc.json").write_text("{}")
 
-    def made() -> index.Index:
-        return index.Index(tmp_path / "index", tmp_path, ("letters",), lambda name: (name.upper(),))
+    def made() -> records_index.Index:
+        return records_index.Index(tmp_path / "index", tmp_path, ("letters",), lambda name: (name.upper(),))
 
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     with monkeypatch.context() as patch:
-        patch.setattr(index.Index, "_update", Mock(side_effect=full))
+        patch.setattr(records_index.Index, "_update", Mock(side_effect=full))
         assert made().rows(("name",)) is None
     assert made().rows(("name", "letters")) == [("abc", "ABC")]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adapterstilts.errors import StoreError
+from adapterstilts.grid.job_spec import Request
 from adapterstilts.grid.records import Record, Records
-from adapterstilts.grid.request import Request
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.runs import check
 

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
-from adapterstilts.grid.recipe.checks import CHECKS, Problem, kinds_under
-from adapterstilts.grid.recipe.parts import (
+from adapterstilts.grid.config.checks import CHECKS, Problem, kinds_under
+from adapterstilts.grid.config.parts import (
     ROLES,
     TARGET,
     Backbone,

@@ -9,8 +9,8 @@ from typing import Any
 
 from adapterstilts.composition import CompositionName
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.recipe import ROLES, Backbone, Config, Files, GridRecipe, stages
-from adapterstilts.grid.request import Told
+from adapterstilts.grid.config import ROLES, Backbone, Config, Files, GridRecipe, stages
+from adapterstilts.grid.job_spec import Told
 from adapterstilts.hyperparameters import recipe_for
 from adapterstilts.paths import expanded
 from adapterstilts.tasks import registry

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapterstilts.grid import pool as module
-from adapterstilts.grid.local import LOSSES, Alone, Engine
-from adapterstilts.grid.order import Order
-from adapterstilts.grid.pool import Pool, Saving, places
+from adapterstilts.grid import process_executor as module
+from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.process_executor import Pool, Saving, places
+from adapterstilts.grid.ready_queue import Order
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.request import Request
+from adapterstilts.grid.scheduler import LOSSES, Alone, Engine
 from adapterstilts.grid.worker import Attempt, Worker
 
 from .conftest import Write, plan_of

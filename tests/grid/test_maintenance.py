@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from adapterstilts.data import release_files as module
-from adapterstilts.grid import upkeep
+from adapterstilts.grid import maintenance
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Store, files
 from tests.cli.conftest import Call, call  # noqa: F401
@@ -115,14 +115,14 @@ def test_a_run_that_cannot_be_read_is_named_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = run_of(grid, "mini_nli")
-    whole = upkeep.check
+    whole = maintenance.check
 
     def failing(path: Path) -> object:
         if path.name == folder.name:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return whole(path)
 
-    monkeypatch.setattr(upkeep, "check", failing)
+    monkeypatch.setattr(maintenance, "check", failing)
     shown = call("grid", "verify", grid, code=1).stdout
     assert f"damaged: {folder.name}: [Errno 13] Permission denied" in shown
     assert "4 runs are whole" in shown

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from adapterstilts import __version__
 from adapterstilts.errors import ClusterError, ConfigError
-from adapterstilts.grid.pool import Saving
+from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.process_executor import Saving
 from adapterstilts.grid.provenance import REMEDY
-from adapterstilts.grid.request import Request
 
 if TYPE_CHECKING:
     from adapterstilts.grid.worker import Attempt
@@ -90,7 +90,7 @@ class Maker:
             os.chdir(folder)
         import torch
 
-        from adapterstilts.grid.shared import records_of
+        from adapterstilts.grid.remote_records import records_of
         from adapterstilts.grid.worker import Worker
 
         torch.set_num_threads(1)

@@ -20,8 +20,8 @@ from typing import Any
 
 from adapterstilts.bounded_json import loads
 from adapterstilts.errors import DamagedError, StoreError
+from adapterstilts.grid.job_spec import Request
 from adapterstilts.grid.records import Cost, Failure, Record, Records
-from adapterstilts.grid.request import Request
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256, stats_in, write_json
 from adapterstilts.store.intact import metrics_of

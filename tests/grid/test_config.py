@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.at_hand import about_ranges, scenes
-from adapterstilts.grid.recipe import find, load, recipe_names
+from adapterstilts.grid.availability import about_ranges, scenes
+from adapterstilts.grid.config import find, load, recipe_names
 
 TEN = ("mnli", "qqp", "squad_v1", "squad_v2", "hellaswag", "ccg", "cosmosqa", "csqa", "siqa", "copa")
 WRONG = [
