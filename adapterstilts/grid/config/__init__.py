@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
-from adapterstilts.grid.config.checks import CHECKS, Problem, kinds_under
-from adapterstilts.grid.config.parts import (
+from adapterstilts.grid.config.schema import (
     ROLES,
     TARGET,
     Backbone,
@@ -21,6 +20,7 @@ from adapterstilts.grid.config.parts import (
     stages,
     target_name,
 )
+from adapterstilts.grid.config.validate import CHECKS, Problem, kinds_under
 from adapterstilts.paths import expanded
 from adapterstilts.values import SHORT, problem_text
 from adapterstilts.yaml_lines import Document, read_document

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapterstilts.errors import ConfigError, StiltsError, unknown
-from adapterstilts.grid.config.parts import ROLES, TARGET, GridRecipe, Settings, stages
+from adapterstilts.grid.config.schema import ROLES, TARGET, GridRecipe, Settings, stages
 from adapterstilts.hyperparameters import OF_MANY, Recipe
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import MULTITASK, TEXT, join_names, split_name
