@@ -16,9 +16,9 @@ from adapterstilts.api.backbones import told_of
 from adapterstilts.composition import Single
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub import peft_import
+from adapterstilts.hub.download import Pulled
 from adapterstilts.hub.layout import LIBRARY, PEFT
-from adapterstilts.hub.lora import check_named
-from adapterstilts.hub.pull import Pulled
+from adapterstilts.hub.lora_tensors import check_named
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import encoding_for, kind_of
 from adapterstilts.kinds.base import HeadSpec

@@ -8,8 +8,8 @@ from adapterstilts.api.backbones import backbone_of
 from adapterstilts.api.heads import head_for, named
 from adapterstilts.api.options import Options
 from adapterstilts.errors import ConfigError
-from adapterstilts.hub.merge import Merged, check_out
-from adapterstilts.hub.merge import merge as write
+from adapterstilts.hub.merge_lora import Merged, check_out
+from adapterstilts.hub.merge_lora import merge as write
 from adapterstilts.store import Run, Store
 
 

@@ -17,12 +17,12 @@ from adapterstilts.api.history import history
 from adapterstilts.api.options import Options
 from adapterstilts.errors import AdapterError, ConfigError, unknown
 from adapterstilts.hub.card import Form
+from adapterstilts.hub.card_data import Facts, facts
 from adapterstilts.hub.client import hub_errors
-from adapterstilts.hub.facts import Facts, facts
 from adapterstilts.hub.folder import Export, write_folder
-from adapterstilts.hub.merge import check_out
-from adapterstilts.hub.peft import export
-from adapterstilts.hub.publish import Uploaded, upload
+from adapterstilts.hub.merge_lora import check_out
+from adapterstilts.hub.peft_export import export
+from adapterstilts.hub.upload import Uploaded, upload
 from adapterstilts.store import Run, Store
 from adapterstilts.store.files import stats_in
 from adapterstilts.store.scratch import scratch

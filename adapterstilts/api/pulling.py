@@ -15,10 +15,10 @@ from adapterstilts.data.item_digests import read_items
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub.card import LISTED
 from adapterstilts.hub.client import client, hub_errors
+from adapterstilts.hub.download import Pulled, download, job_of, read_object, run_files
 from adapterstilts.hub.job_parts import check_job
 from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.origin import kept
-from adapterstilts.hub.pull import Pulled, download, job_of, read_object, run_files
 from adapterstilts.hub.record import MALFORMED
 from adapterstilts.job import TrainJob
 from adapterstilts.model.backbone import locate

@@ -14,9 +14,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from adapterstilts.data.item_digests import origins
-from adapterstilts.hub.facts import Facts, Score, trained
+from adapterstilts.hub.card_data import Facts, Score, trained
 from adapterstilts.hub.layout import KEY, places
-from adapterstilts.hub.lora import form_of
+from adapterstilts.hub.lora_tensors import form_of
 from adapterstilts.hub.markdown import Raw, code, one_line, plain, quoted, shell
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.backbone import HUB_ID

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from adapterstilts.hub.card import Form, card, checked_places
-from adapterstilts.hub.facts import Facts
+from adapterstilts.hub.card_data import Facts
 from adapterstilts.hub.layout import CARD, OF_RUN
 from adapterstilts.store import link
 from adapterstilts.store.files import MANIFEST, ORIGIN, sha256, stats_in, write_whole

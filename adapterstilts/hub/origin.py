@@ -7,7 +7,7 @@ from typing import Any
 
 from adapterstilts.data.item_digests import parts
 from adapterstilts.errors import HubError
-from adapterstilts.hub.facts import without_paths
+from adapterstilts.hub.card_data import without_paths
 from adapterstilts.hub.markdown import one_line
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.citations import Credit

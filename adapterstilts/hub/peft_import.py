@@ -13,7 +13,7 @@ import torch
 
 from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
-from adapterstilts.hub.lora import (
+from adapterstilts.hub.lora_tensors import (
     ATTENTION,
     HEADS,
     INTERMEDIATE,
@@ -29,7 +29,7 @@ from adapterstilts.hub.lora import (
     neutral_name,
     pooler_of,
 )
-from adapterstilts.hub.peft import ADAPTER, CONFIG
+from adapterstilts.hub.peft_export import ADAPTER, CONFIG
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.known_keys import (
     Rules,

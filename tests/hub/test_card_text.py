@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from adapterstilts.api.publishing import _facts, write
 from adapterstilts.hub.card import Form, card
-from adapterstilts.hub.facts import Facts, Score
+from adapterstilts.hub.card_data import Facts, Score
 from adapterstilts.hub.licence import licence_of
 from adapterstilts.hub.markdown import code, one_line, plain, quoted
 from adapterstilts.kinds.base import HeadSpec

@@ -18,7 +18,7 @@ from adapterstilts.api.foreign import Given
 from adapterstilts.api.publishing import write
 from adapterstilts.api.pulling import pull
 from adapterstilts.errors import HubError, StiltsError
-from adapterstilts.hub import trust
+from adapterstilts.hub import safety_checks
 from adapterstilts.hub.record import MALFORMED, read_record
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks import registry
@@ -113,7 +113,7 @@ def test_paths_inside_configurations(hub: Hub, me: Path, files: Files) -> None:
 
 
 def test_too_large_as_listed(hub: Hub, me: Path, files: Files) -> None:
-    hub.put("models", REPO, files, listed_sizes={WEIGHTS: trust.LARGEST[".safetensors"] + 1})
+    hub.put("models", REPO, files, listed_sizes={WEIGHTS: safety_checks.LARGEST[".safetensors"] + 1})
     with pytest.raises(HubError, match=r"adapter\.safetensors is 1,073,741,825 bytes large"):
         pull(REPO, me)
     assert not hub.calls("GET", f"/resolve/.*{WEIGHTS}")
@@ -297,7 +297,12 @@ def test_cards_that_are_bombs(hub: Hub, me: Path, files: Files, tmp_path: Path) 
     with pytest.raises(MALFORMED) as error:
         read_record(tmp_path / "README.md")
     assert len(str(error.value)) < 1000
-    refused(hub, me, {**files, "README.md": b"-" * (trust.LARGEST_CARD + 1)}, r"README\.md is .* bytes large")
+    refused(
+        hub,
+        me,
+        {**files, "README.md": b"-" * (safety_checks.LARGEST_CARD + 1)},
+        r"README\.md is .* bytes large",
+    )
 
 
 def test_json_bombs(hub: Hub, me: Path, files: Files) -> None:
@@ -306,7 +311,7 @@ def test_json_bombs(hub: Hub, me: Path, files: Files) -> None:
 
 
 def test_too_many_files(hub: Hub, me: Path, files: Files) -> None:
-    many = {f"run/adapters/a{n}/adapter.json": b"{}" for n in range(trust.MOST + 1)}
+    many = {f"run/adapters/a{n}/adapter.json": b"{}" for n in range(safety_checks.MOST + 1)}
     refused(hub, me, signed({**files, **many}), "at most 200 files")
 
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
-from adapterstilts.hub.lora import form_of
-from adapterstilts.hub.merge import merge
+from adapterstilts.hub.lora_tensors import form_of
+from adapterstilts.hub.merge_lora import merge
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.host import Host
@@ -136,7 +136,7 @@ def test_a_failure_leaves_nothing(
 
     host = hosts["bert"]
     run = lora_run(host, tmp_path / "run", HEADS["span"])
-    monkeypatch.setattr("adapterstilts.hub.merge.save_file", fail)
+    monkeypatch.setattr("adapterstilts.hub.merge_lora.save_file", fail)
     with pytest.raises(raised):
         merge(run, host.files, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -16,8 +16,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from adapterstilts.errors import AdapterError
-from adapterstilts.hub.lora import form_of
-from adapterstilts.hub.peft import ADAPTER, CONFIG, export
+from adapterstilts.hub.lora_tensors import form_of
+from adapterstilts.hub.peft_export import ADAPTER, CONFIG, export
 from adapterstilts.hub.peft_import import Foreign, read
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone

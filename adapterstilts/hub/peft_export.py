@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.hub.lora import LAYER, OUTPUT, OneLora, class_name, hub_id, one_lora
+from adapterstilts.hub.lora_tensors import LAYER, OUTPUT, OneLora, class_name, hub_id, one_lora
 from adapterstilts.model import tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.store import Run

@@ -13,11 +13,11 @@ from huggingface_hub import snapshot_download
 
 from adapterstilts import bounded_json
 from adapterstilts.errors import ConfigError, HubError
-from adapterstilts.hub import trust
+from adapterstilts.hub import safety_checks
 from adapterstilts.hub.client import client, hub_errors
 from adapterstilts.hub.layout import CARD, OF_RUN, RUN, SETUP, back
 from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
-from adapterstilts.hub.trust import Listed
+from adapterstilts.hub.safety_checks import Listed
 from adapterstilts.job import SCHEMA, TrainJob
 from adapterstilts.model import records as records_of
 from adapterstilts.model import tensors
@@ -55,7 +55,7 @@ def split_reference(reference: str) -> tuple[str, str | None]:
     return repo, revision or None
 
 
-def download(reference: str, *, skip: bool = False, hint: str = trust.SKIP) -> Pulled:
+def download(reference: str, *, skip: bool = False, hint: str = safety_checks.SKIP) -> Pulled:
     """Downloads an adapter's repository; what fails a check is refused before it is loaded.
 
     Args:
@@ -72,7 +72,7 @@ def download(reference: str, *, skip: bool = False, hint: str = trust.SKIP) -> P
         info = api.model_info(repo, revision=revision, files_metadata=True)
         listed = [Listed(file.rfilename, file.size) for file in info.siblings or ()]
         record = _record(repo, info.sha, listed)
-        names = trust.check_listing(repo, listed, ours=record is not None, skip=skip, hint=hint)
+        names = safety_checks.check_listing(repo, listed, ours=record is not None, skip=skip, hint=hint)
         names = [name for name in names if not (record and name.startswith("LICENSE"))]
         folder = Path(
             snapshot_download(repo, revision=info.sha, allow_patterns=[exactly(name) for name in names])
@@ -80,9 +80,9 @@ def download(reference: str, *, skip: bool = False, hint: str = trust.SKIP) -> P
     lost = [name for name in names if not (folder / name).is_file()]
     if lost:
         raise HubError(f"{repo}: {lost[0]} was not downloaded: give the same command again")
-    unread = trust.check_files(repo, folder, names, {file.name: file.size for file in listed})
+    unread = safety_checks.check_files(repo, folder, names, {file.name: file.size for file in listed})
     if record:
-        trust.check_sums(repo, folder, names, record.sha256)
+        safety_checks.check_sums(repo, folder, names, record.sha256)
     _remember(folder, revision or "main", info.sha)
     return Pulled(repo, info.sha, folder, tuple(names), record, unread)
 
@@ -110,11 +110,11 @@ def cached(reference: str) -> Pulled:
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     record = _read_card(repo, folder / CARD) if CARD in paths else None
     listed = [Listed(name, path.stat().st_size) for name, path in sorted(paths.items())]
-    names = trust.check_listing(repo, listed, ours=record is not None, skip=True)
+    names = safety_checks.check_listing(repo, listed, ours=record is not None, skip=True)
     names = [name for name in names if not (record and name.startswith("LICENSE"))]
-    unread = trust.check_files(repo, folder, names, {file.name: file.size for file in listed})
+    unread = safety_checks.check_files(repo, folder, names, {file.name: file.size for file in listed})
     if record:
-        trust.check_sums(repo, folder, names, record.sha256)
+        safety_checks.check_sums(repo, folder, names, record.sha256)
     return Pulled(repo, folder.name, folder, tuple(names), record, unread)
 
 
@@ -123,7 +123,7 @@ def _record(repo: str, commit: str, listed: list[Listed]) -> Record | None:
     card = next((file for file in listed if file.name == CARD), None)
     if card is None:
         return None
-    trust.check_listing(repo, [card], ours=False, skip=False)
+    safety_checks.check_listing(repo, [card], ours=False, skip=False)
     return _read_card(repo, Path(client().hf_hub_download(repo, CARD, revision=commit)))
 
 
@@ -179,7 +179,7 @@ def read_object(pulled: Pulled, path: Path) -> dict[str, Any]:
         HubError: it is not an object.
     """
     try:
-        return bounded_json.parse_object(path.read_bytes(), path.name, HubError, trust.JSON)
+        return bounded_json.parse_object(path.read_bytes(), path.name, HubError, safety_checks.JSON)
     except HubError as error:
         raise HubError(f"{pulled.repo} is refused: {error}") from None
 

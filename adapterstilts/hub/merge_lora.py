@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from transformers import AutoModel
 
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
-from adapterstilts.hub.lora import Form, OneLora, class_name, linear_layers, one_lora
+from adapterstilts.hub.lora_tensors import Form, OneLora, class_name, linear_layers, one_lora
 from adapterstilts.model import encoder
 from adapterstilts.model.backbone import ALLOWED, WEIGHTS, BackboneFiles
 from adapterstilts.model.tensors import Tensors
