@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.api.language import language_adapter
 from adapterstilts.data.lock import LOCK_VARIABLE, lock_file
 from adapterstilts.errors import StiltsError
 from adapterstilts.grid import config
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.configs import adapter_config
 from adapterstilts.paths import expanded
+from adapterstilts.run.language_reference import language_adapter
 from adapterstilts.store import Store
 
 

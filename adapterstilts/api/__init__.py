@@ -8,11 +8,11 @@ Example:
     >>> evaluate(tuned.id, "tydiqa", ["sw", "fi"], options)[0].scores  # doctest: +SKIP
 """
 
-from adapterstilts.api.evaluation import Evaluation, evaluate
-from adapterstilts.api.options import Options
-from adapterstilts.api.prediction import predict, predict_inputs, predicted_form, predicted_kind
-from adapterstilts.api.submission import Submission, submit
-from adapterstilts.api.training import compose, train_adapter
+from adapterstilts.report.xtreme_submission import Submission, submit
+from adapterstilts.run.evaluate import Evaluation, evaluate
+from adapterstilts.run.options import Options
+from adapterstilts.run.prediction import predict, predict_inputs, predicted_form, predicted_kind
+from adapterstilts.run.train import compose, train_adapter
 
 __all__ = [
     "Evaluation", "Options", "Submission", "compose", "evaluate", "predict", "predict_inputs",

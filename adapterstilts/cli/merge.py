@@ -42,7 +42,7 @@ def merge(
     Example: adapterstilts merge sequential-xnli-1a2b --out xnli-model
     """
     from adapterstilts.api import Options
-    from adapterstilts.api.merging import merge as write
+    from adapterstilts.hub.merging import merge as write
 
     given = {"store": store, "backbone": backbone, "revision": revision}
     options = Options.parse({name: value for name, value in given.items() if value is not None})

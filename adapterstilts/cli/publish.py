@@ -14,7 +14,7 @@ from adapterstilts.errors import ConfigError, HubError, StiltsError
 from adapterstilts.terminal_text import visible
 
 if TYPE_CHECKING:
-    from adapterstilts.api.publishing import Publishing
+    from adapterstilts.hub.publish import Publishing
 
 
 def publish(
@@ -68,7 +68,7 @@ def publish(
 
     Example: adapterstilts publish quick me/stilts --all --private
     """
-    from adapterstilts.api.publishing import Publishing
+    from adapterstilts.hub.publish import Publishing
 
     if out and not dry_run:
         raise ConfigError("--out is the folder of --dry-run: an upload needs none")
@@ -132,7 +132,7 @@ def _publish_all(names: dict[str, str], order: _Order) -> None:
 def _write(
     run: str, repo: str, out: Path | None, store: Path, settings: Publishing, *, show: bool
 ) -> dict[str, Any]:
-    from adapterstilts.api.publishing import write
+    from adapterstilts.hub.publish import write
 
     made = write(run, repo, out or Path(repo.rpartition("/")[2]), store, settings)
     if show:
@@ -142,7 +142,7 @@ def _write(
 
 
 def _upload(run: str, repo: str, store: Path, settings: Publishing) -> dict[str, Any]:
-    from adapterstilts.api.publishing import publish as publish_run
+    from adapterstilts.hub.publish import publish as publish_run
 
     done = publish_run(run, repo, store, settings)
     if done.replaced:

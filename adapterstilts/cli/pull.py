@@ -50,9 +50,9 @@ def pull(
 
     Example: adapterstilts pull other/mnli-lora --task mnli --backbone xlmr-base
     """
-    from adapterstilts.api.foreign import Given
-    from adapterstilts.api.pulling import pull as bring
     from adapterstilts.cli.train import show
+    from adapterstilts.hub.pull import pull as bring
+    from adapterstilts.hub.third_party import Given
 
     names = tuple(listed([labels], "--labels")) if labels else ()
     given = Given(backbone=backbone, revision=revision, task=task, labels=names)
@@ -72,7 +72,7 @@ def search(
 
     Example: adapterstilts search mnli --backbone xlmr-base
     """
-    from adapterstilts.api.pulling import search as look
+    from adapterstilts.hub.pull import search as look
 
     found = look(query, backbone, task, limit)
     if as_json:

@@ -24,7 +24,7 @@ from adapterstilts.grid.job_spec import Request, RequestType
 from adapterstilts.grid.records_index import Index
 from adapterstilts.store import Run, pulled_from
 from adapterstilts.store.files import MANIFEST, disk_errors, read_small, sha256, stats_in, write_json
-from adapterstilts.store.intact import intact, metrics_of, seal_of
+from adapterstilts.store.quick_check import intact, metrics_of, seal_of
 
 DIGEST = 64  # digits
 FILE_NAME = DIGEST + len(".json")

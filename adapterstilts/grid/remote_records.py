@@ -24,7 +24,7 @@ from adapterstilts.grid.job_spec import Request
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256, stats_in, write_json
-from adapterstilts.store.intact import metrics_of
+from adapterstilts.store.quick_check import metrics_of
 from adapterstilts.store.remote import Remote, There
 from adapterstilts.store.runs import RUN_NAME, check
 

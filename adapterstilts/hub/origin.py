@@ -19,7 +19,7 @@ SOURCES = ("folder", "hub", "bundled")
 
 
 class Backbone(Value):
-    """What a run's origin says of its backbone (see `api/backbones.py`)."""
+    """What a run's origin says of its backbone (see `run/trained_backbone.py`)."""
 
     name: str
     commit: str | None
@@ -35,7 +35,7 @@ class File(Value):
 
 
 class Before(Value):
-    """What a run's origin says of the runs that it was built on (see `api/history.py`)."""
+    """What a run's origin says of the runs that it was built on (see `run/lineage.py`)."""
 
     parts: tuple[File, ...] = ()
     unknown: tuple[str, ...] = ()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.api.forms import Answers, suffix, text_of
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import MissingDataError
+from adapterstilts.report.submission_forms import Answers, suffix, text_of
 from adapterstilts.tasks import registry
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from adapterstilts.api.foreign import _order
 from adapterstilts.errors import AdapterError
+from adapterstilts.hub.third_party import _order
 
 
 def test_rows_follow_the_labels_whatever_their_case():

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.api import Options, compose, evaluate, submit, train_adapter
-from adapterstilts.api.history import history
-from adapterstilts.api.leaks import Guard
 from adapterstilts.cli.submit import print_submission
 from adapterstilts.data.load import Loaded, Where, load
 from adapterstilts.errors import DataError
+from adapterstilts.run.leak_guard import Guard
+from adapterstilts.run.lineage import history
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.registry import get
 from adapterstilts.tasks.spec import Split, Task
@@ -171,7 +171,7 @@ def test_each_language_is_read_once(options: Options, trained: Run, monkeypatch:
         read.append(language)
         return load(task, split, language, where, hidden=hidden)
 
-    monkeypatch.setattr("adapterstilts.api.leaks.load", counted)
+    monkeypatch.setattr("adapterstilts.run.leak_guard.load", counted)
     evaluate(trained.id, "xnli", ["de", "sw"], told(options, allow_leak=True))
     assert sorted(code for code in read if code in ("en", "de", "sw")) == ["en", "sw"]
     assert len(read) == len(set(read))  # German was evaluated first, so that its rows were at hand

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from adapterstilts.api.pulling import pull
 from adapterstilts.errors import StiltsError
 from adapterstilts.hub.layout import back
+from adapterstilts.hub.pull import pull
 from adapterstilts.store import Store
 from adapterstilts.values import digest
 from tests.hub.server import Hub

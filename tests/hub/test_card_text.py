@@ -11,11 +11,11 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from adapterstilts.api.publishing import _facts, write
 from adapterstilts.hub.card import Form, card
 from adapterstilts.hub.card_data import Facts, Score
 from adapterstilts.hub.licence import licence_of
 from adapterstilts.hub.markdown import code, one_line, plain, quoted
+from adapterstilts.hub.publish import _facts, write
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.store import Store
 from adapterstilts.store.scratch import PREFIX

@@ -12,11 +12,11 @@ from adapters import AutoAdapterModel
 from transformers import AutoTokenizer
 
 from adapterstilts.api import Options, compose, evaluate, predict
-from adapterstilts.api.foreign import Given
-from adapterstilts.api.publishing import write
-from adapterstilts.api.pulling import pull
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import ConfigError
+from adapterstilts.hub.publish import write
+from adapterstilts.hub.pull import pull
+from adapterstilts.hub.third_party import Given
 from adapterstilts.store import Run
 from tests.hub.server import Hub
 

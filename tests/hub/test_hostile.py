@@ -14,12 +14,12 @@ import yaml
 from safetensors.torch import load, save
 
 from adapterstilts.api import Options, train_adapter
-from adapterstilts.api.foreign import Given
-from adapterstilts.api.publishing import write
-from adapterstilts.api.pulling import pull
 from adapterstilts.errors import HubError, StiltsError
 from adapterstilts.hub import safety_checks
+from adapterstilts.hub.publish import write
+from adapterstilts.hub.pull import pull
 from adapterstilts.hub.record import MALFORMED, read_record
+from adapterstilts.hub.third_party import Given
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks import registry
 from tests.hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, signed, written

@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from adapterstilts.api.publishing import write
-from adapterstilts.api.pulling import pull
+from adapterstilts.hub.publish import write
+from adapterstilts.hub.pull import pull
 from adapterstilts.store import pulled_from
 from adapterstilts.values import digest
 from tests.hub.conftest import Runs

@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from adapterstilts.api.language import language_adapter
-from adapterstilts.api.publishing import write
 from adapterstilts.errors import StiltsError
+from adapterstilts.hub.publish import write
 from adapterstilts.model import configs
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.host import Host
+from adapterstilts.run.language_reference import language_adapter
 from adapterstilts.store import Store
 from tests.hub.conftest import Runs
 from tests.hub.forging import WEIGHTS, Files, changed_json, forged, written

@@ -11,11 +11,11 @@ from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from adapterstilts.api import Options, compose, evaluate, train_adapter
-from adapterstilts.api.foreign import Given
-from adapterstilts.api.publishing import Publishing, publish, write
-from adapterstilts.api.pulling import pull, search
 from adapterstilts.cli.app import app
 from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
+from adapterstilts.hub.publish import Publishing, publish, write
+from adapterstilts.hub.pull import pull, search
+from adapterstilts.hub.third_party import Given
 from adapterstilts.store import Run, Store
 from tests.hub.conftest import LANGUAGES, TARGET, TASK, Runs, options
 from tests.hub.server import Hub

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from adapterstilts.api.publishing import publish
-from adapterstilts.api.pulling import pull
 from adapterstilts.cli.app import app
 from adapterstilts.errors import HubError
 from adapterstilts.hub.licence import LICENCES
+from adapterstilts.hub.publish import publish
+from adapterstilts.hub.pull import pull
 from adapterstilts.store import Store
 from tests.hub.conftest import Runs
 from tests.hub.cutter import Cutter

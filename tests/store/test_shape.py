@@ -11,7 +11,7 @@ import pytest
 from adapterstilts.errors import DamagedError
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256
-from adapterstilts.store.intact import metrics_of
+from adapterstilts.store.quick_check import metrics_of
 from adapterstilts.store.runs import manifest_of
 from adapterstilts.values import digest
 from tests.cli.conftest import Call, call  # noqa: F401

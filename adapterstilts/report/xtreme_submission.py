@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapterstilts.api.forms import Answers, suffix, text_of
-from adapterstilts.api.leaks import Guard
-from adapterstilts.api.options import Options
 from adapterstilts.data.load import Loaded, Where, load
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StoreError, unknown
+from adapterstilts.report.submission_forms import Answers, suffix, text_of
+from adapterstilts.run.leak_guard import Guard
+from adapterstilts.run.options import Options
 from adapterstilts.store import Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
 from adapterstilts.store.origin import read_origin

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapterstilts import composition as compositions
-from adapterstilts.api.backbones import told_of
-from adapterstilts.api.history import history, together
-from adapterstilts.api.language import language_adapter
-from adapterstilts.api.lessons import Taught, lessons
-from adapterstilts.api.options import Options
 from adapterstilts.composition import Composition, CompositionName
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hyperparameters import Recipe, recipe_for
@@ -22,8 +17,13 @@ from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Source, as_source, spec_of
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import Fit, fit
+from adapterstilts.run.language_reference import language_adapter
+from adapterstilts.run.lineage import history, together
+from adapterstilts.run.options import Options
 from adapterstilts.run.progress import say
 from adapterstilts.run.sampling import Saving
+from adapterstilts.run.task_data import Taught, lessons
+from adapterstilts.run.trained_backbone import told_of
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from adapterstilts.api.history import History, history
 from adapterstilts.data.item_digests import Digests, Part, digests_of, items, parts, too_many
 from adapterstilts.data.load import Loaded, Where, load
 from adapterstilts.errors import DataError, StiltsError
+from adapterstilts.run.lineage import History, history
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.spec import Split, Task
 

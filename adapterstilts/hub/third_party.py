@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from adapterstilts.api.backbones import told_of
 from adapterstilts.composition import Single
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub import peft_import
@@ -30,6 +29,7 @@ from adapterstilts.run.assemble import Parts, save
 from adapterstilts.run.effect import measure
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.progress import say
+from adapterstilts.run.trained_backbone import told_of
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.effect import KEY
 from adapterstilts.store.files import ORIGIN, sha256, write_whole

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adapterstilts.api.options import Options
 from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.label_set import with_labels
@@ -14,6 +13,7 @@ from adapterstilts.data.rows import Row
 from adapterstilts.data.translated import load_translated
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.hyperparameters import Recipe
+from adapterstilts.run.options import Options
 from adapterstilts.run.progress import say
 from adapterstilts.tasks.spec import Task
 

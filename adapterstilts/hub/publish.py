@@ -12,9 +12,6 @@ from typing import Literal
 
 from huggingface_hub.utils import validate_repo_id
 
-from adapterstilts.api.backbones import backbone_of
-from adapterstilts.api.history import history
-from adapterstilts.api.options import Options
 from adapterstilts.errors import AdapterError, ConfigError, unknown
 from adapterstilts.hub.card import Form
 from adapterstilts.hub.card_data import Facts, facts
@@ -23,6 +20,9 @@ from adapterstilts.hub.folder import Export, write_folder
 from adapterstilts.hub.merge_lora import check_out
 from adapterstilts.hub.peft_export import export
 from adapterstilts.hub.upload import Uploaded, upload
+from adapterstilts.run.lineage import history
+from adapterstilts.run.options import Options
+from adapterstilts.run.trained_backbone import backbone_of
 from adapterstilts.store import Run, Store
 from adapterstilts.store.files import stats_in
 from adapterstilts.store.scratch import scratch

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from adapterstilts.api.pulling import checked_job, say_unread
 from adapterstilts.errors import AdapterError, HubError
 from adapterstilts.hub.download import cached, download
 from adapterstilts.hub.layout import LIBRARY
+from adapterstilts.hub.pull import checked_job, say_unread
 from adapterstilts.model.language_adapter import check_folder
 from adapterstilts.paths import expanded
 from adapterstilts.run.assemble import as_source

@@ -6,11 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from adapterstilts.api.backbones import backbone_of
-from adapterstilts.api.heads import head_for, named, own_encoding, targets_of
-from adapterstilts.api.language import language_adapter
-from adapterstilts.api.leaks import Guard, Leak
-from adapterstilts.api.options import Options
 from adapterstilts.data.load import Loaded, Where, available, load
 from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.job import EvalJob
@@ -21,10 +16,15 @@ from adapterstilts.model.language_adapter import digest_of
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import fresh_host
+from adapterstilts.run.language_reference import language_adapter
+from adapterstilts.run.leak_guard import Guard, Leak
+from adapterstilts.run.options import Options
 from adapterstilts.run.predict import Model
 from adapterstilts.run.predict import evaluate as evaluate_rows
 from adapterstilts.run.predict import predict as predict_rows
 from adapterstilts.run.progress import say
+from adapterstilts.run.resolve import head_for, named, own_encoding, targets_of
+from adapterstilts.run.trained_backbone import backbone_of
 from adapterstilts.store import Run, Store, write_predictions
 from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry

@@ -5,11 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
-from adapterstilts.api.backbones import backbone_of
-from adapterstilts.api.evaluation import language_reference, model_of
-from adapterstilts.api.heads import head_for, named, own_encoding
-from adapterstilts.api.language import language_adapter
-from adapterstilts.api.options import Options
 from adapterstilts.data.prediction_input import Input, InputForm, with_spans
 from adapterstilts.data.rows import RetrievalRow, Row, text_size
 from adapterstilts.errors import ConfigError
@@ -18,8 +13,13 @@ from adapterstilts.kinds.base import Prediction
 from adapterstilts.kinds.entities import predicted_chunks
 from adapterstilts.model.backbone import check_length
 from adapterstilts.run.device import resolve_precision
+from adapterstilts.run.evaluate import language_reference, model_of
+from adapterstilts.run.language_reference import language_adapter
+from adapterstilts.run.options import Options
 from adapterstilts.run.predict import Model, in_portions, predict_neighbours
 from adapterstilts.run.predict import predict as predict_rows
+from adapterstilts.run.resolve import head_for, named, own_encoding
+from adapterstilts.run.trained_backbone import backbone_of
 from adapterstilts.store import Run, Store, task_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import KindName, Task

@@ -10,7 +10,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.api.foreign import Given, foreign_run
 from adapterstilts.data.item_digests import read_items
 from adapterstilts.errors import AdapterError, ConfigError, HubError
 from adapterstilts.hub.card import LISTED
@@ -20,6 +19,7 @@ from adapterstilts.hub.job_parts import check_job
 from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.origin import kept
 from adapterstilts.hub.record import MALFORMED
+from adapterstilts.hub.third_party import Given, foreign_run
 from adapterstilts.job import TrainJob
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.known_backbones import NAMES

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.api.options import Options
 from adapterstilts.errors import AdapterError
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.known_backbones import NAMES
+from adapterstilts.run.options import Options
 from adapterstilts.store import Run
 from adapterstilts.store.origin import read_origin
 from adapterstilts.values import distinct

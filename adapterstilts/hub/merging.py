@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapterstilts.api.backbones import backbone_of
-from adapterstilts.api.heads import head_for, named
-from adapterstilts.api.options import Options
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.merge_lora import Merged, check_out
 from adapterstilts.hub.merge_lora import merge as write
+from adapterstilts.run.options import Options
+from adapterstilts.run.resolve import head_for, named
+from adapterstilts.run.trained_backbone import backbone_of
 from adapterstilts.store import Run, Store
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.api.options import Options
-from adapterstilts.api.training_rows import TrainingRows, training_rows
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.load import Loaded, load
@@ -17,7 +15,9 @@ from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.hyperparameters import Recipe
 from adapterstilts.kinds import check_encoding, encoding_for
 from adapterstilts.run.fit import Lesson
+from adapterstilts.run.options import Options
 from adapterstilts.run.progress import say
+from adapterstilts.run.training_data import TrainingRows, training_rows
 from adapterstilts.tasks.plain_text import hub_text
 from adapterstilts.tasks.spec import Task
 
