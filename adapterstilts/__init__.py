@@ -1,20 +1,49 @@
-"""Intermediate-task transfer across languages with adapters on a frozen multilingual encoder."""
+"""Intermediate-task transfer across languages with adapters on a frozen multilingual encoder.
+
+Example:
+    >>> from adapterstilts import Options, compose, evaluate, train_adapter
+    >>> options = Options(data_dir="download")
+    >>> squad = train_adapter("squad_v1", options)  # doctest: +SKIP
+    >>> tuned = compose("tydiqa", "sequential", [squad.id], options)  # doctest: +SKIP
+    >>> evaluate(tuned.id, "tydiqa", ["sw", "fi"], options)[0].scores  # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from adapterstilts.api import Evaluation, Options, compose, evaluate, predict, train_adapter
+from adapterstilts.version import __version__ as __version__
 
-__version__ = "0.1.0"
-__all__ = ["Evaluation", "Options", "compose", "evaluate", "predict", "train_adapter"]
+if TYPE_CHECKING:
+    from adapterstilts.report.xtreme_submission import Submission, submit
+    from adapterstilts.run.evaluate import Evaluation, evaluate
+    from adapterstilts.run.options import Options
+    from adapterstilts.run.prediction import predict, predict_inputs, predicted_form, predicted_kind
+    from adapterstilts.run.train import compose, train_adapter
+
+__all__ = [
+    "Evaluation", "Options", "Submission", "compose", "evaluate", "predict", "predict_inputs",
+    "predicted_form", "predicted_kind", "submit", "train_adapter",
+]  # fmt: skip
+# Name -> module. The modules need torch, so they load when a name is first used.
+MODULES = {
+    "Submission": "report.xtreme_submission",
+    "submit": "report.xtreme_submission",
+    "Evaluation": "run.evaluate",
+    "evaluate": "run.evaluate",
+    "Options": "run.options",
+    "predict": "run.prediction",
+    "predict_inputs": "run.prediction",
+    "predicted_form": "run.prediction",
+    "predicted_kind": "run.prediction",
+    "compose": "run.train",
+    "train_adapter": "run.train",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Loads the Python API when one of its names is first used: it needs torch, listing tasks does not."""
-    if name not in __all__:
+    """Loads a part of the Python API when it is first used."""
+    if name not in MODULES:
         raise AttributeError(f"module 'adapterstilts' has no attribute '{name}'")
-    from adapterstilts import api
-
-    return getattr(api, name)
+    return getattr(importlib.import_module(f"adapterstilts.{MODULES[name]}"), name)

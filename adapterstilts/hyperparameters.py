@@ -16,7 +16,7 @@ MOST_ROWS = 10**9  # of one batch, of development data, or that count of a task
 MOST_STEPS = 10**9
 
 
-class Recipe(Numbers):
+class Hyperparameters(Numbers):
     """How an adapter is trained; every field is part of the result's key.
 
     Those about several tasks stand in it only where several tasks are trained. The largest values are far
@@ -102,7 +102,7 @@ MANY_DEFAULTS: dict[str, Any] = {"epochs": 1.0, "batch_size": 16, "task_cap": 10
 MIXED_DEFAULTS: dict[str, Any] = {"mlm_ratio": 0.5}
 
 
-def recipe_for(kinds: Sequence[KindName], settings: Mapping[str, Any]) -> Recipe:
+def hyperparameters_for(kinds: Sequence[KindName], settings: Mapping[str, Any]) -> Hyperparameters:
     """The defaults for the kinds of the tasks, with `settings` over them.
 
     Args:
@@ -114,7 +114,7 @@ def recipe_for(kinds: Sequence[KindName], settings: Mapping[str, Any]) -> Recipe
     tasks: Sequence[KindName] = [kind for kind in kinds if kind != "mlm"] or kinds
     mixed = len(tasks) < len(kinds)
     defaults = MANY_DEFAULTS if len(tasks) > 1 else KIND_DEFAULTS[tasks[0]]
-    recipe = Recipe.parse({**defaults, **(MIXED_DEFAULTS if mixed else {}), **settings}, "recipe")
+    recipe = Hyperparameters.parse({**defaults, **(MIXED_DEFAULTS if mixed else {}), **settings}, "recipe")
     idle = [] if len(tasks) > 1 else ["task_cap", "temperature"]
     for name in idle if mixed else [*idle, "mlm_ratio"]:
         if getattr(recipe, name) is not None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from adapterstilts.composition import Composition
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.values import Value, digest
 
 SCHEMA = 1  # raised when the form of a stored result changes
@@ -37,7 +37,7 @@ class TrainJob(Value):
     backbone: str
     data: Mapping[str, str]
     adapter: Mapping[str, Any]
-    recipe: Recipe | None
+    recipe: Hyperparameters | None
     encoding: Mapping[str, Any]
     composition: Composition
     language_adapter: str | None = None

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from adapterstilts.grid.config import GridRecipe
+from adapterstilts.grid.config import GridConfig
 from adapterstilts.grid.estimate import Estimator
-from adapterstilts.grid.plan import Scene, expand
+from adapterstilts.grid.plan import EvalScope, expand
 from adapterstilts.grid.records import Records
 from adapterstilts.grid.status import look
 from adapterstilts.tasks import registry
@@ -37,12 +37,12 @@ def main() -> None:
         name: like.model_copy(update={"name": name, "trained_on": name})
         for name in (f"{role}{number}" for role in ("source", "target") for number in range(tasks))
     }
-    recipe = GridRecipe.model_validate({
+    recipe = GridConfig.model_validate({
         "targets": [name for name in named if name.startswith("target")],
         "intermediate": [name for name in named if name.startswith("source")],
         "seeds": list(range(seeds)),
     })  # fmt: skip
-    scene = Scene("test", tuple(f"l{number}" for number in range(languages)))
+    scene = EvalScope("test", tuple(f"l{number}" for number in range(languages)))
     print("| step | seconds |\n|---|---|")
     plan = timed(
         "expand the recipe",

@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.grid.estimate import Estimator
-from adapterstilts.grid.job_spec import Request, Told, evaluations
+from adapterstilts.grid.job_spec import JobSettings, JobSpec, evaluations
 from adapterstilts.grid.records import Cost, Records
 from adapterstilts.grid.status import look
 from adapterstilts.job import EvalJob
 from adapterstilts.store import Run, Store
 
 COST = Cost(seconds=2.5, examples=200)
-TOLD = Told(version="1", kind="sequence", backbone="me5-small", limit=200)
+TOLD = JobSettings(version="1", kind="sequence", backbone="me5-small", limit=200)
 PLANNED = 5_000_000  # evaluations of a grid of 100 intermediate tasks, 100 targets, 100 languages and 5 seeds
 LINKS = 50_000  # of one file; ext4 allows 65,000
 LINKED = {
@@ -46,7 +46,7 @@ def job(number: int) -> EvalJob:
     )  # fmt: skip
 
 
-def requests() -> Iterator[Request]:
+def requests() -> Iterator[JobSpec]:
     """As many requests as are taken."""
     return evaluations("xnli", "f" * 64, TOLD, "test", (str(number) for number in range(10**9)))
 

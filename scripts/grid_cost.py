@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from adapterstilts.grid.estimate import Estimator
-from adapterstilts.grid.job_spec import Request, Told
+from adapterstilts.grid.job_spec import JobSettings, JobSpec
 from adapterstilts.grid.sizes import rows_of
 from adapterstilts.tasks.multitask import split_name
 
@@ -114,14 +114,14 @@ def main() -> None:
     )
 
 
-def read(job: dict) -> Request:
-    return Request(
-        job["task"], job["composition"] or "single", tuple(job["needs"]), Told.model_validate(job["told"]),
+def read(job: dict) -> JobSpec:
+    return JobSpec(
+        job["task"], job["composition"] or "single", tuple(job["needs"]), JobSettings.model_validate(job["told"]),
         job["seed"], job["language"] or "", job["split"] or "", job["digest"],
     )  # fmt: skip
 
 
-def add(costs: dict[str, Cost], request: Request, shape: Shape) -> None:
+def add(costs: dict[str, Cost], request: JobSpec, shape: Shape) -> None:
     """Adds one job, and its evaluations on development data, as the plan counts rows and steps."""
     recipe = request.told.recipe
     rows = rows_of(request.task, request.split or "train", request.told, {})
@@ -147,7 +147,7 @@ def count(cost: Cost, sums: tuple[float, int], examples: float, ours: PerToken, 
 
 def mean_length(name: str) -> tuple[float, int]:
     """Tokens of an example, and of one of its sequences; of several tasks weighted by their rows."""
-    told = Told(version="1", kind=None, backbone="")
+    told = JobSettings(version="1", kind=None, backbone="")
     names = split_name(name)
     rows = [rows_of(each, "train", told, {}) for each in names]
     tokens = sum(n * LENGTHS[each][0] * LENGTHS[each][1] for n, each in zip(rows, names, strict=True)) / sum(

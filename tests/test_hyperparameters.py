@@ -6,14 +6,16 @@ import math
 
 import pytest
 
-from adapterstilts.api import Options
+from adapterstilts import Options
 from adapterstilts.errors import ConfigError
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds.base import Encoding
 
 HUGE = 10**99
 NUMBERS = [
-    name for name, field in Recipe.model_fields.items() if name not in ("precision", "backbone_dropout")
+    name
+    for name, field in Hyperparameters.model_fields.items()
+    if name not in ("precision", "backbone_dropout")
 ]
 
 
@@ -21,7 +23,7 @@ NUMBERS = [
 @pytest.mark.parametrize("value", [HUGE, 1e308, -HUGE, -1e308, math.inf, math.nan])
 def test_a_number_that_nobody_means_is_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"recipe: {name}"):
-        Recipe.parse({name: value}, "recipe")
+        Hyperparameters.parse({name: value}, "recipe")
 
 
 @pytest.mark.parametrize("name", ["max_length", "stride", "n_best", "max_answer", "layer", "neighbours"])

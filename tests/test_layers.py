@@ -20,13 +20,31 @@ MODELS = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "a
 METRICS = {"seqeval", "sklearn", "faiss"}
 LONGEST = 420  # lines: a file that outgrows about 400 becomes a folder
 TERMINAL = {"rich", "typer"}
-VALUES = {"errors", "values", "bounded_json", "known_keys", "masking", "paths", "visible", "yaml_lines"}
+VALUES = {
+    "version",
+    "errors",
+    "values",
+    "bounded_json",
+    "known_keys",
+    "credentials",
+    "paths",
+    "terminal_text",
+    "yaml_lines",
+}
 # The files of the grid have layers of their own: planning knows no results, and the worker alone knows models
-PLANNING = {f"grid/{name}" for name in ("recipe", "request", "settings", "plan", "sizes", "order")}
-WORK = {"grid/worker", "api", "run", "store"}
+PLANNING = {f"grid/{name}" for name in ("config", "job_spec", "job_settings", "plan", "sizes", "ready_queue")}
+WORK = {"grid/worker", "run", "store"}
 KEEPING = {
     f"grid/{name}"
-    for name in ("index", "records", "shared", "state", "estimate", "table", "upkeep", "provenance")
+    for name in (
+        "records_index",
+        "records",
+        "remote_records",
+        "status",
+        "estimate",
+        "maintenance",
+        "provenance",
+    )
 }
 
 
@@ -39,12 +57,12 @@ class Layer:
 
 
 def layers() -> dict[str, Layer]:
-    """Each layer adds to the ones above it; `cli` and `api` may import anything."""
-    plain = VALUES | {"tasks", "recipe", "composition", "job"}
+    """Each layer adds to the ones above it; `cli` may import anything."""
+    plain = VALUES | {"tasks", "hyperparameters", "composition", "job"}
     model = plain | {"data", "kinds", "model"}
     everything = PLAIN | ARRAYS | HUB | MODELS | METRICS
     return {
-        **dict.fromkeys((*VALUES, "tasks", "recipe", "composition", "job"), Layer(plain, PLAIN)),
+        **dict.fromkeys((*VALUES, "tasks", "hyperparameters", "composition", "job"), Layer(plain, PLAIN)),
         "yaml_lines": Layer({"errors"}, {"yaml"}),
         "data": Layer(plain | {"data"}, PLAIN | ARRAYS | HUB),
         "store": Layer(plain | {"store"}, PLAIN | ARRAYS | {"fsspec"}),
@@ -52,16 +70,19 @@ def layers() -> dict[str, Layer]:
         "model": Layer(model, PLAIN | ARRAYS | HUB | MODELS),
         "run": Layer(model | {"run", "store"}, everything | TERMINAL),
         "hub": Layer(
-            model | {"", "hub", "store"}, PLAIN | ARRAYS | HUB | MODELS | {"jinja2", "requests", "urllib3"}
+            model | {"version", "hub", "run", "store"},
+            PLAIN | ARRAYS | HUB | MODELS | {"jinja2", "requests", "urllib3"},
         ),
         **dict.fromkeys(("grid", *PLANNING), Layer(plain | PLANNING, PLAIN)),
         "grid/availability": Layer(plain | PLANNING | {"data", "model"}, PLAIN),
+        "grid/load_plan": Layer(model | PLANNING | KEEPING | {"grid/availability", "store"}, PLAIN),
         **dict.fromkeys(KEEPING, Layer(plain | PLANNING | KEEPING | {"store"}, PLAIN)),
-        "cli/grid_progress": Layer(VALUES | PLANNING | KEEPING, TERMINAL),
+        "report": Layer(model | PLANNING | KEEPING | {"report", "run", "store"}, PLAIN | ARRAYS),
         "grid/process_executor": Layer(PLANNING | KEEPING | {"grid/worker"}, {"torch"}),
         "grid/scheduler": Layer(PLANNING | KEEPING | {"grid/worker", "grid/process_executor"}, {"torch"}),
         "grid/ray_executor": Layer(
-            VALUES | PLANNING | KEEPING | {"", "grid/process_executor", "grid/worker"}, {"ray", "torch"}
+            VALUES | PLANNING | KEEPING | {"version", "grid/process_executor", "grid/worker"},
+            {"ray", "torch"},
         ),
         "grid/worker": Layer(model | PLANNING | KEEPING | WORK, everything | TERMINAL),
         "grid/calibrate": Layer(
@@ -128,7 +149,7 @@ def test_a_file_imports_only_what_its_layer_may(path: Path) -> None:
 
 
 def test_every_part_of_the_package_has_its_rule() -> None:
-    free = {"__init__", "__main__", "api", "cli", "adapter_configs"}
+    free = {"__init__", "__main__", "cli", "adapter_configs"}
     assert {part_of(path) for path in FILES} - free == layers().keys()
 
 
@@ -157,7 +178,7 @@ def test_a_kind_knows_neither_other_kinds_nor_concrete_tasks(kind: str) -> None:
 
 def test_the_command_line_imports_large_libraries_inside_bodies_only() -> None:
     light = set(sys.stdlib_module_names) | TERMINAL
-    own = VALUES | {"cli", "recipe", "composition", ""}
+    own = VALUES | {"cli", "hyperparameters", "composition", ""}
     for path in (PACKAGE / "cli").glob("*.py"):
         for each in top_imports(path):
             fine = each.module.partition(".")[0] in light if each.part is None else each.part in own

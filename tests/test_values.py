@@ -4,25 +4,25 @@ import pytest
 
 from adapterstilts import composition
 from adapterstilts.errors import AdapterError, ConfigError, unknown
-from adapterstilts.hyperparameters import Recipe, recipe_for
+from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.values import canonical, digest
 
 
 def test_unknown_recipe_key_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
-        Recipe.parse({"learning_rat": 1e-3}, "recipe")
+        Hyperparameters.parse({"learning_rat": 1e-3}, "recipe")
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -1}, {"warmup": 1.5}, {"precision": "fp8"}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        Recipe.parse(wrong, "recipe")
+        Hyperparameters.parse(wrong, "recipe")
 
 
 def test_recipe_defaults_depend_on_kind():
-    assert recipe_for(["span"], {}).batch_size == 16
-    assert recipe_for(["span"], {"batch_size": 4}).batch_size == 4
+    assert hyperparameters_for(["span"], {}).batch_size == 16
+    assert hyperparameters_for(["span"], {"batch_size": 4}).batch_size == 4
 
 
 def test_unknown_error_without_a_near_name_lists_all():
@@ -39,7 +39,7 @@ def test_canonical_json_is_independent_of_order():
 def job(**changes):
     values = {
         "task": "mnli", "task_version": 1, "backbone": "sha256:00", "data": {"train": "1", "dev": ""},
-        "encoding": {}, "adapter": {}, "recipe": Recipe(), "composition": composition.Single(),
+        "encoding": {}, "adapter": {}, "recipe": Hyperparameters(), "composition": composition.Single(),
     }  # fmt: skip
     return TrainJob(**{**values, **changes})
 
@@ -50,7 +50,7 @@ def job(**changes):
         {"task_version": 2},
         {"backbone": "sha256:01"},
         {"data": {"train": "2", "dev": ""}},
-        {"recipe": Recipe(learning_rate=2e-3)},
+        {"recipe": Hyperparameters(learning_rate=2e-3)},
         {"composition": composition.Sequential(sources=("k",))},
         {"seed": 2},
         {"encoding": {"max_length": 64}},

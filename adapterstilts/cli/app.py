@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from adapterstilts import __version__
 from adapterstilts.cli import (
     backbones,
     configs,
@@ -33,6 +32,7 @@ from adapterstilts.cli import (
 )
 from adapterstilts.cli.console import echo, fail, note
 from adapterstilts.errors import StiltsError
+from adapterstilts.version import __version__
 
 UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 

@@ -70,18 +70,18 @@ def demo(
 def _make(plan: Plan, store: Path) -> None:
     from adapterstilts.cli.grid_progress import Display
     from adapterstilts.grid.load_plan import estimator_of
-    from adapterstilts.grid.process_executor import Saving
+    from adapterstilts.grid.process_executor import WorkerSettings
     from adapterstilts.grid.records import Records
-    from adapterstilts.grid.scheduler import Engine, crew_of
+    from adapterstilts.grid.scheduler import Scheduler, executor_for
 
     records, requests = Records(store), list(plan.requests())
 
     def said(digest: str, line: str) -> None:
         shown.said(digest, line)
 
-    crew = crew_of(Saving(store), None, said)
+    crew = executor_for(WorkerSettings(store), None, said)
     with Display(requests, records, estimator_of(records), crew.size) as shown:
-        state = Engine(crew, records, shown).run(requests, retry_failed=True)
+        state = Scheduler(crew, records, shown).run(requests, retry_failed=True)
     if state.failures:
         first = next(iter(state.failures.values()))
         fail(f"{first.name}: {first.message} ({records.failure_file(first.request)})")

@@ -207,11 +207,11 @@ def unreachable(url: str) -> str | None:
 def data(data_dir: Path | None) -> Iterator[Finding]:
     """The data folder, and the tasks whose files are there or bundled."""
     from adapterstilts.cli.tasks import at_hand
-    from adapterstilts.data.load import Where
+    from adapterstilts.data.load import DataLocation
     from adapterstilts.errors import MissingDataError
     from adapterstilts.tasks.registry import all_tasks
 
-    where = Where(data_dir=data_dir)
+    where = DataLocation(data_dir=data_dir)
     advice = "without one, data comes from the Hub or from --train-file and --eval-file"
     yield Finding("data", "folder", str(data_dir or "none"), None if data_dir else advice)
     try:

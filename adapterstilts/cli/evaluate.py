@@ -11,7 +11,7 @@ from adapterstilts.cli.console import echo, fail, print_json, table
 from adapterstilts.cli.options import evaluation_options, listed
 
 if TYPE_CHECKING:
-    from adapterstilts.api import Evaluation, Options
+    from adapterstilts import Evaluation, Options
 
 APART = ("score", "low", "high", "examples", "leaked", "labels")  # not a column like the other metrics
 
@@ -42,7 +42,7 @@ def evaluate(
 
     Example: adapterstilts evaluate single-squad_v1-1a2b --task xquad --languages de,hi,zh
     """
-    from adapterstilts.api import evaluate as run_evaluation
+    from adapterstilts import evaluate as run_evaluation
     from adapterstilts.errors import unknown
 
     if split not in (None, "test", "dev"):

@@ -30,10 +30,10 @@ from adapterstilts.grid.load_plan import (
 )
 
 if TYPE_CHECKING:
-    from adapterstilts.grid.job_spec import Request
-    from adapterstilts.grid.process_executor import Saving
-    from adapterstilts.grid.scheduler import Crew
-    from adapterstilts.grid.status import State
+    from adapterstilts.grid.job_spec import JobSpec
+    from adapterstilts.grid.process_executor import WorkerSettings
+    from adapterstilts.grid.scheduler import Executor
+    from adapterstilts.grid.status import GridStatus
 
 app = typer.Typer(no_args_is_help=True)
 RecipeName = Annotated[
@@ -93,7 +93,7 @@ def plan(
     timed = False if as_json and calibrate is None else calibrate  # a program that reads JSON does not wait
     estimator = calibrated(planned, records, state.left(planned.requests()), timed)
 
-    def chosen() -> Iterable[Request]:
+    def chosen() -> Iterable[JobSpec]:
         found = planned.requests()
         return estimator.within(found, state, processes * seconds_of(budget)) if budget is not None else found
 
@@ -160,8 +160,8 @@ def run(
     Example: adapterstilts grid run quick
     """
     from adapterstilts.cli.grid_progress import Display
-    from adapterstilts.grid.process_executor import Saving
-    from adapterstilts.grid.scheduler import Engine
+    from adapterstilts.grid.process_executor import WorkerSettings
+    from adapterstilts.grid.scheduler import Scheduler
     from adapterstilts.grid.status import look
 
     _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
@@ -176,7 +176,7 @@ def run(
         note_foreign(records)
     choice = False if engine == "ray" and calibrate is None else calibrate  # other machines may compute
     estimator = calibrated(planned, records, before.left(requests), choice)
-    saving = Saving(store, checkpoint_minutes, checkpoint_steps)
+    saving = WorkerSettings(store, checkpoint_minutes, checkpoint_steps)
     nodes = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
 
     def said(digest: str, line: str) -> None:
@@ -188,7 +188,7 @@ def run(
         requests = list(estimator.within(requests, before, time, retry_failed))
         note(f"{len(requests)} of {before.all} jobs fit into {budget}")
     with Display(requests, records, estimator, crew.size) as shown:
-        work = Engine(crew, records, shown)
+        work = Scheduler(crew, records, shown)
         after = work.run(requests, retry_failed, recheck)
     print_time(work.finished, requests, estimator)
     if not said_before:
@@ -197,19 +197,19 @@ def run(
 
 
 def _crew(
-    saving: Saving,
+    saving: WorkerSettings,
     processes: int | None,
     nodes: tuple[str, int | None, float | None] | None,
     said: Callable[[str, str], None],
-) -> Crew:
+) -> Executor:
     """Who works: processes here, or on these nodes of a Ray cluster."""
     if nodes is None:
-        from adapterstilts.grid.scheduler import crew_of
+        from adapterstilts.grid.scheduler import executor_for
 
-        return crew_of(saving, processes, said)
-    from adapterstilts.grid.ray_executor import Cluster, RayCrew
+        return executor_for(saving, processes, said)
+    from adapterstilts.grid.ray_executor import RayCluster, RayExecutor
 
-    return RayCrew(saving, Cluster(*nodes), said)
+    return RayExecutor(saving, RayCluster(*nodes), said)
 
 
 def _check_run(
@@ -233,7 +233,7 @@ def _check_run(
         raise ConfigError("--workers and --gpus-per-worker are for --engine ray; here it is --processes")
 
 
-def _end(recipe: str, after: State) -> None:
+def _end(recipe: str, after: GridStatus) -> None:
     """Says where a grid stands after its run.
 
     Raises:

@@ -9,18 +9,18 @@ from adapterstilts.cli.console import note, size_text, table
 
 if TYPE_CHECKING:
     from adapterstilts.grid.estimate import Estimate, Estimator
-    from adapterstilts.grid.job_spec import Request, RequestType
+    from adapterstilts.grid.job_spec import JobSpec, JobType
     from adapterstilts.grid.plan import Plan
     from adapterstilts.grid.records import Record
-    from adapterstilts.grid.status import State
+    from adapterstilts.grid.status import GridStatus
 
 FEW = 4  # languages that are named; of more the number is told
-TYPES: tuple[tuple[RequestType, str], ...] = (
+TYPES: tuple[tuple[JobType, str], ...] = (
     ("train", "train an adapter"), ("compose", "compose for a target"), ("evaluate", "evaluate a language"),
 )  # fmt: skip
 
 
-def as_dict(request: Request, state: State) -> dict[str, object]:
+def as_dict(request: JobSpec, state: GridStatus) -> dict[str, object]:
     """A request as JSON values."""
     return {
         "digest": request.digest,
@@ -39,7 +39,7 @@ def as_dict(request: Request, state: State) -> dict[str, object]:
     }
 
 
-def print_counts(state: State) -> None:
+def print_counts(state: GridStatus) -> None:
     """How many jobs of each type are where."""
     from adapterstilts.grid.status import STATES
 
@@ -53,7 +53,7 @@ def print_counts(state: State) -> None:
         note("there are so many results that their files were not looked at (`grid verify` reads them all)")
 
 
-def print_provenance(requests: Iterable[Request], state: State) -> str | None:
+def print_provenance(requests: Iterable[JobSpec], state: GridStatus) -> str | None:
     """Names pulled results, and warns if the results of a grid differ in precision.
 
     Returns:
@@ -99,7 +99,7 @@ def print_missing(plan: Plan) -> None:
         note(f"no evaluation data at hand of {', '.join(told)}: what is not evaluated yet will fail")
 
 
-def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: Estimator) -> None:
+def print_time(made: Iterable[Record], requests: Iterable[JobSpec], estimator: Estimator) -> None:
     """What the jobs that were computed took, and how wrong the estimate was."""
     from adapterstilts.cli.grid_progress import duration
 
@@ -114,7 +114,7 @@ def print_time(made: Iterable[Record], requests: Iterable[Request], estimator: E
     )
 
 
-def print_estimate(found: Estimate, processes: int, state: State) -> None:
+def print_estimate(found: Estimate, processes: int, state: GridStatus) -> None:
     """Time and disk of what is left, and how sure that is.
 
     Args:

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from adapterstilts.errors import StoreError
 from adapterstilts.grid.estimate import Estimator
-from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.status import State
+from adapterstilts.grid.status import GridStatus
 from adapterstilts.terminal_text import visible
 
 RECENT = 8  # finished jobs that are shown
@@ -47,13 +47,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
-def _score(request: Request, metrics: Mapping[str, Any]) -> str:
+def _score(request: JobSpec, metrics: Mapping[str, Any]) -> str:
     """The headline metric of an evaluation, or of a training's development data."""
     found = metrics if request.language else metrics.get("dev", {})
     return f"{found['score']:.1f}" if "score" in found else ""
 
 
-def _short_of(request: Request, metrics: Mapping[str, Any]) -> str:
+def _short_of(request: JobSpec, metrics: Mapping[str, Any]) -> str:
     """A note for a training that ended before its recipe's `max_steps`, else nothing."""
     recipe = None if request.language else request.told.recipe
     steps = metrics.get("steps")
@@ -67,7 +67,7 @@ def _short_of(request: Request, metrics: Mapping[str, Any]) -> str:
 class Display:
     """Told by the engine what happens (`grid/scheduler.py`)."""
 
-    def __init__(self, requests: Collection[Request], records: Records, estimator: Estimator, workers: int):
+    def __init__(self, requests: Collection[JobSpec], records: Records, estimator: Estimator, workers: int):
         self._workers = workers  # how many jobs are made at once
         self._records = records
         self._requests = requests
@@ -90,7 +90,7 @@ class Display:
     ) -> None:
         self._live.stop()
 
-    def begun(self, state: State) -> None:
+    def begun(self, state: GridStatus) -> None:
         """Work begins here."""
         left = state.left(self._requests)
         self._costs = {each.digest: self._estimator.seconds(each)[0] for each in left}
@@ -102,11 +102,11 @@ class Display:
         if any(word in line for word in NEWS):
             CONSOLE.print(Text(visible(line)))
 
-    def started(self, request: Request) -> None:
+    def started(self, request: JobSpec) -> None:
         """It is being made now."""
         self._now.setdefault(request.digest, (visible(request.name), time.monotonic()))
 
-    def finished(self, request: Request, record: Record) -> None:
+    def finished(self, request: JobSpec, record: Record) -> None:
         """It is done."""
         self._done += 1
         self._count(request, record.seconds or 0.0)
@@ -119,13 +119,13 @@ class Display:
             return
         self._tell(request.name, _score(request, metrics), f"{took}{_short_of(request, metrics)}")
 
-    def failed(self, request: Request, failure: Failure) -> None:
+    def failed(self, request: JobSpec, failure: Failure) -> None:
         """It has no result; what needs it is blocked."""
         self._failed += 1
         self._count(request, 0.0)
         CONSOLE.print(Text.assemble(("failed ", "bold red"), visible(f"{request.name}: {failure.message}")))
 
-    def _count(self, request: Request, seconds: float) -> None:
+    def _count(self, request: JobSpec, seconds: float) -> None:
         self._now.pop(request.digest, None)
         self._said.pop(request.digest, None)
         expected = self._costs.pop(request.digest, 0.0)

@@ -41,7 +41,7 @@ def merge(
 
     Example: adapterstilts merge sequential-xnli-1a2b --out xnli-model
     """
-    from adapterstilts.api import Options
+    from adapterstilts import Options
     from adapterstilts.hub.merging import merge as write
 
     given = {"store": store, "backbone": backbone, "revision": revision}

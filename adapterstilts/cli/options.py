@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import typer
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
-    from adapterstilts.api import Options
+    from adapterstilts import Options
 
 DATA, MODEL, TRAINING, RESULTS = "Data", "Backbone and adapter", "Training", "Results"
 
@@ -84,7 +84,7 @@ TRAIN_ONLY: dict[str, Any] = {
 def _recipe_options() -> dict[str, Any]:
     """One option per training hyperparameter, with its own text."""
     found = {}
-    for name, field in Recipe.model_fields.items():
+    for name, field in Hyperparameters.model_fields.items():
         plain = next(iter(get_args(field.annotation)), field.annotation)
         kind = plain if plain in (int, float, bool) else str
         default = "by kind" if name in ("epochs", "batch_size") else field.default
@@ -135,9 +135,9 @@ def _with(verb: Callable[..., None], declared: dict[str, Any]) -> Callable[..., 
 
 def _options(given: dict[str, Any]) -> Options:
     """The typed options; only what was given on the command line counts as set."""
-    from adapterstilts.api import Options
+    from adapterstilts import Options
 
-    recipe = {name: given.pop(name) for name in Recipe.model_fields if name in given}
+    recipe = {name: given.pop(name) for name in Hyperparameters.model_fields if name in given}
     settings = {name: value for name, value in given.items() if value not in (None, [])}
     for name in ("translated_languages", "mlm_languages"):
         if name in settings:

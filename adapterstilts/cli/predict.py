@@ -15,7 +15,7 @@ from adapterstilts.cli.options import prediction_options
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from adapterstilts.api import Options
+    from adapterstilts import Options
     from adapterstilts.data.prediction_input import InputForm
 
 
@@ -60,7 +60,7 @@ def predict(
 
     Example: adapterstilts predict single-squad_v1-1a2b --file questions.jsonl > answers.jsonl
     """
-    from adapterstilts.api import predict_inputs, predicted_form
+    from adapterstilts import predict_inputs, predicted_form
     from adapterstilts.cli.prediction_view import show
     from adapterstilts.data.prediction_input import InputForm, read_inputs
     from adapterstilts.data.prediction_input import candidates as read_candidates

@@ -52,10 +52,10 @@ def pull(
     """
     from adapterstilts.cli.train import show
     from adapterstilts.hub.pull import pull as bring
-    from adapterstilts.hub.third_party import Given
+    from adapterstilts.hub.third_party import PullHints
 
     names = tuple(listed([labels], "--labels")) if labels else ()
-    given = Given(backbone=backbone, revision=revision, task=task, labels=names)
+    given = PullHints(backbone=backbone, revision=revision, task=task, labels=names)
     show(bring(repo, store, given, skip_others=skip_others), as_json)
 
 

@@ -11,7 +11,7 @@ import typer
 from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, print_json, table
 
 if TYPE_CHECKING:
-    from adapterstilts.api import Submission
+    from adapterstilts import Submission
 
 
 def submit(
@@ -47,8 +47,8 @@ def submit(
 
     Example: adapterstilts submit single-mnli-1a2b single-squad_v1-3c4d --out submission --partial
     """
-    from adapterstilts.api import Options
-    from adapterstilts.api import submit as write
+    from adapterstilts import Options
+    from adapterstilts import submit as write
 
     names = [name.strip() for name in targets.split(",") if name.strip()] if targets else []
     options = Options(store=store, data_dir=data_dir, eval_file=eval_file)

@@ -14,7 +14,7 @@ from adapterstilts.cli.tasks_check import SPLITS, check
 from adapterstilts.cli.tasks_lock import lock
 
 if TYPE_CHECKING:
-    from adapterstilts.data.load import Where
+    from adapterstilts.data.load import DataLocation
     from adapterstilts.tasks.spec import Task
 
 COLUMNS = ("name", "role", "kind", "languages", "English training data", "licence")
@@ -60,11 +60,11 @@ def show(
 
     Example: adapterstilts tasks show xnli --data-dir download
     """
-    from adapterstilts.data.load import Where
+    from adapterstilts.data.load import DataLocation
     from adapterstilts.tasks import registry
 
     task = registry.get(name)
-    where = Where(data_dir=data_dir)
+    where = DataLocation(data_dir=data_dir)
     entry = {**_entry(task), "at_hand": at_hand(task, where), "example": _example(task, where, hub)}
     if as_json:
         print_json(entry)
@@ -94,7 +94,7 @@ def _entry(task: Task) -> dict[str, Any]:
     }
 
 
-def at_hand(task: Task, where: Where) -> dict[str, list[str]]:
+def at_hand(task: Task, where: DataLocation) -> dict[str, list[str]]:
     """Split -> languages whose labelled files are on this machine; splits without any are left out."""
     from adapterstilts.data.load import available
 
@@ -103,7 +103,7 @@ def at_hand(task: Task, where: Where) -> dict[str, list[str]]:
     return {split: languages for split, languages in found.items() if languages}
 
 
-def _example(task: Task, where: Where, hub: bool) -> dict[str, Any] | None:
+def _example(task: Task, where: DataLocation, hub: bool) -> dict[str, Any] | None:
     """The first row of the first split at hand, in English where there is any; None if none is at hand."""
     from adapterstilts.data.load import available, load
     from adapterstilts.data.rows import as_json

@@ -12,7 +12,7 @@ import typer
 from adapterstilts.cli.console import AsJson, fail, note, print_json, table
 
 if TYPE_CHECKING:
-    from adapterstilts.data.load import Loaded, Where
+    from adapterstilts.data.load import DataLocation, Loaded
     from adapterstilts.data.summary import Summary
     from adapterstilts.tasks.spec import Split, Task
 
@@ -39,7 +39,7 @@ def check(
 
     Example: adapterstilts tasks check examples/sick.yaml --data-dir data
     """
-    from adapterstilts.data.load import Where
+    from adapterstilts.data.load import DataLocation
     from adapterstilts.errors import StiltsError
     from adapterstilts.tasks import registry
 
@@ -47,7 +47,7 @@ def check(
     source: Any = "hub" if hub else "bundled" if task.bundled else "folder"
     reports, problem = [], None
     try:
-        for report in _reports(task, Where(data_dir=data_dir, source=source)):
+        for report in _reports(task, DataLocation(data_dir=data_dir, source=source)):
             reports.append(report)  # noqa: PERF402  (those before a problem are shown)
     except StiltsError as error:
         problem = str(error)
@@ -65,7 +65,7 @@ def check(
         note(f"{task.name} ({task.kind}, scored by {task.metric}): no problem found")
 
 
-def _reports(task: Task, where: Where) -> Iterator[dict[str, Any]]:
+def _reports(task: Task, where: DataLocation) -> Iterator[dict[str, Any]]:
     """One report for each split and language at hand.
 
     Raises:
@@ -87,7 +87,7 @@ def _reports(task: Task, where: Where) -> Iterator[dict[str, Any]]:
             yield _report(split, language, loaded, summary)
 
 
-def _splits(task: Task, where: Where) -> list[Split]:
+def _splits(task: Task, where: DataLocation) -> list[Split]:
     """The splits that a task of one's own names; of the package's tasks those at hand."""
     from adapterstilts.data.load import available
     from adapterstilts.tasks.spec import HubSource

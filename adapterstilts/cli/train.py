@@ -11,7 +11,7 @@ from adapterstilts.composition import CompositionName
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from adapterstilts.api import Options
+    from adapterstilts import Options
     from adapterstilts.store import Run
 
 Target = Annotated[str, typer.Argument(help="Target task (adapterstilts tasks).", show_default=False)]
@@ -119,7 +119,7 @@ def _compose(
     target: str, kind: CompositionName, adapters: list[str], options: Options, as_json: bool,
     weights: list[float] | None = None,
 ) -> None:  # fmt: skip
-    from adapterstilts.api import compose
+    from adapterstilts import compose
 
     run = compose(target, kind, adapters, options, weights or [])
     show(run, as_json)

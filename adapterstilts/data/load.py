@@ -36,7 +36,7 @@ SUBFOLDERS = (".", "xtreme", "english", "download")  # XTREME's download script 
 SourceName = Literal["auto", "folder", "hub", "bundled"]
 
 
-class Where(Value):
+class DataLocation(Value):
     """Where data may come from.
 
     Attributes:
@@ -108,7 +108,7 @@ def load(
     task: Task,
     split: Split,
     language: str,
-    where: Where,
+    where: DataLocation,
     limit: int | None = None,
     seed: int = 1,
     *,
@@ -142,7 +142,7 @@ def load(
 
 
 def collect(
-    task: Task, split: Split, language: str, where: Where, limit: int | None = None, seed: int = 1
+    task: Task, split: Split, language: str, where: DataLocation, limit: int | None = None, seed: int = 1
 ) -> Loaded:
     """As `load`, in any language: a translation of the task's data may be in one that the task has not."""
     if limit is not None and limit < 1:
@@ -163,7 +163,7 @@ def collect(
     return Loaded(kept, {**origin, **counts}, fingerprint(kept))
 
 
-def available(task: Task, split: Split, where: Where, *, hidden: bool = False) -> tuple[str, ...]:
+def available(task: Task, split: Split, where: DataLocation, *, hidden: bool = False) -> tuple[str, ...]:
     """The task's languages whose labelled data is at hand, in the task's order.
 
     Files that come without labels (XTREME's test files) count only if `hidden` is set. Of an explicit file
@@ -182,7 +182,7 @@ def available(task: Task, split: Split, where: Where, *, hidden: bool = False) -
     return found
 
 
-def _only_hub(task: Task, where: Where) -> bool:
+def _only_hub(task: Task, where: DataLocation) -> bool:
     return where.source == "auto" and not task.bundled and not _roots(where, task)
 
 
@@ -195,13 +195,13 @@ def _on_hub(task: Task, split: Split) -> tuple[str, ...]:
     return tuple(each for each in task.languages if each in (task.hub.languages or task.languages))
 
 
-def _candidates(task: Task, where: Where) -> tuple[str, ...]:
+def _candidates(task: Task, where: DataLocation) -> tuple[str, ...]:
     if where.file is None or "{lang}" in where.file or len(task.languages) == 1:
         return task.languages
     return languages_of_file(parse_slice(where.file, _roots(where, task))[0], task)
 
 
-def _at_hand(task: Task, split: Split, language: str, where: Where, hidden: bool) -> bool:
+def _at_hand(task: Task, split: Split, language: str, where: DataLocation, hidden: bool) -> bool:
     if task.parts and where.file is None:
         return all(_at_hand(registry.get(part), split, language, where, hidden) for part in task.parts)
     place = _find(task, split, language, where, [])
@@ -218,12 +218,14 @@ def _at_hand(task: Task, split: Split, language: str, where: Where, hidden: bool
     return True
 
 
-def _narrowed(task: Task, split: Split, where: Where) -> Task:
+def _narrowed(task: Task, split: Split, where: DataLocation) -> Task:
     """The task as the split reads it: of a file that is given explicitly, every row is taken."""
     return of_split(task, None if where.file else split)
 
 
-def _open(task: Task, split: Split, language: str, where: Where) -> tuple[Iterator[Item], dict[str, Any]]:
+def _open(
+    task: Task, split: Split, language: str, where: DataLocation
+) -> tuple[Iterator[Item], dict[str, Any]]:
     if task.parts and where.file is None:
         return _mixture(task, split, language, where)
     tried: list[str] = []
@@ -265,7 +267,9 @@ def _chained(paths: Sequence[Path], task: Task, language: str, origin: dict[str,
         raise empty
 
 
-def _mixture(task: Task, split: Split, language: str, where: Where) -> tuple[Iterator[Item], dict[str, Any]]:
+def _mixture(
+    task: Task, split: Split, language: str, where: DataLocation
+) -> tuple[Iterator[Item], dict[str, Any]]:
     """The rows of all parts in order, their ids led by the part's name."""
     if where.revision:
         raise ConfigError(
@@ -302,7 +306,7 @@ def _offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def _find(task: Task, split: Split, language: str, where: Where, tried: list[str]) -> _Place | None:
+def _find(task: Task, split: Split, language: str, where: DataLocation, tried: list[str]) -> _Place | None:
     """The file to read, if there is one; what was looked for in vain is added to `tried`."""
     if where.file is not None:
         return _explicit(task, language, where.file, where, tried)
@@ -320,7 +324,9 @@ def _find(task: Task, split: Split, language: str, where: Where, tried: list[str
     return None
 
 
-def _explicit(task: Task, language: str, template: str, where: Where, tried: list[str]) -> _Place | None:
+def _explicit(
+    task: Task, language: str, template: str, where: DataLocation, tried: list[str]
+) -> _Place | None:
     """An explicit file; a relative path counts from the current folder, then from the data folder."""
     roots = _roots(where, task)
     template, span = parse_slice(template, roots)
@@ -338,7 +344,7 @@ def _explicit(task: Task, language: str, template: str, where: Where, tried: lis
     return None
 
 
-def _roots(where: Where, task: Task) -> tuple[Path, ...]:
+def _roots(where: DataLocation, task: Task) -> tuple[Path, ...]:
     """The folders that templates are relative to: a task of one's own has its definition's before all."""
     own = (Path(task.base),) if task.base else ()
     given = where.data_dir or os.environ.get(FOLDER_VARIABLE)

@@ -157,8 +157,8 @@ def _check_plain(fields: Sequence[str], path: Path, number: int, task: Task) -> 
             "JSON lines", path, number)  # fmt: skip
     if len(fields) == 2 and labelled:
         raise DataError(
-            f"two columns, the second of which is the label {converters.shown(fields[1])}: {task.name} needs 3 "
-            "(sentence, sentence, label)", path, number,
+            f"two columns, the second of which is the label {converters.shown(fields[1])}: {task.name} needs "
+            "3 (sentence, sentence, label)", path, number,
         )  # fmt: skip
 
 

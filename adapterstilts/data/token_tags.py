@@ -127,7 +127,8 @@ def _check_separator(path: Path, task: Task) -> None:
             columns = columns_of(line)
             form = "CoNLL-U" if len(columns) == COLUMNS and columns[0].isdecimal() else "token, tag"
             raise DataError(
-                f"{len(columns)} fields with {marks} between them, not tabs ({form}): {converters.shown(line)}",
+                f"{len(columns)} fields with {marks} between them, not tabs ({form}): "
+                f"{converters.shown(line)}",
                 path, number,
             )  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapterstilts.data.fingerprint import fingerprint
-from adapterstilts.data.load import Loaded, Where, collect
+from adapterstilts.data.load import DataLocation, Loaded, collect
 from adapterstilts.errors import ConfigError
 from adapterstilts.tasks.spec import Task
 
@@ -14,7 +14,7 @@ UNNAMED = "translated"  # stands for the language of a file whose language was n
 
 
 def load_translated(
-    task: Task, languages: Sequence[str], where: Where, limit: int | None = None, seed: int = 1
+    task: Task, languages: Sequence[str], where: DataLocation, limit: int | None = None, seed: int = 1
 ) -> Loaded:
     """The rows of all languages in order, their ids led by the language.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from adapterstilts.data.load import SourceName, Where, available
+from adapterstilts.data.load import DataLocation, SourceName, available
 from adapterstilts.data.row_slices import parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
-from adapterstilts.grid.config import GridRecipe, Problem, stages
-from adapterstilts.grid.job_spec import Request
-from adapterstilts.grid.plan import Cell, Plan, Scene, expand
+from adapterstilts.grid.config import GridConfig, Problem, stages
+from adapterstilts.grid.job_spec import JobSpec
+from adapterstilts.grid.plan import Cell, EvalScope, Plan, expand
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.paths import expanded
@@ -18,10 +18,10 @@ from adapterstilts.tasks.multitask import split_name
 from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.tasks.suites import suite_languages
 
-Choice = tuple[dict[str, Scene], dict[str, str]]
+Choice = tuple[dict[str, EvalScope], dict[str, str]]
 
 
-def plan_of(recipe: GridRecipe) -> Plan:
+def plan_of(recipe: GridConfig) -> Plan:
     """The plan of a recipe, with the targets and languages whose data is at hand.
 
     Raises:
@@ -32,7 +32,7 @@ def plan_of(recipe: GridRecipe) -> Plan:
     return expand(recipe, *scenes(recipe), fingerprints={name: locate(name).fingerprint for name in folders})
 
 
-def about_ranges(recipe: GridRecipe) -> Iterator[Problem]:
+def about_ranges(recipe: GridConfig) -> Iterator[Problem]:
     """What is wrong with the rows (`#first-last`) of explicit files: a check for `recipe.load`."""
     for name, files in recipe.files.items():
         for which, path in files.model_dump(exclude_none=True).items():
@@ -48,7 +48,7 @@ def about_ranges(recipe: GridRecipe) -> Iterator[Problem]:
                 yield ("files", name, which), str(error)
 
 
-def scenes(recipe: GridRecipe) -> Choice:
+def scenes(recipe: GridConfig) -> Choice:
     """The targets with their languages; and of a suite those that are left out, with the reason.
 
     Data is not read, only looked for; with `languages: all` not even that.
@@ -56,7 +56,7 @@ def scenes(recipe: GridRecipe) -> Choice:
     Raises:
         MissingDataError: a target that the recipe names itself has no data at hand, or none of the languages.
     """
-    found: dict[str, Scene] = {}
+    found: dict[str, EvalScope] = {}
     left_out: dict[str, str] = {}
     for name in recipe.all_targets:
         try:
@@ -72,14 +72,14 @@ def scenes(recipe: GridRecipe) -> Choice:
     return found, left_out
 
 
-def without_data(trainings: Iterable[Request]) -> list[str]:
+def without_data(trainings: Iterable[JobSpec]) -> list[str]:
     """The tasks that are trained, but whose English data is not at hand; it is looked for, not read."""
     there: dict[tuple[str, str | None], bool] = {}
     for request in trainings:
         told = request.told
         for name in split_name(request.task) if told.recipe else ():
             file = told.train_file or told.train_files.get(name)
-            where = Where(data_dir=told.data_dir, file=file, source=told.source)
+            where = DataLocation(data_dir=told.data_dir, file=file, source=told.source)
             if (name, file) not in there:
                 there[name, file] = _has_training(registry.get(name), where)
     return sorted({name for (name, _), found in there.items() if not found})
@@ -91,7 +91,7 @@ def without_evaluation_data(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]
     missing: dict[str, tuple[str, ...]] = {}
     for cell in wanted.values():
         told = cell.told
-        where = Where(data_dir=told.data_dir, file=told.eval_file, source=told.source)
+        where = DataLocation(data_dir=told.data_dir, file=told.eval_file, source=told.source)
         try:
             here = available(registry.get(cell.reference), cell.split, where, hidden=True)
         except MissingDataError:
@@ -101,7 +101,7 @@ def without_evaluation_data(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]
     return missing
 
 
-def on_this_machine(request: Request) -> Request | None:
+def on_this_machine(request: JobSpec) -> JobSpec | None:
     """The request with its data pinned to where it was found here; None where anything must be downloaded."""
     told = request.told
     known = NAMES.get(told.backbone)
@@ -115,10 +115,10 @@ def on_this_machine(request: Request) -> Request | None:
     return None
 
 
-def _has(task: Task, request: Request, source: SourceName) -> bool:
+def _has(task: Task, request: JobSpec, source: SourceName) -> bool:
     told = request.told
     file = told.eval_file if request.language else told.train_file or told.train_files.get(task.name)
-    where = Where(data_dir=told.data_dir, file=file, source=source)
+    where = DataLocation(data_dir=told.data_dir, file=file, source=source)
     try:
         here = available(task, request.split or "train", where, hidden=True)
     except MissingDataError:
@@ -126,14 +126,14 @@ def _has(task: Task, request: Request, source: SourceName) -> bool:
     return bool(here) and request.language in ("", *here)
 
 
-def _has_training(task: Task, where: Where) -> bool:
+def _has_training(task: Task, where: DataLocation) -> bool:
     try:
         return bool(available(task, "train", where))
     except MissingDataError:
         return False
 
 
-def with_all_data(recipe: GridRecipe) -> Iterator[GridRecipe]:
+def with_all_data(recipe: GridConfig) -> Iterator[GridConfig]:
     """The recipe as if the data of every language were at hand: once with test data, once with development's.
 
     What it asks for by name stays as it is.
@@ -145,18 +145,18 @@ def with_all_data(recipe: GridRecipe) -> Iterator[GridRecipe]:
         yield recipe.model_copy(update={"languages": languages, "split": splits})
 
 
-def _scene(recipe: GridRecipe, name: str) -> Scene:
+def _scene(recipe: GridConfig, name: str) -> EvalScope:
     task = registry.get(name)
     wanted = recipe.languages_of(name)
     of_suite = _of_suite(recipe, name, task)
     if wanted == "all":
-        return Scene(recipe.split_of(name) or _usual_split(task), _ordered(of_suite))
+        return EvalScope(recipe.split_of(name) or _usual_split(task), _ordered(of_suite))
     split, here = _at_hand(recipe, name, task)
     if wanted != "at hand":
         asked = tuple(code for code in task.languages if code in wanted)
         if not asked:
             raise MissingDataError(f"{name} has none of the languages {', '.join(wanted)}")
-        return Scene(recipe.split_of(name) or (split if here else _usual_split(task)), _ordered(asked))
+        return EvalScope(recipe.split_of(name) or (split if here else _usual_split(task)), _ordered(asked))
     if name not in recipe.targets:
         _check_training(recipe, task)
     languages = tuple(code for code in of_suite if code in here)
@@ -165,34 +165,36 @@ def _scene(recipe: GridRecipe, name: str) -> Scene:
             f"no evaluation data of {name} is at hand. Wanted is {task.obtain} Name its place in the recipe "
             "(data_dir, or files), or plan without looking for data (languages: all)"
         )
-    return Scene(split, _ordered(languages))
+    return EvalScope(split, _ordered(languages))
 
 
-def _of_suite(recipe: GridRecipe, name: str, task: Task) -> tuple[str, ...]:
+def _of_suite(recipe: GridConfig, name: str, task: Task) -> tuple[str, ...]:
     """All its languages; of a target that only the suite names, those that count in it."""
     if recipe.suite and name not in recipe.targets:
         return suite_languages(recipe.suite, name)
     return task.languages
 
 
-def _check_training(recipe: GridRecipe, target: Task) -> None:
+def _check_training(recipe: GridConfig, target: Task) -> None:
     if target.trained_on is None:
         return
     chain = stages(recipe.trained_on.get(target.name, target.trained_on))
     for name in (one for stage in chain for one in split_name(stage)):
         trainer = target if name == target.name else registry.get(name)
         files = recipe.files.get(trainer.name)
-        where = Where(data_dir=recipe.data_dir, file=files.train if files else None, source=recipe.source)
+        where = DataLocation(
+            data_dir=recipe.data_dir, file=files.train if files else None, source=recipe.source
+        )
         if not available(trainer, "train", where):
             raise MissingDataError(
                 f"no training data of {trainer.name} is at hand. Wanted is {trainer.obtain}"
             )
 
 
-def _at_hand(recipe: GridRecipe, name: str, task: Task) -> tuple[Split, tuple[str, ...]]:
+def _at_hand(recipe: GridConfig, name: str, task: Task) -> tuple[Split, tuple[str, ...]]:
     """The split that was asked for, else the one at hand in more languages, test if equal."""
     files = recipe.files.get(task.name)
-    where = Where(data_dir=recipe.data_dir, file=files.eval if files else None, source=recipe.source)
+    where = DataLocation(data_dir=recipe.data_dir, file=files.eval if files else None, source=recipe.source)
     asked = recipe.split_of(name)
     splits: tuple[Split, ...] = (asked,) if asked else ("test", "dev")
     here: Mapping[Split, tuple[str, ...]] = {split: available(task, split, where) for split in splits}

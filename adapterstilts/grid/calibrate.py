@@ -14,7 +14,7 @@ import torch
 
 from adapterstilts.grid.availability import on_this_machine
 from adapterstilts.grid.estimate import Rates, read_rates, write_rates
-from adapterstilts.grid.job_spec import Request, evaluations, training
+from adapterstilts.grid.job_spec import JobSpec, evaluations, training
 from adapterstilts.grid.plan import Cell, Plan
 from adapterstilts.grid.process_executor import places
 from adapterstilts.grid.records import Failure, Record, Records
@@ -37,7 +37,7 @@ class Probe(NamedTuple):
     more: int
     here: bool = False
 
-    def short(self, request: Request) -> Request | None:
+    def short(self, request: JobSpec) -> JobSpec | None:
         """A shortened training for the request; None if it would download something."""
         found = on_this_machine(request) if self.here else request
         if found is None:
@@ -122,7 +122,7 @@ class _Timing:
             rows=self.rows,
         )
 
-    def _perform(self, request: Request) -> Record | None:
+    def _perform(self, request: JobSpec) -> Record | None:
         outcome = self.worker.perform(request)
         if isinstance(outcome, Failure):
             if not self.probe.here:  # without --calibrate, the failing job itself reports the error
@@ -130,7 +130,7 @@ class _Timing:
             return None
         return outcome
 
-    def _training(self, request: Request) -> Request | None:
+    def _training(self, request: JobSpec) -> JobSpec | None:
         """Times a shortened training; returns it, if it can be done."""
         cut = self.probe.short(request)
         record = self._perform(cut) if cut else None

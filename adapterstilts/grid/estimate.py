@@ -12,11 +12,11 @@ from typing import Literal
 
 from adapterstilts.bounded_json import loads
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.job_spec import Request
-from adapterstilts.grid.records import TOLD, Alike
+from adapterstilts.grid.job_spec import JobSpec
+from adapterstilts.grid.records import TOLD, CostGroup
 from adapterstilts.grid.sizes import rows_of
-from adapterstilts.grid.status import State
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.grid.status import GridStatus
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.store.files import write_json
 from adapterstilts.values import Value
 
@@ -86,7 +86,7 @@ class Estimate:
 class Estimator:
     """Estimates requests by what is known of finished ones, else by rates."""
 
-    known: Iterable[Alike] = ()
+    known: Iterable[CostGroup] = ()
     rates: Mapping[str, Rates] = field(default_factory=dict)
     _seen: dict[tuple[str, ...], _Seen] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ class Estimator:
                 for key in _keys(each.backbone, each.told, each.type, each.task, each.composition):
                     self._seen.setdefault(key, _Seen()).add(each)
 
-    def seconds(self, request: Request) -> tuple[float, Basis]:
+    def seconds(self, request: JobSpec) -> tuple[float, Basis]:
         """How long one request will take, and where that number comes from.
 
         What was recorded of the same settings goes before everything else; of other settings it is scaled by
@@ -117,7 +117,7 @@ class Estimator:
         seconds = rates.overhead.get(what, OVERHEAD) + examples / rates.speed(what, told.kind)
         return seconds + self._development(request, rates), "calibrated"
 
-    def examples(self, request: Request) -> int:
+    def examples(self, request: JobSpec) -> int:
         """Examples that a request goes through."""
         rows = self._rows(request)
         recipe = request.told.recipe
@@ -126,12 +126,12 @@ class Estimator:
         steps = max(1, ceil(recipe.epochs * ceil(rows / recipe.batch_size)))
         return min(steps, recipe.max_steps or steps) * recipe.batch_size
 
-    def size(self, request: Request) -> float:
+    def size(self, request: JobSpec) -> float:
         """Bytes of its run."""
         known = self._seen.get((request.type,))
         return known.bytes if known else MEGABYTES[request.type] * 1e6
 
-    def total(self, requests: Iterable[Request]) -> Estimate:
+    def total(self, requests: Iterable[JobSpec]) -> Estimate:
         """What all these requests take, one after the other."""
         jobs: dict[Basis, int] = {"recorded": 0, "calibrated": 0, "rough": 0}
         seconds = size = low = high = 0.0
@@ -144,7 +144,7 @@ class Estimator:
             jobs[basis] += number
         return Estimate(seconds, size, jobs, low, high)
 
-    def unknown_backbones(self, requests: Iterable[Request]) -> dict[str, float]:
+    def unknown_backbones(self, requests: Iterable[JobSpec]) -> dict[str, float]:
         """Backbone -> estimated seconds of its requests that have rough rates only."""
         backbones: dict[str, float] = {}
         for request, number in self._alike(requests):
@@ -154,10 +154,10 @@ class Estimator:
                 backbones[backbone] = backbones.get(backbone, 0.0) + number * each
         return backbones
 
-    def _alike(self, requests: Iterable[Request]) -> Iterable[tuple[Request, int]]:
+    def _alike(self, requests: Iterable[JobSpec]) -> Iterable[tuple[JobSpec, int]]:
         """One of each sort of requests that take the same (languages, seeds), with how many there are."""
         counts: Counter[tuple[str, ...]] = Counter()
-        first: dict[tuple[str, ...], Request] = {}
+        first: dict[tuple[str, ...], JobSpec] = {}
         key, needs = tuple[str, ...](), None
         for request in requests:
             if request.needs is not needs or not request.language:  # not one more language of the last one
@@ -173,8 +173,8 @@ class Estimator:
         return [(first[key], number) for key, number in counts.items()]
 
     def within(
-        self, requests: Iterable[Request], state: State, seconds: float, retry_failed: bool = False
-    ) -> Iterator[Request]:
+        self, requests: Iterable[JobSpec], state: GridStatus, seconds: float, retry_failed: bool = False
+    ) -> Iterator[JobSpec]:
         """The first requests that fit into a time of work; what will not be made takes none."""
         spent, idle = 0.0, {"done"} if retry_failed else {"done", "failed", "blocked"}
         for request in requests:
@@ -183,11 +183,11 @@ class Estimator:
                 return
             yield request
 
-    def _rows(self, request: Request) -> int:
+    def _rows(self, request: JobSpec) -> int:
         rates = self.rates.get(request.told.backbone)
         return rows_of(request.task, request.split or "train", request.told, rates.rows if rates else {})
 
-    def _development(self, request: Request, rates: Rates) -> float:
+    def _development(self, request: JobSpec, rates: Rates) -> float:
         """Seconds of the evaluations on development data while training."""
         recipe = request.told.recipe
         if recipe is None:
@@ -198,7 +198,7 @@ class Estimator:
         return times * _dev_rows(recipe, rows) / rates.speed("evaluate", request.told.kind)
 
 
-def _dev_rows(recipe: Recipe, rows: int) -> int:
+def _dev_rows(recipe: Hyperparameters, rows: int) -> int:
     """Development rows, as if they were held out of the training rows."""
     return min(recipe.dev_rows, max(1, round(recipe.holdout * rows)))
 
@@ -219,7 +219,7 @@ class _Seen:
     records: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds, examples, bytes
 
-    def add(self, alike: Alike) -> None:
+    def add(self, alike: CostGroup) -> None:
         self.records += alike.number
         for n, mean in enumerate((alike.seconds, alike.examples, alike.size)):
             self.sums[n] += alike.number * (mean or 0)

@@ -9,9 +9,9 @@ from typing import Any
 
 from adapterstilts.composition import CompositionName
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.config import ROLES, Backbone, Config, Files, GridRecipe, stages
-from adapterstilts.grid.job_spec import Told
-from adapterstilts.hyperparameters import recipe_for
+from adapterstilts.grid.config import ROLES, Backbone, Config, Files, GridConfig, stages
+from adapterstilts.grid.job_spec import JobSettings
+from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.paths import expanded
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import MULTITASK, join_names, split_name
@@ -22,7 +22,7 @@ OWN_CONFIG = ("single", "stack")  # compositions whose new adapter has a config 
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedTasks:
     """What one training trains.
 
     Attributes:
@@ -36,10 +36,10 @@ class Trained:
 
 
 @dataclass
-class Teller:
+class SettingsResolver:
     """Settings of the requests of one backbone and one adapter config; each made once."""
 
-    recipe: GridRecipe
+    recipe: GridConfig
     backbone: Backbone
     config: Config
     get: Callable[[str], Task] = registry.get
@@ -53,33 +53,33 @@ class Teller:
             self._tasks[name] = self.get(name)
         return self._tasks[name]
 
-    def trained(self, name: str) -> Trained:
+    def trained(self, name: str) -> TrainedTasks:
         """What trains a task, or several (`a+b`): the tasks that have English data."""
         if ("trained", name) not in self._made:
             self._made["trained", name] = self._trained(name)
-        found: Trained = self._made["trained", name]
+        found: TrainedTasks = self._made["trained", name]
         return found
 
-    def chain(self, name: str) -> tuple[Trained, ...]:
+    def chain(self, name: str) -> tuple[TrainedTasks, ...]:
         """What is trained one after the other for a name such as `siqa>copa`."""
         return tuple(self.trained(stage) for stage in stages(name))
 
-    def training(self, what: Trained, role: str, composition: CompositionName) -> Told:
+    def training(self, what: TrainedTasks, role: str, composition: CompositionName) -> JobSettings:
         """The settings of a training."""
         keys = ("training", what.reference, role, composition)
         if keys not in self._made:
             self._made[keys] = self._training(what, role, composition)
-        told: Told = self._made[keys]
+        told: JobSettings = self._made[keys]
         return told
 
-    def evaluation(self, target: str) -> Told:
+    def evaluation(self, target: str) -> JobSettings:
         """The settings of a target's evaluations."""
         if ("evaluation", target) not in self._made:
             self._made["evaluation", target] = self._evaluation(target)
-        told: Told = self._made["evaluation", target]
+        told: JobSettings = self._made["evaluation", target]
         return told
 
-    def _trained(self, name: str) -> Trained:
+    def _trained(self, name: str) -> TrainedTasks:
         found = {}
         for one in split_name(name):
             task = self.task(one)
@@ -88,9 +88,9 @@ class Teller:
             found[reference] = task if own else self.task(reference)
         references = sorted(found)
         tasks = tuple(found[each] for each in references)
-        return Trained("+".join(references), join_names(task.name for task in tasks), tasks)
+        return TrainedTasks("+".join(references), join_names(task.name for task in tasks), tasks)
 
-    def _training(self, what: Trained, role: str, composition: CompositionName) -> Told:
+    def _training(self, what: TrainedTasks, role: str, composition: CompositionName) -> JobSettings:
         kind = what.tasks[0].kind if len(what.tasks) == 1 else None
         settings = self.recipe.told(role, kind or MULTITASK, composition, what.label)
         trains = what.tasks[0].trained_on is not None
@@ -102,7 +102,9 @@ class Teller:
             kind=kind,
             config=self.config.name if own else None,
             adapter=self.config.set if own else {},
-            recipe=recipe_for([task.kind for task in what.tasks], settings.recipe) if trains else None,
+            recipe=hyperparameters_for([task.kind for task in what.tasks], settings.recipe)
+            if trains
+            else None,
             encoding=settings.encoding,
             train_file=alone.train,
             eval_file=alone.dev,
@@ -110,7 +112,7 @@ class Teller:
             limit=settings.limits.train,
         )
 
-    def _evaluation(self, target: str) -> Told:
+    def _evaluation(self, target: str) -> JobSettings:
         task = self.task(target)
         settings = self.recipe.told(TARGET_ROLE, task.kind, task.name)
         files = self.recipe.files.get(task.name, Files())
@@ -118,8 +120,8 @@ class Teller:
         given["precision"] = settings.recipe.get("precision")
         return self._told((task,), **given, limit=settings.limits.eval, allow_leak=self.recipe.allow_leak)
 
-    def _told(self, tasks: Sequence[Task], **given: Any) -> Told:
-        return Told(
+    def _told(self, tasks: Sequence[Task], **given: Any) -> JobSettings:
+        return JobSettings(
             version=self._version(tasks, given.get("config")),
             backbone=self.backbone.name,
             revision=self.backbone.revision,

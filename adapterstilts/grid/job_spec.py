@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from adapterstilts.composition import CompositionName
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.job import SCHEMA
 from adapterstilts.tasks.spec import KindName, Split
 from adapterstilts.values import Value, digest
@@ -24,11 +24,11 @@ from adapterstilts.values import Value, digest
 FORM = SCHEMA  # results of an older form answer no request
 LATER = ("language_adapter", "allow_leak", "precision")
 
-RequestType = Literal["train", "compose", "evaluate"]
+JobType = Literal["train", "compose", "evaluate"]
 
 
-class Told(Value):
-    """What a verb is told besides task, composition, seed and store; `api.Options` says what each is.
+class JobSettings(Value):
+    """What a verb is told besides task, composition, seed and store; `run.options.Options` says what each is.
 
     Attributes:
         version: of the task; beside it what else may change under its name: the digest of an adapter config
@@ -44,7 +44,7 @@ class Told(Value):
     revision: str | None = None
     config: str | None = None
     adapter: Mapping[str, Any] = {}
-    recipe: Recipe | None = None
+    recipe: Hyperparameters | None = None
     precision: str | None = None
     encoding: Mapping[str, Any] = {}
     train_file: str | None = None
@@ -68,14 +68,14 @@ class Told(Value):
         return digest(self)
 
     def options(self) -> dict[str, Any]:
-        """As `api.Options` takes it: only what is set."""
+        """As `run.options.Options` takes it: only what is set."""
         given = self.model_dump(exclude={"version", "kind", "recipe", "precision"}, exclude_defaults=True)
         recipe = self.recipe.model_dump() if self.recipe else {}
         recipe |= {"precision": self.precision} if self.precision else {}
         return {**given, "recipe": recipe} if recipe else given
 
 
-class Request(NamedTuple):
+class JobSpec(NamedTuple):
     """One wanted result.
 
     Attributes:
@@ -93,7 +93,7 @@ class Request(NamedTuple):
     task: str
     composition: CompositionName
     needs: tuple[str, ...]
-    told: Told
+    told: JobSettings
     seed: int
     language: str
     split: Split | Literal[""]
@@ -101,7 +101,7 @@ class Request(NamedTuple):
     about: str = ""
 
     @property
-    def type(self) -> RequestType:
+    def type(self) -> JobType:
         """Of a training: whether it joins adapters."""
         if self.language:
             return "evaluate"
@@ -119,19 +119,19 @@ def training(
     task: str,
     composition: CompositionName,
     needs: tuple[str, ...],
-    told: Told,
+    told: JobSettings,
     seed: int,
     about: str = "",
-) -> Request:
+) -> JobSpec:
     """The request for a trained (or merged) adapter; where nothing trains, seeds are no matter."""
     seed = seed if told.recipe else 0
     identity = digest([FORM, "train", task, composition, needs, told.digest, seed])
-    return Request(task, composition, needs, told, seed, "", "", identity, about)
+    return JobSpec(task, composition, needs, told, seed, "", "", identity, about)
 
 
 def evaluations(
-    task: str, of: str, told: Told, split: Split, languages: Iterable[str], about: str = ""
-) -> Iterator[Request]:
+    task: str, of: str, told: JobSettings, split: Split, languages: Iterable[str], about: str = ""
+) -> Iterator[JobSpec]:
     """The requests for the evaluation of a training, by its digest, in these languages.
 
     There are many of these, so the digest is that of a short text and not of JSON.
@@ -141,4 +141,4 @@ def evaluations(
     for language in languages:
         whole = begun.copy()
         whole.update(language.encode())
-        yield Request(task, "single", needs, told, 1, language, split, whole.hexdigest(), about)
+        yield JobSpec(task, "single", needs, told, 1, language, split, whole.hexdigest(), about)

@@ -12,9 +12,9 @@ from adapterstilts.cli.console import note
 from adapterstilts.errors import ConfigError, StiltsError, StoreError, unknown
 
 if TYPE_CHECKING:
-    from adapterstilts.grid.config import GridRecipe, Problem
+    from adapterstilts.grid.config import GridConfig, Problem
     from adapterstilts.grid.estimate import Estimator
-    from adapterstilts.grid.job_spec import Request
+    from adapterstilts.grid.job_spec import JobSpec
     from adapterstilts.grid.plan import Plan
     from adapterstilts.grid.records import Records
     from adapterstilts.model.configs import AdapterSpec
@@ -31,14 +31,14 @@ def read_plan(recipe: str) -> Plan:
     return plan_of(_load(recipe))
 
 
-def _load(recipe: str) -> GridRecipe:
+def _load(recipe: str) -> GridConfig:
     from adapterstilts.grid.availability import about_ranges
     from adapterstilts.grid.config import load
 
     return load(recipe, about_ranges, _about_models, _about_encodings)
 
 
-def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_models(recipe: GridConfig) -> Iterator[Problem]:
     """What is wrong with adapter configs and the names of backbones."""
     from adapterstilts.model.backbone import HUB_ID, is_folder, locate
     from adapterstilts.model.configs import adapter_config
@@ -62,7 +62,7 @@ def _about_models(recipe: GridRecipe) -> Iterator[Problem]:
             yield ("backbones", n), f"{unknown('backbone', name, NAMES)}, a Hub id (owner/name), or a folder"
 
 
-def _check_joining(recipe: GridRecipe, spec: AdapterSpec) -> None:
+def _check_joining(recipe: GridConfig, spec: AdapterSpec) -> None:
     """Refuses a config whose adapters one of the compositions cannot join; only a mean does without training.
 
     Raises:
@@ -82,7 +82,7 @@ def _check_joining(recipe: GridRecipe, spec: AdapterSpec) -> None:
             check_composition(composition, [spec] * number, None if name in JOINT else spec)
 
 
-def _about_encodings(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_encodings(recipe: GridConfig) -> Iterator[Problem]:
     """What is wrong with how text is encoded; only recipes that say something of it wait for the kinds."""
     parts = {"": recipe, **recipe.overrides}
     if not any(part.encoding for part in parts.values()):
@@ -100,7 +100,7 @@ def _about_encodings(recipe: GridRecipe) -> Iterator[Problem]:
                 yield (*(("overrides", name) if name else ()), "encoding", key), str(error)
 
 
-def ever_needed(recipe: str) -> Iterator[Request]:
+def ever_needed(recipe: str) -> Iterator[JobSpec]:
     """The requests of a recipe, also those whose data is not at hand now."""
     from adapterstilts.grid.availability import plan_of, with_all_data
 
@@ -144,7 +144,7 @@ def note_foreign(records: Records) -> None:
         )
 
 
-def calibrated(plan: Plan, records: Records, left: Iterable[Request], wanted: bool | None) -> Estimator:
+def calibrated(plan: Plan, records: Records, left: Iterable[JobSpec], wanted: bool | None) -> Estimator:
     """Estimates, after a calibration if one is requested or needed.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adapterstilts.errors import StoreError
-from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Record, Records
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.runs import check
@@ -34,7 +34,7 @@ class Verified:
 
 
 def verify(
-    requests: Iterable[Request], records: Records, tell: Callable[[int], None] | None = None
+    requests: Iterable[JobSpec], records: Records, tell: Callable[[int], None] | None = None
 ) -> Verified:
     """Reads every byte of the runs that answer these requests, also where nothing can be written.
 
@@ -100,7 +100,7 @@ class Garbage:
         return sum(self.runs.values())
 
 
-def garbage(requests: Iterable[Request], records: Records) -> Garbage:
+def garbage(requests: Iterable[JobSpec], records: Records) -> Garbage:
     """Lists runs that only requests of other recipes than the given ones asked for.
 
     What a needed run was made from is needed too.

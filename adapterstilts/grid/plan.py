@@ -9,9 +9,9 @@ from itertools import product
 from typing import Any
 
 from adapterstilts.composition import CompositionName
-from adapterstilts.grid.config import TARGET, GridRecipe
-from adapterstilts.grid.job_settings import INTERMEDIATE, TARGET_ROLE, Teller, Trained
-from adapterstilts.grid.job_spec import Request, RequestType, Told, evaluations, training
+from adapterstilts.grid.config import TARGET, GridConfig
+from adapterstilts.grid.job_settings import INTERMEDIATE, TARGET_ROLE, SettingsResolver, TrainedTasks
+from adapterstilts.grid.job_spec import JobSettings, JobSpec, JobType, evaluations, training
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Split, Task
 
@@ -22,7 +22,7 @@ AS_IS = "as it is"  # how an intermediate adapter meets a target that nothing tr
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class EvalScope:
     """One target as it is evaluated.
 
     Attributes:
@@ -52,9 +52,9 @@ class Cell:
     how: str
     rank: int
     seed: int
-    training: Request
+    training: JobSpec
     reference: str
-    told: Told
+    told: JobSettings
     split: Split
     first: tuple[str, ...]
     rest: tuple[str, ...]
@@ -64,7 +64,7 @@ class Cell:
         """All of them, the first ones first."""
         return self.first + self.rest
 
-    def evaluations(self, languages: Iterable[str]) -> Iterator[Request]:
+    def evaluations(self, languages: Iterable[str]) -> Iterator[JobSpec]:
         """The requests for its evaluations in these languages."""
         made = self.training
         return evaluations(self.reference, made.digest, self.told, self.split, languages, made.name)
@@ -92,12 +92,12 @@ class Plan:
             where an intermediate one is the same.
     """
 
-    trainings: Mapping[str, Request]
+    trainings: Mapping[str, JobSpec]
     cells: tuple[Cell, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     doubled: tuple[str, ...] = ()
 
-    def requests(self) -> Iterator[Request]:
+    def requests(self) -> Iterator[JobSpec]:
         """Every request once, after those that it needs, the most informative first.
 
         For each seed: the baselines and then the first composition of every pair, in English and a spread of
@@ -122,7 +122,7 @@ class Plan:
             more = sorted((cell for cell in cells if cell.rank > 1), key=lambda cell: cell.rank)
             yield from ((cell, first) for cell in more for first in (True, False))
 
-    def _chain(self, digest: str, trained: set[str]) -> Iterator[Request]:
+    def _chain(self, digest: str, trained: set[str]) -> Iterator[JobSpec]:
         """A training after all that it needs."""
         if digest not in trained:
             trained.add(digest)
@@ -130,7 +130,7 @@ class Plan:
                 yield from self._chain(need, trained)
             yield self.trainings[digest]
 
-    def counts(self) -> Counter[RequestType]:
+    def counts(self) -> Counter[JobType]:
         """How many requests there are of each type."""
         found = Counter(request.type for request in self.trainings.values())
         groups = {cell.group: len(cell.languages) for cell in self.cells}
@@ -139,8 +139,8 @@ class Plan:
 
 
 def expand(
-    recipe: GridRecipe,
-    scenes: Mapping[str, Scene],
+    recipe: GridConfig,
+    scenes: Mapping[str, EvalScope],
     left_out: Mapping[str, str] | None = None,
     get: Callable[[str], Task] = registry.get,
     fingerprints: Mapping[str, str] | None = None,
@@ -156,11 +156,11 @@ def expand(
     Raises:
         ConfigError: settings that have no effect on a task, such as those of several tasks on one.
     """
-    trainings: dict[str, Request] = {}
+    trainings: dict[str, JobSpec] = {}
     cells: dict[tuple[Any, ...], Cell] = {}  # what a recipe names twice is there once
     doubled: dict[str, None] = {}
     tellers = [
-        Teller(recipe, backbone, config, get, (fingerprints or {}).get(backbone.name, ""))
+        SettingsResolver(recipe, backbone, config, get, (fingerprints or {}).get(backbone.name, ""))
         for backbone, config in product(recipe.backbones, recipe.configs)
     ]
     for seed, teller in product(dict.fromkeys(recipe.seeds), tellers):
@@ -180,13 +180,13 @@ class _Column:
         named: backbone and config, where there are several.
     """
 
-    teller: Teller
+    teller: SettingsResolver
     seed: int
     named: str
-    trainings: dict[str, Request]
+    trainings: dict[str, JobSpec]
     doubled: dict[str, None]
 
-    def cells(self, target: str, scene: Scene) -> Iterator[Cell]:
+    def cells(self, target: str, scene: EvalScope) -> Iterator[Cell]:
         recipe = self.teller.recipe
         chain = self.teller.chain(recipe.trained_on.get(target, target))
         base = self._train(chain, TARGET_ROLE, "single", ())
@@ -209,12 +209,12 @@ class _Column:
     def _label(self, name: str) -> str:
         return ">".join(what.label for what in self.teller.chain(name))
 
-    def _intermediate(self, name: str) -> Request:
+    def _intermediate(self, name: str) -> JobSpec:
         return self._train(self.teller.chain(name), INTERMEDIATE, "single", ())
 
     def _train(
-        self, chain: Sequence[Trained], role: str, composition: CompositionName, needs: tuple[str, ...]
-    ) -> Request:
+        self, chain: Sequence[TrainedTasks], role: str, composition: CompositionName, needs: tuple[str, ...]
+    ) -> JobSpec:
         """The last training of a chain: the first joins what is needed, each other goes on from it."""
         first, *others = chain
         told = self.teller.training(first, role, composition)
@@ -224,7 +224,9 @@ class _Column:
         made = self.trainings.setdefault(made.digest, made)
         return self._train(others, role, "sequential", (made.digest,)) if others else made
 
-    def _cell(self, target: str, scene: Scene, made: Request, intermediate: str, how: str, rank: int) -> Cell:
+    def _cell(
+        self, target: str, scene: EvalScope, made: JobSpec, intermediate: str, how: str, rank: int
+    ) -> Cell:
         task = self.teller.task(target)
         first = tuple(code for code in SPREAD if code in scene.languages)[:FIRST] or scene.languages[:FIRST]
         return Cell(

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.job_spec import JobSpec
 
 if TYPE_CHECKING:
-    from adapterstilts.grid.worker import Attempt, Worker
+    from adapterstilts.grid.worker import JobOutcome, Worker
 
 MEMORY = 2 * 2**30  # bytes that a process on a CPU is given by default; a small encoder takes half of it
 SPAWN = multiprocessing.get_context("spawn")
@@ -33,7 +33,7 @@ _STOP: list[Flag] = []
 
 
 @dataclass(frozen=True)
-class Saving:
+class WorkerSettings:
     """The store (a folder or a URL), and how often unfinished trainings are saved; see `Worker`."""
 
     store: Path | str
@@ -57,21 +57,21 @@ def places(processes: int | None, gpus: int) -> list[Mapping[str, str]]:
     return [{"OMP_NUM_THREADS": str(max(1, cores // number))}] * number
 
 
-class Pool:
+class ProcessExecutor:
     """Processes that make one request each at a time, every one with a backbone of its own."""
 
     def __init__(
-        self, saving: Saving, where: Sequence[Mapping[str, str]], listen: Callable[[str, str], None]
+        self, saving: WorkerSettings, where: Sequence[Mapping[str, str]], listen: Callable[[str, str], None]
     ):
         self._stop = SPAWN.RawValue("b", 0)  # has no lock that a killed process could keep
-        self._hands = [_Hand(saving, place, self._stop, listen) for place in where]
+        self._hands = [_WorkerHandle(saving, place, self._stop, listen) for place in where]
 
     @property
     def size(self) -> int:
         """How many processes there are."""
         return len(self._hands)
 
-    def give(self, request: Request) -> Future[Attempt]:
+    def give(self, request: JobSpec) -> Future[JobOutcome]:
         """Has a free process make it."""
         return next(hand for hand in self._hands if hand.free).give(request)
 
@@ -91,22 +91,22 @@ class Pool:
             hand.end()
 
 
-class _Hand:
+class _WorkerHandle:
     """One process, and a new one if it dies; what it says comes through a pipe of its own."""
 
     def __init__(
-        self, saving: Saving, place: Mapping[str, str], stop: Flag, listen: Callable[[str, str], None]
+        self, saving: WorkerSettings, place: Mapping[str, str], stop: Flag, listen: Callable[[str, str], None]
     ):
         self._given = (saving, place, stop)
         self._listen = listen
-        self._future: Future[Attempt] | None = None
+        self._future: Future[JobOutcome] | None = None
         self._start()
 
     @property
     def free(self) -> bool:
         return self._future is None or self._future.done()
 
-    def give(self, request: Request) -> Future[Attempt]:
+    def give(self, request: JobSpec) -> Future[JobOutcome]:
         try:
             self._future = self._process.submit(_attempt, request)
         except BrokenExecutor:
@@ -137,7 +137,7 @@ def _pass_on(heard: Connection, listen: Callable[[str, str], None]) -> None:
             listen(*said)
 
 
-def _become_worker(saving: Saving, place: Mapping[str, str], stop: Flag, mouth: Connection) -> None:
+def _become_worker(saving: WorkerSettings, place: Mapping[str, str], stop: Flag, mouth: Connection) -> None:
     """Makes this process a worker: alone with Ctrl-C left to its parent, and gone when that is."""
     os.environ.update(place)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -167,7 +167,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _attempt(request: Request) -> Attempt:
+def _attempt(request: JobSpec) -> JobOutcome:
     """Makes a request in this process; while it does, SIGINT means to stop."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

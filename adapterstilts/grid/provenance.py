@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from adapterstilts.grid.job_spec import Request
-from adapterstilts.grid.status import State
+from adapterstilts.grid.job_spec import JobSpec
+from adapterstilts.grid.status import GridStatus
 
 SHOWN = 3  # names in one list; further jobs are only counted
 REMEDY = "Set `recipe: {precision: fp32}` (or bf16), so that every machine uses the same precision"
 
 
-def is_auto(request: Request) -> bool:
+def is_auto(request: JobSpec) -> bool:
     """Whether the precision of a request depends on the machine that computes it."""
     if request.language:
         return request.told.precision in (None, "auto")
     return request.told.recipe is not None and request.told.recipe.precision == "auto"
 
 
-def by_precision(requests: Iterable[Request], state: State) -> dict[str, list[Request]]:
+def by_precision(requests: Iterable[JobSpec], state: GridStatus) -> dict[str, list[JobSpec]]:
     """Precision -> finished requests with `precision: auto`."""
-    groups: dict[str, list[Request]] = {}
+    groups: dict[str, list[JobSpec]] = {}
     for request in requests:
         precision = state.precisions.get(request.digest)
         if precision and is_auto(request):
@@ -28,7 +28,7 @@ def by_precision(requests: Iterable[Request], state: State) -> dict[str, list[Re
     return dict(sorted(groups.items()))
 
 
-def disagreement(requests: Iterable[Request], state: State, here: Callable[[], str]) -> str | None:
+def disagreement(requests: Iterable[JobSpec], state: GridStatus, here: Callable[[], str]) -> str | None:
     """A warning if `precision: auto` stands for several precisions in one grid.
 
     Args:
@@ -50,7 +50,7 @@ def disagreement(requests: Iterable[Request], state: State, here: Callable[[], s
     )
 
 
-def pulled_runs(requests: Iterable[Request], state: State) -> list[str]:
+def pulled_runs(requests: Iterable[JobSpec], state: GridStatus) -> list[str]:
     """A line for each training whose result was pulled: its name, run and repository."""
     return [
         f"{request.name} was not trained here: {state.runs[request.digest]} was pulled from "
@@ -60,7 +60,7 @@ def pulled_runs(requests: Iterable[Request], state: State) -> list[str]:
     ]
 
 
-def _listed(done: Sequence[Request]) -> str:
+def _listed(done: Sequence[JobSpec]) -> str:
     """The numbers of trainings and evaluations, and the first names."""
     evaluations = sum(bool(request.language) for request in done)
     trainings = len(done) - evaluations

@@ -19,14 +19,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from adapterstilts import __version__
 from adapterstilts.errors import ClusterError, ConfigError
-from adapterstilts.grid.job_spec import Request
-from adapterstilts.grid.process_executor import Saving
+from adapterstilts.grid.job_spec import JobSpec
+from adapterstilts.grid.process_executor import WorkerSettings
 from adapterstilts.grid.provenance import REMEDY
+from adapterstilts.version import __version__
 
 if TYPE_CHECKING:
-    from adapterstilts.grid.worker import Attempt
+    from adapterstilts.grid.worker import JobOutcome
 
 LOCAL = "local"
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray listens on loopback only, as on macOS
@@ -40,7 +40,7 @@ PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE", "ADAPTERSTILTS_CPU_BF16")
 
 
 @dataclass(frozen=True)
-class Cluster:
+class RayCluster:
     """Where to work, and with how many.
 
     Attributes:
@@ -54,7 +54,7 @@ class Cluster:
     gpus: float | None = None
 
 
-class Place(NamedTuple):
+class WorkerPlace(NamedTuple):
     """Where a worker runs: its node, its process there, and what decides its results.
 
     Attributes:
@@ -68,17 +68,17 @@ class Place(NamedTuple):
     precision: str = ""
 
 
-class Made(NamedTuple):
+class RayOutcome(NamedTuple):
     """What came of a request, and the lines that were said meanwhile."""
 
-    attempt: Attempt
+    attempt: JobOutcome
     lines: list[str]
 
 
-class Maker:
+class RayWorker:
     """A worker on some node: loads a backbone once and makes one request at a time, with one CPU thread."""
 
-    def __init__(self, saving: Saving, folder: str, settings: dict[str, str]):
+    def __init__(self, saving: WorkerSettings, folder: str, settings: dict[str, str]):
         """Prepares the process.
 
         Args:
@@ -98,36 +98,36 @@ class Maker:
         records = records_of(saving.store, view=False)
         self._worker = Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, self._listen)
 
-    def place(self) -> Place:
+    def place(self) -> WorkerPlace:
         """Where this is."""
         import ray
 
         from adapterstilts.grid.worker import auto_precision
 
         node = ray.get_runtime_context().get_node_id()
-        return Place(node, os.getpid(), __version__, auto_precision())
+        return WorkerPlace(node, os.getpid(), __version__, auto_precision())
 
-    def make(self, request: Request) -> Made:
+    def make(self, request: JobSpec) -> RayOutcome:
         """Makes it; SIGTERM ends a training after a checkpoint."""
-        from adapterstilts.grid.worker import Attempt
+        from adapterstilts.grid.worker import JobOutcome
 
         self._lines.clear()
         try:
-            return Made(self._worker.attempt(request), self._lines)
+            return RayOutcome(self._worker.attempt(request), self._lines)
         except KeyboardInterrupt:
-            return Made(Attempt(None), self._lines)
+            return RayOutcome(JobOutcome(None), self._lines)
 
     def _listen(self, _: str, line: str) -> None:
         self._lines.append(line)
 
 
-class _Hand:
+class _WorkerHandle:
     """One worker, from the moment it is asked for."""
 
     def __init__(self, actor: Any):
         self.actor = actor
-        self.place: Future[Place] = actor.place.remote().future()
-        self.work: Future[Attempt] | None = None
+        self.place: Future[WorkerPlace] = actor.place.remote().future()
+        self.work: Future[JobOutcome] | None = None
 
     @property
     def runs(self) -> bool:
@@ -147,11 +147,15 @@ class _Hand:
         return self.place.done() and self.place.exception() is not None
 
 
-class RayCrew:
+class RayExecutor:
     """Workers that Ray places."""
 
     def __init__(
-        self, saving: Saving, cluster: Cluster, listen: Callable[[str, str], None], maker: type = Maker
+        self,
+        saving: WorkerSettings,
+        cluster: RayCluster,
+        listen: Callable[[str, str], None],
+        maker: type = RayWorker,
     ):
         """Connects to the cluster.
 
@@ -168,10 +172,14 @@ class RayCrew:
         gpus, self._workers = _room(cluster, self._ray.cluster_resources())
         store = saving.store if "://" in str(saving.store) else Path(saving.store).absolute()
         settings = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        given = (Saving(store, saving.checkpoint_minutes, saving.checkpoint_steps), str(Path.cwd()), settings)
+        given = (
+            WorkerSettings(store, saving.checkpoint_minutes, saving.checkpoint_steps),
+            str(Path.cwd()),
+            settings,
+        )
         remote = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(maker)
-        self._start: Callable[[], _Hand] = lambda: _Hand(remote.remote(*given))
-        self._hands: list[_Hand] = []
+        self._start: Callable[[], _WorkerHandle] = lambda: _WorkerHandle(remote.remote(*given))
+        self._hands: list[_WorkerHandle] = []
         self._failed_starts = 0
         self._disagreed = False
 
@@ -189,12 +197,12 @@ class RayCrew:
             if not wait([hand.place for hand in self._hands], PATIENCE, FIRST_COMPLETED).done:
                 self._listen("", f"waiting until the cluster has room for one of {self._workers} workers")
 
-    def give(self, request: Request) -> Future[Attempt]:
+    def give(self, request: JobSpec) -> Future[JobOutcome]:
         """Has a free worker make it."""
         hand = next(hand for hand in self._hands if hand.free)
-        work: Future[Attempt] = Future()
+        work: Future[JobOutcome] = Future()
         hand.work = work
-        made: Future[Made] = hand.actor.make.remote(request).future()
+        made: Future[RayOutcome] = hand.actor.make.remote(request).future()
         made.add_done_callback(lambda found: self._settle(request, work, found))
         return work
 
@@ -214,7 +222,7 @@ class RayCrew:
             self._hands = []
             self._ray.shutdown()
 
-    def _settle(self, request: Request, work: Future[Attempt], found: Future[Made]) -> None:
+    def _settle(self, request: JobSpec, work: Future[JobOutcome], found: Future[RayOutcome]) -> None:
         """Passes on what a worker returned, in a thread of Ray's."""
         error = found.exception()
         if isinstance(error, self._ray.exceptions.RayTaskError):
@@ -244,7 +252,7 @@ class RayCrew:
                 self._ray.kill(hand.actor)  # where it cannot be reached, it may be alive
                 self._hands[number] = self._start()
 
-    def _compare(self, places: Sequence[Place]) -> None:
+    def _compare(self, places: Sequence[WorkerPlace]) -> None:
         """Warns once if nodes compute `precision: auto` in different precisions."""
         text = disagreement(places)
         if text and not self._disagreed:
@@ -262,7 +270,7 @@ class RayCrew:
         wait([hand.work for hand in busy if hand.work], LAST_WORDS)
 
 
-def disagreement(places: Iterable[Place]) -> str | None:
+def disagreement(places: Iterable[WorkerPlace]) -> str | None:
     """A warning if nodes compute `precision: auto` in different precisions; None if they agree."""
     nodes: dict[str, set[str]] = {}
     for place in places:
@@ -273,7 +281,7 @@ def disagreement(places: Iterable[Place]) -> str | None:
     return f"`precision: auto` differs between nodes: {'; '.join(parts)}. {REMEDY}"
 
 
-def _connect(cluster: Cluster) -> Any:
+def _connect(cluster: RayCluster) -> Any:
     """Ray, connected."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     if cluster.address == LOCAL:
@@ -335,7 +343,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT).close()
 
 
-def _room(cluster: Cluster, has: dict[str, float]) -> tuple[float, int]:
+def _room(cluster: RayCluster, has: dict[str, float]) -> tuple[float, int]:
     """GPUs for each worker, and how many workers."""
     all_gpus, cpus = has.get("GPU", 0.0), has.get("CPU", 0.0)
     gpus = cluster.gpus if cluster.gpus is not None else min(1.0, all_gpus)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.job_spec import JobSpec
 
 
-class Order:
+class ReadyQueue:
     """The requests that are left, and which of them comes next."""
 
-    def __init__(self, requests: Iterable[Request], done: Iterable[str], lost: Iterable[str]):
+    def __init__(self, requests: Iterable[JobSpec], done: Iterable[str], lost: Iterable[str]):
         """Takes what is left.
 
         Args:
@@ -41,7 +41,7 @@ class Order:
         """How many are neither done nor lost."""
         return len(self._left)
 
-    def next(self) -> Request | None:
+    def next(self) -> JobSpec | None:
         """The first request that can be made now; None if all that are left wait for another one."""
         while self._ready:
             _, digest = heapq.heappop(self._ready)
@@ -49,7 +49,7 @@ class Order:
                 return self._left[digest][1]
         return None
 
-    def again(self, request: Request) -> None:
+    def again(self, request: JobSpec) -> None:
         """Puts a request back that could not be made this time."""
         self._push(request.digest)
 

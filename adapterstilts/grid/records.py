@@ -20,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import ConfigDict, TypeAdapter
 
 from adapterstilts.bounded_json import loads
-from adapterstilts.grid.job_spec import Request, RequestType
+from adapterstilts.grid.job_spec import JobSpec, JobType
 from adapterstilts.grid.records_index import Index
 from adapterstilts.store import Run, pulled_from
 from adapterstilts.store.files import MANIFEST, disk_errors, read_small, sha256, stats_in, write_json
@@ -58,7 +58,7 @@ class Record:
     run: str
     key: str
     manifest: str
-    type: RequestType
+    type: JobType
     task: str
     kind: str | None
     composition: str
@@ -97,7 +97,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class CostGroup:
     """What is known of the cost of records that are alike.
 
     Attributes:
@@ -105,7 +105,7 @@ class Alike:
         number: how many records there are.
     """
 
-    type: RequestType
+    type: JobType
     task: str
     composition: str
     backbone: str
@@ -209,7 +209,7 @@ class Records:
         """
         return metrics_of(self.store / record.run, record.manifest)
 
-    def finish(self, request: Request, run: Run, cost: Cost) -> Record:
+    def finish(self, request: JobSpec, run: Run, cost: Cost) -> Record:
         """Records that a run answers a request; what computing it took once stays known.
 
         Returns:
@@ -266,16 +266,16 @@ class Records:
             if record:
                 yield record
 
-    def alike(self) -> Iterator[Alike]:
+    def alike(self) -> Iterator[CostGroup]:
         """What all records say of costs, where there are very many as the index knows them."""
         means = ("avg(seconds)", "avg(coalesce(examples, 0))", "avg(size)", "count(*)")
         groups = self._indexed((*ALIKE, *means), f"GROUP BY {', '.join(ALIKE)}, seconds IS NULL")
         if groups is not None:
-            yield from (Alike(*row) for row in groups)
+            yield from (CostGroup(*row) for row in groups)
             return
         for each in self.all():
             alike = (each.type, each.task, each.composition, each.backbone, each.told)
-            yield Alike(*alike, each.seconds, each.examples, each.size)
+            yield CostGroup(*alike, each.seconds, each.examples, each.size)
 
     def glance(self) -> dict[str, Answer] | None:
         """Answers of very many records by request, of runs that are there; None where few enough to look at.
@@ -315,7 +315,7 @@ class Records:
         except (OSError, ValueError, TypeError):
             return None
 
-    def fail(self, request: Request, message: str, traceback: str) -> Failure:
+    def fail(self, request: JobSpec, message: str, traceback: str) -> Failure:
         """Records a failure; it is never a result, and success removes it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         failure = Failure(request.digest, request.name, message, traceback, now)
@@ -338,7 +338,7 @@ class Records:
         self.file(request).unlink(missing_ok=True)
 
     @contextmanager
-    def claim(self, request: Request) -> Iterator[bool]:
+    def claim(self, request: JobSpec) -> Iterator[bool]:
         """The right to make one request's result; false where another process has it."""
         path = self.root / "running" / request.digest
         with disk_errors(self.store):

@@ -20,7 +20,7 @@ from typing import Any
 
 from adapterstilts.bounded_json import loads
 from adapterstilts.errors import DamagedError, StoreError
-from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256, stats_in, write_json
@@ -44,7 +44,7 @@ def records_of(store: str | Path, view: bool = True) -> Records:
     Args:
         view: to look at all of them; workers, who are told what to make, need not.
     """
-    return SharedRecords(str(store), view) if is_url(store) else Records(Path(store))
+    return RemoteRecords(str(store), view) if is_url(store) else Records(Path(store))
 
 
 def copy_of(url: str) -> Path:
@@ -55,7 +55,7 @@ def copy_of(url: str) -> Path:
     return folder / "shared" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
-class SharedRecords(Records):
+class RemoteRecords(Records):
     """The records at a URL; `store` is this machine's copy."""
 
     def __init__(self, url: str, view: bool = True):
@@ -137,7 +137,7 @@ class SharedRecords(Records):
             self._fetch(record)
         return record
 
-    def finish(self, request: Request, run: Run, cost: Cost) -> Record:
+    def finish(self, request: JobSpec, run: Run, cost: Cost) -> Record:
         """Publishes a run unless it is there, whole as far as is known; then that it answers a request."""
         before = self._recorded(request.digest)
         if (before and before.damaged) or not self._remote.holds(run.path):
@@ -151,7 +151,7 @@ class SharedRecords(Records):
         super().write(record)
         self._upload(self.file(record.request))
 
-    def fail(self, request: Request, message: str, traceback: str) -> Failure:
+    def fail(self, request: JobSpec, message: str, traceback: str) -> Failure:
         """Publishes a failure."""
         failure = super().fail(request, message, traceback)
         self._upload(self.failure_file(request.digest))

@@ -12,45 +12,45 @@ from typing import Protocol, Self
 
 import torch
 
-from adapterstilts.grid.job_spec import Request
-from adapterstilts.grid.process_executor import Pool, Saving, places
-from adapterstilts.grid.ready_queue import Order
+from adapterstilts.grid.job_spec import JobSpec
+from adapterstilts.grid.process_executor import ProcessExecutor, WorkerSettings, places
+from adapterstilts.grid.ready_queue import ReadyQueue
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.remote_records import records_of
-from adapterstilts.grid.status import State, look
-from adapterstilts.grid.worker import Attempt, Worker
+from adapterstilts.grid.status import GridStatus, look
+from adapterstilts.grid.worker import JobOutcome, Worker
 
 PAUSE = 0.3  # seconds between looks at what other programs are making
 LOSSES = 3  # times that a request may take its worker down
 
 
-class Watch(Protocol):
+class ProgressListener(Protocol):
     """Who is told what happens."""
 
-    def begun(self, state: State) -> None:
+    def begun(self, state: GridStatus) -> None:
         """Work begins here."""
 
-    def started(self, request: Request) -> None:
+    def started(self, request: JobSpec) -> None:
         """It is being made now."""
 
-    def finished(self, request: Request, record: Record) -> None:
+    def finished(self, request: JobSpec, record: Record) -> None:
         """It is done."""
 
-    def failed(self, request: Request, failure: Failure) -> None:
+    def failed(self, request: JobSpec, failure: Failure) -> None:
         """It has no result; what needs it is blocked."""
 
     def said(self, digest: str, line: str) -> None:
         """A line of the request with this digest."""
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Workers that make one request each at a time; leaving it ends them."""
 
     @property
     def size(self) -> int:
         """How many requests can be made at once."""
 
-    def give(self, request: Request) -> Future[Attempt]:
+    def give(self, request: JobSpec) -> Future[JobOutcome]:
         """Has a free worker make it; the future fails with `BrokenExecutor` if the worker dies."""
 
     def __enter__(self) -> Self:
@@ -63,15 +63,15 @@ class Crew(Protocol):
 
 
 @dataclass
-class Alone:
+class InlineExecutor:
     """A crew of one worker: this process itself."""
 
     worker: Worker
     size: int = 1
 
-    def give(self, request: Request) -> Future[Attempt]:
+    def give(self, request: JobSpec) -> Future[JobOutcome]:
         """Makes it right here."""
-        future: Future[Attempt] = Future()
+        future: Future[JobOutcome] = Future()
         future.set_result(self.worker.attempt(request))
         return future
 
@@ -86,23 +86,25 @@ class Alone:
 
 
 @dataclass
-class Engine:
+class Scheduler:
     """Has requests made in order, each as soon as what it needs is there.
 
     Attributes:
         finished, failed: what this crew made, and where it failed.
     """
 
-    crew: Crew
+    crew: Executor
     records: Records
-    watch: Watch
+    watch: ProgressListener
     finished: list[Record] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
-    _busy: dict[Future[Attempt], Request] = field(default_factory=dict)
-    _aside: list[Request] = field(default_factory=list)
+    _busy: dict[Future[JobOutcome], JobSpec] = field(default_factory=dict)
+    _aside: list[JobSpec] = field(default_factory=list)
     _losses: Counter[str] = field(default_factory=Counter)
 
-    def run(self, requests: Iterable[Request], retry_failed: bool = False, recheck: bool = False) -> State:
+    def run(
+        self, requests: Iterable[JobSpec], retry_failed: bool = False, recheck: bool = False
+    ) -> GridStatus:
         """Makes what is left; requests that another program is making are waited for, not made again.
 
         Args:
@@ -122,7 +124,7 @@ class Engine:
                 self.records.doubt(request.digest)
         state = look(everything, self.records)
         self.watch.begun(state)
-        order = Order(everything, state.runs, state.failures)
+        order = ReadyQueue(everything, state.runs, state.failures)
         with self.crew:
             while order:
                 if self._hand_out(order):
@@ -134,7 +136,7 @@ class Engine:
                 self._aside.clear()
         return look(everything, self.records)
 
-    def _hand_out(self, order: Order) -> bool:
+    def _hand_out(self, order: ReadyQueue) -> bool:
         """Gives every free worker something to do; false if there is too little."""
         while len(self._busy) < self.crew.size:
             request = order.next()
@@ -144,7 +146,7 @@ class Engine:
             self._busy[self.crew.give(request)] = request
         return True
 
-    def _collect(self, order: Order, seconds: float | None) -> None:
+    def _collect(self, order: ReadyQueue, seconds: float | None) -> None:
         """Waits until something is done, but no longer than that."""
         if not self._busy:
             time.sleep(seconds or 0.0)
@@ -153,7 +155,7 @@ class Engine:
         for future in done:
             self._settle(order, self._busy.pop(future), future)
 
-    def _settle(self, order: Order, request: Request, future: Future[Attempt]) -> None:
+    def _settle(self, order: ReadyQueue, request: JobSpec, future: Future[JobOutcome]) -> None:
         try:
             attempt = future.result()
         except BrokenExecutor:
@@ -172,17 +174,19 @@ class Engine:
                 self.failed.append(found)
             self.watch.failed(request, found)
 
-    def _after_loss(self, request: Request) -> Attempt:
+    def _after_loss(self, request: JobSpec) -> JobOutcome:
         """A worker died of something else than an error: the request is given again, but not for ever."""
         self._losses[request.digest] += 1
         if self._losses[request.digest] < LOSSES:
             self.watch.said(request.digest, f"the worker of {request.name} was lost; another one goes on")
-            return Attempt(None)
+            return JobOutcome(None)
         why = f"its worker was lost {LOSSES} times, as happens when the machine runs out of memory"
-        return Attempt(self.records.fail(request, why, ""), here=True)
+        return JobOutcome(self.records.fail(request, why, ""), here=True)
 
 
-def crew_of(saving: Saving, processes: int | None, listen: Callable[[str, str], None]) -> Crew:
+def executor_for(
+    saving: WorkerSettings, processes: int | None, listen: Callable[[str, str], None]
+) -> Executor:
     """A crew of this machine: several processes, or this one alone where there would be one.
 
     Args:
@@ -191,6 +195,6 @@ def crew_of(saving: Saving, processes: int | None, listen: Callable[[str, str], 
     """
     found = places(processes, torch.cuda.device_count())
     if len(found) > 1:
-        return Pool(saving, found, listen)
+        return ProcessExecutor(saving, found, listen)
     records = records_of(saving.store, view=False)
-    return Alone(Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, listen))
+    return InlineExecutor(Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, listen))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from adapterstilts.grid.job_spec import Told
+from adapterstilts.grid.job_spec import JobSettings
 from adapterstilts.tasks.multitask import split_name
 
 TRAIN: Mapping[str, int] = {
@@ -25,7 +25,7 @@ EVALUATED: Mapping[str, int] = {
 UNKNOWN = 5_000
 
 
-def rows_of(task: str, split: str, told: Told, measured: Mapping[str, int]) -> int:
+def rows_of(task: str, split: str, told: JobSettings, measured: Mapping[str, int]) -> int:
     """Rows of a task (or of several together) that a request goes through.
 
     Args:

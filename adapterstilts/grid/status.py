@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from adapterstilts.grid.job_spec import Request, RequestType
+from adapterstilts.grid.job_spec import JobSpec, JobType
 from adapterstilts.grid.records import Answer, Failure, Records, Running
 
-StateName = Literal["done", "running", "failed", "blocked", "waiting"]
-STATES: tuple[StateName, ...] = ("done", "running", "failed", "blocked", "waiting")
+JobState = Literal["done", "running", "failed", "blocked", "waiting"]
+STATES: tuple[JobState, ...] = ("done", "running", "failed", "blocked", "waiting")
 
 
 @dataclass(frozen=True)
-class State:
+class GridStatus:
     """One look at a grid.
 
     Attributes:
@@ -28,20 +28,20 @@ class State:
         quick: the runs' files were not looked at, since there are very many.
     """
 
-    states: Mapping[str, StateName]
+    states: Mapping[str, JobState]
     runs: Mapping[str, str]
     failures: Mapping[str, Failure]
     running: tuple[Running, ...]
-    counts: Mapping[tuple[RequestType, StateName], int]
+    counts: Mapping[tuple[JobType, JobState], int]
     quick: bool = False
     precisions: Mapping[str, str] = field(default_factory=dict)
     pulled: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, request: Request) -> StateName:
+    def of(self, request: JobSpec) -> JobState:
         """Where a request stands; one that needs a failed one is blocked."""
         return self.states.get(request.digest, "waiting")
 
-    def total(self, state: StateName) -> int:
+    def total(self, state: JobState) -> int:
         """How many requests are in this state."""
         return sum(number for (_, where), number in self.counts.items() if where == state)
 
@@ -50,13 +50,13 @@ class State:
         """How many requests there are."""
         return sum(self.counts.values())
 
-    def left(self, requests: Iterable[Request]) -> Iterator[Request]:
+    def left(self, requests: Iterable[JobSpec]) -> Iterator[JobSpec]:
         """Those of the requests that are yet to be made."""
         where = self.states.get
         return (each for each in requests if where(each.digest, "waiting") in ("running", "waiting"))
 
 
-def look(requests: Iterable[Request], records: Records, quick: bool = False) -> State:
+def look(requests: Iterable[JobSpec], records: Records, quick: bool = False) -> GridStatus:
     """The state of these requests, which stand after those that they need; they may be very many.
 
     Args:
@@ -66,16 +66,16 @@ def look(requests: Iterable[Request], records: Records, quick: bool = False) -> 
     glance = records.glance() if quick else None
     answer = _by_looking(records) if glance is None else glance.get
     broken = records.failed()
-    states: dict[str, StateName] = {}
+    states: dict[str, JobState] = {}
     making: set[str] = set()  # trainings that are to be made (again): what needs them may change with them
     done: dict[str, str] = {}
     precisions: dict[str, str] = {}
     pulled: dict[str, str] = {}
     failures: dict[str, Failure] = {}
-    counts: Counter[tuple[RequestType, StateName]] = Counter()
+    counts: Counter[tuple[JobType, JobState]] = Counter()
     for request in requests:
         digest = request.digest
-        state: StateName = "waiting"
+        state: JobState = "waiting"
         known = answer(digest) if making.isdisjoint(request.needs) else None
         if known:
             state, done[digest] = "done", known.run
@@ -95,7 +95,7 @@ def look(requests: Iterable[Request], records: Records, quick: bool = False) -> 
             making.add(digest)
         counts[request.type, state] += 1
     here = tuple(each for key, each in running.items() if key in states)
-    return State(states, done, failures, here, counts, glance is not None, precisions, pulled)
+    return GridStatus(states, done, failures, here, counts, glance is not None, precisions, pulled)
 
 
 def _by_looking(records: Records) -> Callable[[str], Answer | None]:

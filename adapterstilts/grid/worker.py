@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from adapterstilts.api import Options, compose, evaluate
+from adapterstilts import Options, compose, evaluate
 from adapterstilts.errors import DamagedError, StiltsError, StoreError
-from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.kinds import effective
 from adapterstilts.run.device import accelerator, free_memory, out_of_memory, resolve_precision
@@ -32,7 +32,7 @@ FATAL = {errno.EACCES, errno.EPERM, errno.EROFS}  # of the results folder: no ot
 
 
 @dataclass(frozen=True)
-class Attempt:
+class JobOutcome:
     """What came of asking for a request.
 
     Attributes:
@@ -58,18 +58,18 @@ class Worker:
     checkpoint_steps: int | None = None
     listen: Callable[[str, str], None] | None = None
 
-    def attempt(self, request: Request) -> Attempt:
+    def attempt(self, request: JobSpec) -> JobOutcome:
         """Makes the result unless it is there, or another process is making it; see `perform`."""
         with self.records.claim(request) as mine:
             if not mine:
-                return Attempt(None)
+                return JobOutcome(None)
             record = self.records.done(request.digest)
             if record and not self._current(record, request):
                 record = None
             known = record or self.records.failure(request.digest)
-            return Attempt(known) if known else Attempt(self.perform(request), here=True)
+            return JobOutcome(known) if known else JobOutcome(self.perform(request), here=True)
 
-    def _current(self, record: Record, request: Request) -> bool:
+    def _current(self, record: Record, request: JobSpec) -> bool:
         """Whether a result was made from what its needs are now: one of them may have been made again."""
         job = json.loads((self.records.store / record.run / JOB).read_bytes())
         made_from = [job["run"]] if request.language else job["composition"]["sources"]
@@ -78,7 +78,7 @@ class Worker:
         except StoreError:
             return False  # and making it says why
 
-    def perform(self, request: Request) -> Record | Failure:
+    def perform(self, request: JobSpec) -> Record | Failure:
         """Makes the result, or finds it in the store; a failure is recorded with its traceback.
 
         Where something that it is made from is damaged, that is recorded: the next call makes it again.
@@ -106,7 +106,7 @@ class Worker:
             self.records.write(replace(record, damaged=True))
         return bool(found)
 
-    def _perform(self, request: Request) -> Record:
+    def _perform(self, request: JobSpec) -> Record:
         self._clear(request)
         try:
             return self._make(request)
@@ -117,14 +117,14 @@ class Worker:
             Store(self.records.store).remove(error.run)
             return self._make(request)
 
-    def _make(self, request: Request) -> Record:
+    def _make(self, request: JobSpec) -> Record:
         before = set(os.listdir(self.records.store)) if self.records.store.is_dir() else set()
         began = time.monotonic()
         run, accumulation = self._evaluate(request) if request.language else self._train(request)
         seconds = None if run.id in before else _seconds(run, time.monotonic() - began)
         return self.records.finish(request, run, Cost(seconds, _examples(request, run), accumulation))
 
-    def _clear(self, request: Request) -> None:
+    def _clear(self, request: JobSpec) -> None:
         """Removes a damaged result, which would be in the way."""
         record = self.records.read(request.digest)
         if record is None:
@@ -134,7 +134,7 @@ class Worker:
             say(f"{record.run} is damaged: it is made again")
             Store(self.records.store).remove(record.run)
 
-    def _train(self, request: Request) -> tuple[Run, int]:
+    def _train(self, request: JobSpec) -> tuple[Run, int]:
         """The run and the accumulation that it was trained with: more than asked for if memory was short."""
         sources = self._sources(request)
         recipe = request.told.recipe
@@ -153,17 +153,17 @@ class Worker:
                 f"{accumulation}; the batch as a whole stays as it is")  # fmt: skip
         raise AssertionError("one of the sizes was the last")
 
-    def _evaluate(self, request: Request) -> tuple[Run, int]:
+    def _evaluate(self, request: JobSpec) -> tuple[Run, int]:
         (run,) = self._sources(request)
         split = request.split or None
         found = evaluate(run, request.task, [request.language], self._options(request, {}), split)
         return found[0].runs[request.language], 1
 
-    def _sources(self, request: Request) -> Sequence[str]:
+    def _sources(self, request: JobSpec) -> Sequence[str]:
         """Ids of the runs that answer what it needs."""
         return [need.run for need in self._needs(request)]
 
-    def _needs(self, request: Request) -> Sequence[Record]:
+    def _needs(self, request: JobSpec) -> Sequence[Record]:
         """The records of what it needs, whose runs are in the folder then.
 
         Raises:
@@ -176,7 +176,7 @@ class Worker:
             )
         return [record for record in found if record]
 
-    def _options(self, request: Request, recipe: dict[str, int]) -> Options:
+    def _options(self, request: JobSpec, recipe: dict[str, int]) -> Options:
         given = request.told.options()
         kinds = [registry.get(name).kind for name in split_name(request.task)]
         given["encoding"] = effective(kinds, given.get("encoding", {}))  # a recipe has them for all its tasks
@@ -207,7 +207,7 @@ def auto_precision() -> str:
     return resolve_precision("auto")
 
 
-def _examples(request: Request, run: Run) -> int | None:
+def _examples(request: JobSpec, run: Run) -> int | None:
     if request.language:
         return int(run.metrics["examples"])
     recipe = request.told.recipe

@@ -11,8 +11,8 @@ from adapterstilts.hub.licence import Licence, licence_of
 from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.known_backbones import NAMES
-from adapterstilts.model.saved import read_setup
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.saved import read_active_adapters
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry
@@ -80,7 +80,7 @@ class Facts:
 
     run: Run
     tasks: tuple[Task, ...]
-    setup: Setup
+    setup: ActiveAdapters
     heads: Mapping[str, HeadSpec]
     origin: Mapping[str, Any]
     backbone: Backbone
@@ -113,7 +113,7 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
         owed: see the credits of `Facts`.
         evaluations: stored results of the run.
     """
-    setup, heads = read_setup(run.path)
+    setup, heads = read_active_adapters(run.path)
     origin = _published(run, read_origin(run.path, "backbone"), owed)
     return Facts(
         run=run,

@@ -21,9 +21,9 @@ from requests import RequestException, Session
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from adapterstilts import __version__
 from adapterstilts.credentials import masked
 from adapterstilts.errors import HubError
+from adapterstilts.version import __version__
 
 TRIES = 5
 PAUSE = 0.5  # seconds before the second try; each further pause is twice as long

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import HubError, StiltsError
-from adapterstilts.hyperparameters import recipe_for
+from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, records, saved
 from adapterstilts.model.configs import AdapterSpec, adapter_config, fill
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
-from adapterstilts.model.saved import head_folder, read_setup
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.saved import head_folder, read_active_adapters
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.shapes import check_shapes
 from adapterstilts.model.tensor_header import read_header
 from adapterstilts.store.effect import KEY as EFFECT
@@ -47,7 +47,7 @@ class Parts:
     tasks: tuple[Task, ...]
     before: Mapping[str, Any]
     metrics: Mapping[str, Any]
-    setup: Setup
+    setup: ActiveAdapters
     heads: Mapping[str, HeadSpec]
 
     @property
@@ -72,7 +72,7 @@ def check_job(repo: str, job: TrainJob, folder: Path, origin: Mapping[str, Any],
         HubError: The first contradiction between the job and the files.
     """
     try:
-        setup, heads = read_setup(folder)
+        setup, heads = read_active_adapters(folder)
         parts = Parts(job, folder, _tasks(job, origin), origin["before"], metrics, setup, heads)
         checks = (_about_data, _about_settings, _about_setup, _about_adapters, _about_heads, _about_metrics)
         problem = next((problem for check in checks for problem in check(parts)), None)
@@ -113,7 +113,7 @@ def _about_settings(parts: Parts) -> Problems:
         yield "its job must have a recipe if adapterstilts trained it, and only then"
     if job.recipe is not None:
         given = job.recipe.model_dump()
-        if recipe_for([task.kind for task in parts.tasks], given) != job.recipe:
+        if hyperparameters_for([task.kind for task in parts.tasks], given) != job.recipe:
             yield "the recipe in its job does not fit its tasks"
         if job.recipe.precision == "auto":
             yield "its job does not name the precision of the training"

@@ -16,8 +16,8 @@ from adapterstilts.model import saved, tensors
 from adapterstilts.model.backbone import HUB_ID, WEIGHTS, BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora
 from adapterstilts.model.known_backbones import NAMES
-from adapterstilts.model.saved import head_folder, read_setup
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.saved import head_folder, read_active_adapters
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.tensors import Tensors
 from adapterstilts.store import Run
 
@@ -129,7 +129,7 @@ def one_lora(run: Run, files: BackboneFiles, task: str | None = None) -> OneLora
     Raises:
         AdapterError: it is something else (with what works instead), damaged, or of another backbone.
     """
-    setup, heads = read_setup(run.path)
+    setup, heads = read_active_adapters(run.path)
     target = _target(run, setup)
     name = _head(run, setup, heads, task)
     folder = run.path / "adapters" / target
@@ -147,7 +147,7 @@ def one_lora(run: Run, files: BackboneFiles, task: str | None = None) -> OneLora
     return OneLora(part, _pairs(state), head, weights, form)
 
 
-def _target(run: Run, setup: Setup) -> str:
+def _target(run: Run, setup: ActiveAdapters) -> str:
     if setup.fused:
         raise _other(run, "a fusion of several adapters")
     if setup.below:
@@ -177,7 +177,7 @@ def _other(run: Run, what: str) -> AdapterError:
     )
 
 
-def _head(run: Run, setup: Setup, heads: Mapping[str, HeadSpec], task: str | None) -> str | None:
+def _head(run: Run, setup: ActiveAdapters, heads: Mapping[str, HeadSpec], task: str | None) -> str | None:
     if task is None and len(heads) > 1:
         raise AdapterError(f"{run.id} has a head for each of {', '.join(heads)}: say which with --task NAME")
     if task is not None and task not in heads:

@@ -19,11 +19,11 @@ from adapterstilts.hub.job_parts import check_job
 from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.origin import kept
 from adapterstilts.hub.record import MALFORMED
-from adapterstilts.hub.third_party import Given, foreign_run
+from adapterstilts.hub.third_party import PullHints, foreign_run
 from adapterstilts.job import TrainJob
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.known_backbones import NAMES
-from adapterstilts.model.saved import head_folder, read_setup
+from adapterstilts.model.saved import head_folder, read_active_adapters
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
@@ -34,7 +34,7 @@ from adapterstilts.tasks.multitask import split_name
 from adapterstilts.values import canonical
 
 
-def pull(reference: str, store: Path, given: Given | None = None, *, skip_others: bool = False) -> Run:
+def pull(reference: str, store: Path, given: PullHints | None = None, *, skip_others: bool = False) -> Run:
     """Puts a published adapter into the store as a run that every verb takes.
 
     Args:
@@ -47,7 +47,7 @@ def pull(reference: str, store: Path, given: Given | None = None, *, skip_others
         AdapterError: it is damaged, or of another backbone.
         ConfigError: of an adapter that another program published, the task is not given.
     """
-    given = given or Given()
+    given = given or PullHints()
     pulled = download(reference, skip=skip_others)
     say_unread(pulled)
     if pulled.record is None:
@@ -86,7 +86,7 @@ def _job(pulled: Pulled) -> TrainJob:
         raise HubError(f"{pulled.repo} is refused: {type(error).__name__}: {error}"[:400]) from None
 
 
-def _check_given(pulled: Pulled, job: TrainJob, given: Given) -> None:
+def _check_given(pulled: Pulled, job: TrainJob, given: PullHints) -> None:
     if given.task or given.labels:
         raise ConfigError(
             f"{pulled.repo} says itself that it is of {job.task}: leave --task and --labels out"
@@ -156,7 +156,7 @@ def _assemble(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Pat
 
 def _check_parts(pulled: Pulled, out: Path) -> None:
     """Checks that every adapter and head of the setup is there, and that the hashes of items can be read."""
-    setup, heads = read_setup(out)
+    setup, heads = read_active_adapters(out)
     wanted = [
         f"adapters/{name}/{file}"
         for name in (*setup.stack, *setup.fused)

@@ -24,7 +24,7 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, tensors
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.assemble import Parts, save
 from adapterstilts.run.effect import measure
 from adapterstilts.run.fit import fresh_host
@@ -40,7 +40,7 @@ from adapterstilts.values import Value, canonical, digest
 SETTINGS = ("head_type", "layers", "activation_function", "use_pooler", "bias")  # of the library's heads
 
 
-class Given(Value):
+class PullHints(Value):
     """What only whoever pulls an adapter can say.
 
     Attributes:
@@ -55,7 +55,7 @@ class Given(Value):
     labels: tuple[str, ...] = ()
 
 
-def foreign_run(pulled: Pulled, store: Store, given: Given) -> Run:
+def foreign_run(pulled: Pulled, store: Store, given: PullHints) -> Run:
     """The run of an adapter that another program published; its key has the digest of its files.
 
     Raises:
@@ -202,7 +202,7 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def _publish(
-    host: Host, pulled: Pulled, store: Store, task: Task, given: Given, head: HeadSpec | None
+    host: Host, pulled: Pulled, store: Store, task: Task, given: PullHints, head: HeadSpec | None
 ) -> Run:
     spec, files = host.spec(task.name), host.files
     weights = {name: sha256(pulled.folder / name) for name in pulled.names if name.endswith(".safetensors")}
@@ -219,7 +219,7 @@ def _publish(
     )
     heads = {task.name: head} if head else {}
     parts = Parts(job.composition, (), spec, heads, None, task.name, job.seed)
-    setup = Setup(target=task.name, head=task.name if head else None)
+    setup = ActiveAdapters(target=task.name, head=task.name if head else None)
     told = {"repo": pulled.repo, "commit": pulled.commit}
     origin = {"backbone": told_of(files), "language_adapter": None, "tasks": {}, "pulled": told}
     with store.work(job) as work:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from adapterstilts.composition import UNMERGEABLE, Composition, check_methods
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.model.configs import AdapterSpec, Bottleneck, Lora
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -123,7 +123,7 @@ def check_name(name: str, taken: Collection[str]) -> None:
         raise AdapterError(f"'{name}' is loaded already")
 
 
-def check_setup(setup: Setup, specs: Mapping[str, AdapterSpec]) -> None:
+def check_setup(setup: ActiveAdapters, specs: Mapping[str, AdapterSpec]) -> None:
     """Refuses an arrangement in which an adapter would have no effect, or the wrong one.
 
     Args:

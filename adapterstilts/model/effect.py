@@ -10,14 +10,14 @@ import torch
 from adapterstilts.kinds.base import Batch
 from adapterstilts.model import encoder
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 
 FUSION = "fusion"  # the name of an AdapterFusion layer beside the adapters' names
 
 
-def stages(setup: Setup) -> Iterator[tuple[str, Setup]]:
+def stages(setup: ActiveAdapters) -> Iterator[tuple[str, ActiveAdapters]]:
     """The arrangement as it is built up from the bottom: the name of each part, and all up to that part."""
-    built = Setup()
+    built = ActiveAdapters()
     if setup.language:
         built = replace(built, language=setup.language)
         yield setup.language, built
@@ -30,7 +30,7 @@ def stages(setup: Setup) -> Iterator[tuple[str, Setup]]:
         yield setup.target, replace(built, target=setup.target)
 
 
-def relative_changes(host: Host, setup: Setup, batches: Sequence[Batch]) -> dict[str, list[float]]:
+def relative_changes(host: Host, setup: ActiveAdapters, batches: Sequence[Batch]) -> dict[str, list[float]]:
     """The norm of the change that each part makes to the hidden states, relative to their norm without it.
 
     Frobenius norms over all tokens except padding, in float32 whatever the training computed in. `setup` is
@@ -43,7 +43,7 @@ def relative_changes(host: Host, setup: Setup, batches: Sequence[Batch]) -> dict
     sums = torch.zeros(len(names), 2, host.files.layers, dtype=torch.float64)
     host.training_attention(False)
     for batch in batches:
-        host.activate(Setup(), train=False)
+        host.activate(ActiveAdapters(), train=False)
         before = _layers(host, batch)
         for part, (_, built) in enumerate(stages(setup)):
             host.activate(built, train=False)

@@ -29,7 +29,7 @@ from adapterstilts.model import (
 )
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.size import check_size
 
 logging.getLogger("adapters").setLevel(logging.ERROR)  # it warns at every forward pass without adapters
@@ -273,7 +273,7 @@ class Host:
 
     # Use
 
-    def activate(self, setup: Setup, train: bool, heads: Sequence[str] = ()) -> None:
+    def activate(self, setup: ActiveAdapters, train: bool, heads: Sequence[str] = ()) -> None:
         """Makes adapters, fusion and head effective; with `train`, exactly the setup's own part trains.
 
         `requires_grad` is set here for every parameter: the library's `train_adapter` resets the active
@@ -375,18 +375,18 @@ class Host:
         """Back to the bare, frozen backbone."""
         for name in [*self._specs, *self._heads]:
             self.remove(name)
-        self.activate(Setup(), train=False)
+        self.activate(ActiveAdapters(), train=False)
 
     # Inside
 
-    def _check_setup(self, setup: Setup) -> None:
+    def _check_setup(self, setup: ActiveAdapters) -> None:
         compatibility.check_setup(setup, {name: self.spec(name) for name in (*setup.stack, *setup.fused)})
         if setup.fused and setup.fused not in self._fusions:
             raise AdapterError(f"there is no AdapterFusion over {', '.join(setup.fused)}")
         if setup.head is not None and setup.head not in self._heads:
             raise AdapterError(f"no head '{setup.head}' is loaded")
 
-    def _own_part(self, setup: Setup, heads: Sequence[str]) -> set[str]:
+    def _own_part(self, setup: ActiveAdapters, heads: Sequence[str]) -> set[str]:
         own: set[str] = set()
         if setup.fused:
             own |= set(self._fusion_state(adapters.Fuse(*setup.fused).name))

@@ -18,7 +18,7 @@ from adapterstilts.model import adapters_config, compatibility, records, tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.size import check_room
 from adapterstilts.paths import expanded
 from adapterstilts.values import Value
@@ -155,7 +155,7 @@ def library_file(name: str, config: Mapping[str, Any], files: BackboneFiles) -> 
     }
 
 
-def read_setup(folder: Path) -> tuple[Setup, dict[str, HeadSpec]]:
+def read_active_adapters(folder: Path) -> tuple[ActiveAdapters, dict[str, HeadSpec]]:
     """The setup and the heads of a run's folder; where there are several, the setup names none of them.
 
     Raises:
@@ -166,7 +166,7 @@ def read_setup(folder: Path) -> tuple[Setup, dict[str, HeadSpec]]:
         raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
     described = read_object(path, AdapterError)
     try:
-        setup = Setup(**_SetupRecord.parse(described["setup"], "setup").model_dump())
+        setup = ActiveAdapters(**_ActiveAdaptersRecord.parse(described["setup"], "setup").model_dump())
         one = {setup.head: described["head"]} if described.get("head") else {}  # as version 0.1 wrote it
         saved_heads = {
             str(name): _Head.parse(head, "head") for name, head in described.get("heads", one).items()
@@ -179,8 +179,8 @@ def read_setup(folder: Path) -> tuple[Setup, dict[str, HeadSpec]]:
     return setup, {name: HeadSpec(head.kind, head.labels) for name, head in saved_heads.items()}
 
 
-class _SetupRecord(Value):
-    """A setup as it is saved, see `Setup`."""
+class _ActiveAdaptersRecord(Value):
+    """A setup as it is saved, see `ActiveAdapters`."""
 
     language: str | None
     below: tuple[str, ...]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class ActiveAdapters:
     """An arrangement of loaded adapters, from the bottom up.
 
     What trains: the target adapter, or the AdapterFusion layer where there are fused ones; and the head.

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapterstilts.data.load import Loaded, Where, load
+from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StoreError, unknown
 from adapterstilts.report.submission_forms import Answers, suffix, text_of
-from adapterstilts.run.leak_guard import Guard
+from adapterstilts.run.leak_guard import LeakGuard
 from adapterstilts.run.options import Options
 from adapterstilts.store import Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
@@ -80,7 +80,7 @@ class _Order:
         return "dev" if self.split == "dev" else "test"
 
     @property
-    def where(self) -> Where:
+    def where(self) -> DataLocation:
         """Where these rows are."""
         return self.options.where(self.options.eval_file)
 
@@ -156,7 +156,7 @@ def _collect(
         if run is None:
             missing[name] = dict.fromkeys(languages, "not evaluated")
             continue
-        guard = Guard(order.store, run, registry.get(name), order.read, order.where, allowed=True)
+        guard = LeakGuard(order.store, run, registry.get(name), order.read, order.where, allowed=True)
         for language in languages:
             try:
                 file, text = _file(guard, language, stored.get((run.key, name, language), ()))
@@ -182,7 +182,7 @@ def _stored(order: _Order) -> Stored:
     return stored
 
 
-def _file(guard: Guard, language: str, evaluations: Sequence[Run]) -> tuple[File, str]:
+def _file(guard: LeakGuard, language: str, evaluations: Sequence[Run]) -> tuple[File, str]:
     """One file and its text, from the first of the evaluations that is of all rows.
 
     Raises:
@@ -197,7 +197,7 @@ def _file(guard: Guard, language: str, evaluations: Sequence[Run]) -> tuple[File
     return File(task.name, language, path, len(predictions), evaluation.id, rows is not None, leaked), text
 
 
-def _rows(guard: Guard, language: str) -> Loaded | None:
+def _rows(guard: LeakGuard, language: str) -> Loaded | None:
     """The rows; None where they are not at hand."""
     try:
         return load(guard.target, guard.split, language, guard.where, hidden=True)

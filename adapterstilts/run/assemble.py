@@ -14,8 +14,8 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, records
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.saved import head_folder, read_setup
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.saved import head_folder, read_active_adapters
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.store import link
 
 LANGUAGE = "language"  # the name that a language adapter has in every host
@@ -62,7 +62,7 @@ class Parts:
         return {name: head for name, head in self.heads.items() if head.kind != "mlm"}
 
 
-def build(host: Host, parts: Parts) -> Setup:
+def build(host: Host, parts: Parts) -> ActiveAdapters:
     """Loads the sources, makes what is new, and returns what is to be activated (with the first head)."""
     names = tuple(source.name for source in parts.sources)
     for source in parts.sources:
@@ -75,21 +75,21 @@ def build(host: Host, parts: Parts) -> Setup:
     return setup
 
 
-def _compose(host: Host, parts: Parts, names: tuple[str, ...]) -> Setup:
+def _compose(host: Host, parts: Parts, names: tuple[str, ...]) -> ActiveAdapters:
     language = LANGUAGE if parts.language else None
     head = next(iter(parts.heads), None)
     if parts.composition.fuses:
         host.add_fusion(names, parts.seed)
-        return Setup(language=language, fused=names, head=head)
+        return ActiveAdapters(language=language, fused=names, head=head)
     if parts.target and parts.composition.start:
         host.average(parts.target, names, parts.composition.start)
     elif parts.target:
         host.add_adapter(parts.target, parts.spec, parts.seed)
     below = names if parts.composition.stacks else ()
-    return Setup(language=language, below=below, target=parts.target, head=head)
+    return ActiveAdapters(language=language, below=below, target=parts.target, head=head)
 
 
-def save(host: Host, setup: Setup, parts: Parts, folder: Path) -> None:
+def save(host: Host, setup: ActiveAdapters, parts: Parts, folder: Path) -> None:
     """Writes all that `restore` needs; adapters that did not train are linked, not copied."""
     own = [] if setup.target is None else [setup.target]
     for name in own:
@@ -113,14 +113,16 @@ def save(host: Host, setup: Setup, parts: Parts, folder: Path) -> None:
     (folder / "setup.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
-def restore(host: Host, folder: Path, language: Path | None = None, task: str | None = None) -> Setup:
+def restore(
+    host: Host, folder: Path, language: Path | None = None, task: str | None = None
+) -> ActiveAdapters:
     """Loads a finished run into the host and activates it for evaluation.
 
     Args:
         language: language adapter to put in place of the one the run was trained with.
         task: whose head is wanted, of a run that has several.
     """
-    setup, heads = read_setup(folder)
+    setup, heads = read_active_adapters(folder)
     setup = replace(setup, head=setup.head or (task if task in heads else None))
     if language and not setup.language:
         raise AdapterError(
@@ -144,7 +146,7 @@ def as_source(key: str, task: str, folder: Path) -> Source:
     Raises:
         AdapterError: the run is a stack, a fusion or a bare backbone, not one adapter.
     """
-    setup, _ = read_setup(folder)
+    setup, _ = read_active_adapters(folder)
     if setup.target is None or setup.below:
         what = "a fusion" if setup.fused else "a stack" if setup.below else "the bare backbone"
         raise AdapterError(f"{folder.name} is {what}, not one adapter: give the runs it was made of")

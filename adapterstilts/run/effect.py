@@ -11,7 +11,7 @@ from adapterstilts.kinds.base import Batch, Feature, pad_batch
 from adapterstilts.kinds.subwords import sequences
 from adapterstilts.model.effect import relative_changes
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.batches import sorted_batches
 from adapterstilts.run.predict import outputs, to_device
 from adapterstilts.run.sampling import Stream
@@ -31,7 +31,7 @@ SENTENCES = (
 Item = TypeVar("Item")
 
 
-def measure(host: Host, setup: Setup, streams: Sequence[Stream]) -> dict[str, Any]:
+def measure(host: Host, setup: ActiveAdapters, streams: Sequence[Stream]) -> dict[str, Any]:
     """The effect of the active adapters and heads, in the form that `store.effect.Effect` reads.
 
     The same weights give the same numbers: rows are chosen by position, not at random.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from adapterstilts.data.load import Loaded, Where, available, load
+from adapterstilts.data.load import DataLocation, Loaded, available, load
 from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds import check_encoding, encoding_for, kind_of
@@ -17,7 +17,7 @@ from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.language_reference import language_adapter
-from adapterstilts.run.leak_guard import Guard, Leak
+from adapterstilts.run.leak_guard import Leak, LeakGuard
 from adapterstilts.run.options import Options
 from adapterstilts.run.predict import Model
 from adapterstilts.run.predict import evaluate as evaluate_rows
@@ -157,10 +157,10 @@ class _Order:
     run: Run
     target: Task
     split: Split
-    where: Where
+    where: DataLocation
     options: Options
     files: BackboneFiles
-    guard: Guard
+    guard: LeakGuard
 
     @property
     def shown(self) -> str:
@@ -184,7 +184,7 @@ def _evaluate_target(
             "its path, or name its language only"
         )
     chosen, wanted = _split_and_languages(target, where, languages, split)
-    guard = Guard(store, run, target, chosen, where, options.allow_leak)
+    guard = LeakGuard(store, run, target, chosen, where, options.allow_leak)
     files = backbone_of(run, options)
     check_length(files, options.encoding)
     order = _Order(store, run, target, chosen, where, options, files, guard)
@@ -294,7 +294,7 @@ def model_of(
 
 
 def _split_and_languages(
-    target: Task, where: Where, languages: tuple[str, ...], split: Split | None
+    target: Task, where: DataLocation, languages: tuple[str, ...], split: Split | None
 ) -> tuple[Split, tuple[str, ...]]:
     """Which split and languages are evaluated: what was asked for, else what is at hand."""
     for language in languages:

@@ -18,7 +18,7 @@ from adapterstilts.kinds.mlm import Masking
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Parts, Source, build, save
 from adapterstilts.run.device import accelerator
@@ -26,7 +26,7 @@ from adapterstilts.run.effect import measure
 from adapterstilts.run.loop import train
 from adapterstilts.run.predict import Model, to_device
 from adapterstilts.run.progress import say
-from adapterstilts.run.sampling import Course, Saving, Stream
+from adapterstilts.run.sampling import CheckpointPolicy, Stream, TrainingSchedule
 from adapterstilts.store import Run, Store, Work, effect_lines
 from adapterstilts.store.effect import KEY
 from adapterstilts.tasks.spec import Task
@@ -94,7 +94,7 @@ def fresh_host(files: BackboneFiles, dropout: bool = False) -> Host:
     return host
 
 
-def fit(plan: Fit, store: Store, saving: Saving) -> Run:
+def fit(plan: Fit, store: Store, saving: CheckpointPolicy) -> Run:
     """Trains (or takes up again) and publishes; returns the finished run if there is one.
 
     Raises:
@@ -107,7 +107,7 @@ def fit(plan: Fit, store: Store, saving: Saving) -> Run:
         return _fit(plan, work, saving)
 
 
-def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
+def _fit(plan: Fit, work: Work, saving: CheckpointPolicy) -> Run:
     job, recipe = plan.job, plan.job.recipe
     host = fresh_host(plan.files, bool(recipe and recipe.backbone_dropout))
     target = plan.adapter if recipe or job.composition.start else None
@@ -121,7 +121,7 @@ def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
     if recipe:
         host.activate(setup, train=True, heads=list(known))
         streams = [_stream(lesson, host, setup, recipe.precision) for lesson in plan.lessons]
-        course = Course(streams, recipe, job.seed, work.folder, saving, plan.mixed)
+        course = TrainingSchedule(streams, recipe, job.seed, work.folder, saving, plan.mixed)
         _announce(plan, course)
         metrics = train(course)
         host.activate(setup, train=False)
@@ -143,7 +143,7 @@ def _fit(plan: Fit, work: Work, saving: Saving) -> Run:
     return distributed.from_leader(publish)
 
 
-def _stream(lesson: Lesson, host: Host, setup: Setup, precision: str) -> Stream:
+def _stream(lesson: Lesson, host: Host, setup: ActiveAdapters, precision: str) -> Stream:
     """A task's rows as features, and the model with the task's head."""
     kind = kind_of(lesson.task)
     model = Model(host, replace(setup, head=lesson.task.name), kind, lesson.task, lesson.encoding, precision)
@@ -151,7 +151,7 @@ def _stream(lesson: Lesson, host: Host, setup: Setup, precision: str) -> Stream:
     return Stream(model, features, lesson.dev, Masking.of(host.tokenizer) if kind.name == "mlm" else None)
 
 
-def _announce(plan: Fit, course: Course) -> None:
+def _announce(plan: Fit, course: TrainingSchedule) -> None:
     """Says what is about to be trained, of several tasks how often each has its turn."""
     host = course.streams[0].model.host
     for lesson, stream, share in zip(plan.lessons, course.streams, course.shares, strict=True):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapterstilts.data.item_digests import Digests, Part, digests_of, items, parts, too_many
-from adapterstilts.data.load import Loaded, Where, load
+from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.errors import DataError, StiltsError
 from adapterstilts.run.lineage import History, history
 from adapterstilts.store import Run, Store
@@ -73,7 +73,7 @@ class _Counterparts(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Guard:
+class LeakGuard:
     """Compares evaluations of one run on one target with what the run was trained on.
 
     Attributes:
@@ -85,7 +85,7 @@ class Guard:
     run: Run
     target: Task
     split: Split
-    where: Where
+    where: DataLocation
     allowed: bool = False
 
     def check(self, language: str, loaded: Loaded) -> Leak:
@@ -183,7 +183,7 @@ class Guard:
             return own.ids if len(side.ids) == len(own.ids) else ()
         return () if set(side.ids).isdisjoint(own.ids) else side.ids
 
-    def _place(self, code: str, evaluated: str) -> Where:
+    def _place(self, code: str, evaluated: str) -> DataLocation:
         """Where a language is: of one language's explicit file, the file whose name has the other's code.
 
         The Hub is asked for English only.

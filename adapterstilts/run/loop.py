@@ -17,14 +17,14 @@ import torch
 from torch import nn
 
 from adapterstilts.errors import DataError, StiltsError, StoreError
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds.base import Feature, Metrics
 from adapterstilts.run import checkpoint, distributed
 from adapterstilts.run.checkpoint import State
 from adapterstilts.run.device import accelerator, autocast
 from adapterstilts.run.predict import predict, to_device
 from adapterstilts.run.progress import Bar, bar, say
-from adapterstilts.run.sampling import Course, Step, Stream
+from adapterstilts.run.sampling import Step, Stream, TrainingSchedule
 from adapterstilts.store.files import write_whole
 
 LOG_EVERY = 10  # optimizer steps
@@ -36,7 +36,7 @@ class Interrupted(KeyboardInterrupt):
     """Training was stopped by a signal after it had written a checkpoint."""
 
 
-def train(course: Course) -> dict[str, Any]:
+def train(course: TrainingSchedule) -> dict[str, Any]:
     """Trains what the active setup trains; leaves the best step's parameters in the model.
 
     The same course ends with the same bytes however often it was interrupted: data order, learning
@@ -116,7 +116,7 @@ def _where_it_stopped(
     return state
 
 
-def learning_rate(step: int, total: int, recipe: Recipe) -> float:
+def learning_rate(step: int, total: int, recipe: Hyperparameters) -> float:
     """Linear warm-up over the first `warmup` share of the steps, then linear decay to 0.
 
     Args:
@@ -130,7 +130,7 @@ def learning_rate(step: int, total: int, recipe: Recipe) -> float:
 
 def _step(
     step: Step,
-    course: Course,
+    course: TrainingSchedule,
     parameters: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     stop: Sequence[int],
@@ -174,7 +174,7 @@ def _parts(examples: Sequence[Feature], count: int) -> Iterator[Sequence[Feature
         yield examples[start : start + size]
 
 
-def _names(course: Course) -> str:
+def _names(course: TrainingSchedule) -> str:
     return " + ".join(stream.model.task.name for stream in course.streams)
 
 
@@ -185,17 +185,19 @@ def _say_estimate(seconds: float, left: int) -> None:
         say(f"about {minutes:.0f} min for the {left} steps that are left")
 
 
-def _dev_is_due(step: int, course: Course) -> bool:
+def _dev_is_due(step: int, course: TrainingSchedule) -> bool:
     every = course.recipe.eval_every or course.per_epoch
     measured = any(stream.dev for stream in course.tasks)
     return measured and (step % every == 0 or step == course.total)
 
 
-def _patience_is_over(state: State, recipe: Recipe) -> bool:
+def _patience_is_over(state: State, recipe: Hyperparameters) -> bool:
     return recipe.patience is not None and state.worse >= recipe.patience
 
 
-def _measure(course: Course, state: State, parameters: Mapping[str, nn.Parameter], log: Log) -> None:
+def _measure(
+    course: TrainingSchedule, state: State, parameters: Mapping[str, nn.Parameter], log: Log
+) -> None:
     """Scores the development rows and remembers the parameters if they are the best so far."""
     metrics = distributed.from_leader(lambda: _scores(course))
     log.write({"step": state.step, "dev": metrics})
@@ -207,7 +209,7 @@ def _measure(course: Course, state: State, parameters: Mapping[str, nn.Parameter
         state.worse += 1
 
 
-def _scores(course: Course) -> dict[str, Any]:
+def _scores(course: TrainingSchedule) -> dict[str, Any]:
     """Development metrics: a task's own; of several tasks their mean score, and each one's own."""
     found = {stream.model.task.name: _score(stream) for stream in course.tasks if stream.dev}
     if len(course.tasks) == 1:
@@ -282,7 +284,7 @@ class Log:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 
-    def step(self, step: Step, loss: float, speed: float, course: Course, shown: Bar) -> None:
+    def step(self, step: Step, loss: float, speed: float, course: TrainingSchedule, shown: Bar) -> None:
         """Shows a step, and writes every tenth; of several tasks each has losses of its own size."""
         done = step.number + 1
         shown.update(done, f"loss {loss:.4f}  {speed:.0f} examples/s")

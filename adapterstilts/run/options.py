@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from adapterstilts.data.load import Where
+from adapterstilts.data.load import DataLocation
 from adapterstilts.hyperparameters import MOST_ROWS
 from adapterstilts.values import Value
 
@@ -68,6 +68,8 @@ class Options(Value):
     checkpoint_steps: int | None = Field(None, gt=0)
     allow_leak: bool = False
 
-    def where(self, file: str | None) -> Where:
+    def where(self, file: str | None) -> DataLocation:
         """Where rows are looked for, an explicit file first."""
-        return Where(data_dir=self.data_dir, file=file, source=self.source, revision=self.data_revision)
+        return DataLocation(
+            data_dir=self.data_dir, file=file, source=self.source, revision=self.data_revision
+        )

@@ -16,7 +16,7 @@ from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Met
 from adapterstilts.kinds.bootstrap import interval
 from adapterstilts.kinds.retrieval import pool, special_ids
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.batches import sorted_batches
 from adapterstilts.run.device import accelerator, autocast, free_memory, out_of_memory
 from adapterstilts.run.progress import say, track
@@ -34,7 +34,7 @@ class Model:
     """A host with the composition that is active in it, and how it computes."""
 
     host: Host
-    setup: Setup
+    setup: ActiveAdapters
     kind: Kind
     task: Task
     encoding: Encoding

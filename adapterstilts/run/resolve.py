@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.model.saved import read_setup
+from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import TEXT
@@ -58,7 +58,7 @@ def head_for(run: Run, target: Task) -> Task | None:
             f"{run.id} was trained on {run.job['task']} ({kinds}), which has no head for {target.name} "
             f"({target.kind}): transfer it first (adapterstilts sequential {target.name} {run.id})"
         )
-    if not read_setup(run.path)[1]:
+    if not read_active_adapters(run.path)[1]:
         raise ConfigError(
             f"{run.id} came without its head: build on it (adapterstilts sequential {target.name} {run.id}), "
             "or evaluate retrieval with it"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from adapterstilts.data.rows import Row
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds.base import Feature
 from adapterstilts.run.batches import epoch_batches
 from adapterstilts.run.predict import Model
@@ -19,7 +19,7 @@ TURNS = 29  # sets the draw of the tasks apart from the other uses of the seed
 
 
 @dataclass(frozen=True)
-class Saving:
+class CheckpointPolicy:
     """How often a checkpoint is written; it does not change the result.
 
     Attributes:
@@ -63,7 +63,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSchedule:
     """All that one training needs: data, hyperparameters, seed, and its folder.
 
     Attributes:
@@ -74,10 +74,10 @@ class Course:
     """
 
     streams: Sequence[Stream]
-    recipe: Recipe
+    recipe: Hyperparameters
     seed: int
     folder: Path
-    saving: Saving = Saving()
+    saving: CheckpointPolicy = CheckpointPolicy()
     mixed: bool = False
 
     @property

@@ -12,7 +12,7 @@ from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.load import Loaded, load
 from adapterstilts.errors import ConfigError, MissingDataError
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds import check_encoding, encoding_for
 from adapterstilts.run.fit import Lesson
 from adapterstilts.run.options import Options
@@ -40,7 +40,7 @@ class Taught:
     encoding: Mapping[str, Any] = field(default_factory=dict)
 
 
-def lessons(tasks: Sequence[Task], options: Options, recipe: Recipe) -> Taught:
+def lessons(tasks: Sequence[Task], options: Options, recipe: Hyperparameters) -> Taught:
     """Loads what the tasks learn from.
 
     Args:
@@ -95,7 +95,7 @@ def _missing(tasks: Sequence[Task], missing: Mapping[str, MissingDataError]) -> 
     return MissingDataError(f"training data is missing of {', '.join(missing)}.{leave} The first: {first}")
 
 
-def _rows(task: Task, options: Options, recipe: Recipe, mixed: bool) -> TrainingRows:
+def _rows(task: Task, options: Options, recipe: Hyperparameters, mixed: bool) -> TrainingRows:
     if task.kind != "mlm":
         own = {"train_file": options.train_files.get(task.name, options.train_file)}
         return training_rows(task, options.model_copy(update=own), recipe)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from adapterstilts import composition as compositions
 from adapterstilts.composition import Composition, CompositionName
 from adapterstilts.errors import AdapterError, ConfigError
-from adapterstilts.hyperparameters import Recipe, recipe_for
+from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.model import compatibility
 from adapterstilts.model.backbone import check_length, locate
@@ -21,7 +21,7 @@ from adapterstilts.run.language_reference import language_adapter
 from adapterstilts.run.lineage import history, together
 from adapterstilts.run.options import Options
 from adapterstilts.run.progress import say
-from adapterstilts.run.sampling import Saving
+from adapterstilts.run.sampling import CheckpointPolicy
 from adapterstilts.run.task_data import Taught, lessons
 from adapterstilts.run.trained_backbone import told_of
 from adapterstilts.store import Run, Store, effect_lines
@@ -78,7 +78,7 @@ def compose(
         for line in effect_lines(finished):
             say(line)
         return finished
-    return fit(plan, store, Saving(options.checkpoint_minutes, options.checkpoint_steps))
+    return fit(plan, store, CheckpointPolicy(options.checkpoint_minutes, options.checkpoint_steps))
 
 
 def _not_here(run: Run) -> str:
@@ -185,11 +185,11 @@ def _adapter_spec(options: Options, starts: Sequence[Source], default: str) -> A
     return own
 
 
-def _recipe(tasks: Sequence[Task], options: Options) -> Recipe | None:
+def _recipe(tasks: Sequence[Task], options: Options) -> Hyperparameters | None:
     if tasks[0].trained_on is None:
         idle = [*options.recipe, *(name for name in OF_TRAINING if getattr(options, name))]
         if idle:
             say(f"nothing trains {tasks[0].name}: {', '.join(idle)} had no effect (see evaluate --help)")
         return None
-    recipe = recipe_for([task.kind for task in tasks], options.recipe)
+    recipe = hyperparameters_for([task.kind for task in tasks], options.recipe)
     return recipe.model_copy(update={"precision": resolve_precision(recipe.precision)})

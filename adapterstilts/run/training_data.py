@@ -12,7 +12,7 @@ from adapterstilts.data.load import Loaded, load
 from adapterstilts.data.rows import Row
 from adapterstilts.data.translated import load_translated
 from adapterstilts.errors import ConfigError, MissingDataError
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.run.options import Options
 from adapterstilts.run.progress import say
 from adapterstilts.tasks.spec import Task
@@ -36,7 +36,7 @@ class TrainingRows:
     origin: dict[str, Any]
 
 
-def training_rows(task: Task, options: Options, recipe: Recipe) -> TrainingRows:
+def training_rows(task: Task, options: Options, recipe: Hyperparameters) -> TrainingRows:
     """Loads what the options name; without development data, some training rows are held out for it.
 
     Raises:
@@ -82,7 +82,7 @@ def _training_parts(task: Task, options: Options) -> dict[str, Loaded]:
     return parts
 
 
-def _dev_rows(task: Task, options: Options, recipe: Recipe) -> Loaded | None:
+def _dev_rows(task: Task, options: Options, recipe: Hyperparameters) -> Loaded | None:
     """The task's own English development data; None where it is not at hand with labels."""
     where = options.where(options.eval_file)
     if options.eval_file is None and options.train_file is not None:

@@ -66,8 +66,8 @@ class Table(Value):
     Attributes:
         format: tab-separated without quoting, comma-separated with it (both with a header), JSON lines or
             Parquet.
-        columns: our field (`data/table_columns.py`) -> the table's column. Several columns make the list of choices,
-            or one text with spaces between.
+        columns: our field (`data/table_columns.py`) -> the table's column. Several columns make the list of
+            choices, or one text with spaces between.
         where: split -> the values by which a row of a file with several splits is known to be of it.
     """
 

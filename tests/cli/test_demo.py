@@ -13,7 +13,7 @@ from adapterstilts.cli.demo import Line, lines_of, summary
 from adapterstilts.errors import StoreError
 from adapterstilts.grid.config import load
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.scheduler import Alone, Engine
+from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
 from adapterstilts.grid.worker import Worker
 from tests.grid.conftest import Write, plan_of, write  # noqa: F401
 from tests.grid.test_run import Silent
@@ -22,7 +22,7 @@ from tests.grid.test_run import Silent
 def test_gains_are_differences_from_the_baseline_of_the_target(write: Write, tmp_path: Path) -> None:  # noqa: F811
     plan = plan_of(write(targets=["mini_paraphrase", "mini_ner"], intermediate=["mini_nli"]))
     records = Records(tmp_path / "store")
-    Engine(Alone(Worker(records, listen=lambda *_: None)), records, Silent()).run(plan.requests())
+    Scheduler(InlineExecutor(Worker(records, listen=lambda *_: None)), records, Silent()).run(plan.requests())
     lines = lines_of(plan, records.store)
     assert [(line.target, line.how) for line in lines] == [
         ("mini_paraphrase", ""), ("mini_paraphrase", "sequential from mini_nli"),

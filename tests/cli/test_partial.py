@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from adapterstilts.api import Options, evaluate, submit, train_adapter
+from adapterstilts import Options, evaluate, submit, train_adapter
 from adapterstilts.cli.app import app
 from adapterstilts.errors import DataError
 from adapterstilts.store import Run, Store, read_predictions

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from adapterstilts.api import Options, predict_inputs, train_adapter
+from adapterstilts import Options, predict_inputs, train_adapter
 from adapterstilts.cli import console
 from adapterstilts.cli import predict as verb
 from adapterstilts.cli.app import app
@@ -220,7 +220,7 @@ def test_logits_that_are_not_finite_are_refused(call, options, nli, ner, monkeyp
     for run, text in ((nli, PAIR), (ner, "Anna saw Berlin")):
         code, out, err = call(run, text)
         assert (code, out) == (2, "") and "not finite" in err
-    from adapterstilts.api import evaluate as evaluate_run
+    from adapterstilts import evaluate as evaluate_run
 
     with pytest.raises(AdapterError, match="not finite"):
         evaluate_run(nli, languages=["de"], options=options)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.api import Options
+from adapterstilts import Options
 from adapterstilts.cli.evaluate import _note_effect
 from adapterstilts.store import Store
 from tests.store.conftest import eval_job, publish, train_job

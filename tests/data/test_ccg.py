@@ -9,7 +9,7 @@ import pytest
 from adapterstilts.data.converters import OTHER
 from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.label_set import with_labels
-from adapterstilts.data.load import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Row, TaggedRow
 from adapterstilts.errors import DataError
@@ -114,12 +114,12 @@ def test_the_sections_of_the_release(tmp_path: Path) -> None:
             (folder / f"wsj_{section}0{number}.auto").write_text(
                 AUTO.replace("wsj_0201", f"wsj_{section}0{number}")
             )
-    train = load(CCG, "train", "en", Where(data_dir=tmp_path))
+    train = load(CCG, "train", "en", DataLocation(data_dir=tmp_path))
     assert [row.id.partition(".")[0] for row in train.rows[::2]] == [
         "wsj_0201", "wsj_0202", "wsj_1001", "wsj_1002", "wsj_2101", "wsj_2102",
     ]  # fmt: skip
     labelled, _ = with_labels(CCG, train.rows)
     assert labelled.labels == (OTHER, "N")  # 18 times; the others 6 times
-    dev = load(labelled, "dev", "en", Where(data_dir=tmp_path))
+    dev = load(labelled, "dev", "en", DataLocation(data_dir=tmp_path))
     assert dev.rows[0] == TaggedRow("wsj_0001.1", FIRST.tokens, ("N", OTHER, "N", OTHER))
     assert len(dev.rows) == 4

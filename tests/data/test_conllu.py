@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.data.release_files import HiddenLabelsError, read
 from adapterstilts.data.rows import Row, TaggedRow
 from adapterstilts.errors import DataError
@@ -144,7 +144,7 @@ def test_the_release_layout_is_a_data_folder(tmp_path: Path) -> None:
         (folder / f"{name}-ud-test.conllu").write_text(line("1", name, "NOUN") + "\n\n")
     (tmp_path / "udpos").mkdir()
     (tmp_path / "udpos" / "test-en.tsv").write_text("hidden\n")
-    task, where = registry.get("udpos"), Where(data_dir=tmp_path, source="folder")
+    task, where = registry.get("udpos"), DataLocation(data_dir=tmp_path, source="folder")
     assert available(task, "test", where) == ("en", "th")
     found = load(task, "test", "en", where)
     assert [(row.id, row.tokens) for row in found.rows] == [("1", ("en_ewt",)), ("1#2", ("en_gum",))]

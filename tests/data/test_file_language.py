@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.data.file_language import languages_of_file
-from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Split, Task
@@ -69,7 +69,7 @@ def test_an_explicit_file_is_offered_in_the_language_of_its_name_alone(tmp_path:
         (tmp_path / name).write_text(TAGS, encoding="utf-8")
     panx = registry.get("panx")
     found = {
-        path.name: available(panx, "dev", Where(file=f"{path}{cut}"))
+        path.name: available(panx, "dev", DataLocation(file=f"{path}{cut}"))
         for path, cut in zip(sorted(tmp_path.iterdir()), ("", "#1-1", ""), strict=True)
     }
     assert found == {"dev-my.tsv": ("my",), "my-en-dev.tsv": (), "my_ner.tsv": ()}
@@ -103,10 +103,10 @@ def test_development_data_is_english_unless_its_name_tells_otherwise(
     own_task: OwnTask, name: str, split: Split, languages: tuple[str, ...]
 ) -> None:
     task = own(own_task, name, split)
-    assert available(task, split, Where()) == languages
-    assert len(load(task, split, languages[0], Where()).rows) == 1
+    assert available(task, split, DataLocation()) == languages
+    assert len(load(task, split, languages[0], DataLocation()).rows) == 1
     with pytest.raises(MissingDataError):
-        load(task, split, next(code for code in task.languages if code not in languages), Where())
+        load(task, split, next(code for code in task.languages if code not in languages), DataLocation())
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,10 @@ def test_names_that_tell_none_or_two(own_task: OwnTask, name: str, split: str, m
 
 
 def test_training_data_of_another_language_by_its_name(own_task: OwnTask) -> None:
-    assert len(load(own(own_task, "test-no.tsv", train="train_is_en.tsv"), "train", "en", Where()).rows) == 1
+    assert (
+        len(load(own(own_task, "test-no.tsv", train="train_is_en.tsv"), "train", "en", DataLocation()).rows)
+        == 1
+    )
     with pytest.raises(
         ConfigError, match=r"train-is.tsv is in 'is' by its name, but training data is English"
     ):
@@ -148,13 +151,13 @@ def test_pairs_may_name_their_language_in_each_row(own_task: OwnTask) -> None:
     header = "language\tpremise\thypothesis\tlabel\n"
     files = {"a.tsv": "one\ttwo\tx\n", "b.tsv": header + "de\tone\ttwo\tx\nen\tthree\tfour\ty\n"}
     task = own_task(definition, **files)
-    assert [row.label for row in load(task, "test", "de", Where()).rows] == ["x"]  # type: ignore[union-attr]
-    assert available(task, "test", Where()) == ("en", "de")
-    assert available(task, "dev", Where()) == ("en",)
+    assert [row.label for row in load(task, "test", "de", DataLocation()).rows] == ["x"]  # type: ignore[union-attr]
+    assert available(task, "test", DataLocation()) == ("en", "de")
+    assert available(task, "dev", DataLocation()) == ("en",)
     task = own_task(definition, **{**files, "b.tsv": files["a.tsv"]})
-    assert available(task, "test", Where()) == ()
+    assert available(task, "test", DataLocation()) == ()
     with pytest.raises(MissingDataError, match=r"b\.tsv does not name its language: write \{lang\}"):
-        load(task, "test", "de", Where())
+        load(task, "test", "de", DataLocation())
 
 
 # --- slices
@@ -174,16 +177,16 @@ def test_a_mark_inside_a_name_is_no_slice_in_any_folder(
     monkeypatch.chdir(elsewhere)
     numbered(tmp_path / name.replace("{lang}", "en"), 5)
     mnli = registry.get("mnli")
-    where = Where(data_dir=tmp_path, file=name)
+    where = DataLocation(data_dir=tmp_path, file=name)
     assert len(load(mnli, "train", "en", where).rows) == 5
-    rest = Where(data_dir=tmp_path, file=f"{name}#4-5")
+    rest = DataLocation(data_dir=tmp_path, file=f"{name}#4-5")
     assert [row.id for row in load(mnli, "train", "en", rest).rows] == ["4", "5"]
 
 
 def test_a_slice_goes_to_the_end_of_each_languages_file(tmp_path: Path) -> None:
     for code, rows in (("de", 3), ("en", 9), ("sw", 1)):
         numbered(tmp_path / f"own-{code}.tsv", rows)
-    where = Where(file=str(tmp_path / "own-{lang}.tsv#2-6"))
+    where = DataLocation(file=str(tmp_path / "own-{lang}.tsv#2-6"))
     xnli = registry.get("xnli")
     german, english = (load(xnli, "test", code, where) for code in ("de", "en"))
     assert [row.id for row in german.rows] == ["2", "3"]
@@ -194,7 +197,7 @@ def test_a_slice_goes_to_the_end_of_each_languages_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="rows 2-6 were requested, but the file has fewer"):
         load(xnli, "test", "sw", where)
     with pytest.raises(DataError, match="rows 2-6 were requested, but the file has fewer"):
-        load(xnli, "test", "de", Where(file=str(tmp_path / "own-de.tsv#2-6")))
+        load(xnli, "test", "de", DataLocation(file=str(tmp_path / "own-de.tsv#2-6")))
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,4 +208,4 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"own\.tsv: cannot be read: Permission denied"):
-        load(registry.get("mnli"), "train", "en", Where(file=str(path)))
+        load(registry.get("mnli"), "train", "en", DataLocation(file=str(path)))

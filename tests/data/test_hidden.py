@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
-from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.registry import get
@@ -69,7 +69,7 @@ def test_rows_without_labels(
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
-    task, where = get(name), Where(data_dir=tmp_path)
+    task, where = get(name), DataLocation(data_dir=tmp_path)
     split: Split = "dev" if name == "cosmosqa" else "test"
     with pytest.raises(HiddenLabelsError):
         load(task, split, language, where)
@@ -82,7 +82,7 @@ def test_rows_without_labels(
 
 def test_labelled_rows_are_not_hidden(tmp_path: Path, write: Write) -> None:
     write(**{"xnli__test-de.tsv": "a\tb\tneutral\n"})
-    found = load(get("xnli"), "test", "de", Where(data_dir=tmp_path), hidden=True)
+    found = load(get("xnli"), "test", "de", DataLocation(data_dir=tmp_path), hidden=True)
     assert not found.hidden
     assert "labels" not in found.origin
 
@@ -102,13 +102,13 @@ def test_a_file_of_which_some_labels_are_missing_is_an_error(
     (tmp_path / "file.tsv").write_text(text, encoding="utf-8")
     task = get(name)
     with pytest.raises(HiddenLabelsError, match=message):
-        load(task, "test", task.languages[0], Where(file=str(tmp_path / "file.tsv")), hidden=True)
+        load(task, "test", task.languages[0], DataLocation(file=str(tmp_path / "file.tsv")), hidden=True)
 
 
 def test_another_mistake_in_a_file_without_labels_is_told(tmp_path: Path) -> None:
     (tmp_path / "file.tsv").write_text("a\tb\nc\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 2: 1 tab-separated columns"):
-        load(get("xnli"), "test", "de", Where(file=str(tmp_path / "file.tsv")), hidden=True)
+        load(get("xnli"), "test", "de", DataLocation(file=str(tmp_path / "file.tsv")), hidden=True)
 
 
 TABLE = "name: mine\nformat: csv\nlanguages: [en]\nfiles: {train: train.csv, test: test.csv}\n"
@@ -130,5 +130,5 @@ def test_a_table_of_ones_own(tmp_path: Path, definition: str, text: str, first: 
     (tmp_path / "mine.yaml").write_text(TABLE + definition, encoding="utf-8")
     task = get(str(tmp_path / "mine.yaml"))
     with pytest.raises(HiddenLabelsError):
-        load(task, "test", "en", Where())
-    assert load(task, "test", "en", Where(), hidden=True).rows == (first,)
+        load(task, "test", "en", DataLocation())
+    assert load(task, "test", "en", DataLocation(), hidden=True).rows == (first,)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapterstilts.data import hub
-from adapterstilts.data.load import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, TaggedRow
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks import registry
@@ -48,7 +48,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
     return put
 
 
-HUB = Where(source="hub")
+HUB = DataLocation(source="hub")
 
 
 def test_commit_config_and_split_are_recorded(serve: Serve) -> None:
@@ -68,7 +68,7 @@ def test_commit_config_and_split_are_recorded(serve: Serve) -> None:
 
 def test_a_given_revision_is_resolved(serve: Serve) -> None:
     asked = serve({"sentence1": ["a"], "sentence2": ["b"], "label": ["1"]})
-    load(registry.get("pawsx"), "test", "ko", Where(source="hub", revision="v1"))
+    load(registry.get("pawsx"), "test", "ko", DataLocation(source="hub", revision="v1"))
     assert asked[0] == ("google/xtreme", "v1")
 
 
@@ -215,7 +215,10 @@ def test_xcopa_has_the_same_fingerprint_from_both(serve: Serve, tmp_path: Path) 
         }
     )  # fmt: skip
     xcopa = registry.get("xcopa")
-    found = load(xcopa, "dev", "sw", HUB), load(xcopa, "dev", "sw", Where(data_dir=tmp_path, source="folder"))
+    found = (
+        load(xcopa, "dev", "sw", HUB),
+        load(xcopa, "dev", "sw", DataLocation(data_dir=tmp_path, source="folder")),
+    )
     assert found[0].fingerprint == found[1].fingerprint
 
 
@@ -246,7 +249,7 @@ def test_a_local_parquet_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     )
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(hub, "_open", lambda *given: opened)
-    found = load(registry.get("pawsx"), "dev", "de", Where(source="hub", revision=COMMIT))
+    found = load(registry.get("pawsx"), "dev", "de", DataLocation(source="hub", revision=COMMIT))
     assert found.rows == (PairRow("1", "a", "b", "different"),)
     assert found.origin["commit"] == COMMIT
 

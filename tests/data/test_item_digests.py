@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapterstilts.data import item_digests
-from adapterstilts.data.load import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
 from adapterstilts.tasks.registry import get
 
@@ -111,7 +111,7 @@ def test_more_than_recur_by_chance(leaked: int, size: int, kind: str, refused: b
     ("task", "expected"), [("panx", (325, 10_000)), ("udpos", (96, 3974)), ("pawsx", (0, 2000))]
 )
 def test_released_splits_are_not_refused(shared_data: Path, task: str, expected: tuple[int, int]) -> None:
-    where = Where(data_dir=shared_data)
+    where = DataLocation(data_dir=shared_data)
     train, dev = (
         item_digests.digests(load(get(task), split, "en", where).rows) for split in ("train", "dev")
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
-from adapterstilts.data.load import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import DataError, StiltsError
 from adapterstilts.tasks import registry
@@ -23,7 +23,7 @@ OWN = "name: mine\nkind: sequence\nlabels: [a, b]\nformat: {}\nfiles: {{train: t
 def loaded(tmp_path: Path, task: str, content: str, language: str = "en") -> Any:
     path = tmp_path / "file"
     path.write_text(content, encoding="utf-8")
-    return load(registry.get(task), "test", language, Where(file=str(path)), hidden=True)
+    return load(registry.get(task), "test", language, DataLocation(file=str(path)), hidden=True)
 
 
 RECORDS: dict[str, dict[str, Any]] = {
@@ -90,10 +90,10 @@ def test_a_column_that_a_definition_names_and_the_table_has_not(
     task = own_task(definition, t=content, u=content)
     for split in ("train", "test"):
         with pytest.raises(DataError, match=r"no column 'klass' .*it has: text, class; not read: class"):
-            load(task, split, "en", Where(), hidden=True)  # type: ignore[arg-type]
+            load(task, split, "en", DataLocation(), hidden=True)  # type: ignore[arg-type]
     without = content.replace("\tclass", "").replace("\ta", "").replace(",class", "").replace(",a", "")
     without = without.replace(', "class": "a"', "")
-    found = load(own_task(definition, t=content, u=without), "test", "en", Where(), hidden=True)
+    found = load(own_task(definition, t=content, u=without), "test", "en", DataLocation(), hidden=True)
     assert found.hidden
     assert "no column 'klass'" in found.origin["reason"]
 
@@ -101,7 +101,7 @@ def test_a_column_that_a_definition_names_and_the_table_has_not(
 def test_one_language_without_labels_is_no_reason_to_hide_them(tmp_path: Path) -> None:
     (tmp_path / "gold-en.tsv").write_text("premise\thypothesis\tgold\na\tb\tneutral\n", encoding="utf-8")
     (tmp_path / "gold-de.tsv").write_text("premise\thypothesis\tlabel\na\tb\tneutral\n", encoding="utf-8")
-    where = Where(file=str(tmp_path / "gold-{lang}.tsv"))
+    where = DataLocation(file=str(tmp_path / "gold-{lang}.tsv"))
     assert not load(registry.get("xnli"), "test", "de", where, hidden=True).hidden
     with pytest.raises(StiltsError, match=r"gold-en\.tsv, line 2: no column 'label'"):
         load(registry.get("xnli"), "test", "en", where, hidden=True)

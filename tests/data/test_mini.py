@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import adapterstilts
-from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.data.rows import PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
 from adapterstilts.tasks.mini import LANGUAGES, MINI
 from adapterstilts.tasks.registry import get
@@ -19,7 +19,7 @@ from adapterstilts.tasks.spec import Split
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 DATA = Path(adapterstilts.__file__).parent / "data" / "mini"
-BUNDLED = Where(source="bundled")
+BUNDLED = DataLocation(source="bundled")
 TRAINED = ("mini_nli", "mini_paraphrase", "mini_qa", "mini_ner")
 
 each_language = pytest.mark.parametrize("language", LANGUAGES)

@@ -10,7 +10,7 @@ import pytest
 
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.items import HiddenLabelsError
-from adapterstilts.data.load import FOLDER_VARIABLE, Where, available, load
+from adapterstilts.data.load import FOLDER_VARIABLE, DataLocation, available, load
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks import registry
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_rounds_of_anli_are_read_in_order(folder: Path) -> None:
-    found = load(registry.get("anli"), "train", "en", Where(data_dir=folder))
+    found = load(registry.get("anli"), "train", "en", DataLocation(data_dir=folder))
     assert found.rows == (
         PairRow("r1-a", "cr1-a", "hr1-a", "entailment"),
         PairRow("r2-a", "cr2-a", "hr2-a", "neutral"),
@@ -67,11 +67,11 @@ def test_the_rounds_of_anli_are_read_in_order(folder: Path) -> None:
 def test_all_rounds_must_be_there(folder: Path) -> None:
     (folder / "anli_v1.0/R2/train.jsonl").unlink()
     with pytest.raises(MissingDataError, match=r"no anli_v1\.0/R1/train\.jsonl\+anli_v1\.0/R2/train\.jsonl"):
-        load(registry.get("anli"), "train", "en", Where(data_dir=folder))
+        load(registry.get("anli"), "train", "en", DataLocation(data_dir=folder))
 
 
 def test_pairs_of_snli_without_gold_are_left_out_and_counted(folder: Path) -> None:
-    found = load(registry.get("snli"), "train", "en", Where(data_dir=folder))
+    found = load(registry.get("snli"), "train", "en", DataLocation(data_dir=folder))
     assert found.rows == (PairRow("1n", "p1n", "q1n", "contradiction"),)
     assert found.origin["dropped"] == 1
 
@@ -87,47 +87,47 @@ def test_pairs_of_snli_without_gold_are_left_out_and_counted(folder: Path) -> No
 def test_malformed_anli(folder: Path, record: dict[str, Any], error: type[DataError], message: str) -> None:
     write(folder / "anli_v1.0/R1/train.jsonl", anli("a"), record)
     with pytest.raises(error, match=rf"R1/train\.jsonl, {message}"):
-        load(registry.get("anli"), "train", "en", Where(data_dir=folder))
+        load(registry.get("anli"), "train", "en", DataLocation(data_dir=folder))
 
 
 # --- the mixture
 
 
 def test_the_parts_are_joined_in_order(folder: Path) -> None:
-    found = load(PLUS, "train", "en", Where(data_dir=folder))
+    found = load(PLUS, "train", "en", DataLocation(data_dir=folder))
     assert [row.id for row in found.rows] == ["anli/r1-a", "anli/r2-a", "anli/r3-a", "mnli/1n", "snli/1n"]
     assert found.fingerprint == fingerprint(found.rows)
     assert (found.origin["kind"], found.origin["rows"], found.origin["dropped"]) == ("mixture", 5, 2)
     parts = [(each["task"], each["kind"], each["rows"], each["dropped"]) for each in found.origin["parts"]]
     assert parts == [("anli", "folder", 3, 0), ("mnli", "folder", 1, 1), ("snli", "folder", 1, 1)]
-    assert [row.id for row in load(PLUS, "dev", "en", Where(data_dir=folder)).rows] == [
+    assert [row.id for row in load(PLUS, "dev", "en", DataLocation(data_dir=folder)).rows] == [
         "anli/d1", "anli/d2", "anli/d3", "mnli/3n", "snli/4n",
     ]  # fmt: skip
 
 
 def test_a_limit_counts_the_rows_of_all_parts(folder: Path) -> None:
-    assert len(load(PLUS, "train", "en", Where(data_dir=folder), limit=2).rows) == 2
+    assert len(load(PLUS, "train", "en", DataLocation(data_dir=folder), limit=2).rows) == 2
 
 
 def test_a_missing_part_is_named(folder: Path) -> None:
-    assert available(PLUS, "train", Where(data_dir=folder)) == ("en",)
+    assert available(PLUS, "train", DataLocation(data_dir=folder)) == ("en",)
     (folder / "snli_1.0/snli_1.0_train.jsonl").unlink()
-    assert available(PLUS, "train", Where(data_dir=folder)) == ()
+    assert available(PLUS, "train", DataLocation(data_dir=folder)) == ()
     with pytest.raises(
         MissingDataError, match="anli_plus joins anli, mnli, snli, but: no train data of snli"
     ):
-        load(PLUS, "train", "en", Where(data_dir=folder))
+        load(PLUS, "train", "en", DataLocation(data_dir=folder))
 
 
 def test_one_revision_for_several_datasets_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="which one revision cannot name"):
-        load(PLUS, "train", "en", Where(data_dir=folder, revision="main"))
+        load(PLUS, "train", "en", DataLocation(data_dir=folder, revision="main"))
 
 
 def test_an_explicit_file_stands_for_the_whole(tmp_path: Path) -> None:
     path = tmp_path / "own.tsv"
     path.write_text("a\tb\tcontradictory\nc\td\tentailment\n")
-    found = load(PLUS, "train", "en", Where(file=str(path)))
+    found = load(PLUS, "train", "en", DataLocation(file=str(path)))
     assert [row.label for row in found.rows if isinstance(row, PairRow)] == ["contradiction", "entailment"]
 
 
@@ -138,7 +138,7 @@ def qqp(tmp_path: Path, content: str) -> tuple[PairRow, ...]:
     path = tmp_path / "QQP/train.tsv"
     path.parent.mkdir(exist_ok=True)
     path.write_text(content, encoding="utf-8", newline="")
-    rows = load(QQP, "train", "en", Where(data_dir=tmp_path)).rows
+    rows = load(QQP, "train", "en", DataLocation(data_dir=tmp_path)).rows
     return tuple(row for row in rows if isinstance(row, PairRow))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
-from adapterstilts.data.load import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import DataError, MissingDataError
 from adapterstilts.tasks import registry
@@ -93,16 +93,16 @@ def test_a_pipe_is_no_data_file(own_task: Callable[..., Task], tmp_path: Path) -
     task = own_task("name: p\nkind: sequence\nlabels: [x, y]\nformat: pair\nfiles: {train: a.tsv}\n")
     os.mkfifo(tmp_path / "a.tsv")
     with pytest.raises(MissingDataError, match=r"no a\.tsv in"):
-        load(task, "train", "en", Where())
+        load(task, "train", "en", DataLocation())
 
 
 def test_a_data_folder_that_does_not_exist_is_refused_for_bundled_data_too(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="nowhere"):
-        load(registry.get("mini_nli"), "train", "en", Where(data_dir=tmp_path / "nowhere"))
+        load(registry.get("mini_nli"), "train", "en", DataLocation(data_dir=tmp_path / "nowhere"))
 
 
 def test_an_empty_choice(own_task: Callable[..., Task]) -> None:
     definition = "name: c\nkind: choice\nformat: csv\nfiles: {train: a.csv}\n"
     definition += "columns: {prompt: p, choices: [x, y], label: l}\n"
     with pytest.raises(DataError, match="line 3: number 1"):
-        load(own_task(definition, **{"a.csv": "p,x,y,l\nW,a,b,0\nV,a, ,1\n"}), "train", "en", Where())
+        load(own_task(definition, **{"a.csv": "p,x,y,l\nW,a,b,0\nV,a, ,1\n"}), "train", "en", DataLocation())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.data.load import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Answer, QuestionRow, Row
 from adapterstilts.data.text import LONGEST_LINE
@@ -25,7 +25,7 @@ LABELLED = "name: s\nkind: sequence\nlabels: [x, y]\nformat: jsonl\nfiles: {trai
 
 
 def rows(task: Task) -> tuple[Row, ...]:
-    return load(task, "train", "en", Where()).rows
+    return load(task, "train", "en", DataLocation()).rows
 
 
 # --- answers
@@ -329,7 +329,7 @@ def test_any_value_in_any_column_is_read_or_refused(own_task: OwnTask, tmp_path:
         (tmp_path / "a.jsonl").write_text(json.dumps(line), encoding="utf-8")
         message = ""
         try:
-            counts += len(load(task, "train", "en", Where(), hidden=True).rows)
+            counts += len(load(task, "train", "en", DataLocation(), hidden=True).rows)
         except StiltsError as error:
             message = str(error)
         assert not message or "a.jsonl" in message

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
-from adapterstilts.data.load import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
 from adapterstilts.errors import DataError
@@ -167,12 +167,12 @@ def test_a_table_of_ones_own(own_task: Callable[..., Task], tmp_path: Path) -> N
         "name: mine\nkind: sequence\nlabels: [a, b]\nlabel_names: {true: a, false: b}\nformat: parquet\n"
         "files: {train: a.parquet}\ncolumns: {first: text, label: right}\n"
     )
-    assert [row.label for row in load(task, "train", "en", Where()).rows] == ["a", "b"]  # type: ignore[union-attr]
+    assert [row.label for row in load(task, "train", "en", DataLocation()).rows] == ["a", "b"]  # type: ignore[union-attr]
     own_task(
         (tmp_path / "own.yaml").read_text(), **{"a.parquet": b"PAR1\x15\x04 and then nothing that is Parquet"}
     )
     with pytest.raises(DataError, match=r"a\.parquet: not a Parquet file that can be read"):
-        load(task, "train", "en", Where())
+        load(task, "train", "en", DataLocation())
     own_task((tmp_path / "own.yaml").read_text(), **{"a.parquet": b"text,right\none,true\n"})
     with pytest.raises(DataError, match=r"a\.parquet: not a Parquet file that can be read"):
-        load(task, "train", "en", Where())
+        load(task, "train", "en", DataLocation())

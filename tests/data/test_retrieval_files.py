@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from adapterstilts.data.items import HiddenLabelsError
-from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.data.release_files import read
 from adapterstilts.data.retrieval_files import sentence_breaks
 from adapterstilts.data.rows import RetrievalRow
@@ -86,13 +86,13 @@ def test_bucc_without_gold_pairs_is_hidden_and_not_at_hand(tmp_path: Path) -> No
     write_bucc(folder)
     with pytest.raises(HiddenLabelsError, match=r"the gold pairs, .*\.gold, are not there"):
         rows_of(write_bucc(folder, "test", gold=None), "bucc2018", "de")
-    task, where = registry.get("bucc2018"), Where(data_dir=tmp_path, source="folder")
+    task, where = registry.get("bucc2018"), DataLocation(data_dir=tmp_path, source="folder")
     assert available(task, "dev", where) == ("de",)
     assert available(task, "test", where) == ()
 
 
 def test_a_limit_counts_queries_and_keeps_all_candidates(tmp_path: Path) -> None:
-    where = Where(file=str(write_bucc(tmp_path)))
+    where = DataLocation(file=str(write_bucc(tmp_path)))
     found = load(registry.get("bucc2018"), "dev", "de", where, limit=1).rows
     assert Counter(row.side for row in found) == {"query": 1, "candidate": 2}  # type: ignore[union-attr]
 
@@ -143,7 +143,7 @@ def test_sentences_of_the_release_are_taken_where_it_has_them(tmp_path: Path) ->
     folder = tmp_path / "lareqa" / "xquad-r"
     folder.mkdir(parents=True)
     write_lareqa(folder, squad(ENGLISH, asked, sentence_breaks=breaks, sentences=["ignored"]))
-    loaded = load(registry.get("lareqa"), "test", "en", Where(data_dir=tmp_path, source="folder"))
+    loaded = load(registry.get("lareqa"), "test", "en", DataLocation(data_dir=tmp_path, source="folder"))
     assert loaded.origin["sentences"] == {"en": "release", "de": "rule"}
     assert (loaded.origin["dropped"], loaded.origin["file"]) == (1, "lareqa/xquad-r/en.json")
     assert queries(list(loaded.rows)) == {"q1": ("en-1-1", "en-1-2", "de-1-1")}  # type: ignore[arg-type]
@@ -184,7 +184,7 @@ def test_sentences_end_at_closing_marks() -> None:
 
 def test_real_lareqa_from_xquad(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "xquad").symlink_to(shared_data / "xtreme" / "xquad")  # without XQuAD-R's sentence breaks
-    loaded = load(registry.get("lareqa"), "test", "zh", Where(data_dir=tmp_path, source="folder"))
+    loaded = load(registry.get("lareqa"), "test", "zh", DataLocation(data_dir=tmp_path, source="folder"))
     assert set(loaded.origin["sentences"].values()) == {"rule"}
     gold = queries(list(loaded.rows))  # type: ignore[arg-type]
     assert len(gold) == 1190

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adapterstilts.data.load import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task
 
@@ -24,7 +24,7 @@ NOTE = "skipped the rows in languages that the task does not list: fr (2), en-GB
 
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_rows_of_a_table(own_task: OwnTask, language: str) -> None:
-    loaded = load(own_task(TABLE, **{"a.tsv": ROWS}), "test", language, Where())
+    loaded = load(own_task(TABLE, **{"a.tsv": ROWS}), "test", language, DataLocation())
     assert len(loaded.rows) == 1
     assert loaded.notes == (NOTE,)
     assert loaded.origin["unlisted"] == {"fr": 2, "en-GB": 1, "": 1}
@@ -32,13 +32,13 @@ def test_rows_of_a_table(own_task: OwnTask, language: str) -> None:
 
 def test_rows_of_another_split_do_not_count(own_task: OwnTask) -> None:
     definition = TABLE + "where: {train: {t: one}}\n"
-    assert load(own_task(definition, **{"a.tsv": ROWS}), "train", "en", Where()).notes == ()
+    assert load(own_task(definition, **{"a.tsv": ROWS}), "train", "en", DataLocation()).notes == ()
 
 
 def test_slices_count_only_the_rows_that_are_read(own_task: OwnTask) -> None:
     content = "t\tl\tg\none\tx\tfr\ntwo\ty\ten\nthree\tx\ten\n"
     task = own_task(TABLE.replace("train: a.tsv", "train: a.tsv#1-2"), **{"a.tsv": content})
-    loaded = load(task, "train", "en", Where())
+    loaded = load(task, "train", "en", DataLocation())
     assert len(loaded.rows) == 2
     assert loaded.origin["unlisted"] == {"fr": 1}
 
@@ -55,6 +55,6 @@ def test_pairs_with_a_language_column(tmp_path: Path, packed: bool) -> None:
         pq.write_table(pa.table({name: list(values) for name, values in columns.items()}), path)
     else:
         path.write_text("".join("\t".join(row) + "\n" for row in (names, *PAIRS)), encoding="utf-8")
-    loaded = load(registry.get("mini_nli"), "test", "en", Where(file=str(path)))
+    loaded = load(registry.get("mini_nli"), "test", "en", DataLocation(file=str(path)))
     assert [row.first for row in loaded.rows if hasattr(row, "first")] == ["a"]
     assert loaded.origin["unlisted"] == {"tlh": 1}

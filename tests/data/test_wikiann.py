@@ -69,7 +69,7 @@ def test_a_mixture_is_refused_with_its_line(read_text: ReadText, content: str, m
 
 
 def test_a_code_of_the_task_counts(own_task: Callable[..., Task], read_text: ReadText) -> None:
-    from adapterstilts.data.load import Where, load
+    from adapterstilts.data.load import DataLocation, load
 
     task = own_task(
         "name: t\nkind: tagging\nlanguages: [en, nb]\ncodes: {nb: nob}\n"
@@ -77,4 +77,4 @@ def test_a_code_of_the_task_counts(own_task: Callable[..., Task], read_text: Rea
         "files: {train: a-en.tsv, test: 'a-{lang}.tsv'}\n",
         **{"a-en.tsv": "Rome\tB-LOC\n", "a-nob.tsv": "nob:Oslo\tB-LOC\n"},
     )
-    assert tokens(list(load(task, "test", "nb", Where()).rows)) == [("Oslo",)]
+    assert tokens(list(load(task, "test", "nb", DataLocation()).rows)) == [("Oslo",)]

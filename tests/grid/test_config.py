@@ -8,7 +8,7 @@ import pytest
 
 from adapterstilts.errors import ConfigError
 from adapterstilts.grid.availability import about_ranges, scenes
-from adapterstilts.grid.config import find, load, recipe_names
+from adapterstilts.grid.config import config_names, find, load
 
 TEN = ("mnli", "qqp", "squad_v1", "squad_v2", "hellaswag", "ccg", "cosmosqa", "csqa", "siqa", "copa")
 WRONG = [
@@ -244,7 +244,7 @@ def test_later_names_go_before_earlier_ones(tmp_path: Path) -> None:
     assert told.limits.train == 7
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", config_names())
 def test_the_recipes_of_the_package_are_right(name: str) -> None:
     assert load(name).compositions
 

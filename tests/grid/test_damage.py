@@ -13,17 +13,17 @@ import pytest
 
 from adapterstilts.grid.maintenance import garbage, verify
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.scheduler import Alone, Engine
-from adapterstilts.grid.status import State
+from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
+from adapterstilts.grid.status import GridStatus
 from adapterstilts.grid.worker import Worker
 
 from .conftest import Write, plan_of
 from .test_kill import results
+from .test_maintenance import flip, weights
 from .test_run import Silent
-from .test_upkeep import flip, weights
 
 ROWS = "a\tb\tentailment\nc\td\tneutral\n" * 4
-Made = Callable[..., tuple[State, list[str]]]
+RayOutcome = Callable[..., tuple[GridStatus, list[str]]]
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,12 @@ def recipe(finished: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Made:
+def run(tmp_path: Path) -> RayOutcome:
     """Runs a recipe on the store and says what was computed."""
 
-    def work(path: Path, **options: bool) -> tuple[State, list[str]]:
+    def work(path: Path, **options: bool) -> tuple[GridStatus, list[str]]:
         records = Records(tmp_path / "store")
-        engine = Engine(Alone(Worker(records, listen=lambda *_: None)), records, Silent())
+        engine = Scheduler(InlineExecutor(Worker(records, listen=lambda *_: None)), records, Silent())
         state = engine.run(plan_of(path).requests(), **options)
         return state, sorted(_name(record) for record in engine.finished if record.seconds is not None)
 
@@ -58,7 +58,7 @@ def _name(record: Record) -> str:
 
 
 @pytest.fixture
-def grid(run: Made, write: Write, recipe: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
+def grid(run: RayOutcome, write: Write, recipe: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
     """A recipe whose grid is finished."""
     path, kept = write(**recipe), finished / "store"
     if kept.exists():
@@ -78,7 +78,7 @@ def run_of(records: Records, kind: str) -> tuple[Record, Path]:
 
 @pytest.mark.parametrize("lost", [False, True], ids=["recheck", "record lost"])
 def test_damage_without_a_trusted_record_is_mended(
-    grid: Path, run: Made, finished: Path, tmp_path: Path, lost: bool
+    grid: Path, run: RayOutcome, finished: Path, tmp_path: Path, lost: bool
 ) -> None:
     records = Records(tmp_path / "store")
     record, folder = run_of(records, "train")
@@ -90,7 +90,7 @@ def test_damage_without_a_trusted_record_is_mended(
     assert results(tmp_path / "store") == results(finished / "store")
 
 
-def test_a_recheck_keeps_what_was_recorded(grid: Path, run: Made, tmp_path: Path) -> None:
+def test_a_recheck_keeps_what_was_recorded(grid: Path, run: RayOutcome, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
     before = {record.request: record for record in records.all()}
     assert run(grid, recheck=True)[0].total("done") == 5
@@ -98,7 +98,7 @@ def test_a_recheck_keeps_what_was_recorded(grid: Path, run: Made, tmp_path: Path
 
 
 def test_damage_that_only_loading_sees_costs_one_more_run(
-    grid: Path, run: Made, write: Write, recipe: dict[str, Any], finished: Path, tmp_path: Path
+    grid: Path, run: RayOutcome, write: Write, recipe: dict[str, Any], finished: Path, tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     flip(weights(run_of(records, "compose")[1]), keep_time=True)
@@ -112,7 +112,7 @@ def test_damage_that_only_loading_sees_costs_one_more_run(
 
 
 def test_what_rests_on_an_adapter_of_changed_data_is_made_again(
-    grid: Path, run: Made, finished: Path, tmp_path: Path
+    grid: Path, run: RayOutcome, finished: Path, tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     shutil.rmtree(run_of(records, "train")[1])
@@ -125,14 +125,14 @@ def test_what_rests_on_an_adapter_of_changed_data_is_made_again(
 
 
 def test_an_adapter_made_again_with_the_same_bytes_costs_nothing_more(
-    grid: Path, run: Made, tmp_path: Path
+    grid: Path, run: RayOutcome, tmp_path: Path
 ) -> None:
     shutil.rmtree(run_of(Records(tmp_path / "store"), "train")[1])
     assert run(grid)[1] == ["train mini_nli"]
 
 
 def test_runs_that_a_grid_found_are_no_garbage(
-    grid: Path, run: Made, write: Write, recipe: dict[str, Any], tmp_path: Path
+    grid: Path, run: RayOutcome, write: Write, recipe: dict[str, Any], tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     less = write("less", **{**recipe, "intermediate": [], "files": {}})

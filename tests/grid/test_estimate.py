@@ -7,22 +7,22 @@ from dataclasses import replace
 import pytest
 
 from adapterstilts.grid.estimate import OVERHEAD, Estimator
-from adapterstilts.grid.job_spec import Request, Told, training
-from adapterstilts.grid.records import TOLD, Alike
-from adapterstilts.grid.status import State
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.grid.job_spec import JobSettings, JobSpec, training
+from adapterstilts.grid.records import TOLD, CostGroup
+from adapterstilts.grid.status import GridStatus
+from adapterstilts.hyperparameters import Hyperparameters
 
 
-def asked(rows: int, seed: int = 1) -> Request:
+def asked(rows: int, seed: int = 1) -> JobSpec:
     """An epoch of training on that many rows."""
-    recipe = Recipe(epochs=1, batch_size=10)
-    told = Told(version="1", kind="sequence", backbone="tiny", recipe=recipe, limit=rows)
+    recipe = Hyperparameters(epochs=1, batch_size=10)
+    told = JobSettings(version="1", kind="sequence", backbone="tiny", recipe=recipe, limit=rows)
     return training("mnli", "single", (), told, seed)
 
 
-def recorded(request: Request, seconds: float | None, examples: int) -> Alike:
+def recorded(request: JobSpec, seconds: float | None, examples: int) -> CostGroup:
     told = request.told.digest[:TOLD]
-    return Alike(request.type, request.task, request.composition, "tiny", told, seconds, examples, 1000)
+    return CostGroup(request.type, request.task, request.composition, "tiny", told, seconds, examples, 1000)
 
 
 def test_the_same_settings_take_as_long_as_before() -> None:
@@ -59,7 +59,7 @@ def test_backbones_of_which_nothing_is_known() -> None:
 def test_what_will_not_be_made_takes_no_time() -> None:
     first, second, third = (asked(100, seed) for seed in (1, 2, 3))
     known = Estimator([recorded(first, 10.0, 100)])
-    state = State({first.digest: "done", second.digest: "failed"}, {}, {}, (), {})
+    state = GridStatus({first.digest: "done", second.digest: "failed"}, {}, {}, (), {})
     requests = [first, second, third]
     assert list(known.within(requests, state, 10.0)) == requests
     assert list(known.within(requests, state, 9.0)) == requests[:2]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.grid.job_spec import Told, training
+from adapterstilts.grid.job_spec import JobSettings, training
 from adapterstilts.grid.maintenance import garbage, sweep
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Store
@@ -21,7 +21,7 @@ from adapterstilts.store import Store
 from .conftest import Write, plan_of
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["adapterstilts.api", "adapterstilts.cli.app", "adapters", "pyarrow"])
+SERVER.set_forkserver_preload(["adapterstilts.run.train", "adapterstilts.cli.app", "adapters", "pyarrow"])
 TIMES = ("elapsed", "examples_per_second", "seconds")  # keys of a log's lines
 KILLS = int(os.environ.get("ADAPTERSTILTS_KILLS", "5"))  # by hand: more
 GRID = {
@@ -44,11 +44,11 @@ def grid_run(path: Path, store: Path) -> None:
 
 def share(path: Path, store: Path, made: Path) -> None:
     """What a child process does: its share, and a list of what that was."""
-    from adapterstilts.grid.scheduler import Alone, Engine
+    from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
     from adapterstilts.grid.worker import Worker
     from tests.grid.test_run import Silent
 
-    engine = Engine(Alone(Worker(Records(store))), Records(store), Silent())
+    engine = Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent())
     engine.run(plan_of(path).requests())
     made.write_text(json.dumps([record.run for record in engine.finished]), encoding="utf-8")
 
@@ -172,7 +172,7 @@ def test_only_claims_of_the_living_count(write: Write, tmp_path: Path) -> None:
 
 def test_a_claim_says_its_whole_name_however_long(tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
-    told = Told(version="1", kind="sequence", backbone="tiny")
+    told = JobSettings(version="1", kind="sequence", backbone="tiny")
     request = training("+".join(["mini_nli"] * 2000), "single", (), told, seed=1)
     with records.claim(request):
         assert [each.name for each in records.running()] == [request.name]

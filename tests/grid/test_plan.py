@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from adapterstilts.grid.availability import scenes
-from adapterstilts.grid.config import GridRecipe, load
-from adapterstilts.grid.plan import Plan, Scene, expand
+from adapterstilts.grid.config import GridConfig, load
+from adapterstilts.grid.plan import EvalScope, Plan, expand
 
 from .conftest import Write, plan_of
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def plan(**given: object) -> Plan:
-    recipe = GridRecipe.model_validate({"languages": "all", **given})
+    recipe = GridConfig.model_validate({"languages": "all", **given})
     return expand(recipe, *scenes(recipe))
 
 
@@ -215,9 +215,9 @@ def test_of_a_suite_those_are_left_out_whose_data_is_not_at_hand(tmp_path: Path)
     (tmp_path / "tatoeba").mkdir()
     for ending in ("deu", "eng"):
         (tmp_path / "tatoeba" / f"tatoeba.deu-eng.{ending}").write_text("a\nb\n", encoding="utf-8")
-    recipe = GridRecipe.model_validate({"suite": "xtreme", "data_dir": tmp_path, "source": "folder"})
+    recipe = GridConfig.model_validate({"suite": "xtreme", "data_dir": tmp_path, "source": "folder"})
     found, left_out = scenes(recipe)
-    assert found == {"tatoeba": Scene("test", ("de",))}
+    assert found == {"tatoeba": EvalScope("test", ("de",))}
     assert "xnli" in left_out
 
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from adapterstilts.grid import process_executor as module
-from adapterstilts.grid.job_spec import Request
-from adapterstilts.grid.process_executor import Pool, Saving, places
-from adapterstilts.grid.ready_queue import Order
+from adapterstilts.grid.job_spec import JobSpec
+from adapterstilts.grid.process_executor import ProcessExecutor, WorkerSettings, places
+from adapterstilts.grid.ready_queue import ReadyQueue
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.scheduler import LOSSES, Alone, Engine
-from adapterstilts.grid.worker import Attempt, Worker
+from adapterstilts.grid.scheduler import LOSSES, InlineExecutor, Scheduler
+from adapterstilts.grid.worker import JobOutcome, Worker
 
 from .conftest import Write, plan_of
 from .test_kill import complete, results
@@ -32,7 +32,7 @@ GRID = {"targets": ["mini_paraphrase"], "languages": ["en", "de"], "intermediate
 
 def test_the_order_is_the_plans_but_nothing_comes_before_what_it_needs(write: Write) -> None:
     requests = list(plan_of(write()).requests())
-    order, made = Order(requests, (), ()), []
+    order, made = ReadyQueue(requests, (), ()), []
     while request := order.next():
         assert set(request.needs) <= set(made)
         made.append(request.digest)
@@ -44,7 +44,7 @@ def test_the_order_is_the_plans_but_nothing_comes_before_what_it_needs(write: Wr
 def test_what_needs_something_lost_is_lost_too(write: Write) -> None:
     requests = list(plan_of(write(**GRID)).requests())
     (nli,) = [r for r in requests if r.task == "mini_nli" and not r.language]
-    for order in (Order(requests, (), [nli.digest]), Order(requests, (), ())):
+    for order in (ReadyQueue(requests, (), [nli.digest]), ReadyQueue(requests, (), ())):
         order.lose(nli.digest)
         left = []
         while request := order.next():
@@ -74,16 +74,16 @@ def test_little_memory_means_few_processes(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(places(None, 0)) == 1
 
 
-class Losing(Alone):
+class Losing(InlineExecutor):
     """A crew whose worker dies again and again."""
 
     losses = 0
 
-    def give(self, request: Request) -> Future[Attempt]:
+    def give(self, request: JobSpec) -> Future[JobOutcome]:
         if request.task != "mini_nli":
             return super().give(request)
         self.losses += 1
-        future: Future[Attempt] = Future()
+        future: Future[JobOutcome] = Future()
         future.set_exception(BrokenExecutor("gone"))
         return future
 
@@ -91,7 +91,7 @@ class Losing(Alone):
 def test_a_request_that_takes_its_worker_down_is_given_up(write: Write, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
     crew = Losing(Worker(records, listen=lambda *_: None))
-    state = Engine(crew, records, Silent()).run(plan_of(write(**GRID)).requests())
+    state = Scheduler(crew, records, Silent()).run(plan_of(write(**GRID)).requests())
     assert crew.losses == LOSSES
     (failure,) = state.failures.values()
     assert "runs out of memory" in failure.message
@@ -113,9 +113,11 @@ def test_a_killed_worker_changes_nothing(write: Write, tmp_path: Path) -> None:
         os.kill(victims[0], signal.SIGKILL)
 
     threading.Thread(target=kill_one, daemon=True).start()
-    crew = Pool(Saving(store, checkpoint_steps=1), [ONE_THREAD] * 2, lambda _, line: said.append(line))
+    crew = ProcessExecutor(
+        WorkerSettings(store, checkpoint_steps=1), [ONE_THREAD] * 2, lambda _, line: said.append(line)
+    )
     watch = Silent()
-    engine = Engine(crew, Records(store), watch)
+    engine = Scheduler(crew, Records(store), watch)
     state = engine.run(requests)
     assert not [failure.traceback for failure in state.failures.values()]
     assert state.total("done") == len(requests) == len(watch.made)
@@ -124,7 +126,7 @@ def test_a_killed_worker_changes_nothing(write: Write, tmp_path: Path) -> None:
     assert any("rows" in line for line in said)
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order have other last digits
-    Engine(Alone(Worker(Records(alone))), Records(alone), Silent()).run(requests)
+    Scheduler(InlineExecutor(Worker(Records(alone))), Records(alone), Silent()).run(requests)
     torch.set_num_threads(before)
     assert results(store) == results(alone)
 
@@ -135,14 +137,16 @@ def test_an_interrupt_stops_the_processes_and_the_same_call_goes_on(write: Write
     records = Records(tmp_path / "store")
 
     class Impatient(Silent):
-        def finished(self, request: Request, record: object) -> None:
+        def finished(self, request: JobSpec, record: object) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Engine(Pool(Saving(records.store), [ONE_THREAD] * 2, print), records, Impatient()).run(requests)
+        Scheduler(
+            ProcessExecutor(WorkerSettings(records.store), [ONE_THREAD] * 2, print), records, Impatient()
+        ).run(requests)
     assert records.running() == []
     assert records.names()
-    state = Engine(Alone(Worker(records)), records, Silent()).run(requests)
+    state = Scheduler(InlineExecutor(Worker(records)), records, Silent()).run(requests)
     assert state.total("done") == len(requests)
 
 
@@ -154,7 +158,7 @@ def test_an_interrupt_while_the_processes_start_is_not_lost(write: Write, tmp_pa
     class Early(Silent):
         """Interrupts when the first process ignores SIGINT and still imports what it needs."""
 
-        def started(self, request: Request) -> None:
+        def started(self, request: JobSpec) -> None:
             children = multiprocessing.active_children()
             while children and not ignores_interrupts(children[0].pid or 0):
                 time.sleep(0.001)
@@ -162,7 +166,9 @@ def test_an_interrupt_while_the_processes_start_is_not_lost(write: Write, tmp_pa
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Engine(Pool(Saving(records.store), [ONE_THREAD] * 2, print), records, Early()).run(requests)
+        Scheduler(
+            ProcessExecutor(WorkerSettings(records.store), [ONE_THREAD] * 2, print), records, Early()
+        ).run(requests)
     assert records.running() == []
     assert records.names() == set()  # nothing was trained
 

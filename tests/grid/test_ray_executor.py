@@ -18,26 +18,33 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'adaptersti
 
 from adapterstilts.errors import ClusterError, ConfigError
 from adapterstilts.grid import scheduler
-from adapterstilts.grid.job_spec import Request
-from adapterstilts.grid.process_executor import Saving
-from adapterstilts.grid.ray_executor import Cluster, Maker, RayCrew, _check_closed, _close_off, _room
+from adapterstilts.grid.job_spec import JobSpec
+from adapterstilts.grid.process_executor import WorkerSettings
+from adapterstilts.grid.ray_executor import (
+    RayCluster,
+    RayExecutor,
+    RayWorker,
+    _check_closed,
+    _close_off,
+    _room,
+)
 from adapterstilts.grid.records import Records
 from adapterstilts.grid.remote_records import copy_of, records_of
-from adapterstilts.grid.scheduler import Alone, Engine
-from adapterstilts.grid.status import State, look
+from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
+from adapterstilts.grid.status import GridStatus, look
 from adapterstilts.grid.worker import Worker
 
 from .conftest import Write, plan_of
 from .test_kill import complete, results, start
+from .test_remote_records import downloaded
 from .test_run import Silent
-from .test_shared import downloaded
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 TOKEN = secrets.token_hex(32)  # one for all tests: a process reads it once
 GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
 
 
-class Told(Silent):
+class JobSettings(Silent):
     """Remembers what was said, too."""
 
     def __init__(self) -> None:
@@ -48,10 +55,10 @@ class Told(Silent):
         self.lines.append(line)
 
 
-class Fragile(Maker):
+class Fragile(RayWorker):
     """Dies of every request for German."""
 
-    def make(self, request: Request):  # type: ignore[no-untyped-def]
+    def make(self, request: JobSpec):  # type: ignore[no-untyped-def]
         if request.language == "de":
             os._exit(1)
         return super().make(request)
@@ -70,13 +77,17 @@ def own_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def alone(write: Write, tmp_path: Path) -> Path:
     """The store of one process, undisturbed."""
     store = tmp_path / "alone"
-    Engine(Alone(Worker(Records(store))), Records(store), Silent()).run(plan_of(write(**GRID)).requests())
+    Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent()).run(
+        plan_of(write(**GRID)).requests()
+    )
     return store
 
 
-def run(path: Path, store: str, watch: Told, maker: type = Maker, workers: int = 2) -> State:
-    crew = RayCrew(Saving(store, checkpoint_steps=1), Cluster(workers=workers), watch.said, maker)
-    return Engine(crew, records_of(store), watch).run(plan_of(path).requests())
+def run(path: Path, store: str, watch: JobSettings, maker: type = RayWorker, workers: int = 2) -> GridStatus:
+    crew = RayExecutor(
+        WorkerSettings(store, checkpoint_steps=1), RayCluster(workers=workers), watch.said, maker
+    )
+    return Scheduler(crew, records_of(store), watch).run(plan_of(path).requests())
 
 
 def grid_run(path: Path, store: Path) -> None:
@@ -101,7 +112,7 @@ def until(store: Path, jobs: int, still: Callable[[], bool] = lambda: True) -> i
 def test_a_killed_worker_changes_nothing_of_what_workers_share_at_a_url(
     write: Write, alone: Path, tmp_path: Path
 ) -> None:
-    path, url, watch = write(**GRID), f"file://{tmp_path}/shared", Told()
+    path, url, watch = write(**GRID), f"file://{tmp_path}/shared", JobSettings()
     killer = threading.Thread(target=lambda: os.kill(until(copy_of(url), 2), signal.SIGKILL), daemon=True)
     killer.start()
     state = run(path, url, watch)
@@ -124,7 +135,7 @@ def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Pa
             time.sleep(0.1)
         assert before.items() <= complete(store).items()
     before = complete(store)
-    engine = Engine(Alone(Worker(Records(store))), Records(store), Silent())
+    engine = Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent())
     assert engine.run(plan_of(path).requests()).total("failed") == 0
     assert before.items() <= complete(store).items()  # whatever was complete was not made again
     assert results(store) == results(alone)
@@ -134,7 +145,7 @@ def test_a_job_that_always_kills_its_worker_is_given_up(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler, "LOSSES", 2)  # each loss takes seconds, as a new worker starts
-    path, watch = write(**{**GRID, "intermediate": []}), Told()
+    path, watch = write(**{**GRID, "intermediate": []}), JobSettings()
     run(path, str(tmp_path / "store"), watch, Fragile, workers=1)
     state = look(plan_of(path).requests(), Records(tmp_path / "store"))
     assert (state.total("done"), state.total("failed")) == (2, 1)
@@ -144,15 +155,15 @@ def test_a_job_that_always_kills_its_worker_is_given_up(
 
 def test_room() -> None:
     nodes = {"CPU": 16.0, "GPU": 4.0}
-    assert _room(Cluster(), nodes) == (1.0, 4)
-    assert _room(Cluster(gpus=0.5), nodes) == (0.5, 8)
-    assert _room(Cluster(gpus=0), nodes) == (0, 16)
-    assert _room(Cluster(), {"CPU": 3.0}) == (0.0, 3)
-    assert _room(Cluster(workers=50), nodes) == (1.0, 50)
+    assert _room(RayCluster(), nodes) == (1.0, 4)
+    assert _room(RayCluster(gpus=0.5), nodes) == (0.5, 8)
+    assert _room(RayCluster(gpus=0), nodes) == (0, 16)
+    assert _room(RayCluster(), {"CPU": 3.0}) == (0.0, 3)
+    assert _room(RayCluster(workers=50), nodes) == (1.0, 50)
     with pytest.raises(ConfigError, match=r"whole number, not 1\.5"):
-        _room(Cluster(gpus=1.5), nodes)
+        _room(RayCluster(gpus=1.5), nodes)
     with pytest.raises(ClusterError, match="no room"):
-        _room(Cluster(gpus=0.5), {"CPU": 3.0})
+        _room(RayCluster(gpus=0.5), {"CPU": 3.0})
 
 
 def test_a_ray_of_one_machine_stays_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +172,7 @@ def test_a_ray_of_one_machine_stays_on_it(tmp_path: Path, monkeypatch: pytest.Mo
     import ray
 
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    crew = RayCrew(Saving(tmp_path), Cluster(workers=1), lambda *_: None)
+    crew = RayExecutor(WorkerSettings(tmp_path), RayCluster(workers=1), lambda *_: None)
     try:
         assert crew.size == 1
         children = psutil.Process().children(recursive=True)
@@ -204,4 +215,4 @@ def test_a_ray_that_other_machines_reach_is_ended(monkeypatch: pytest.MonkeyPatc
 
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
-        RayCrew(Saving(tmp_path), Cluster("127.0.0.1:9"), lambda *_: None)
+        RayExecutor(WorkerSettings(tmp_path), RayCluster("127.0.0.1:9"), lambda *_: None)

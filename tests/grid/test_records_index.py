@@ -16,16 +16,16 @@ import pytest
 from adapterstilts.grid import records as module
 from adapterstilts.grid import records_index
 from adapterstilts.grid.estimate import Estimator
-from adapterstilts.grid.job_spec import Request, Told, evaluations
+from adapterstilts.grid.job_spec import JobSettings, JobSpec, evaluations
 from adapterstilts.grid.records import Cost, Record, Records
-from adapterstilts.grid.status import State, look
+from adapterstilts.grid.status import GridStatus, look
 from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write
 
-TOLD = Told(version="1", kind="sequence", backbone="tiny", limit=200)
+TOLD = JobSettings(version="1", kind="sequence", backbone="tiny", limit=200)
 REQUESTS = tuple(evaluations("xnli", "f" * 64, TOLD, "test", (f"l{number}" for number in range(40))))
 SHORTLY = 0.03  # seconds
 
@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> Path:
     return records.store
 
 
-def finish(records: Records, request: Request, seconds: float | None, name: str = "") -> Record:
+def finish(records: Records, request: JobSpec, seconds: float | None, name: str = "") -> Record:
     folder = records.store / (name or f"run-{request.digest[:8]}")
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text('{"files": {}}')
@@ -54,7 +54,7 @@ def finish(records: Records, request: Request, seconds: float | None, name: str 
     return records.finish(request, run, Cost(seconds, examples=100))
 
 
-def seen(store: Path) -> State:
+def seen(store: Path) -> GridStatus:
     """Where the requests stand by the index, which says what a look at the folders says."""
     fresh = Records(store)
     found = look(REQUESTS, fresh, quick=True)

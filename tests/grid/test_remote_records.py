@@ -15,8 +15,8 @@ from adapterstilts.errors import ConfigError, StoreError
 from adapterstilts.grid.maintenance import verify
 from adapterstilts.grid.records import Cost, Records
 from adapterstilts.grid.remote_records import copy_of, records_of
-from adapterstilts.grid.scheduler import Alone, Engine
-from adapterstilts.grid.status import State, look
+from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
+from adapterstilts.grid.status import GridStatus, look
 from adapterstilts.grid.worker import Worker
 from adapterstilts.store import Damaged, Store
 from adapterstilts.store.remote import Remote
@@ -25,8 +25,8 @@ from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write, plan_of
 from .test_kill import results
+from .test_maintenance import flip
 from .test_run import Silent
-from .test_upkeep import flip
 
 GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
 MEMORY = "memory://bucket/grid"
@@ -39,10 +39,10 @@ def own_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     fsspec.filesystem("memory").store.clear()
 
 
-def run(path: Path, store: str, retry: bool = False) -> tuple[State, list[str]]:
+def run(path: Path, store: str, retry: bool = False) -> tuple[GridStatus, list[str]]:
     """Makes a grid in this process; also which requests were computed."""
     worker, requests = Worker(records_of(store, view=False), listen=lambda *_: None), plan_of(path).requests
-    engine = Engine(Alone(worker), records_of(store), Silent())
+    engine = Scheduler(InlineExecutor(worker), records_of(store), Silent())
     state = engine.run(requests(), retry)
     made = {record.request for record in engine.finished}
     return state, [request.name for request in requests() if request.digest in made]

@@ -14,17 +14,17 @@ import pytest
 from adapterstilts.grid import load_plan
 from adapterstilts.grid import worker as module
 from adapterstilts.grid.estimate import RATES, read_rates
-from adapterstilts.grid.job_spec import Request
+from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.scheduler import Alone, Engine
-from adapterstilts.grid.status import State
+from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
+from adapterstilts.grid.status import GridStatus
 from adapterstilts.grid.worker import Worker
 from adapterstilts.store import files
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write, plan_of
 
-Run = Callable[..., State]
+Run = Callable[..., GridStatus]
 FEW = {"targets": ["mini_paraphrase"], "languages": ["de"]}
 
 
@@ -35,16 +35,16 @@ class Silent:
         self.made: list[str] = []
         self.broken: list[str] = []
 
-    def begun(self, state: State) -> None:
+    def begun(self, state: GridStatus) -> None:
         pass
 
-    def started(self, request: Request) -> None:
+    def started(self, request: JobSpec) -> None:
         pass
 
-    def finished(self, request: Request, record: Record) -> None:
+    def finished(self, request: JobSpec, record: Record) -> None:
         self.made.append(request.name)
 
-    def failed(self, request: Request, failure: Failure) -> None:
+    def failed(self, request: JobSpec, failure: Failure) -> None:
         self.broken.append(request.name)
 
     def said(self, digest: str, line: str) -> None:
@@ -58,16 +58,20 @@ def records(tmp_path: Path) -> Records:
 
 @pytest.fixture
 def run(records: Records) -> Run:
-    def work(path: Path, retry: bool = False, recheck: bool = False, said: list[str] | None = None) -> State:
+    def work(
+        path: Path, retry: bool = False, recheck: bool = False, said: list[str] | None = None
+    ) -> GridStatus:
         listen = [] if said is None else said
-        engine = Engine(Alone(Worker(records, listen=lambda _, line: listen.append(line))), records, Silent())
+        engine = Scheduler(
+            InlineExecutor(Worker(records, listen=lambda _, line: listen.append(line))), records, Silent()
+        )
         work.engine = engine  # type: ignore[attr-defined]
         return engine.run(plan_of(path).requests(), retry, recheck)
 
     return work
 
 
-def answers(state: State, records: Records) -> list[Record]:
+def answers(state: GridStatus, records: Records) -> list[Record]:
     """The records of what is done."""
     return [record for digest in state.runs if (record := records.read(digest))]
 

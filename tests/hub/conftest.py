@@ -14,10 +14,10 @@ import huggingface_hub.file_download
 import pytest
 from huggingface_hub import configure_http_backend
 
-from adapterstilts.api import Options, compose, evaluate, train_adapter
+from adapterstilts import Options, compose, evaluate, train_adapter
 from adapterstilts.store import Run
 from tests.fork_server import ForkServer
-from tests.hub.server import Hub
+from tests.hub.fake_hub.server import Hub
 
 ROOT = Path(__file__).parents[2]
 Env = dict[str, str]

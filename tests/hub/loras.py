@@ -12,7 +12,7 @@ from adapterstilts.composition import Single
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model import configs
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.assemble import Parts, restore, save
 from adapterstilts.store import Run
 
@@ -48,7 +48,7 @@ def lora_run(host: Host, folder: Path, *heads: HeadSpec | None, config: str = "l
     for n, (name, head) in enumerate(known.items()):
         host.add_head(name, head, seed=n)
         disturb(host.model.heads[name].state_dict(), n)
-    setup = Setup(target="target", head=next(iter(known), None))
+    setup = ActiveAdapters(target="target", head=next(iter(known), None))
     save(host, setup, Parts(Single(), (), spec, known, None, "target", 1), folder)
     return Run("single-made", "0" * 64, folder, {"type": "train"}, {}, "", 0)
 
@@ -63,7 +63,7 @@ def of_run(host: Host, run: Run, task: str | None = None) -> torch.Tensor:
     return of_host(host, restore(host, run.path, task=task))
 
 
-def of_host(host: Host, setup: Setup) -> torch.Tensor:
+def of_host(host: Host, setup: ActiveAdapters) -> torch.Tensor:
     batch = batch_of(host)
     host.activate(replace(setup), train=False)
     with torch.no_grad():

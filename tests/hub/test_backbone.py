@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.hub.conftest import Env, Outside
-from tests.hub.releases import multi_nli, xnli
-from tests.hub.server import Hub
+from tests.hub.fake_hub.releases import multi_nli, xnli
+from tests.hub.fake_hub.server import Hub
 
 LOCATE = """
 import json, sys

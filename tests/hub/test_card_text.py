@@ -20,8 +20,8 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.store import Store
 from adapterstilts.store.scratch import PREFIX
 from adapterstilts.tasks.citations import Credit
-from tests.hub.cards import check_card
 from tests.hub.conftest import Runs
+from tests.hub.fake_hub.cards import check_card
 
 HOSTILE = [
     "a | b", "a\\| b", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<!-- -->",
@@ -132,7 +132,7 @@ def test_no_text_of_somebody_else_comes_to_life_in_a_card(form: Form, facts: Fac
     assert data["license"] == "other" and "Evil heading" not in data
     tokens = MARKDOWN.parse(body)
     headings = [tokens[n + 1].content for n, token in enumerate(tokens) if token.type == "heading_open"]
-    assert headings[1:] == ["Results", "How to use it", "Training data", "Recipe", "Limits"]
+    assert headings[1:] == ["Results", "How to use it", "Training data", "Hyperparameters", "Limits"]
     inside = [child for token in tokens for child in token.children or ()]
     kinds = {child.type for child in inside}
     assert kinds <= {"text", "text_special", "code_inline", "softbreak", "strong_open", "strong_close"}

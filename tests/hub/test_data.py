@@ -24,8 +24,8 @@ from adapterstilts.data.rows import (
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.targets import UPOS
 from tests.hub.conftest import Env, Outside
-from tests.hub.releases import NLI, Files, multi_nli, parquet, release
-from tests.hub.server import Hub
+from tests.hub.fake_hub.releases import NLI, Files, multi_nli, parquet, release
+from tests.hub.fake_hub.server import Hub
 
 LOAD = """
 import json, sys, time

@@ -16,8 +16,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from tests.hub.cutter import Cutter
-from tests.hub.server import Hub
+from tests.hub.fake_hub.cutter import Cutter
+from tests.hub.fake_hub.server import Hub
 
 CARD = """---
 license: cc-by-nc-4.0

@@ -13,17 +13,17 @@ import torch
 import yaml
 from safetensors.torch import load, save
 
-from adapterstilts.api import Options, train_adapter
+from adapterstilts import Options, train_adapter
 from adapterstilts.errors import HubError, StiltsError
 from adapterstilts.hub import safety_checks
 from adapterstilts.hub.publish import write
 from adapterstilts.hub.pull import pull
 from adapterstilts.hub.record import MALFORMED, read_record
-from adapterstilts.hub.third_party import Given
+from adapterstilts.hub.third_party import PullHints
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks import registry
-from tests.hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, signed, written
-from tests.hub.server import Hub
+from tests.hub.fake_hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, signed, written
+from tests.hub.fake_hub.server import Hub
 
 
 class Explosive:
@@ -66,8 +66,8 @@ def test_only_pickles(hub: Hub, me: Path, files: Files) -> None:
     foreign = {"adapter_config.json": files["adapter_config.json"], "pytorch_adapter.bin": b"\x80\x04."}
     hub.put("models", REPO, foreign)
     with pytest.raises(HubError, match=r"'pytorch_adapter\.bin' is a pickle"):
-        pull(REPO, me, Given(task="mini_nli", backbone="me5-small"))
-    given = Given(task="mini_nli", backbone="me5-small")
+        pull(REPO, me, PullHints(task="mini_nli", backbone="me5-small"))
+    given = PullHints(task="mini_nli", backbone="me5-small")
     with pytest.raises(HubError, match=r"neither adapter\.safetensors nor adapter_model\.safetensors"):
         pull(REPO, me, given, skip_others=True)
 
@@ -202,7 +202,7 @@ def test_what_another_program_published_needs_its_task(hub: Hub, me: Path, files
 def test_unexpected_files_can_be_left(hub: Hub, me: Path, files: Files, tiny_backbone: Path) -> None:
     names = ("adapter_config.json", WEIGHTS, "head_config.json", "model_head.safetensors")
     hub.put("models", REPO, {**{name: files[name] for name in names}, "training_args.bin": b"\x80\x04."})
-    given = Given(task="mini_nli", backbone=str(tiny_backbone))
+    given = PullHints(task="mini_nli", backbone=str(tiny_backbone))
     with pytest.raises(HubError, match="--skip-others takes the rest without it"):
         pull(REPO, me, given)
     assert pull(REPO, me, given, skip_others=True).job["task"] == "mini_nli"
@@ -318,18 +318,18 @@ def test_too_many_files(hub: Hub, me: Path, files: Files) -> None:
 def test_a_foreign_adapter_of_another_backbone(
     hub: Hub, me: Path, files: Files, tiny_backbone: Path, tiny_xlmr: Path
 ) -> None:
-    given = Given(task="mini_nli", backbone=str(tiny_backbone))
+    given = PullHints(task="mini_nli", backbone=str(tiny_backbone))
     own = {name: files[name] for name in ("adapter_config.json", WEIGHTS)}
     hub.put("models", "me/tiny-bert", {path.name: path.read_bytes() for path in tiny_backbone.iterdir()})
     named = changed_json(own["adapter_config.json"], lambda data: data.update(model_name="bert-base-cased"))
     hub.put("models", REPO, {**own, "adapter_config.json": named})
     with pytest.raises(StiltsError, match="trained on bert-base-cased, not me/tiny-bert"):
-        pull(REPO, me, Given(task="mini_nli", backbone="me/tiny-bert"))
+        pull(REPO, me, PullHints(task="mini_nli", backbone="me/tiny-bert"))
     silent = changed_json(own["adapter_config.json"], lambda data: data.pop("hidden_size"))
     hub.put("models", REPO, {**own, "adapter_config.json": silent})
     with pytest.raises(StiltsError, match="does not say its backbone's hidden_size"):
         pull(REPO, me, given)
     hub.put("models", REPO, own)
     with pytest.raises(StiltsError, match="model type is bert"):
-        pull(REPO, me, Given(task="mini_nli", backbone=str(tiny_xlmr)))
+        pull(REPO, me, PullHints(task="mini_nli", backbone=str(tiny_xlmr)))
     assert list(Store(me).scan()) == []

@@ -10,7 +10,7 @@ import pytest
 from adapterstilts.data import hub_card
 from adapterstilts.data.hub_card import check_metadata
 from adapterstilts.errors import MissingDataError
-from tests.hub.server import Hub
+from tests.hub.fake_hub.server import Hub
 
 REPO = "you/rows"
 BOMB = "a0: &a0 {x: 1}\n" + "".join(

@@ -17,8 +17,8 @@ from adapterstilts.hub.pull import pull
 from adapterstilts.store import pulled_from
 from adapterstilts.values import digest
 from tests.hub.conftest import Runs
-from tests.hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, written
-from tests.hub.server import Hub
+from tests.hub.fake_hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, written
+from tests.hub.fake_hub.server import Hub
 
 KEY = "0123456789abcdef" * 4
 LORA = {

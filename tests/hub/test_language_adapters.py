@@ -21,8 +21,8 @@ from adapterstilts.model.host import Host
 from adapterstilts.run.language_reference import language_adapter
 from adapterstilts.store import Store
 from tests.hub.conftest import Runs
-from tests.hub.forging import WEIGHTS, Files, changed_json, forged, written
-from tests.hub.server import Hub
+from tests.hub.fake_hub.forging import WEIGHTS, Files, changed_json, forged, written
+from tests.hub.fake_hub.server import Hub
 
 REPO = "you/mlm-sw"
 CONFIG = "adapter_config.json"

@@ -22,7 +22,7 @@ from adapterstilts.hub.peft_import import Foreign, read
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.store import Run
 from tests.hub.loras import EVERYTHING, HEADS, disturb, lora_run, of_host, of_plain, of_run
 
@@ -151,7 +151,7 @@ def of_foreign(host: Host, found: Foreign) -> torch.Tensor:
     host.place_adapter("t", found.spec, found.weights)
     if found.head:
         host.place_head("t", found.head, found.head_weights)
-    return of_host(host, Setup(target="t", head="t" if found.head else None))
+    return of_host(host, ActiveAdapters(target="t", head="t" if found.head else None))
 
 
 SENTENCE, TAGS = "AutoModelForSequenceClassification", "AutoModelForTokenClassification"
@@ -201,7 +201,7 @@ def test_saved_in_our_form_it_loads_again(bert: Host, saved: Saved, tmp_path: Pa
     bert.reset()
     bert.load_adapter(tmp_path / "a", "b")
     bert.load_head(tmp_path / "h", "b", head)
-    assert torch.allclose(of_host(bert, Setup(target="b", head="b")), expected, atol=1e-5)
+    assert torch.allclose(of_host(bert, ActiveAdapters(target="b", head="b")), expected, atol=1e-5)
 
 
 def test_half_precision_is_taken(bert: Host, saved: Saved) -> None:

@@ -10,15 +10,15 @@ import pytest
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
-from adapterstilts.api import Options, compose, evaluate, train_adapter
+from adapterstilts import Options, compose, evaluate, train_adapter
 from adapterstilts.cli.app import app
 from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
 from adapterstilts.hub.publish import Publishing, publish, write
 from adapterstilts.hub.pull import pull, search
-from adapterstilts.hub.third_party import Given
+from adapterstilts.hub.third_party import PullHints
 from adapterstilts.store import Run, Store
 from tests.hub.conftest import LANGUAGES, TARGET, TASK, Runs, options
-from tests.hub.server import Hub
+from tests.hub.fake_hub.server import Hub
 
 TOKEN = "hf_token_of_me"
 
@@ -280,8 +280,8 @@ def test_another_backbone_is_refused(
 ) -> None:
     publish(trained["single"].id, "me/one", store)
     with pytest.raises(AdapterError, match="trained on another backbone"):
-        pull("me/one", me, Given(backbone=str(deeper_backbone)))
-    assert pull("me/one", me, Given(backbone=str(tiny_backbone))).id == trained["single"].id
+        pull("me/one", me, PullHints(backbone=str(deeper_backbone)))
+    assert pull("me/one", me, PullHints(backbone=str(tiny_backbone))).id == trained["single"].id
 
 
 def test_of_a_grid_each_adapter_has_its_repository(

@@ -16,8 +16,8 @@ from adapterstilts.hub.publish import publish
 from adapterstilts.hub.pull import pull
 from adapterstilts.store import Store
 from tests.hub.conftest import Runs
-from tests.hub.cutter import Cutter
-from tests.hub.server import Hub
+from tests.hub.fake_hub.cutter import Cutter
+from tests.hub.fake_hub.server import Hub
 
 TOKEN = "hf_token_of_me"
 

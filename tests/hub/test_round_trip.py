@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.hub.conftest import Env, Outside
-from tests.hub.server import Hub
+from tests.hub.fake_hub.server import Hub
 
 BACKBONE = "me/tiny-bert"
 QUICK = ("--limit", "24", "--max-steps", "3", "--batch-size", "8", "--backbone", BACKBONE)

@@ -11,14 +11,14 @@ import torch
 from adapters import AutoAdapterModel
 from transformers import AutoTokenizer
 
-from adapterstilts.api import Options, compose, evaluate, predict
+from adapterstilts import Options, compose, evaluate, predict
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.publish import write
 from adapterstilts.hub.pull import pull
-from adapterstilts.hub.third_party import Given
+from adapterstilts.hub.third_party import PullHints
 from adapterstilts.store import Run
-from tests.hub.server import Hub
+from tests.hub.fake_hub.server import Hub
 
 REPO = "you/nli"
 ROWS = [
@@ -65,8 +65,8 @@ def probabilities(model: Any, backbone: Path, order: tuple[str, ...]) -> list[di
     return [dict(zip(order, row.tolist(), strict=True)) for row in found]
 
 
-def given(backbone: Path, **more: Any) -> Given:
-    return Given(task="mini_nli", backbone=str(backbone), **more)
+def given(backbone: Path, **more: Any) -> PullHints:
+    return PullHints(task="mini_nli", backbone=str(backbone), **more)
 
 
 def of_run(run: Run, backbone: Path) -> list[dict[str, float]]:

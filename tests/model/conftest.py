@@ -13,7 +13,7 @@ from adapterstilts.kinds.base import Batch
 from adapterstilts.model import backbone, configs
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from tests.model import hostile
 
 
@@ -39,7 +39,7 @@ def add(host: Host, name: str, config: str = "seq_bn", seed: int = 1, **settings
 
 def states(host: Host, batch: Batch, **setup: object) -> torch.Tensor:
     """Last hidden states under a setup, in evaluation mode."""
-    host.activate(Setup(**setup), train=False)  # type: ignore[arg-type]
+    host.activate(ActiveAdapters(**setup), train=False)  # type: ignore[arg-type]
     with torch.no_grad():
         return host.hidden(batch, -1)
 

@@ -10,7 +10,7 @@ import torch
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from tests.model.conftest import add, disturb, spec_of, states
 
 
@@ -66,7 +66,7 @@ def test_attention_leaves_padding_out(host: Host, batch: Batch) -> None:
     host.add_fusion(("a", "b"), seed=1)
     for tensor in host._fusion_state("a,b").values():
         tensor.add_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1)))
-    host.activate(Setup(fused=("a", "b")), train=False)
+    host.activate(ActiveAdapters(fused=("a", "b")), train=False)
     row = {key: value[1:] for key, value in batch.items()}
     length = int(row["attention_mask"].sum())
     alone = {key: value[:, :length] for key, value in row.items()}
@@ -75,7 +75,7 @@ def test_attention_leaves_padding_out(host: Host, batch: Batch) -> None:
 
 
 def test_attention_without_a_fusion(host: Host, batch: Batch) -> None:
-    host.activate(Setup(), train=False)
+    host.activate(ActiveAdapters(), train=False)
     with pytest.raises(AdapterError, match="no AdapterFusion"):
         host.fusion_attention(batch)
 
@@ -97,11 +97,11 @@ def test_regularisation_by_hand_and_only_in_training(host: Host) -> None:
         add(host, short)
     host.add_head("h", HeadSpec("choice"), seed=1)
     host.add_fusion(("a", "b"), seed=1)
-    host.activate(Setup(fused=("a", "b"), head="h"), train=False)
+    host.activate(ActiveAdapters(fused=("a", "b"), head="h"), train=False)
     assert host.fusion_regularisation() is None
-    host.activate(Setup(target="a", head="h"), train=True)
+    host.activate(ActiveAdapters(target="a", head="h"), train=True)
     assert host.fusion_regularisation() is None
-    host.activate(Setup(fused=("a", "b"), head="h"), train=True)
+    host.activate(ActiveAdapters(fused=("a", "b"), head="h"), train=True)
     values = [tensor for key, tensor in host._fusion_state("a,b").items() if "value" in key]
     assert len(values) == 2
     for tensor in values:

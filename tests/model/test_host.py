@@ -14,7 +14,7 @@ from adapterstilts.errors import AdapterError, BackboneError, ConfigError
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from tests.model.conftest import add, disturb, spec_of, states
 
 NAMES = ("seq_bn", "double_seq_bn", "par_bn", "seq_bn_inv", "lora", "ia3", "prefix", "compacter", "unipelt")
@@ -42,7 +42,7 @@ def test_these_begin_as_the_backbone(host: Host, batch: Batch, name: str) -> Non
 def test_saved_and_loaded_gives_the_same_outputs(host: Host, batch: Batch, tmp_path: Path, name: str) -> None:
     add(host, "a", name)
     host.add_head("a", PAIR, seed=1)
-    host.activate(Setup(target="a", head="a"), train=False)
+    host.activate(ActiveAdapters(target="a", head="a"), train=False)
     before = host.forward(batch, "a")
     host.save_adapter("a", tmp_path / "x")
     host.save_head("a", tmp_path / "x")
@@ -50,7 +50,7 @@ def test_saved_and_loaded_gives_the_same_outputs(host: Host, batch: Batch, tmp_p
     host.reset()
     host.load_adapter(tmp_path / "x", "b-2")
     host.load_head(tmp_path / "x", "c_3", PAIR)
-    host.activate(Setup(target="b-2", head="c_3"), train=False)
+    host.activate(ActiveAdapters(target="b-2", head="c_3"), train=False)
     assert torch.equal(host.forward(batch, "c_3"), before)
     assert host.spec("b-2") == spec
 
@@ -60,7 +60,7 @@ def test_saving_twice_gives_the_same_bytes_and_no_path_of_this_machine(host: Hos
     for folder in ("x", "y"):
         host.save_adapter("a", tmp_path / folder)
     written = load_file(tmp_path / "x" / "adapter.safetensors")
-    host.activate(Setup(target="a"), train=True)
+    host.activate(ActiveAdapters(target="a"), train=True)
     parameters = host.trainable()  # the model also names every prefix once for each layer
     assert len(written) == len(parameters) == len({id(parameter) for parameter in parameters.values()})
     files = sorted(path.name for path in (tmp_path / "x").iterdir())
@@ -91,7 +91,7 @@ def test_fresh_heads_depend_on_the_seed_alone(host: Host) -> None:
     assert torch.equal(weights["a"], weights["b"]) and not torch.equal(weights["a"], weights["c"])
 
 
-def trained(host: Host, setup: Setup) -> set[str]:
+def trained(host: Host, setup: ActiveAdapters) -> set[str]:
     """Which modules, of those called a, b, l and heads h, k, have trainable parameters."""
     host.activate(setup, train=True)
     names = host.trainable()
@@ -111,17 +111,17 @@ def test_exactly_the_setups_own_part_trains(host: Host) -> None:
     for name in "hk":
         host.add_head(name, PAIR, seed=1)
     host.add_fusion(("a", "b"), seed=1)
-    assert trained(host, Setup(target="b", head="h")) == {"b", "h"}
-    assert trained(host, Setup(below=("a",), target="b", head="k")) == {"b", "k"}
-    assert trained(host, Setup(language="l", below=("a",), target="b", head="k")) == {"b", "k"}
-    assert trained(host, Setup(fused=("a", "b"), head="h")) == {"fusion", "h"}
-    assert trained(host, Setup(below=("a",), head="h")) == {"h"}
+    assert trained(host, ActiveAdapters(target="b", head="h")) == {"b", "h"}
+    assert trained(host, ActiveAdapters(below=("a",), target="b", head="k")) == {"b", "k"}
+    assert trained(host, ActiveAdapters(language="l", below=("a",), target="b", head="k")) == {"b", "k"}
+    assert trained(host, ActiveAdapters(fused=("a", "b"), head="h")) == {"fusion", "h"}
+    assert trained(host, ActiveAdapters(below=("a",), head="h")) == {"h"}
     host.add_head("b", PAIR, seed=1)  # the library would take the head of the target's name
-    assert trained(host, Setup(target="b", head="h")) == {"b", "h"}
-    host.activate(Setup(target="b", head="h"), train=False)
+    assert trained(host, ActiveAdapters(target="b", head="h")) == {"b", "h"}
+    host.activate(ActiveAdapters(target="b", head="h"), train=False)
     assert not host.trainable() and not host.model.training
     with pytest.raises(AdapterError, match="nothing would train"):
-        host.activate(Setup(below=("a",)), train=True)
+        host.activate(ActiveAdapters(below=("a",)), train=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -131,7 +131,7 @@ def test_a_step_changes_the_target_and_nothing_else(host: Host, batch: Batch, na
     host.add_head("h", PAIR, seed=1)
     host.add_head("k", PAIR, seed=1)
     language = None if name in ("par_bn", "seq_bn_inv") else "l"
-    host.activate(Setup(language=language, target="a", head="h"), train=True)
+    host.activate(ActiveAdapters(language=language, target="a", head="h"), train=True)
     before = {key: value.clone() for key, value in host.model.state_dict().items()}
     optimizer = torch.optim.SGD(host.trainable().values(), lr=1.0)
     host.forward(batch, "h").square().sum().backward()
@@ -163,14 +163,14 @@ def test_a_stack_runs_both_and_a_language_adapter_below(host: Host, batch: Batch
 
 def test_dropout_is_off_in_the_encoder_but_on_in_heads_and_adapters(host: Host, batch: Batch) -> None:
     host.add_adapter("a", spec_of("seq_bn"), seed=1)
-    host.activate(Setup(target="a"), train=True)
+    host.activate(ActiveAdapters(target="a"), train=True)
     assert torch.equal(host.hidden(batch, -1), host.hidden(batch, -1))
     host.add_adapter("d", spec_of("seq_bn", dropout=0.5), seed=1)
     disturb(host, "d", 1)
-    host.activate(Setup(target="d"), train=True)
+    host.activate(ActiveAdapters(target="d"), train=True)
     assert not torch.equal(host.hidden(batch, -1), host.hidden(batch, -1))
     host.add_head("h", PAIR, seed=1)
-    host.activate(Setup(target="a", head="h"), train=True)
+    host.activate(ActiveAdapters(target="a", head="h"), train=True)
     assert not torch.equal(host.forward(batch, "h"), host.forward(batch, "h"))
     assert torch.equal(host.hidden(batch, -1), host.hidden(batch, -1))
 
@@ -178,7 +178,7 @@ def test_dropout_is_off_in_the_encoder_but_on_in_heads_and_adapters(host: Host, 
 def test_dropout_can_be_kept(tiny_backbone: Path, batch: Batch) -> None:
     kept = Host(backbone.locate(str(tiny_backbone)), dropout=True)
     kept.add_adapter("a", spec_of("seq_bn"), seed=1)
-    kept.activate(Setup(target="a"), train=True)
+    kept.activate(ActiveAdapters(target="a"), train=True)
     assert not torch.equal(kept.hidden(batch, -1), kept.hidden(batch, -1))
     kept.training_attention(on=True)
     assert not torch.equal(kept.hidden(batch, -1), kept.hidden(batch, -1))
@@ -220,26 +220,26 @@ def test_logits_have_the_shape_of_their_kind(
 ) -> None:
     head = HeadSpec(kind, tuple(f"l{n}" for n in range(labels)))  # type: ignore[arg-type]
     host.add_head("h", head, seed=1)
-    host.activate(Setup(head="h"), train=False)
+    host.activate(ActiveAdapters(head="h"), train=False)
     logits = host.forward(batch, "h")
     length = batch["input_ids"].shape[1]
     assert logits.shape == tuple(length if size is None else size for size in shape)
     host.save_head("h", tmp_path)
     host.load_head(tmp_path, "again", head)
-    host.activate(Setup(head="again"), train=False)
+    host.activate(ActiveAdapters(head="again"), train=False)
     assert torch.equal(host.forward(batch, "again"), logits)
 
 
 def test_a_choice_head_takes_any_number_of_choices(host: Host, batch: Batch) -> None:
     host.add_head("h", HeadSpec("choice"), seed=1)
-    host.activate(Setup(head="h"), train=False)
+    host.activate(ActiveAdapters(head="h"), train=False)
     five = {key: value[[0, 1, 0, 1, 0]] for key, value in batch.items()}
     two, scores = host.forward(batch, "h"), host.forward(five, "h")
     assert scores.shape == (5,) and torch.allclose(scores, two[[0, 1, 0, 1, 0]], atol=1e-6)
 
 
 def test_hidden_layers(host: Host, batch: Batch) -> None:
-    host.activate(Setup(), train=False)
+    host.activate(ActiveAdapters(), train=False)
     inner = host.model.base_model(**batch, output_hidden_states=True).hidden_states
     for layer, expected in ((0, inner[0]), (1, inner[1]), (2, inner[2]), (-1, inner[2]), (-3, inner[0])):
         assert torch.equal(host.hidden(batch, layer), expected)
@@ -257,7 +257,7 @@ def test_reset_leaves_the_bare_backbone(host: Host, batch: Batch) -> None:
         add(host, name)
     host.add_fusion(("x", "y"), seed=1)
     host.add_head("x", PAIR, seed=1)
-    host.activate(Setup(fused=("x", "y"), head="x"), train=True)
+    host.activate(ActiveAdapters(fused=("x", "y"), head="x"), train=True)
     host.reset()
     assert set(host.model.state_dict()) == names
     assert torch.equal(host.hidden(batch, -1), bare)
@@ -272,7 +272,7 @@ def test_removing_one_adapter_keeps_the_others(host: Host, batch: Batch) -> None
     host.remove("a")
     assert torch.equal(states(host, batch, target="b"), b)
     with pytest.raises(AdapterError, match="no adapter 'a' is loaded"):
-        host.activate(Setup(fused=("a", "b")), train=False)
+        host.activate(ActiveAdapters(fused=("a", "b")), train=False)
 
 
 def test_one_adapters_configuration_does_not_change_anothers(host: Host, tmp_path: Path) -> None:
@@ -318,13 +318,13 @@ def test_arrangements_in_which_an_adapter_has_no_effect(host: Host) -> None:
     ):
         add(host, name, config)
     for setup, told in (
-        (Setup(below=("p",), target="q"), "parallel"),
-        (Setup(below=("b",), target="p"), "parallel"),
-        (Setup(below=("l",), target="m"), "LoRA over"),
-        (Setup(below=("b",), target="i"), "bottom of a stack"),
-        (Setup(fused=("b", "i"), target="l"), "takes the place"),
-        (Setup(target="b", head="none"), "no head 'none'"),
-        (Setup(fused=("b", "p")), "sequential bottlenecks"),
+        (ActiveAdapters(below=("p",), target="q"), "parallel"),
+        (ActiveAdapters(below=("b",), target="p"), "parallel"),
+        (ActiveAdapters(below=("l",), target="m"), "LoRA over"),
+        (ActiveAdapters(below=("b",), target="i"), "bottom of a stack"),
+        (ActiveAdapters(fused=("b", "i"), target="l"), "takes the place"),
+        (ActiveAdapters(target="b", head="none"), "no head 'none'"),
+        (ActiveAdapters(fused=("b", "p")), "sequential bottlenecks"),
     ):
         with pytest.raises(AdapterError, match=told):
             host.activate(setup, train=False)

@@ -14,7 +14,7 @@ from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model import backbone, records
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from tests.conftest import build_backbone
 from tests.model.conftest import add, spec_of, states
 
@@ -73,7 +73,7 @@ def test_one_saved_by_the_library_itself(host: Host, batch: Batch, tmp_path: Pat
 def test_ours_loads_into_the_library_itself(host: Host, batch: Batch, tmp_path: Path) -> None:
     add(host, "a", "unipelt")
     host.add_head("a", HeadSpec("tagging", ("x", "y")), seed=1)
-    host.activate(Setup(target="a", head="a"), train=False)
+    host.activate(ActiveAdapters(target="a", head="a"), train=False)
     before = host.forward(batch, "a")
     host.save_adapter("a", tmp_path)
     host.save_head("a", tmp_path)

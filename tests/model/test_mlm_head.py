@@ -8,7 +8,7 @@ from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone, mlm_head
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 
 from .conftest import spec_of
 
@@ -41,7 +41,7 @@ def test_the_pretrained_head_says_what_transformers_says(pretrained, batch):
     host = Host(backbone.locate(str(folder)))
     host.add_head("mlm", MLM, seed=1)
     given = hidden(batch)
-    host.activate(Setup(head="mlm"), train=False)
+    host.activate(ActiveAdapters(head="mlm"), train=False)
     with torch.no_grad():
         found = host.forward(given, "mlm")
         logits = whole(**batch).logits
@@ -56,14 +56,14 @@ def test_a_pretrained_head_does_not_train(pretrained):
     host = Host(backbone.locate(str(pretrained[0])))
     host.add_adapter("a", spec_of("seq_bn"), 1)
     host.add_head("mlm", MLM, seed=1)
-    host.activate(Setup(target="a", head="mlm"), train=True)
+    host.activate(ActiveAdapters(target="a", head="mlm"), train=True)
     assert host.pretrained("mlm") and not [name for name in host.trainable() if "heads." in name]
 
 
 def test_a_new_head_trains_but_not_the_embeddings_that_it_shares(host):
     host.add_adapter("a", spec_of("seq_bn"), 1)
     host.add_head("mlm", MLM, seed=1)
-    host.activate(Setup(target="a", head="mlm"), train=True)
+    host.activate(ActiveAdapters(target="a", head="mlm"), train=True)
     own = [name for name in host.trainable() if name.startswith("heads.mlm.")]
     assert not host.pretrained("mlm") and len(own) == 5
     assert not [name for name in host.trainable() if "embeddings" in name]
@@ -74,7 +74,7 @@ def test_a_new_head_trains_but_not_the_embeddings_that_it_shares(host):
 def test_logits_in_parts_have_the_same_scores_and_gradients(host, batch, monkeypatch):
     host.add_adapter("a", spec_of("seq_bn_inv"), 1)
     host.add_head("mlm", MLM, seed=1)
-    host.activate(Setup(target="a", head="mlm"), train=True)
+    host.activate(ActiveAdapters(target="a", head="mlm"), train=True)
     found = []
     for largest in (mlm_head.LARGEST, 1):
         monkeypatch.setattr(mlm_head, "LARGEST", largest)
@@ -92,7 +92,7 @@ def test_the_invertible_adapter_is_undone_before_the_decoder(host, batch):
     """MAD-X: with the adapter's own inverse in front of the embeddings, what it adds there cancels out."""
     host.add_adapter("a", spec_of("seq_bn_inv"), 1)
     host.add_head("mlm", MLM, seed=1)
-    host.activate(Setup(target="a", head="mlm"), train=True)
+    host.activate(ActiveAdapters(target="a", head="mlm"), train=True)
     host.forward(hidden(batch), "mlm")[:, 0].sum().backward()
     inverse = [p.grad for n, p in host.trainable().items() if "invertible" in n]
     assert inverse and all(gradient.abs().max() > 0 for gradient in inverse)

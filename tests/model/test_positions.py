@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from adapterstilts.api import Options, train_adapter
+from adapterstilts import Options, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.subwords import limit
@@ -75,7 +75,7 @@ def test_runs_of_two_readings_of_the_same_weights_are_told_apart(tmp_path, tiny_
     (changed / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-5}))
     options = Options(backbone=str(tiny_backbone), store=tmp_path / "runs", limit=8, recipe={"max_steps": 1})
     run = train_adapter("mini_nli", options)
-    from adapterstilts.api import evaluate
+    from adapterstilts import evaluate
 
     with pytest.raises(AdapterError, match="another backbone") as caught:
         evaluate(run.id, options=options.model_copy(update={"backbone": str(changed)}))

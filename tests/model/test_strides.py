@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from tests.model.conftest import add
 
 LABELS = {"classification": ("x", "y"), "tagging": ("x", "y"), "span": (), "choice": ()}
@@ -65,14 +65,14 @@ class Products(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def add_fusion(host: Host, folder: Path) -> Setup:
+def add_fusion(host: Host, folder: Path) -> ActiveAdapters:
     add(host, "a")
     add(host, "b", seed=2)
     host.add_fusion(("a", "b"), seed=1)
-    return Setup(fused=("a", "b"))
+    return ActiveAdapters(fused=("a", "b"))
 
 
-def load_fusion(host: Host, folder: Path) -> Setup:
+def load_fusion(host: Host, folder: Path) -> ActiveAdapters:
     setup = add_fusion(host, folder)
     host.save_fusion(setup.fused, folder)
     host.remove("a")
@@ -81,22 +81,22 @@ def load_fusion(host: Host, folder: Path) -> Setup:
     return setup
 
 
-def add_fusion_over_language(host: Host, folder: Path) -> Setup:
+def add_fusion_over_language(host: Host, folder: Path) -> ActiveAdapters:
     add(host, "l", "seq_bn_inv", seed=3)
-    return Setup(language="l", fused=add_fusion(host, folder).fused)
+    return ActiveAdapters(language="l", fused=add_fusion(host, folder).fused)
 
 
-def add_stack(host: Host, folder: Path) -> Setup:
+def add_stack(host: Host, folder: Path) -> ActiveAdapters:
     add(host, "l", "seq_bn_inv", seed=3)
     add(host, "a")
     add(host, "b", seed=2)
-    return Setup(language="l", below=("a",), target="b")
+    return ActiveAdapters(language="l", below=("a",), target="b")
 
 
-def single(config: str) -> Callable[[Host, Path], Setup]:
-    def arrange(host: Host, folder: Path) -> Setup:
+def single(config: str) -> Callable[[Host, Path], ActiveAdapters]:
+    def arrange(host: Host, folder: Path) -> ActiveAdapters:
         add(host, "a", config)
-        return Setup(target="a")
+        return ActiveAdapters(target="a")
 
     return arrange
 
@@ -112,7 +112,9 @@ def test_linear_layers_read_matrices(host: Host, batch: Batch, tmp_path: Path, n
     for head, labels in LABELS.items():
         host.add_head(head, HeadSpec(head, labels), seed=1)
         for train in (False, True):
-            host.activate(Setup(setup.language, setup.below, setup.fused, setup.target, head), train=train)
+            host.activate(
+                ActiveAdapters(setup.language, setup.below, setup.fused, setup.target, head), train=train
+            )
             with LinearInputs() as linear, torch.set_grad_enabled(train):
                 host.forward(batch, head)
             assert linear.calls > 8

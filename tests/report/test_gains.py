@@ -11,7 +11,7 @@ import pytest
 from adapterstilts.cli.grid_table import _as_markdown
 from adapterstilts.errors import DamagedError
 from adapterstilts.grid.availability import scenes
-from adapterstilts.grid.config import GridRecipe
+from adapterstilts.grid.config import GridConfig
 from adapterstilts.grid.plan import Cell, Plan, expand
 from adapterstilts.grid.records import Records
 from adapterstilts.report.gains import MARKS, Scores, _effects, cell_text, effects, grid_of
@@ -28,7 +28,7 @@ SCORES: dict[tuple[str, int], Mapping[str, float]] = {
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    recipe = GridRecipe.model_validate(
+    recipe = GridConfig.model_validate(
         {
             "targets": "mini_paraphrase",
             "intermediate": ["mini_nli", "mini_qa"],

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from adapterstilts.api import Options, compose, train_adapter
+from adapterstilts import Options, compose, train_adapter
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, TaggedRow, TextRow
 from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import Setup
+from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.effect import COMPARED, PREDICTED, measure, spread
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.predict import Model
@@ -61,7 +61,9 @@ def stream(host: Host, task_of: Callable[..., Any]) -> Callable[..., Stream]:  #
         spec = kind.head(task)
         assert spec is not None
         host.add_head(name, spec, seed=1)
-        model = Model(host, Setup(target="t", head=name), kind, task, default_encoding(task.kind, {}), "fp32")
+        model = Model(
+            host, ActiveAdapters(target="t", head=name), kind, task, default_encoding(task.kind, {}), "fp32"
+        )
         rows = [row(name, n) for n in range(train + dev)]
         features = kind.encode(rows[:train], task, host.tokenizer, model.encoding)
         host.activate(model.setup, train=False)
@@ -78,7 +80,7 @@ def freeze_head(host: Host, name: str) -> None:
             tensor[1] = 1.0
 
 
-def measured(host: Host, setup: Setup, *streams: Stream) -> Effect:
+def measured(host: Host, setup: ActiveAdapters, *streams: Stream) -> Effect:
     effect = effect_in({"effect": json.loads(json.dumps(measure(host, setup, streams)))})
     assert effect is not None
     return effect
@@ -143,9 +145,9 @@ def test_several_tasks_have_a_head_each(host: Host, stream: Callable[..., Stream
 
 
 def test_without_data_or_without_adapters(host: Host) -> None:
-    assert measure(host, Setup(), []) == {}
+    assert measure(host, ActiveAdapters(), []) == {}
     add(host, "t")
-    effect = measured(host, Setup(target="t"))
+    effect = measured(host, ActiveAdapters(target="t"))
     assert effect.examples == 4 and effect.heads == {} and not effect.inert
 
 

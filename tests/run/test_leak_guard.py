@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.api import Options, compose, evaluate, submit, train_adapter
+from adapterstilts import Options, compose, evaluate, submit, train_adapter
 from adapterstilts.cli.submit import print_submission
-from adapterstilts.data.load import Loaded, Where, load
+from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.errors import DataError
-from adapterstilts.run.leak_guard import Guard
+from adapterstilts.run.leak_guard import LeakGuard
 from adapterstilts.run.lineage import history
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.registry import get
@@ -167,7 +167,7 @@ def test_items_trained_on_in_a_foreign_language_are_found_in_the_others(
 def test_each_language_is_read_once(options: Options, trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def counted(task: Task, split: Split, language: str, where: Where, *, hidden: bool) -> Loaded:
+    def counted(task: Task, split: Split, language: str, where: DataLocation, *, hidden: bool) -> Loaded:
         read.append(language)
         return load(task, split, language, where, hidden=hidden)
 
@@ -260,7 +260,7 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
     folder = options.store / "copy"
     folder.mkdir()
     old = Run("old", trained.key, folder, trained.job, {}, "", 0)
-    guard = Guard(Store(options.store), old, get("xnli"), "dev", options.where(None))
+    guard = LeakGuard(Store(options.store), old, get("xnli"), "dev", options.where(None))
     leak = guard.check("en", load(get("xnli"), "dev", "en", options.where(None)))
     assert str(leak) == "what old was trained on could not be checked"
     job = {**trained.job, "composition": {"kind": "sequential", "sources": ["0" * 64]}}
@@ -276,7 +276,7 @@ def test_the_real_files(shared_data: Path, tiny_backbone: Path, tmp_path: Path, 
     run = train_adapter("mnli", told(options, train_file=f"xnli/dev-{trained_in}.tsv#1-2000"))
     for rows in ("", "#2001-2490"):
         where = options.where("xnli/dev-{lang}.tsv" + rows)
-        guard = Guard(Store(tmp_path), run, get("xnli"), "dev", where)
+        guard = LeakGuard(Store(tmp_path), run, get("xnli"), "dev", where)
         for language in ("en", "ar", "de", "es", "fr", "hi", "ru", "sw", "tr", "zh"):
             loaded = load(get("xnli"), "dev", language, where)
             if rows:

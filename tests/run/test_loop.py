@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from adapterstilts.api import Options, compose, evaluate, train_adapter
+from adapterstilts import Options, compose, evaluate, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
-from adapterstilts.hyperparameters import Recipe
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.model.host import Host
 from adapterstilts.run.loop import Interrupted, learning_rate
 
@@ -41,7 +41,7 @@ def weights(run):
 
 
 def test_warmup_rises_and_decays_linearly():
-    recipe = Recipe(learning_rate=1.0, warmup=0.2)
+    recipe = Hyperparameters(learning_rate=1.0, warmup=0.2)
     rates = [learning_rate(step, 10, recipe) for step in range(10)]
     assert rates == pytest.approx([0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
 

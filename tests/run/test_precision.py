@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapterstilts.api import Options, evaluate, predict, train_adapter
+from adapterstilts import Options, evaluate, predict, train_adapter
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.run.device import autocast, computes_bf16, resolve_precision

@@ -17,12 +17,12 @@ LAZY = [
     "transformers.models.bert.modeling_bert",
     "adapters.models.bert.adapter_model",
 ]  # imported on first use
-SERVER.set_forkserver_preload(["adapterstilts.api", "adapters", "pyarrow", *LAZY])
+SERVER.set_forkserver_preload(["adapterstilts.run.train", "adapters", "pyarrow", *LAZY])
 RECIPE = {"max_steps": 30, "batch_size": 8, "eval_every": 12, "dev_rows": 24}
 
 
 def options(store: Path, backbone: Path, **changes):
-    from adapterstilts.api import Options
+    from adapterstilts import Options
 
     settings = {
         "backbone": str(backbone),
@@ -36,7 +36,7 @@ def options(store: Path, backbone: Path, **changes):
 
 def work(target, kind, sources, given):
     """What a child process does: one compose call."""
-    from adapterstilts.api import compose
+    from adapterstilts import compose
 
     compose(target, kind, sources, given)
 
@@ -88,7 +88,7 @@ CASES = [
 def test_killed_training_ends_with_the_same_bytes(
     name, target, kind, sources, changes, tiny_backbone, tmp_path
 ):
-    from adapterstilts.api import compose, train_adapter
+    from adapterstilts import compose, train_adapter
 
     if "mlm" in changes:
         changes = {**changes, "mlm": str(tmp_path / "sw.txt"), "source": "auto"}

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from adapterstilts.hyperparameters import Recipe
-from adapterstilts.run.sampling import Course, Stream
+from adapterstilts.hyperparameters import Hyperparameters
+from adapterstilts.run.sampling import Stream, TrainingSchedule
 
 
 def stream(size, length=10):
@@ -14,7 +14,9 @@ def stream(size, length=10):
 
 def course(*sizes, mixed=False, **recipe):
     settings = {"batch_size": 10, "epochs": 1.0, **recipe}
-    return Course([stream(size) for size in sizes], Recipe(**settings), 1, None, mixed=mixed)
+    return TrainingSchedule(
+        [stream(size) for size in sizes], Hyperparameters(**settings), 1, None, mixed=mixed
+    )
 
 
 def test_one_task_is_the_plain_case():
@@ -67,4 +69,4 @@ def test_a_restart_anywhere_goes_on_the_same():
 def test_turns_depend_on_the_seed():
     one, other = course(40, 40, epochs=9.0, temperature=1.0), course(40, 40, epochs=9.0, temperature=1.0)
     assert one.turns() == other.turns()
-    assert one.turns() != Course(one.streams, one.recipe, 2, None).turns()
+    assert one.turns() != TrainingSchedule(one.streams, one.recipe, 2, None).turns()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from adapterstilts.api import Options, train_adapter
+from adapterstilts import Options, train_adapter
 from adapterstilts.run import checkpoint
 from adapterstilts.run import loop as module
 from adapterstilts.store import Run, Work

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.api import Options, evaluate, train_adapter
+from adapterstilts import Options, evaluate, train_adapter
 from adapterstilts.errors import AdapterError
 from adapterstilts.store import Run
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.api import Options, evaluate, predict, train_adapter
+from adapterstilts import Options, evaluate, predict, train_adapter
 from adapterstilts.data.converters import OTHER
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from adapterstilts.api import Options, compose, evaluate, predict, predicted_kind, train_adapter
+from adapterstilts import Options, compose, evaluate, predict, predicted_kind, train_adapter
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import AdapterError, ConfigError, MissingDataError, StoreError
-from adapterstilts.hyperparameters import recipe_for
+from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.tasks.multitask import NINE, join_names, split_name
 
 QUICK = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
@@ -152,9 +152,9 @@ def test_a_text_that_is_not_there_is_named(options, tmp_path):
 
 
 def test_defaults_of_several_tasks_stand_in_the_recipe_of_several_only():
-    assert "task_cap" not in recipe_for(["span"], {}).model_dump()
-    assert recipe_for(["span", "mlm"], {}).model_dump()["mlm_ratio"] == 0.5
-    assert recipe_for(["span", "choice"], {}).temperature == 2.0
+    assert "task_cap" not in hyperparameters_for(["span"], {}).model_dump()
+    assert hyperparameters_for(["span", "mlm"], {}).model_dump()["mlm_ratio"] == 0.5
+    assert hyperparameters_for(["span", "choice"], {}).temperature == 2.0
 
 
 def test_text_is_mixed_in(options, text, capsys):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.api import Options, compose, evaluate, train_adapter
+from adapterstilts import Options, compose, evaluate, train_adapter
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.store import Run, Store
 

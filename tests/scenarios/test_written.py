@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.api import Options, evaluate, train_adapter
+from adapterstilts import Options, evaluate, train_adapter
 from adapterstilts.cli.evaluate import as_dict, print_table
 from adapterstilts.store import Run
 

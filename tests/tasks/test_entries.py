@@ -20,7 +20,7 @@ from adapterstilts.tasks.citations import REFERENCES, credits_of
 from adapterstilts.tasks.plain_text import LANGUAGES as CODES
 from adapterstilts.tasks.spec import FolderSource, Task
 from adapterstilts.tasks.suites import PAPER_INTERMEDIATE, SUITES
-from tests.hub.cards import LICENCES as HUBS_OWN
+from tests.hub.fake_hub.cards import LICENCES as HUBS_OWN
 
 HEADLESS = ("retrieval", "mining")
 METRICS_OF = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.load import Where, available, load
+from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks.registry import get
 
@@ -41,10 +41,10 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         "accuracy",
         "mine",
     )
-    rows = load(task, "train", "en", Where()).rows
+    rows = load(task, "train", "en", DataLocation()).rows
     assert [(row.first, row.second, row.label) for row in rows] == [("a, b", None, "yes"), ("c", None, "no")]  # type: ignore[union-attr]
-    assert available(task, "test", Where()) == ("no",)
-    assert load(task, "test", "no", Where()).origin["file"] == "no.csv"
+    assert available(task, "test", DataLocation()) == ("no",)
+    assert load(task, "test", "no", DataLocation()).origin["file"] == "no.csv"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_is_no_definition_at_all(tmp_path: Path) -> None:
 )
 def test_a_mistake_in_the_data_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        load(get(str(write(tmp_path, pairs_csv=text))), "train", "en", Where())
+        load(get(str(write(tmp_path, pairs_csv=text))), "train", "en", DataLocation())
 
 
 def test_a_column_that_tells_the_split_or_the_language(tmp_path: Path) -> None:
@@ -133,17 +133,17 @@ def test_a_column_that_tells_the_split_or_the_language(tmp_path: Path) -> None:
     lines = "n,text,class,lg,set\n7,a,yes,en,TRAIN\n8,b,no,en,TEST\n9,c,no,nob,TEST\n"
     task = get(str(write(tmp_path, text, pairs_csv=lines)))
     found = {
-        (split, code): [row.id for row in load(task, split, code, Where()).rows]  # type: ignore[arg-type]
+        (split, code): [row.id for row in load(task, split, code, DataLocation()).rows]  # type: ignore[arg-type]
         for split, code in (("train", "en"), ("test", "en"), ("test", "no"))
     }
     assert found == {("train", "en"): ["7"], ("test", "en"): ["8"], ("test", "no"): ["9"]}
     whole = load(
-        task, "train", "en", Where(file=str(tmp_path / "pairs.csv#2-2"))
+        task, "train", "en", DataLocation(file=str(tmp_path / "pairs.csv#2-2"))
     )  # every row of a file given so
     assert [row.id for row in whole.rows] == ["8"]
     without = get(str(write(tmp_path, text.replace("set: TEST", "split: TEST"))))
     with pytest.raises(DataError, match=r"line 2: no column 'split', which the task names for 'where'"):
-        load(without, "test", "en", Where())
+        load(without, "test", "en", DataLocation())
 
 
 def test_other_kinds_are_read_from_tables_too(tmp_path: Path) -> None:
@@ -154,30 +154,30 @@ def test_other_kinds_are_read_from_tables_too(tmp_path: Path) -> None:
         tags,
         t_jsonl='{"words": ["a", "b"], "tags": ["O", "B-X"]}\n{"words": "c d", "tags": "O O"}\n',
     )
-    assert [row.tokens for row in load(get(str(path)), "train", "en", Where()).rows] == [
+    assert [row.tokens for row in load(get(str(path)), "train", "en", DataLocation()).rows] == [
         ("a", "b"),
         ("c", "d"),
     ]  # type: ignore[union-attr]
     spans = SPANS.replace("X", "answer: a, start: s")
     path = write(tmp_path, spans, a_tsv="q\tc\ta\ts\nWho?\tIt was Anna.\tAnna\t7\n")
-    (question,) = load(get(str(path)), "train", "en", Where()).rows
+    (question,) = load(get(str(path)), "train", "en", DataLocation()).rows
     assert question.answers[0].start == 7  # type: ignore[union-attr, index]
     path = write(tmp_path, spans, a_tsv="q\tc\ta\ts\nWho?\tIt was Anna.\tAnna\t6\n")
     with pytest.raises(DataError, match=r"a\.tsv, line 2: .*'Anna' is not at character 6"):
-        load(get(str(path)), "train", "en", Where())
+        load(get(str(path)), "train", "en", DataLocation())
     with pytest.raises(ConfigError, match="no column is named for 'answers'"):
         get(str(write(tmp_path, SPANS.replace(", X", ""))))
     choices = "name: c\nkind: choice\nformat: csv\nfiles: {train: c.csv}\nlabel_names: {A: 0, B: 1}\n"
     choices += "columns: {prompt: [story, ask], choices: [one, two], label: right}\n"
     path = write(tmp_path, choices, c_csv="story,ask,one,two,right\nIt rained.,Why?,a,b,B\n")
-    (choice,) = load(get(str(path)), "train", "en", Where()).rows
+    (choice,) = load(get(str(path)), "train", "en", DataLocation()).rows
     assert (choice.prompt, choice.choices, choice.label) == ("It rained. Why?", ("a", "b"), 1)  # type: ignore[union-attr]
 
 
 def test_a_release_form_needs_no_columns(tmp_path: Path) -> None:
     text = PAIRS.replace("format: csv", "format: pair").replace("columns: {first: text, label: class}\n", "")
     task = get(str(write(tmp_path, text, pairs_csv="a\tb\tyes\n")))
-    assert load(task, "train", "en", Where()).rows[0].second == "b"  # type: ignore[union-attr]
+    assert load(task, "train", "en", DataLocation()).rows[0].second == "b"  # type: ignore[union-attr]
     with pytest.raises(
         ConfigError, match=r"format: a sequence task is read from tsv, csv, jsonl, parquet, .*pair.*not squad"
     ):
@@ -211,8 +211,8 @@ def test_sick_is_the_example(shared_data: Path) -> None:
     task = get(str(Path(__file__).parents[2] / "examples" / "sick.yaml"))
     assert task.labels == get("xnli").labels
     with pytest.raises(MissingDataError, match=r"what sick\.yaml names"):
-        load(task, "train", "en", Where(data_dir=Path(__file__).parent))
-    train, dev = (load(task, split, "en", Where(data_dir=shared_data)) for split in ("train", "dev"))
+        load(task, "train", "en", DataLocation(data_dir=Path(__file__).parent))
+    train, dev = (load(task, split, "en", DataLocation(data_dir=shared_data)) for split in ("train", "dev"))
     assert len(train.rows) in (4400, 4500)
     assert len(dev.rows) in (500, 527)
     assert {row.label for row in train.rows} == set(task.labels)  # type: ignore[union-attr]
@@ -225,5 +225,5 @@ def test_tags_with_their_scheme_at_the_end_are_refused(tmp_path: Path) -> None:
         get(str(write(tmp_path, text + "[O, PER-B, PER-I]\n")))
     names = "[O, B-PER, I-PER]\nlabel_names: {PER-B: B-PER, PER-I: I-PER}\n"
     task = get(str(write(tmp_path, text + names, a_tsv="Anna\tPER-B\nSmith\tPER-I\n")))
-    (row,) = load(task, "train", "en", Where()).rows
+    (row,) = load(task, "train", "en", DataLocation()).rows
     assert row.tags == ("B-PER", "I-PER")  # type: ignore[union-attr]

@@ -15,7 +15,7 @@ from adapterstilts.grid.config.schema import (
     Backbone,
     Config,
     Files,
-    GridRecipe,
+    GridConfig,
     canonical,
     stages,
     target_name,
@@ -31,12 +31,12 @@ __all__ = [
     "Backbone",
     "Config",
     "Files",
-    "GridRecipe",
+    "GridConfig",
     "Problem",
+    "config_names",
     "find",
     "kinds_under",
     "load",
-    "recipe_names",
     "stages",
 ]
 
@@ -62,7 +62,7 @@ WANTED = {  # by what pydantic calls the error
 }
 
 
-def load(name: str, *more: Callable[[GridRecipe], Iterable[Problem]]) -> GridRecipe:
+def load(name: str, *more: Callable[[GridConfig], Iterable[Problem]]) -> GridConfig:
     """Reads a recipe: a YAML file, or the name of one that comes with the package.
 
     Args:
@@ -73,7 +73,7 @@ def load(name: str, *more: Callable[[GridRecipe], Iterable[Problem]]) -> GridRec
     """
     document = read_document(find(name), NAMES, "targets: [xnli]")
     try:
-        recipe = GridRecipe.model_validate(document.data)
+        recipe = GridConfig.model_validate(document.data)
     except ValidationError as error:
         raise _invalid(error, document) from None
     for problems in (*CHECKS, *more):
@@ -110,7 +110,7 @@ def _plain(problem: Mapping[str, Any]) -> str:
     return f"should be {WANTED[problem['type']]}, not {shown}{quotes}"
 
 
-def recipe_names() -> tuple[str, ...]:
+def config_names() -> tuple[str, ...]:
     """The recipes that come with the package."""
     return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
 
@@ -124,13 +124,13 @@ def find(name: str) -> Path:
     path = expanded(name)
     if path.suffix.lower() in (".yaml", ".yml"):
         if not path.is_file():
-            raise ConfigError(f"there is no recipe {path}; by name there are: {', '.join(recipe_names())}")
+            raise ConfigError(f"there is no recipe {path}; by name there are: {', '.join(config_names())}")
         return path
-    if name in recipe_names():
+    if name in config_names():
         return _folder() / f"{name}.yaml"
     if path.is_file():
         raise ConfigError(f"the name of a recipe's file ends in .yaml: rename {path}")
-    raise ConfigError(f"{unknown('recipe', name, recipe_names())}, or a YAML file")
+    raise ConfigError(f"{unknown('recipe', name, config_names())}, or a YAML file")
 
 
 def _folder() -> Path:

@@ -81,7 +81,7 @@ class Config(Part):
     """An adapter config (a name or a YAML file) with settings over it; in YAML its name alone will do.
 
     Attributes:
-        language_adapter: a MAD-X adapter below everything; see `api.Options`.
+        language_adapter: a MAD-X adapter below everything; see `run.options.Options`.
     """
 
     name: str = "seq_bn"
@@ -131,7 +131,7 @@ LanguageChoice = Literal["at hand", "all"] | Annotated[tuple[str, ...], SOME, LI
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 
-class GridRecipe(Settings):
+class GridConfig(Settings):
     """What a grid is made of.
 
     Attributes:
@@ -147,7 +147,7 @@ class GridRecipe(Settings):
         overrides: settings for a role (`intermediate`, `target`), a kind, a composition, `multitask` or a
             task; a later one of these goes before an earlier one.
         files: explicit files, by task.
-        data_dir, source: where data is; see `api.Options`.
+        data_dir, source: where data is; see `run.options.Options`.
         allow_leak: evaluate items that were trained on too; the results say so.
     """
 

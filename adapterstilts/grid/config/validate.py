@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adapterstilts.errors import ConfigError, StiltsError, unknown
-from adapterstilts.grid.config.schema import ROLES, TARGET, GridRecipe, Settings, stages
-from adapterstilts.hyperparameters import OF_MANY, Recipe
+from adapterstilts.grid.config.schema import ROLES, TARGET, GridConfig, Settings, stages
+from adapterstilts.hyperparameters import OF_MANY, Hyperparameters
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import MULTITASK, TEXT, join_names, split_name
 from adapterstilts.tasks.spec import KindName, Task
@@ -21,7 +21,7 @@ Problem = tuple[tuple[str | int, ...], str]  # the keys to what is wrong, and wh
 INTERMEDIATE = ROLES[0]
 
 
-def _about_tasks(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_tasks(recipe: GridConfig) -> Iterator[Problem]:
     if recipe.suite is not None and recipe.suite not in SUITES:
         yield ("suite",), str(unknown("suite", recipe.suite, SUITES))
         return
@@ -62,7 +62,7 @@ def _too_many(name: str) -> str | None:
     return None
 
 
-def _about_chains(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_chains(recipe: GridConfig) -> Iterator[Problem]:
     for name, chain in recipe.trained_on.items():
         keys = ("trained_on", name)
         if name not in recipe.all_targets:
@@ -77,7 +77,7 @@ def _about_chains(recipe: GridRecipe) -> Iterator[Problem]:
             yield keys, f"after '{how}' there is no one adapter to go on from: leave one of the two out"
 
 
-def _about_joining(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_joining(recipe: GridConfig) -> Iterator[Problem]:
     for n, name in enumerate(recipe.compositions):
         if name in ("fuse", "average") and not recipe.sets:
             yield ("compositions", n), f"'{name}' joins several adapters: list them under `sets`"
@@ -91,7 +91,7 @@ def _about_joining(recipe: GridRecipe) -> Iterator[Problem]:
         yield ("sets",), "sets are what `fuse` and `average` join, but neither is among the compositions"
 
 
-def _about_languages(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_languages(recipe: GridConfig) -> Iterator[Problem]:
     targets = {name: registry.get(name) for name in recipe.all_targets}
     everywhere = {code for task in targets.values() for code in task.languages}
     chosen = recipe.languages
@@ -114,7 +114,7 @@ def _about_languages(recipe: GridRecipe) -> Iterator[Problem]:
             yield ("split", name), str(unknown("target", name, targets))
 
 
-def _about_files(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_files(recipe: GridConfig) -> Iterator[Problem]:
     targets = {registry.get(name).name for name in recipe.all_targets}
     tasks = {task.name: task for task in _tasks(recipe)}
     alone = _alone(recipe)
@@ -127,7 +127,7 @@ def _about_files(recipe: GridRecipe) -> Iterator[Problem]:
             yield ("files", name), f"{name} is no target: what is read while it trains is `dev`, not `eval`"
 
 
-def _about_settings(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_settings(recipe: GridConfig) -> Iterator[Problem]:
     yield from ((("recipe", key), text) for key, text in _about_recipe(recipe, "", recipe.recipe))
     for name, part in recipe.overrides.items():
         keys = ("overrides", name)
@@ -135,11 +135,11 @@ def _about_settings(recipe: GridRecipe) -> Iterator[Problem]:
         yield from ((keys, text) for text in _about_override(recipe, name, part))
 
 
-def _about_recipe(recipe: GridRecipe, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _about_recipe(recipe: GridConfig, name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is wrong with training settings that stand under a name, and the key that it is about."""
     for key, value in settings.items():
         try:
-            Recipe.parse({key: value}, "recipe")
+            Hyperparameters.parse({key: value}, "recipe")
         except ConfigError as error:
             yield str(key), str(error)
         if key == "mlm_ratio":
@@ -151,7 +151,7 @@ def _about_recipe(recipe: GridRecipe, name: str, settings: Mapping[str, Any]) ->
             )
 
 
-def _reaches_one(recipe: GridRecipe, name: str) -> bool:
+def _reaches_one(recipe: GridConfig, name: str) -> bool:
     """Whether settings under this name reach a training of one task alone."""
     if name == MULTITASK or "+" in name:
         return False
@@ -160,7 +160,7 @@ def _reaches_one(recipe: GridRecipe, name: str) -> bool:
     return bool(_alone(recipe))
 
 
-def _about_override(recipe: GridRecipe, name: str, part: Settings) -> Iterator[str]:
+def _about_override(recipe: GridConfig, name: str, part: Settings) -> Iterator[str]:
     """What is wrong with a name: nothing of the recipe goes by it; or with training settings for it."""
     tasks = {task.name: task for task in _tasks(recipe)}
     general = _general(recipe)
@@ -171,14 +171,14 @@ def _about_override(recipe: GridRecipe, name: str, part: Settings) -> Iterator[s
         yield _not_alone(tasks[name])
 
 
-def kinds_under(recipe: GridRecipe, name: str) -> set[KindName]:
+def kinds_under(recipe: GridConfig, name: str) -> set[KindName]:
     """The kinds that settings under this name can reach; "" is the whole recipe."""
     kinds = {task.name: task.kind for task in _tasks(recipe)}
     reached: set[KindName] = {kind for task, kind in kinds.items() if name in (task, kind)}
     return reached or set(kinds.values())
 
 
-def _general(recipe: GridRecipe) -> set[str]:
+def _general(recipe: GridConfig) -> set[str]:
     """The roles, kinds and compositions that something of the recipe has."""
     several = any(len(_trainers(stage)) > 1 for stage in _stages(recipe))
     kinds = {task.kind for task in _tasks(recipe)}
@@ -205,24 +205,24 @@ def _trainers(stage: str) -> tuple[str, ...]:
     return tuple(sorted({task.trained_on or task.name for task in tasks}))
 
 
-def _trained(recipe: GridRecipe) -> Iterator[str]:
+def _trained(recipe: GridConfig) -> Iterator[str]:
     yield from recipe.intermediate
     yield from recipe.trained_on.values()
     yield from (name for group in recipe.sets for name in group if name != TARGET)
 
 
-def _stages(recipe: GridRecipe) -> Iterator[str]:
+def _stages(recipe: GridConfig) -> Iterator[str]:
     return (stage for each in _trained(recipe) for stage in stages(each))
 
 
-def _alone(recipe: GridRecipe) -> set[str]:
+def _alone(recipe: GridConfig) -> set[str]:
     """The tasks that are trained by themselves."""
     found = {registry.get(name).trained_on for name in recipe.all_targets}
     found |= {each[0] for each in map(_trainers, _stages(recipe)) if len(each) == 1}
     return {name for name in found if name}
 
 
-def _tasks(recipe: GridRecipe) -> Iterator[Task]:
+def _tasks(recipe: GridConfig) -> Iterator[Task]:
     """Every task of the recipe, and those that train them."""
     for name in (*recipe.all_targets, *(one for each in _trained(recipe) for one in _names(each))):
         task = registry.get(name)
@@ -231,7 +231,7 @@ def _tasks(recipe: GridRecipe) -> Iterator[Task]:
             yield registry.get(task.trained_on)
 
 
-def _about_size(recipe: GridRecipe) -> Iterator[Problem]:
+def _about_size(recipe: GridConfig) -> Iterator[Problem]:
     """A grid that could not even be planned in memory."""
     transfers = (len(recipe.intermediate) + len(recipe.sets)) * len(recipe.compositions)
     columns = len(recipe.backbones) * len(recipe.configs) * len(recipe.seeds)

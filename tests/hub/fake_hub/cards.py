@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.hub.repos import Files
+from tests.hub.fake_hub.repos import Files
 
 FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 

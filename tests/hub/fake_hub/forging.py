@@ -16,7 +16,7 @@ from adapterstilts.hub.layout import back
 from adapterstilts.hub.pull import pull
 from adapterstilts.store import Store
 from adapterstilts.values import digest
-from tests.hub.server import Hub
+from tests.hub.fake_hub.server import Hub
 
 REPO = "you/adapter"
 WEIGHTS = "adapter.safetensors"

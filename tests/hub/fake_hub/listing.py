@@ -6,8 +6,8 @@ import hashlib
 from pathlib import PurePosixPath
 from typing import Any
 
-from tests.hub.cards import card_of, tags_of
-from tests.hub.repos import Commit, File, Repo
+from tests.hub.fake_hub.cards import card_of, tags_of
+from tests.hub.fake_hub.repos import Commit, File, Repo
 
 
 def info(repo: Repo, commit: Commit, *, sizes: bool = False) -> dict[str, Any]:

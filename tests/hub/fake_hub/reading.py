@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request, Response
 
-from tests.hub.listing import chosen, entry, info, tree
-from tests.hub.state import Held, RefusedError
+from tests.hub.fake_hub.listing import chosen, entry, info, tree
+from tests.hub.fake_hub.state import Held, RefusedError
 
 
 def finding(app: FastAPI, hub: Held) -> None:

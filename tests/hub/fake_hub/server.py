@@ -10,10 +10,10 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from tests.hub.faults import Faults
-from tests.hub.reading import downloads, finding, telling
-from tests.hub.state import Held, RefusedError
-from tests.hub.writing import committing, large_files, making
+from tests.hub.fake_hub.faults import Faults
+from tests.hub.fake_hub.reading import downloads, finding, telling
+from tests.hub.fake_hub.state import Held, RefusedError
+from tests.hub.fake_hub.writing import committing, large_files, making
 
 
 class Hub(Held, Faults):

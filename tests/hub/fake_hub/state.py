@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fastapi import Request
 
-from tests.hub.repos import Commit, File, Repo, is_large
+from tests.hub.fake_hub.repos import Commit, File, Repo, is_large
 
 USERS = {"hf_token_of_me": "me", "hf_token_of_you": "you"}
 

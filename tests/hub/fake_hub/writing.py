@@ -11,9 +11,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from tests.hub.cards import check_card
-from tests.hub.repos import File, Files, Repo, is_large
-from tests.hub.state import Held, RefusedError
+from tests.hub.fake_hub.cards import check_card
+from tests.hub.fake_hub.repos import File, Files, Repo, is_large
+from tests.hub.fake_hub.state import Held, RefusedError
 
 NEW_REPO = {".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"}
 
