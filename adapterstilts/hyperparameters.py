@@ -114,10 +114,12 @@ def hyperparameters_for(kinds: Sequence[KindName], settings: Mapping[str, Any]) 
     tasks: Sequence[KindName] = [kind for kind in kinds if kind != "mlm"] or kinds
     mixed = len(tasks) < len(kinds)
     defaults = MANY_DEFAULTS if len(tasks) > 1 else KIND_DEFAULTS[tasks[0]]
-    recipe = Hyperparameters.parse({**defaults, **(MIXED_DEFAULTS if mixed else {}), **settings}, "recipe")
+    hyperparameters = Hyperparameters.parse(
+        {**defaults, **(MIXED_DEFAULTS if mixed else {}), **settings}, "hyperparameters"
+    )
     idle = [] if len(tasks) > 1 else ["task_cap", "temperature"]
     for name in idle if mixed else [*idle, "mlm_ratio"]:
-        if getattr(recipe, name) is not None:
+        if getattr(hyperparameters, name) is not None:
             what = "--mlm is given" if name == "mlm_ratio" else "several tasks are trained together"
-            raise ConfigError(f"recipe: {name} has an effect only where {what}")
-    return recipe
+            raise ConfigError(f"hyperparameters: {name} has an effect only where {what}")
+    return hyperparameters

@@ -37,7 +37,7 @@ class TrainJob(Value):
     backbone: str
     data: Mapping[str, str]
     adapter: Mapping[str, Any]
-    recipe: Hyperparameters | None
+    hyperparameters: Hyperparameters | None
     encoding: Mapping[str, Any]
     composition: Composition
     language_adapter: str | None = None

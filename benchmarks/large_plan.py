@@ -37,7 +37,7 @@ def main() -> None:
         name: like.model_copy(update={"name": name, "trained_on": name})
         for name in (f"{role}{number}" for role in ("source", "target") for number in range(tasks))
     }
-    recipe = GridConfig.model_validate({
+    hyperparameters = GridConfig.model_validate({
         "targets": [name for name in named if name.startswith("target")],
         "intermediate": [name for name in named if name.startswith("source")],
         "seeds": list(range(seeds)),
@@ -46,7 +46,7 @@ def main() -> None:
     print("| step | seconds |\n|---|---|")
     plan = timed(
         "expand the recipe",
-        lambda: expand(recipe, dict.fromkeys(recipe.targets, scene), get=named.__getitem__),
+        lambda: expand(hyperparameters, dict.fromkeys(hyperparameters.targets, scene), get=named.__getitem__),
     )
     timed("go through all jobs", lambda: sum(1 for _ in plan.requests()))
     with tempfile.TemporaryDirectory() as folder:

@@ -18,11 +18,11 @@ import time
 
 def start(folder: str, seed: int, threads: int, given: argparse.Namespace) -> subprocess.Popen[bytes]:
     """Starts a training in a process of its own."""
-    recipe = {"--epochs": 2, "--batch-size": given.batch_size, "--eval-every": 10**6, "--seed": seed}
+    hyperparameters = {"--epochs": 2, "--batch-size": given.batch_size, "--eval-every": 10**6, "--seed": seed}
     told = ["--backbone", given.backbone, "--limit", str(given.rows), "-C", f"{folder}/{threads}", "--json"]
     command = [sys.executable, "-m", "adapterstilts", "train-adapter", "mini_paraphrase", *told]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    for name, value in recipe.items():
+    for name, value in hyperparameters.items():
         command += [name, str(value)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

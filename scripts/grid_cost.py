@@ -94,8 +94,8 @@ def main() -> None:
     trainings = 0
     for line in sys.stdin:
         request = read(json.loads(line))
-        shape = SHAPES[request.told.backbone]
-        trainings += request.told.recipe is not None
+        shape = SHAPES[request.settings.backbone]
+        trainings += request.settings.hyperparameters is not None
         add(costs, request, shape)
     print(
         f"| part | jobs | 10⁹ tokens | EFLOP, adapters | hours at {speed / 1e12:.0f} TFLOP/s | EFLOP, full | hours |"
@@ -123,18 +123,18 @@ def read(job: dict) -> JobSpec:
 
 def add(costs: dict[str, Cost], request: JobSpec, shape: Shape) -> None:
     """Adds one job, and its evaluations on development data, as the plan counts rows and steps."""
-    recipe = request.told.recipe
-    rows = rows_of(request.task, request.split or "train", request.told, {})
+    hyperparameters = request.settings.hyperparameters
+    rows = rows_of(request.task, request.split or "train", request.settings, {})
     sums = mean_length(request.task)
     costs[request.type].jobs += 1
     if request.language:
         count(costs[request.type], sums, rows, shape.evaluated, shape.evaluated)
-    elif recipe:
+    elif hyperparameters:
         examples = Estimator([], {}).examples(request)
         count(costs[request.type], sums, examples, shape.trained, shape.tuned)
-        steps = examples / recipe.batch_size
-        times = ceil(steps / (recipe.eval_every or ceil(rows / recipe.batch_size)))
-        held = times * min(recipe.dev_rows, recipe.holdout * rows)
+        steps = examples / hyperparameters.batch_size
+        times = ceil(steps / (hyperparameters.eval_every or ceil(rows / hyperparameters.batch_size)))
+        held = times * min(hyperparameters.dev_rows, hyperparameters.holdout * rows)
         count(costs["development scores"], sums, held, shape.evaluated, shape.evaluated)
 
 

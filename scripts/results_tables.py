@@ -37,10 +37,10 @@ def describe(run: Run, names: Mapping[str, str]) -> str:
     """A run's column: its composition, and the tasks of its sources or its own."""
     composition = run.job["composition"]
     sources = [names.get(key, key[:8]) for key in composition["sources"]]
-    recipe = run.job["recipe"] or {}
+    grid_config = run.job["hyperparameters"] or {}
     if not sources:
-        dropout = ", dropout in the encoder" if recipe.get("backbone_dropout") else ""
-        return f"{run.job['task']} adapter{dropout}" if recipe else "backbone"
+        dropout = ", dropout in the encoder" if grid_config.get("backbone_dropout") else ""
+        return f"{run.job['task']} adapter{dropout}" if grid_config else "backbone"
     return f"{composition['kind']}({', '.join(sources)})"
 
 

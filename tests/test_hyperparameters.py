@@ -22,8 +22,8 @@ NUMBERS = [
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [HUGE, 1e308, -HUGE, -1e308, math.inf, math.nan])
 def test_a_number_that_nobody_means_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=f"recipe: {name}"):
-        Hyperparameters.parse({name: value}, "recipe")
+    with pytest.raises(ConfigError, match=f"hyperparameters: {name}"):
+        Hyperparameters.parse({name: value}, "hyperparameters")
 
 
 @pytest.mark.parametrize("name", ["max_length", "stride", "n_best", "max_answer", "layer", "neighbours"])

@@ -11,13 +11,13 @@ from adapterstilts.values import canonical, digest
 
 def test_unknown_recipe_key_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'learning_rate'"):
-        Hyperparameters.parse({"learning_rat": 1e-3}, "recipe")
+        Hyperparameters.parse({"learning_rat": 1e-3}, "hyperparameters")
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -1}, {"warmup": 1.5}, {"precision": "fp8"}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        Hyperparameters.parse(wrong, "recipe")
+        Hyperparameters.parse(wrong, "hyperparameters")
 
 
 def test_recipe_defaults_depend_on_kind():
@@ -39,7 +39,8 @@ def test_canonical_json_is_independent_of_order():
 def job(**changes):
     values = {
         "task": "mnli", "task_version": 1, "backbone": "sha256:00", "data": {"train": "1", "dev": ""},
-        "encoding": {}, "adapter": {}, "recipe": Hyperparameters(), "composition": composition.Single(),
+        "encoding": {}, "adapter": {}, "hyperparameters": Hyperparameters(),
+        "composition": composition.Single(),
     }  # fmt: skip
     return TrainJob(**{**values, **changes})
 
@@ -50,7 +51,7 @@ def job(**changes):
         {"task_version": 2},
         {"backbone": "sha256:01"},
         {"data": {"train": "2", "dev": ""}},
-        {"recipe": Hyperparameters(learning_rate=2e-3)},
+        {"hyperparameters": Hyperparameters(learning_rate=2e-3)},
         {"composition": composition.Sequential(sources=("k",))},
         {"seed": 2},
         {"encoding": {"max_length": 64}},

@@ -55,8 +55,8 @@ def demo(
     from adapterstilts.grid.availability import plan_of
     from adapterstilts.grid.config import Backbone, load
 
-    recipe = load("demo").model_copy(update={"backbones": (Backbone(name=backbone),), "seeds": (seed,)})
-    plan = plan_of(recipe)
+    grid_config = load("demo").model_copy(update={"backbones": (Backbone(name=backbone),), "seeds": (seed,)})
+    plan = plan_of(grid_config)
     trainings = sum(not request.language for request in plan.requests())
     note(f"{trainings} short trainings on bundled data; about four minutes on two cores, once.")
     _make(plan, store)

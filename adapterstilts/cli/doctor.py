@@ -211,12 +211,12 @@ def data(data_dir: Path | None) -> Iterator[Finding]:
     from adapterstilts.errors import MissingDataError
     from adapterstilts.tasks.registry import all_tasks
 
-    where = DataLocation(data_dir=data_dir)
+    location = DataLocation(data_dir=data_dir)
     advice = "without one, data comes from the Hub or from --train-file and --eval-file"
     yield Finding("data", "folder", str(data_dir or "none"), None if data_dir else advice)
     try:
         for task in all_tasks().values():
-            splits = at_hand(task, where)
+            splits = at_hand(task, location)
             if splits:
                 counts = (f"{split} in {_languages(found)}" for split, found in splits.items())
                 yield Finding("data", task.name, ", ".join(counts))

@@ -72,7 +72,7 @@ def grid() -> None:
 
 @app.command("plan")
 def plan(
-    recipe: RecipeName,
+    grid_config: RecipeName,
     store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
     calibrate: Calibrate = None,
@@ -87,7 +87,7 @@ def plan(
     """
     from adapterstilts.grid.status import look
 
-    planned, records = read_plan(recipe), records_at(store, made=True)
+    planned, records = read_plan(grid_config), records_at(store, made=True)
     with busy("looking at the store"):
         state = look(planned.requests(), records, quick=True)
     timed = False if as_json and calibrate is None else calibrate  # a program that reads JSON does not wait
@@ -119,7 +119,7 @@ def plan(
 
 @app.command("run")
 def run(
-    recipe: RecipeName,
+    grid_config: RecipeName,
     store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
@@ -165,12 +165,12 @@ def run(
     from adapterstilts.grid.status import look
 
     _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
-    planned, records = read_plan(recipe), records_at(store, made=True)
+    planned, records = read_plan(grid_config), records_at(store, made=True)
     requests = list(planned.requests())
     before = look(requests, records)
     said_before = print_provenance(requests, before)
     if not (recheck or retry_failed or any(before.left(requests))):
-        return _end(recipe, before)
+        return _end(grid_config, before)
     print_missing(planned)
     if not before.total("done"):
         note_foreign(records)
@@ -193,7 +193,7 @@ def run(
     print_time(work.finished, requests, estimator)
     if not said_before:
         print_provenance(requests, after)
-    return _end(recipe, after)
+    return _end(grid_config, after)
 
 
 def _crew(
@@ -233,7 +233,7 @@ def _check_run(
         raise ConfigError("--workers and --gpus-per-worker are for --engine ray; here it is --processes")
 
 
-def _end(recipe: str, after: GridStatus) -> None:
+def _end(grid_config: str, after: GridStatus) -> None:
     """Says where a grid stands after its run.
 
     Raises:
@@ -242,15 +242,19 @@ def _end(recipe: str, after: GridStatus) -> None:
     print_counts(after)
     left, failed = after.all - after.total("done"), after.total("failed")
     if not left:
-        note(f"next: adapterstilts grid table {recipe}")
+        note(f"next: adapterstilts grid table {grid_config}")
         return
-    why = f"grid status {recipe} says why, --retry-failed tries again" if failed else "give the command again"
+    why = (
+        f"grid status {grid_config} says why, --retry-failed tries again"
+        if failed
+        else "give the command again"
+    )
     fail(f"{left} of {after.all} jobs have no result, {failed} failed: {why}")
     raise typer.Exit(1)
 
 
 @app.command("status")
-def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def status(grid_config: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """Show where a grid stands, while it runs and after.
 
     Example: adapterstilts grid status quick
@@ -261,7 +265,7 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     from adapterstilts.cli.grid_progress import duration
     from adapterstilts.grid.status import STATES, look
 
-    planned, records = read_plan(recipe), records_at(store)
+    planned, records = read_plan(grid_config), records_at(store)
     with busy("looking at the store"):
         state = look(planned.requests(), records, quick=True)
         total = estimator_of(records).total(state.left(planned.requests()))
@@ -291,12 +295,12 @@ def status(recipe: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson
     for failure in state.failures.values():
         note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.request)}")
     if failed := state.total("failed"):
-        note(f"{failed} jobs failed: adapterstilts grid run {recipe} --retry-failed tries again")
+        note(f"{failed} jobs failed: adapterstilts grid run {grid_config} --retry-failed tries again")
     print_estimate(total, 1, state)
 
 
 @app.command("verify")
-def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
+def verify(grid_config: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
     """Check every byte of a grid's results; `grid run` makes again what is damaged.
 
     Example: adapterstilts grid verify quick
@@ -304,7 +308,7 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
     from adapterstilts.grid.maintenance import verify as check_all
 
     records = records_at(store)
-    found = check_all(read_plan(recipe).requests(), records)
+    found = check_all(read_plan(grid_config).requests(), records)
     if not found.whole:
         note_foreign(records)
     for name, reason in found.damaged.items():
@@ -313,20 +317,22 @@ def verify(recipe: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
         echo(f"gone: {name}")
     echo(f"{found.whole} runs are whole")
     if found.without:
-        note(f"{found.without} jobs of {recipe} have no result yet")
+        note(f"{found.without} jobs of {grid_config} have no result yet")
     if found.unmarked:
         note(
             f"damaged runs could not be marked ({found.unmarked}), so `grid run` may still use them. "
             "Repeat this command where the store is writable, or remove the runs (adapterstilts runs rm)"
         )
     if found.damaged or found.gone:
-        note(f"adapterstilts grid run {recipe} makes them again")
+        note(f"adapterstilts grid run {grid_config} makes them again")
         raise typer.Exit(1)
 
 
 @app.command("gc")
 def gc(
-    recipes: Annotated[list[str], typer.Argument(help="All recipes whose results stay.", show_default=False)],
+    grid_configs: Annotated[
+        list[str], typer.Argument(help="All recipes whose results stay.", show_default=False)
+    ],
     store: StoreName = DEFAULT_STORE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -340,7 +346,7 @@ def gc(
     if is_url(store):
         raise ConfigError("gc wants a folder, not a URL")
     records = records_at(store)
-    found = garbage((each for name in recipes for each in ever_needed(name)), records)
+    found = garbage((each for name in grid_configs for each in ever_needed(name)), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
     if found.kept:
         note(f"{found.kept} runs that no grid asked for stay")
@@ -363,7 +369,7 @@ def gc(
 
 @app.command("table")
 def show_table(
-    recipe: RecipeName,
+    grid_config: RecipeName,
     store: StoreName = DEFAULT_STORE,
     per_language: Annotated[bool, typer.Option("--per-language", help="A column for each language.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
@@ -384,4 +390,4 @@ def show_table(
     forms = [name for name, given in (("markdown", markdown), ("csv", csv), ("json", as_json)) if given]
     if len(forms) > 1:
         raise ConfigError("one of --markdown, --csv and --json")
-    show(read_plan(recipe), records_at(store), per_language, "".join(forms))
+    show(read_plan(grid_config), records_at(store), per_language, "".join(forms))

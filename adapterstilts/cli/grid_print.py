@@ -35,7 +35,7 @@ def as_dict(request: JobSpec, state: GridStatus) -> dict[str, object]:
         "run": state.runs.get(request.digest),
         "precision": state.precisions.get(request.digest),
         "pulled": state.pulled.get(request.digest),
-        "told": request.told.model_dump(mode="json", exclude_defaults=True),
+        "told": request.settings.model_dump(mode="json", exclude_defaults=True),
     }
 
 

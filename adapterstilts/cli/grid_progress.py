@@ -55,13 +55,19 @@ def _score(request: JobSpec, metrics: Mapping[str, Any]) -> str:
 
 def _short_of(request: JobSpec, metrics: Mapping[str, Any]) -> str:
     """A note for a training that ended before its recipe's `max_steps`, else nothing."""
-    recipe = None if request.language else request.told.recipe
+    hyperparameters = None if request.language else request.settings.hyperparameters
     steps = metrics.get("steps")
-    if recipe is None or not recipe.max_steps or not isinstance(steps, int) or steps >= recipe.max_steps:
+    if (
+        hyperparameters is None
+        or not hyperparameters.max_steps
+        or not isinstance(steps, int)
+        or steps >= hyperparameters.max_steps
+    ):
         return ""
-    patience = " or its patience" if recipe.patience else ""
+    patience = " or its patience" if hyperparameters.patience else ""
     number = f"{steps} step{'s' * (steps != 1)}"
-    return f"  ended after {number}, before max_steps {recipe.max_steps}: its epochs{patience} ended first"
+    most = hyperparameters.max_steps
+    return f"  ended after {number}, before max_steps {most}: its epochs{patience} ended first"
 
 
 class Display:

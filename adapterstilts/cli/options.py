@@ -137,14 +137,16 @@ def _options(given: dict[str, Any]) -> Options:
     """The typed options; only what was given on the command line counts as set."""
     from adapterstilts import Options
 
-    recipe = {name: given.pop(name) for name in Hyperparameters.model_fields if name in given}
+    hyperparameters = {name: given.pop(name) for name in Hyperparameters.model_fields if name in given}
     settings = {name: value for name, value in given.items() if value not in (None, [])}
     for name in ("translated_languages", "mlm_languages"):
         if name in settings:
             settings[name] = listed(settings[name], f"--{name.replace('_', '-')}")
     settings["adapter"] = pairs(settings.pop("set", ()), "--set")
     settings["encoding"] = pairs(settings.pop("encoding", ()), "--encoding")
-    settings["recipe"] = {name: value for name, value in recipe.items() if value is not None}
+    settings["hyperparameters"] = {
+        name: value for name, value in hyperparameters.items() if value is not None
+    }
     return Options.parse(settings, "option")
 
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def publish(
     run: Annotated[
-        str, typer.Argument(help="Run id, unique prefix, or folder; with --all a recipe.", show_default=False)
+        str,
+        typer.Argument(
+            help="Run id, unique prefix, or folder; with --all a grid_config.", show_default=False
+        ),
     ],
     repo: Annotated[
         str,
@@ -151,7 +154,7 @@ def _upload(run: str, repo: str, store: Path, settings: Publishing) -> dict[str,
     return {"run": run, "repo": repo, "url": done.url, "commit": done.commit, "changed": done.changed}
 
 
-def _of_grid(recipe: str, repo: str, store: Path) -> dict[str, str]:
+def _of_grid(grid_config: str, repo: str, store: Path) -> dict[str, str]:
     """Run -> repository, of every adapter of a grid.
 
     Raises:
@@ -161,10 +164,12 @@ def _of_grid(recipe: str, repo: str, store: Path) -> dict[str, str]:
     from adapterstilts.grid.remote_records import records_of
 
     records = records_of(str(store))
-    asked = [request for request in read_plan(recipe).requests() if request.type != "evaluate"]
+    asked = [request for request in read_plan(grid_config).requests() if request.type != "evaluate"]
     done = {found.run: None for request in asked if (found := records.done(request.digest))}
     if not done:
-        raise ConfigError(f"no adapter of {recipe} is finished in {store}: adapterstilts grid run {recipe}")
+        raise ConfigError(
+            f"no adapter of {grid_config} is finished in {store}: adapterstilts grid run {grid_config}"
+        )
     if len(done) < len(asked):
         note(f"{len(asked) - len(done)} of {len(asked)} adapters are not finished, and are left out")
     own = [

@@ -64,8 +64,8 @@ def show(
     from adapterstilts.tasks import registry
 
     task = registry.get(name)
-    where = DataLocation(data_dir=data_dir)
-    entry = {**_entry(task), "at_hand": at_hand(task, where), "example": _example(task, where, hub)}
+    location = DataLocation(data_dir=data_dir)
+    entry = {**_entry(task), "at_hand": at_hand(task, location), "example": _example(task, location, hub)}
     if as_json:
         print_json(entry)
     else:
@@ -94,25 +94,25 @@ def _entry(task: Task) -> dict[str, Any]:
     }
 
 
-def at_hand(task: Task, where: DataLocation) -> dict[str, list[str]]:
+def at_hand(task: Task, location: DataLocation) -> dict[str, list[str]]:
     """Split -> languages whose labelled files are on this machine; splits without any are left out."""
     from adapterstilts.data.load import available
 
-    local = where.model_copy(update={"source": "bundled" if task.bundled else "folder"})
+    local = location.model_copy(update={"source": "bundled" if task.bundled else "folder"})
     found = {split: list(available(task, split, local)) for split in SPLITS}
     return {split: languages for split, languages in found.items() if languages}
 
 
-def _example(task: Task, where: DataLocation, hub: bool) -> dict[str, Any] | None:
+def _example(task: Task, location: DataLocation, hub: bool) -> dict[str, Any] | None:
     """The first row of the first split at hand, in English where there is any; None if none is at hand."""
     from adapterstilts.data.load import available, load
     from adapterstilts.data.rows import as_json
 
     local = "bundled" if task.bundled else "folder"
-    where = where.model_copy(update={"source": "hub" if hub else local})
+    location = location.model_copy(update={"source": "hub" if hub else local})
     for split in SPLITS:
-        for language in sorted(available(task, split, where), key=lambda code: code != "en")[:1]:
-            loaded = load(task, split, language, where)
+        for language in sorted(available(task, split, location), key=lambda code: code != "en")[:1]:
+            loaded = load(task, split, language, location)
             row = as_json(loaded.rows[0])
             return {"split": split, "language": language, "from": loaded.place, "row": row}
     return None

@@ -65,7 +65,7 @@ def check(
         note(f"{task.name} ({task.kind}, scored by {task.metric}): no problem found")
 
 
-def _reports(task: Task, where: DataLocation) -> Iterator[dict[str, Any]]:
+def _reports(task: Task, location: DataLocation) -> Iterator[dict[str, Any]]:
     """One report for each split and language at hand.
 
     Raises:
@@ -76,10 +76,10 @@ def _reports(task: Task, where: DataLocation) -> Iterator[dict[str, Any]]:
     from adapterstilts.data.summary import summarise
 
     training: Digests | None = None
-    for split in _splits(task, where):
+    for split in _splits(task, location):
         tested = split == "test"  # which may be handed out without labels
-        for language in available(task, split, where, hidden=tested) or task.languages[:1]:
-            loaded = load(task, split, language, where, hidden=tested)
+        for language in available(task, split, location, hidden=tested) or task.languages[:1]:
+            loaded = load(task, split, language, location, hidden=tested)
             known = training if split != "train" else None
             summary = summarise(loaded.rows, known)
             if split == "train" and language == "en":
@@ -87,17 +87,17 @@ def _reports(task: Task, where: DataLocation) -> Iterator[dict[str, Any]]:
             yield _report(split, language, loaded, summary)
 
 
-def _splits(task: Task, where: DataLocation) -> list[Split]:
+def _splits(task: Task, location: DataLocation) -> list[Split]:
     """The splits that a task of one's own names; of the package's tasks those at hand."""
     from adapterstilts.data.load import available
     from adapterstilts.tasks.spec import HubSource
 
-    source = task.hub if where.source == "hub" else task.bundled or task.folder
+    source = task.hub if location.source == "hub" else task.bundled or task.folder
     if source is None:  # a mixture; or what is not at hand, which reading it says
-        return [split for split in SPLITS if task.parts and available(task, split, where)] or ["train"]
+        return [split for split in SPLITS if task.parts and available(task, split, location)] or ["train"]
     given = source.splits if isinstance(source, HubSource) else source.files
     named = [split for split in SPLITS if split in given]
-    found = named if task.base else [split for split in named if available(task, split, where)]
+    found = named if task.base else [split for split in named if available(task, split, location)]
     return found or named[:1]
 
 

@@ -108,7 +108,7 @@ def load(
     task: Task,
     split: Split,
     language: str,
-    where: DataLocation,
+    location: DataLocation,
     limit: int | None = None,
     seed: int = 1,
     *,
@@ -129,25 +129,25 @@ def load(
     """
     registry.check_language(task, language)
     try:
-        return collect(task, split, language, where, limit, seed)
+        return collect(task, split, language, location, limit, seed)
     except HiddenLabelsError as error:
         if not hidden or task.parts:
             raise
         reason = error
     try:
-        loaded = collect(task.model_copy(update={"hidden": True}), split, language, where, limit, seed)
+        loaded = collect(task.model_copy(update={"hidden": True}), split, language, location, limit, seed)
     except HiddenLabelsError:  # others of its rows have a label: it is no such file, but a damaged one
         raise reason from None
     return replace(loaded, origin={**loaded.origin, "labels": "hidden", "reason": str(reason)})
 
 
 def collect(
-    task: Task, split: Split, language: str, where: DataLocation, limit: int | None = None, seed: int = 1
+    task: Task, split: Split, language: str, location: DataLocation, limit: int | None = None, seed: int = 1
 ) -> Loaded:
     """As `load`, in any language: a translation of the task's data may be in one that the task has not."""
     if limit is not None and limit < 1:
         raise ConfigError(f"a limit of {limit} rows leaves nothing: give at least 1")
-    opened, origin = _open(task, split, language, where)
+    opened, origin = _open(task, split, language, location)
     items = list(opened)
     rows = [row for item in items for row in item]
     if not rows:
@@ -163,7 +163,7 @@ def collect(
     return Loaded(kept, {**origin, **counts}, fingerprint(kept))
 
 
-def available(task: Task, split: Split, where: DataLocation, *, hidden: bool = False) -> tuple[str, ...]:
+def available(task: Task, split: Split, location: DataLocation, *, hidden: bool = False) -> tuple[str, ...]:
     """The task's languages whose labelled data is at hand, in the task's order.
 
     Files that come without labels (XTREME's test files) count only if `hidden` is set. Of an explicit file
@@ -173,17 +173,17 @@ def available(task: Task, split: Split, where: DataLocation, *, hidden: bool = F
     Raises:
         MissingDataError: an explicit file, or the data folder, is not there.
     """
-    if where.file is None and (where.source == "hub" or _only_hub(task, where)):
+    if location.file is None and (location.source == "hub" or _only_hub(task, location)):
         return _on_hub(task, split)
-    candidates = _candidates(task, where)
-    found = tuple(code for code in candidates if _at_hand(task, split, code, where, hidden))
-    if where.file is not None and not found:
-        _open(task, split, task.languages[0], where)  # says so if there is no such file
+    candidates = _candidates(task, location)
+    found = tuple(code for code in candidates if _at_hand(task, split, code, location, hidden))
+    if location.file is not None and not found:
+        _open(task, split, task.languages[0], location)  # says so if there is no such file
     return found
 
 
-def _only_hub(task: Task, where: DataLocation) -> bool:
-    return where.source == "auto" and not task.bundled and not _roots(where, task)
+def _only_hub(task: Task, location: DataLocation) -> bool:
+    return location.source == "auto" and not task.bundled and not _roots(location, task)
 
 
 def _on_hub(task: Task, split: Split) -> tuple[str, ...]:
@@ -195,20 +195,20 @@ def _on_hub(task: Task, split: Split) -> tuple[str, ...]:
     return tuple(each for each in task.languages if each in (task.hub.languages or task.languages))
 
 
-def _candidates(task: Task, where: DataLocation) -> tuple[str, ...]:
-    if where.file is None or "{lang}" in where.file or len(task.languages) == 1:
+def _candidates(task: Task, location: DataLocation) -> tuple[str, ...]:
+    if location.file is None or "{lang}" in location.file or len(task.languages) == 1:
         return task.languages
-    return languages_of_file(parse_slice(where.file, _roots(where, task))[0], task)
+    return languages_of_file(parse_slice(location.file, _roots(location, task))[0], task)
 
 
-def _at_hand(task: Task, split: Split, language: str, where: DataLocation, hidden: bool) -> bool:
-    if task.parts and where.file is None:
-        return all(_at_hand(registry.get(part), split, language, where, hidden) for part in task.parts)
-    place = _find(task, split, language, where, [])
+def _at_hand(task: Task, split: Split, language: str, location: DataLocation, hidden: bool) -> bool:
+    if task.parts and location.file is None:
+        return all(_at_hand(registry.get(part), split, language, location, hidden) for part in task.parts)
+    place = _find(task, split, language, location, [])
     if place is None or place.kind != "folder":
         return place is not None
     try:
-        next(read(place.paths[0], _narrowed(task, split, where), language), None)
+        next(read(place.paths[0], _narrowed(task, split, location), language), None)
     except HiddenLabelsError:
         return hidden
     except MissingDataError:  # of a file of several languages
@@ -218,19 +218,19 @@ def _at_hand(task: Task, split: Split, language: str, where: DataLocation, hidde
     return True
 
 
-def _narrowed(task: Task, split: Split, where: DataLocation) -> Task:
+def _narrowed(task: Task, split: Split, location: DataLocation) -> Task:
     """The task as the split reads it: of a file that is given explicitly, every row is taken."""
-    return of_split(task, None if where.file else split)
+    return of_split(task, None if location.file else split)
 
 
 def _open(
-    task: Task, split: Split, language: str, where: DataLocation
+    task: Task, split: Split, language: str, location: DataLocation
 ) -> tuple[Iterator[Item], dict[str, Any]]:
-    if task.parts and where.file is None:
-        return _mixture(task, split, language, where)
+    if task.parts and location.file is None:
+        return _mixture(task, split, language, location)
     tried: list[str] = []
-    task = _narrowed(task, split, where)
-    place = _find(task, split, language, where, tried)
+    task = _narrowed(task, split, location)
+    place = _find(task, split, language, location, tried)
     if place:
         origin = {"kind": place.kind, "file": place.name, "slice": list(place.span) if place.span else None}
         origin["sha256"] = sha256(place.paths)
@@ -238,13 +238,13 @@ def _open(
             origin |= ORIGINS[task.form](place.paths[0], task, language)
         items = _unique(_chained(place.paths, task, language, origin))
         return cut(items, place.span, place.paths[-1], place.to_the_end), origin
-    if where.file is not None:
+    if location.file is not None:
         raise MissingDataError(tried[0])
-    if where.source in ("auto", "hub"):
+    if location.source in ("auto", "hub"):
         try:
             if _offline():
                 raise MissingDataError("the Hub was not asked, since HF_HUB_OFFLINE is set")
-            dataset = read_hub(task, split, language, where.revision)
+            dataset = read_hub(task, split, language, location.revision)
             origin = {"kind": "hub", **dataset.origin}
             return _unique(listed_items(dataset.items, origin)), origin
         except MissingDataError as error:
@@ -268,10 +268,10 @@ def _chained(paths: Sequence[Path], task: Task, language: str, origin: dict[str,
 
 
 def _mixture(
-    task: Task, split: Split, language: str, where: DataLocation
+    task: Task, split: Split, language: str, location: DataLocation
 ) -> tuple[Iterator[Item], dict[str, Any]]:
     """The rows of all parts in order, their ids led by the part's name."""
-    if where.revision:
+    if location.revision:
         raise ConfigError(
             f"{task.name} joins {', '.join(task.parts)}, which one revision cannot name: leave "
             "--data-revision out, or pin each of them in a lock file (adapterstilts tasks lock)"
@@ -280,7 +280,7 @@ def _mixture(
     origins = []
     for name in task.parts:
         try:
-            found, origin = _open(registry.get(name), split, language, where)
+            found, origin = _open(registry.get(name), split, language, location)
         except MissingDataError as error:
             raise MissingDataError(f"{task.name} joins {', '.join(task.parts)}, but: {error}") from None
         items = [tuple(replace(row, id=f"{name}/{row.id}") for row in item) for item in found]
@@ -306,18 +306,18 @@ def _offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def _find(task: Task, split: Split, language: str, where: DataLocation, tried: list[str]) -> _Place | None:
+def _find(task: Task, split: Split, language: str, location: DataLocation, tried: list[str]) -> _Place | None:
     """The file to read, if there is one; what was looked for in vain is added to `tried`."""
-    if where.file is not None:
-        return _explicit(task, language, where.file, where, tried)
-    if where.data_dir:
-        _roots(where, task)  # refuses a folder that does not exist, although bundled data may not need it
-    if task.bundled and where.source in ("auto", "bundled"):
+    if location.file is not None:
+        return _explicit(task, language, location.file, location, tried)
+    if location.data_dir:
+        _roots(location, task)  # refuses a folder that does not exist, although bundled data may not need it
+    if task.bundled and location.source in ("auto", "bundled"):
         package = Path(str(resources.files("adapterstilts").joinpath("data"))).parent
         found = _in_folder(task, task.bundled, split, language, (package,), tried)
         return found and found._replace(kind="bundled")
-    if task.folder and where.source in ("auto", "folder"):
-        roots = _roots(where, task)
+    if task.folder and location.source in ("auto", "folder"):
+        roots = _roots(location, task)
         if not roots:
             tried.append("no data folder is given")
         return _in_folder(task, task.folder, split, language, roots, tried)
@@ -325,10 +325,10 @@ def _find(task: Task, split: Split, language: str, where: DataLocation, tried: l
 
 
 def _explicit(
-    task: Task, language: str, template: str, where: DataLocation, tried: list[str]
+    task: Task, language: str, template: str, location: DataLocation, tried: list[str]
 ) -> _Place | None:
     """An explicit file; a relative path counts from the current folder, then from the data folder."""
-    roots = _roots(where, task)
+    roots = _roots(location, task)
     template, span = parse_slice(template, roots)
     codes = task.folder.codes if task.folder else {}
     names = dict.fromkeys(
@@ -344,15 +344,15 @@ def _explicit(
     return None
 
 
-def _roots(where: DataLocation, task: Task) -> tuple[Path, ...]:
+def _roots(location: DataLocation, task: Task) -> tuple[Path, ...]:
     """The folders that templates are relative to: a task of one's own has its definition's before all."""
     own = (Path(task.base),) if task.base else ()
-    given = where.data_dir or os.environ.get(FOLDER_VARIABLE)
+    given = location.data_dir or os.environ.get(FOLDER_VARIABLE)
     if not given:
         return own
     base = expanded(given)
     if not base.is_dir():
-        who = "--data-dir" if where.data_dir else FOLDER_VARIABLE
+        who = "--data-dir" if location.data_dir else FOLDER_VARIABLE
         raise MissingDataError(f"the data folder {base} (from {who}) is not there")
     return (*own, *(base / sub for sub in SUBFOLDERS if (base / sub).is_dir()))
 

@@ -32,8 +32,8 @@ def of_split(task: Task, split: Split | None) -> Task:
     """The task with only those of its table's conditions that pick a split's rows; without any for None."""
     if task.table is None:
         return task
-    where = {name: wanted for name, wanted in task.table.where.items() if name == split}
-    return task.model_copy(update={"table": task.table.model_copy(update={"where": where})})
+    location = {name: wanted for name, wanted in task.table.where.items() if name == split}
+    return task.model_copy(update={"table": task.table.model_copy(update={"where": location})})
 
 
 def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row] | None:

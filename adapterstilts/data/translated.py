@@ -14,7 +14,7 @@ UNNAMED = "translated"  # stands for the language of a file whose language was n
 
 
 def load_translated(
-    task: Task, languages: Sequence[str], where: DataLocation, limit: int | None = None, seed: int = 1
+    task: Task, languages: Sequence[str], location: DataLocation, limit: int | None = None, seed: int = 1
 ) -> Loaded:
     """The rows of all languages in order, their ids led by the language.
 
@@ -28,7 +28,7 @@ def load_translated(
         ConfigError: languages are missing, or named without `{lang}` in the file.
         DataError, MissingDataError: as `load`.
     """
-    template = str(where.file)
+    template = str(location.file)
     if "{lang}" in template and not languages:
         raise ConfigError(f"{template}: say which languages to read with --translated-languages (de,fr)")
     if "{lang}" not in template and len(languages) > 1:
@@ -38,7 +38,7 @@ def load_translated(
     english = task.model_copy(update={"languages": ("en",)})  # in all others it is a translation
     rows, origins = [], []
     for language in languages or (UNNAMED,):
-        found = collect(english, "train", language, where, limit, seed)
+        found = collect(english, "train", language, location, limit, seed)
         rows += [replace(row, id=f"{language}/{row.id}") for row in found.rows]
         origins.append({"language": language, **found.origin})
     known = all(getattr(row, "original", None) for row in rows)

@@ -21,20 +21,22 @@ from adapterstilts.tasks.suites import suite_languages
 Choice = tuple[dict[str, EvalScope], dict[str, str]]
 
 
-def plan_of(recipe: GridConfig) -> Plan:
+def plan_of(grid_config: GridConfig) -> Plan:
     """The plan of a recipe, with the targets and languages whose data is at hand.
 
     Raises:
         BackboneError: a folder that is named as a backbone is none.
         ConfigError, MissingDataError: see `expand` and `scenes`.
     """
-    folders = {backbone.name for backbone in recipe.backbones if is_folder(backbone.name)}
-    return expand(recipe, *scenes(recipe), fingerprints={name: locate(name).fingerprint for name in folders})
+    folders = {backbone.name for backbone in grid_config.backbones if is_folder(backbone.name)}
+    return expand(
+        grid_config, *scenes(grid_config), fingerprints={name: locate(name).fingerprint for name in folders}
+    )
 
 
-def about_ranges(recipe: GridConfig) -> Iterator[Problem]:
+def about_ranges(grid_config: GridConfig) -> Iterator[Problem]:
     """What is wrong with the rows (`#first-last`) of explicit files: a check for `recipe.load`."""
-    for name, files in recipe.files.items():
+    for name, files in grid_config.files.items():
         for which, path in files.model_dump(exclude_none=True).items():
             try:
                 parse_slice(path)
@@ -48,7 +50,7 @@ def about_ranges(recipe: GridConfig) -> Iterator[Problem]:
                 yield ("files", name, which), str(error)
 
 
-def scenes(recipe: GridConfig) -> Choice:
+def scenes(grid_config: GridConfig) -> Choice:
     """The targets with their languages; and of a suite those that are left out, with the reason.
 
     Data is not read, only looked for; with `languages: all` not even that.
@@ -58,11 +60,11 @@ def scenes(recipe: GridConfig) -> Choice:
     """
     found: dict[str, EvalScope] = {}
     left_out: dict[str, str] = {}
-    for name in recipe.all_targets:
+    for name in grid_config.all_targets:
         try:
-            found[name] = _scene(recipe, name)
+            found[name] = _scene(grid_config, name)
         except MissingDataError as error:
-            if name in recipe.targets:
+            if name in grid_config.targets:
                 raise
             left_out[name] = str(error)
     if not found:
@@ -76,24 +78,24 @@ def without_data(trainings: Iterable[JobSpec]) -> list[str]:
     """The tasks that are trained, but whose English data is not at hand; it is looked for, not read."""
     there: dict[tuple[str, str | None], bool] = {}
     for request in trainings:
-        told = request.told
-        for name in split_name(request.task) if told.recipe else ():
-            file = told.train_file or told.train_files.get(name)
-            where = DataLocation(data_dir=told.data_dir, file=file, source=told.source)
+        settings = request.settings
+        for name in split_name(request.task) if settings.hyperparameters else ():
+            file = settings.train_file or settings.train_files.get(name)
+            location = DataLocation(data_dir=settings.data_dir, file=file, source=settings.source)
             if (name, file) not in there:
-                there[name, file] = _has_training(registry.get(name), where)
+                there[name, file] = _has_training(registry.get(name), location)
     return sorted({name for (name, _), found in there.items() if not found})
 
 
 def without_evaluation_data(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]:
     """Target -> languages to evaluate whose data is not at hand; it is looked for, not read."""
-    wanted = {(cell.target, cell.reference, cell.split, cell.told.eval_file): cell for cell in cells}
+    wanted = {(cell.target, cell.reference, cell.split, cell.settings.eval_file): cell for cell in cells}
     missing: dict[str, tuple[str, ...]] = {}
     for cell in wanted.values():
-        told = cell.told
-        where = DataLocation(data_dir=told.data_dir, file=told.eval_file, source=told.source)
+        settings = cell.settings
+        location = DataLocation(data_dir=settings.data_dir, file=settings.eval_file, source=settings.source)
         try:
-            here = available(registry.get(cell.reference), cell.split, where, hidden=True)
+            here = available(registry.get(cell.reference), cell.split, location, hidden=True)
         except MissingDataError:
             here = ()
         if lacking := tuple(code for code in cell.languages if code not in here):
@@ -103,62 +105,66 @@ def without_evaluation_data(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]
 
 def on_this_machine(request: JobSpec) -> JobSpec | None:
     """The request with its data pinned to where it was found here; None where anything must be downloaded."""
-    told = request.told
-    known = NAMES.get(told.backbone)
-    if not (is_folder(told.backbone) or (known and known.embedded and told.revision is None)):
+    settings = request.settings
+    known = NAMES.get(settings.backbone)
+    if not (is_folder(settings.backbone) or (known and known.embedded and settings.revision is None)):
         return None
-    reads = request.language or told.recipe
+    reads = request.language or settings.hyperparameters
     tasks = [registry.get(name) for name in split_name(request.task)] if reads else []
-    for source in ("bundled", "folder") if told.source == "auto" else (told.source,):
+    for source in ("bundled", "folder") if settings.source == "auto" else (settings.source,):
         if source != "hub" and all(_has(task, request, source) for task in tasks):
-            return request._replace(told=told.model_copy(update={"source": source}))
+            return request._replace(settings=settings.model_copy(update={"source": source}))
     return None
 
 
 def _has(task: Task, request: JobSpec, source: SourceName) -> bool:
-    told = request.told
-    file = told.eval_file if request.language else told.train_file or told.train_files.get(task.name)
-    where = DataLocation(data_dir=told.data_dir, file=file, source=source)
+    settings = request.settings
+    file = (
+        settings.eval_file if request.language else settings.train_file or settings.train_files.get(task.name)
+    )
+    location = DataLocation(data_dir=settings.data_dir, file=file, source=source)
     try:
-        here = available(task, request.split or "train", where, hidden=True)
+        here = available(task, request.split or "train", location, hidden=True)
     except MissingDataError:
         return False
     return bool(here) and request.language in ("", *here)
 
 
-def _has_training(task: Task, where: DataLocation) -> bool:
+def _has_training(task: Task, location: DataLocation) -> bool:
     try:
-        return bool(available(task, "train", where))
+        return bool(available(task, "train", location))
     except MissingDataError:
         return False
 
 
-def with_all_data(recipe: GridConfig) -> Iterator[GridConfig]:
+def with_all_data(grid_config: GridConfig) -> Iterator[GridConfig]:
     """The recipe as if the data of every language were at hand: once with test data, once with development's.
 
     What it asks for by name stays as it is.
     """
-    everywhere = {name: recipe.languages_of(name) for name in recipe.all_targets}
+    everywhere = {name: grid_config.languages_of(name) for name in grid_config.all_targets}
     languages = {name: "all" if wanted == "at hand" else wanted for name, wanted in everywhere.items()}
     for split in ("test", "dev"):
-        splits = {name: recipe.split_of(name) or split for name in recipe.all_targets}
-        yield recipe.model_copy(update={"languages": languages, "split": splits})
+        splits = {name: grid_config.split_of(name) or split for name in grid_config.all_targets}
+        yield grid_config.model_copy(update={"languages": languages, "split": splits})
 
 
-def _scene(recipe: GridConfig, name: str) -> EvalScope:
+def _scene(grid_config: GridConfig, name: str) -> EvalScope:
     task = registry.get(name)
-    wanted = recipe.languages_of(name)
-    of_suite = _of_suite(recipe, name, task)
+    wanted = grid_config.languages_of(name)
+    of_suite = _of_suite(grid_config, name, task)
     if wanted == "all":
-        return EvalScope(recipe.split_of(name) or _usual_split(task), _ordered(of_suite))
-    split, here = _at_hand(recipe, name, task)
+        return EvalScope(grid_config.split_of(name) or _usual_split(task), _ordered(of_suite))
+    split, here = _at_hand(grid_config, name, task)
     if wanted != "at hand":
         asked = tuple(code for code in task.languages if code in wanted)
         if not asked:
             raise MissingDataError(f"{name} has none of the languages {', '.join(wanted)}")
-        return EvalScope(recipe.split_of(name) or (split if here else _usual_split(task)), _ordered(asked))
-    if name not in recipe.targets:
-        _check_training(recipe, task)
+        return EvalScope(
+            grid_config.split_of(name) or (split if here else _usual_split(task)), _ordered(asked)
+        )
+    if name not in grid_config.targets:
+        _check_training(grid_config, task)
     languages = tuple(code for code in of_suite if code in here)
     if not languages:
         raise MissingDataError(
@@ -168,36 +174,38 @@ def _scene(recipe: GridConfig, name: str) -> EvalScope:
     return EvalScope(split, _ordered(languages))
 
 
-def _of_suite(recipe: GridConfig, name: str, task: Task) -> tuple[str, ...]:
+def _of_suite(grid_config: GridConfig, name: str, task: Task) -> tuple[str, ...]:
     """All its languages; of a target that only the suite names, those that count in it."""
-    if recipe.suite and name not in recipe.targets:
-        return suite_languages(recipe.suite, name)
+    if grid_config.suite and name not in grid_config.targets:
+        return suite_languages(grid_config.suite, name)
     return task.languages
 
 
-def _check_training(recipe: GridConfig, target: Task) -> None:
+def _check_training(grid_config: GridConfig, target: Task) -> None:
     if target.trained_on is None:
         return
-    chain = stages(recipe.trained_on.get(target.name, target.trained_on))
+    chain = stages(grid_config.trained_on.get(target.name, target.trained_on))
     for name in (one for stage in chain for one in split_name(stage)):
         trainer = target if name == target.name else registry.get(name)
-        files = recipe.files.get(trainer.name)
-        where = DataLocation(
-            data_dir=recipe.data_dir, file=files.train if files else None, source=recipe.source
+        files = grid_config.files.get(trainer.name)
+        location = DataLocation(
+            data_dir=grid_config.data_dir, file=files.train if files else None, source=grid_config.source
         )
-        if not available(trainer, "train", where):
+        if not available(trainer, "train", location):
             raise MissingDataError(
                 f"no training data of {trainer.name} is at hand. Wanted is {trainer.obtain}"
             )
 
 
-def _at_hand(recipe: GridConfig, name: str, task: Task) -> tuple[Split, tuple[str, ...]]:
+def _at_hand(grid_config: GridConfig, name: str, task: Task) -> tuple[Split, tuple[str, ...]]:
     """The split that was asked for, else the one at hand in more languages, test if equal."""
-    files = recipe.files.get(task.name)
-    where = DataLocation(data_dir=recipe.data_dir, file=files.eval if files else None, source=recipe.source)
-    asked = recipe.split_of(name)
+    files = grid_config.files.get(task.name)
+    location = DataLocation(
+        data_dir=grid_config.data_dir, file=files.eval if files else None, source=grid_config.source
+    )
+    asked = grid_config.split_of(name)
     splits: tuple[Split, ...] = (asked,) if asked else ("test", "dev")
-    here: Mapping[Split, tuple[str, ...]] = {split: available(task, split, where) for split in splits}
+    here: Mapping[Split, tuple[str, ...]] = {split: available(task, split, location) for split in splits}
     split = max(splits, key=lambda each: len(here[each]))
     return split, here[split]
 

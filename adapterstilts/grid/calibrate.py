@@ -42,13 +42,13 @@ class Probe(NamedTuple):
         found = on_this_machine(request) if self.here else request
         if found is None:
             return None
-        recipe, limit = found.told.recipe, found.told.limit
-        if recipe and self.here:
-            limit = min(limit or 10**9, 2 * self.steps * recipe.batch_size)
+        hyperparameters, limit = found.settings.hyperparameters, found.settings.limit
+        if hyperparameters and self.here:
+            limit = min(limit or 10**9, 2 * self.steps * hyperparameters.batch_size)
         settings = {"max_steps": self.steps, "epochs": float(self.steps), "eval_every": 10**6, "dev_rows": 16}
-        short = recipe.model_copy(update=settings) if recipe else None
-        told = found.told.model_copy(update={"recipe": short, "limit": limit})
-        return training(request.task, "single", (), told, 1)
+        short = hyperparameters.model_copy(update=settings) if hyperparameters else None
+        changed = found.settings.model_copy(update={"hyperparameters": short, "limit": limit})
+        return training(request.task, "single", (), changed, 1)
 
 
 FULL = Probe(20, 32, 160)
@@ -73,7 +73,7 @@ def calibrate(
     write_rates(
         records.root, read_rates(records.root)
     )  # what cannot be written is said now, not after minutes
-    names = dict.fromkeys(backbones or (request.told.backbone for request in plan.trainings.values()))
+    names = dict.fromkeys(backbones or (request.settings.backbone for request in plan.trainings.values()))
     threads = torch.get_num_threads()
     torch.set_num_threads(int(places(None, torch.cuda.device_count())[0].get("OMP_NUM_THREADS", threads)))
     try:
@@ -105,8 +105,8 @@ class _Timing:
         for kind, cell in _by_kind(plan, backbone).items():
             self._evaluation(kind, cell)
         for request in plan.trainings.values():
-            kind = request.told.kind or ""
-            if request.told.backbone == backbone and request.type == "train" and kind not in self.train:
+            kind = request.settings.kind or ""
+            if request.settings.backbone == backbone and request.type == "train" and kind not in self.train:
                 self._training(request)
         if not self.train or not self.evaluate:
             if not self.probe.here:
@@ -138,7 +138,7 @@ class _Timing:
             return cut if record else None
         folder = self.worker.records.store / record.run
         stepping = max(0.05, _elapsed(folder))
-        self.train.setdefault(request.told.kind or "", round(record.examples / stepping, 2))
+        self.train.setdefault(request.settings.kind or "", round(record.examples / stepping, 2))
         self.besides.setdefault("train", []).append(max(0.0, record.seconds - stepping))
         if not self.probe.here:  # a quick calibration reads only part of the rows
             self.rows.update(_rows(folder, request.task))
@@ -152,8 +152,8 @@ class _Timing:
             return
         timed = []
         for rows in (self.probe.few, self.probe.more):
-            told = cell.told.model_copy(update={"limit": rows})
-            (short,) = evaluations(cell.reference, trained.digest, told, cell.split, cell.languages[:1])
+            settings = cell.settings.model_copy(update={"limit": rows})
+            (short,) = evaluations(cell.reference, trained.digest, settings, cell.split, cell.languages[:1])
             found = on_this_machine(short) if self.probe.here else short
             timed.append(self._perform(found) if found else None)
         few, more = timed
@@ -174,10 +174,10 @@ class _Timing:
 
 def _by_kind(plan: Plan, backbone: str) -> dict[str, Cell]:
     """A baseline for each kind of target; those that nothing trains last, when the backbone is loaded."""
-    cells = [cell for cell in plan.cells if cell.rank == 0 and cell.told.backbone == backbone]
+    cells = [cell for cell in plan.cells if cell.rank == 0 and cell.settings.backbone == backbone]
     found: dict[str, Cell] = {}
-    for cell in sorted(cells, key=lambda each: each.training.told.recipe is None):
-        found.setdefault(cell.told.kind or "", cell)
+    for cell in sorted(cells, key=lambda each: each.training.settings.hyperparameters is None):
+        found.setdefault(cell.settings.kind or "", cell)
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from adapterstilts.bounded_json import loads
 from adapterstilts.errors import ConfigError
 from adapterstilts.grid.job_spec import JobSpec
-from adapterstilts.grid.records import TOLD, CostGroup
+from adapterstilts.grid.records import SETTINGS_DIGITS, CostGroup
 from adapterstilts.grid.sizes import rows_of
 from adapterstilts.grid.status import GridStatus
 from adapterstilts.hyperparameters import Hyperparameters
@@ -94,7 +94,7 @@ class Estimator:
         for each in self.known:
             self._seen.setdefault((each.type,), _Seen()).add(each)
             if each.seconds is not None:
-                for key in _keys(each.backbone, each.told, each.type, each.task, each.composition):
+                for key in _keys(each.backbone, each.settings, each.type, each.task, each.composition):
                     self._seen.setdefault(key, _Seen()).add(each)
 
     def seconds(self, request: JobSpec) -> tuple[float, Basis]:
@@ -103,28 +103,34 @@ class Estimator:
         What was recorded of the same settings goes before everything else; of other settings it is scaled by
         the number of examples.
         """
-        told = request.told
-        for key in _keys(told.backbone, told.digest[:TOLD], request.type, request.task, request.composition):
+        settings = request.settings
+        for key in _keys(
+            settings.backbone,
+            settings.digest[:SETTINGS_DIGITS],
+            request.type,
+            request.task,
+            request.composition,
+        ):
             if key in self._seen:
                 seen = self._seen[key]
-                same = key[-1] == told.digest[:TOLD]
+                same = key[-1] == settings.digest[:SETTINGS_DIGITS]
                 return seen.seconds if same else seen.scaled(self.examples(request)), "recorded"
         examples = self.examples(request)
         what = "evaluate" if request.language else "train"
-        rates = self.rates.get(told.backbone)
+        rates = self.rates.get(settings.backbone)
         if rates is None:
             return OVERHEAD + examples / ROUGH[what], "rough"
-        seconds = rates.overhead.get(what, OVERHEAD) + examples / rates.speed(what, told.kind)
+        seconds = rates.overhead.get(what, OVERHEAD) + examples / rates.speed(what, settings.kind)
         return seconds + self._development(request, rates), "calibrated"
 
     def examples(self, request: JobSpec) -> int:
         """Examples that a request goes through."""
         rows = self._rows(request)
-        recipe = request.told.recipe
-        if recipe is None:
+        hyperparameters = request.settings.hyperparameters
+        if hyperparameters is None:
             return rows if request.language else 0
-        steps = max(1, ceil(recipe.epochs * ceil(rows / recipe.batch_size)))
-        return min(steps, recipe.max_steps or steps) * recipe.batch_size
+        steps = max(1, ceil(hyperparameters.epochs * ceil(rows / hyperparameters.batch_size)))
+        return min(steps, hyperparameters.max_steps or steps) * hyperparameters.batch_size
 
     def size(self, request: JobSpec) -> float:
         """Bytes of its run."""
@@ -150,7 +156,7 @@ class Estimator:
         for request, number in self._alike(requests):
             each, basis = self.seconds(request)
             if basis == "rough":
-                backbone = request.told.backbone
+                backbone = request.settings.backbone
                 backbones[backbone] = backbones.get(backbone, 0.0) + number * each
         return backbones
 
@@ -162,7 +168,7 @@ class Estimator:
         for request in requests:
             if request.needs is not needs or not request.language:  # not one more language of the last one
                 key = (
-                    request.told.digest,
+                    request.settings.digest,
                     request.task,
                     request.composition,
                     request.language and "evaluate",
@@ -184,29 +190,29 @@ class Estimator:
             yield request
 
     def _rows(self, request: JobSpec) -> int:
-        rates = self.rates.get(request.told.backbone)
-        return rows_of(request.task, request.split or "train", request.told, rates.rows if rates else {})
+        rates = self.rates.get(request.settings.backbone)
+        return rows_of(request.task, request.split or "train", request.settings, rates.rows if rates else {})
 
     def _development(self, request: JobSpec, rates: Rates) -> float:
         """Seconds of the evaluations on development data while training."""
-        recipe = request.told.recipe
-        if recipe is None:
+        hyperparameters = request.settings.hyperparameters
+        if hyperparameters is None:
             return 0.0
         rows = self._rows(request)
-        steps = self.examples(request) / recipe.batch_size
-        times = ceil(steps / (recipe.eval_every or max(1, ceil(rows / recipe.batch_size))))
-        return times * _dev_rows(recipe, rows) / rates.speed("evaluate", request.told.kind)
+        steps = self.examples(request) / hyperparameters.batch_size
+        times = ceil(steps / (hyperparameters.eval_every or max(1, ceil(rows / hyperparameters.batch_size))))
+        return times * _dev_rows(hyperparameters, rows) / rates.speed("evaluate", request.settings.kind)
 
 
-def _dev_rows(recipe: Hyperparameters, rows: int) -> int:
+def _dev_rows(hyperparameters: Hyperparameters, rows: int) -> int:
     """Development rows, as if they were held out of the training rows."""
-    return min(recipe.dev_rows, max(1, round(recipe.holdout * rows)))
+    return min(hyperparameters.dev_rows, max(1, round(hyperparameters.holdout * rows)))
 
 
-def _keys(backbone: str, told: str, *what: str) -> Iterator[tuple[str, ...]]:
+def _keys(backbone: str, settings: str, *what: str) -> Iterator[tuple[str, ...]]:
     """What requests are alike in, the most alike first: all, all but the settings, nor the composition."""
-    if told:
-        yield (backbone, *what, told)
+    if settings:
+        yield (backbone, *what, settings)
     yield (backbone, *what)
     if what[0] == "compose":
         yield (backbone, "compose", what[1])

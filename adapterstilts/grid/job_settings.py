@@ -39,7 +39,7 @@ class TrainedTasks:
 class SettingsResolver:
     """Settings of the requests of one backbone and one adapter config; each made once."""
 
-    recipe: GridConfig
+    grid_config: GridConfig
     backbone: Backbone
     config: Config
     get: Callable[[str], Task] = registry.get
@@ -69,15 +69,15 @@ class SettingsResolver:
         keys = ("training", what.reference, role, composition)
         if keys not in self._made:
             self._made[keys] = self._training(what, role, composition)
-        told: JobSettings = self._made[keys]
-        return told
+        settings: JobSettings = self._made[keys]
+        return settings
 
     def evaluation(self, target: str) -> JobSettings:
         """The settings of a target's evaluations."""
         if ("evaluation", target) not in self._made:
             self._made["evaluation", target] = self._evaluation(target)
-        told: JobSettings = self._made["evaluation", target]
-        return told
+        settings: JobSettings = self._made["evaluation", target]
+        return settings
 
     def _trained(self, name: str) -> TrainedTasks:
         found = {}
@@ -92,17 +92,17 @@ class SettingsResolver:
 
     def _training(self, what: TrainedTasks, role: str, composition: CompositionName) -> JobSettings:
         kind = what.tasks[0].kind if len(what.tasks) == 1 else None
-        settings = self.recipe.told(role, kind or MULTITASK, composition, what.label)
+        settings = self.grid_config.settings_for(role, kind or MULTITASK, composition, what.label)
         trains = what.tasks[0].trained_on is not None
-        files = {task.name: self.recipe.files.get(task.name, Files()) for task in what.tasks}
+        files = {task.name: self.grid_config.files.get(task.name, Files()) for task in what.tasks}
         alone = files[what.label] if kind else Files()
         own = composition in OWN_CONFIG
-        return self._told(
+        return self._settings(
             what.tasks,
             kind=kind,
             config=self.config.name if own else None,
             adapter=self.config.set if own else {},
-            recipe=hyperparameters_for([task.kind for task in what.tasks], settings.recipe)
+            hyperparameters=hyperparameters_for([task.kind for task in what.tasks], settings.hyperparameters)
             if trains
             else None,
             encoding=settings.encoding,
@@ -114,20 +114,22 @@ class SettingsResolver:
 
     def _evaluation(self, target: str) -> JobSettings:
         task = self.task(target)
-        settings = self.recipe.told(TARGET_ROLE, task.kind, task.name)
-        files = self.recipe.files.get(task.name, Files())
+        settings = self.grid_config.settings_for(TARGET_ROLE, task.kind, task.name)
+        files = self.grid_config.files.get(task.name, Files())
         given = {"kind": task.kind, "encoding": settings.encoding, "eval_file": files.eval}
-        given["precision"] = settings.recipe.get("precision")
-        return self._told((task,), **given, limit=settings.limits.eval, allow_leak=self.recipe.allow_leak)
+        given["precision"] = settings.hyperparameters.get("precision")
+        return self._settings(
+            (task,), **given, limit=settings.limits.eval, allow_leak=self.grid_config.allow_leak
+        )
 
-    def _told(self, tasks: Sequence[Task], **given: Any) -> JobSettings:
+    def _settings(self, tasks: Sequence[Task], **given: Any) -> JobSettings:
         return JobSettings(
             version=self._version(tasks, given.get("config")),
             backbone=self.backbone.name,
             revision=self.backbone.revision,
             language_adapter=self.config.language_adapter,
-            data_dir=self.recipe.data_dir,
-            source=self.recipe.source,
+            data_dir=self.grid_config.data_dir,
+            source=self.grid_config.source,
             **given,
         )
 

@@ -44,7 +44,7 @@ class JobSettings(Value):
     revision: str | None = None
     config: str | None = None
     adapter: Mapping[str, Any] = {}
-    recipe: Hyperparameters | None = None
+    hyperparameters: Hyperparameters | None = None
     precision: str | None = None
     encoding: Mapping[str, Any] = {}
     train_file: str | None = None
@@ -69,10 +69,12 @@ class JobSettings(Value):
 
     def options(self) -> dict[str, Any]:
         """As `run.options.Options` takes it: only what is set."""
-        given = self.model_dump(exclude={"version", "kind", "recipe", "precision"}, exclude_defaults=True)
-        recipe = self.recipe.model_dump() if self.recipe else {}
-        recipe |= {"precision": self.precision} if self.precision else {}
-        return {**given, "recipe": recipe} if recipe else given
+        given = self.model_dump(
+            exclude={"version", "kind", "hyperparameters", "precision"}, exclude_defaults=True
+        )
+        hyperparameters = self.hyperparameters.model_dump() if self.hyperparameters else {}
+        hyperparameters |= {"precision": self.precision} if self.precision else {}
+        return {**given, "hyperparameters": hyperparameters} if hyperparameters else given
 
 
 class JobSpec(NamedTuple):
@@ -93,7 +95,7 @@ class JobSpec(NamedTuple):
     task: str
     composition: CompositionName
     needs: tuple[str, ...]
-    told: JobSettings
+    settings: JobSettings
     seed: int
     language: str
     split: Split | Literal[""]
@@ -119,26 +121,26 @@ def training(
     task: str,
     composition: CompositionName,
     needs: tuple[str, ...],
-    told: JobSettings,
+    settings: JobSettings,
     seed: int,
     about: str = "",
 ) -> JobSpec:
     """The request for a trained (or merged) adapter; where nothing trains, seeds are no matter."""
-    seed = seed if told.recipe else 0
-    identity = digest([FORM, "train", task, composition, needs, told.digest, seed])
-    return JobSpec(task, composition, needs, told, seed, "", "", identity, about)
+    seed = seed if settings.hyperparameters else 0
+    identity = digest([FORM, "train", task, composition, needs, settings.digest, seed])
+    return JobSpec(task, composition, needs, settings, seed, "", "", identity, about)
 
 
 def evaluations(
-    task: str, of: str, told: JobSettings, split: Split, languages: Iterable[str], about: str = ""
+    task: str, of: str, settings: JobSettings, split: Split, languages: Iterable[str], about: str = ""
 ) -> Iterator[JobSpec]:
     """The requests for the evaluation of a training, by its digest, in these languages.
 
     There are many of these, so the digest is that of a short text and not of JSON.
     """
-    begun = hashlib.sha256(f"{FORM} evaluate {of} {told.digest} {split} {task} ".encode())
+    begun = hashlib.sha256(f"{FORM} evaluate {of} {settings.digest} {split} {task} ".encode())
     needs = (of,)
     for language in languages:
         whole = begun.copy()
         whole.update(language.encode())
-        yield JobSpec(task, "single", needs, told, 1, language, split, whole.hexdigest(), about)
+        yield JobSpec(task, "single", needs, settings, 1, language, split, whole.hexdigest(), about)

@@ -24,32 +24,32 @@ WORTH = 120.0  # estimated seconds of work above which a calibration is worth it
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def read_plan(recipe: str) -> Plan:
+def read_plan(grid_config: str) -> Plan:
     """The plan of a recipe, with the data that is at hand."""
     from adapterstilts.grid.availability import plan_of
 
-    return plan_of(_load(recipe))
+    return plan_of(_load(grid_config))
 
 
-def _load(recipe: str) -> GridConfig:
+def _load(grid_config: str) -> GridConfig:
     from adapterstilts.grid.availability import about_ranges
     from adapterstilts.grid.config import load
 
-    return load(recipe, about_ranges, _about_models, _about_encodings)
+    return load(grid_config, about_ranges, _about_models, _about_encodings)
 
 
-def _about_models(recipe: GridConfig) -> Iterator[Problem]:
+def _about_models(grid_config: GridConfig) -> Iterator[Problem]:
     """What is wrong with adapter configs and the names of backbones."""
     from adapterstilts.model.backbone import HUB_ID, is_folder, locate
     from adapterstilts.model.configs import adapter_config
     from adapterstilts.model.known_backbones import NAMES
 
-    for n, config in enumerate(recipe.configs):
+    for n, config in enumerate(grid_config.configs):
         try:
-            _check_joining(recipe, adapter_config(config.name, config.set))
+            _check_joining(grid_config, adapter_config(config.name, config.set))
         except (StiltsError, OSError) as error:
             yield ("configs", n), str(error)
-    for n, backbone in enumerate(recipe.backbones):
+    for n, backbone in enumerate(grid_config.backbones):
         name = backbone.name
         try:
             folder = is_folder(name)
@@ -62,7 +62,7 @@ def _about_models(recipe: GridConfig) -> Iterator[Problem]:
             yield ("backbones", n), f"{unknown('backbone', name, NAMES)}, a Hub id (owner/name), or a folder"
 
 
-def _check_joining(recipe: GridConfig, spec: AdapterSpec) -> None:
+def _check_joining(grid_config: GridConfig, spec: AdapterSpec) -> None:
     """Refuses a config whose adapters one of the compositions cannot join; only a mean does without training.
 
     Raises:
@@ -73,18 +73,18 @@ def _check_joining(recipe: GridConfig, spec: AdapterSpec) -> None:
     from adapterstilts.model.compatibility import check_composition
     from adapterstilts.tasks import registry
 
-    trains = any(registry.get(name).trained_on for name in recipe.all_targets)
-    for name in recipe.compositions:
+    trains = any(registry.get(name).trained_on for name in grid_config.all_targets)
+    for name in grid_config.compositions:
         number = 2 if name in JOINT else 1
-        used = recipe.sets if name in JOINT else recipe.intermediate
+        used = grid_config.sets if name in JOINT else grid_config.intermediate
         if used and name != "single" and (trains or name == "average"):
             composition = make(name, tuple(map(str, range(number))))
             check_composition(composition, [spec] * number, None if name in JOINT else spec)
 
 
-def _about_encodings(recipe: GridConfig) -> Iterator[Problem]:
+def _about_encodings(grid_config: GridConfig) -> Iterator[Problem]:
     """What is wrong with how text is encoded; only recipes that say something of it wait for the kinds."""
-    parts = {"": recipe, **recipe.overrides}
+    parts = {"": grid_config, **grid_config.overrides}
     if not any(part.encoding for part in parts.values()):
         return
     from adapterstilts.grid.config import kinds_under
@@ -95,17 +95,17 @@ def _about_encodings(recipe: GridConfig) -> Iterator[Problem]:
         for key, value in part.encoding.items():
             try:
                 Encoding.parse({key: value}, "encoding")
-                check_encoding(kinds_under(recipe, name), {key: value})
+                check_encoding(kinds_under(grid_config, name), {key: value})
             except ConfigError as error:
                 yield (*(("overrides", name) if name else ()), "encoding", key), str(error)
 
 
-def ever_needed(recipe: str) -> Iterator[JobSpec]:
+def ever_needed(grid_config: str) -> Iterator[JobSpec]:
     """The requests of a recipe, also those whose data is not at hand now."""
     from adapterstilts.grid.availability import plan_of, with_all_data
 
-    yield from read_plan(recipe).requests()
-    for whole in with_all_data(_load(recipe)):
+    yield from read_plan(grid_config).requests()
+    for whole in with_all_data(_load(grid_config)):
         yield from plan_of(whole).requests()
 
 
@@ -181,7 +181,9 @@ def _timeable(plan: Plan, backbone: str) -> bool:
     from adapterstilts.grid.availability import on_this_machine
 
     requests = (
-        each for each in plan.trainings.values() if each.told.backbone == backbone and each.told.recipe
+        each
+        for each in plan.trainings.values()
+        if each.settings.backbone == backbone and each.settings.hyperparameters
     )
     return any(map(on_this_machine, requests))
 

@@ -54,7 +54,7 @@ class Cell:
     seed: int
     training: JobSpec
     reference: str
-    told: JobSettings
+    settings: JobSettings
     split: Split
     first: tuple[str, ...]
     rest: tuple[str, ...]
@@ -67,7 +67,7 @@ class Cell:
     def evaluations(self, languages: Iterable[str]) -> Iterator[JobSpec]:
         """The requests for its evaluations in these languages."""
         made = self.training
-        return evaluations(self.reference, made.digest, self.told, self.split, languages, made.name)
+        return evaluations(self.reference, made.digest, self.settings, self.split, languages, made.name)
 
     @property
     def row(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class Cell:
     @property
     def group(self) -> tuple[str, str, str]:
         """What its evaluations have in common."""
-        return self.training.digest, self.told.digest, self.reference
+        return self.training.digest, self.settings.digest, self.reference
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Plan:
 
 
 def expand(
-    recipe: GridConfig,
+    grid_config: GridConfig,
     scenes: Mapping[str, EvalScope],
     left_out: Mapping[str, str] | None = None,
     get: Callable[[str], Task] = registry.get,
@@ -160,10 +160,10 @@ def expand(
     cells: dict[tuple[Any, ...], Cell] = {}  # what a recipe names twice is there once
     doubled: dict[str, None] = {}
     tellers = [
-        SettingsResolver(recipe, backbone, config, get, (fingerprints or {}).get(backbone.name, ""))
-        for backbone, config in product(recipe.backbones, recipe.configs)
+        SettingsResolver(grid_config, backbone, config, get, (fingerprints or {}).get(backbone.name, ""))
+        for backbone, config in product(grid_config.backbones, grid_config.configs)
     ]
-    for seed, teller in product(dict.fromkeys(recipe.seeds), tellers):
+    for seed, teller in product(dict.fromkeys(grid_config.seeds), tellers):
         named = f"({teller.backbone.label}, {teller.config.label})" if len(tellers) > 1 else ""
         column = _Column(teller, seed, named, trainings, doubled)
         for target, scene in scenes.items():
@@ -187,17 +187,21 @@ class _Column:
     doubled: dict[str, None]
 
     def cells(self, target: str, scene: EvalScope) -> Iterator[Cell]:
-        recipe = self.teller.recipe
-        chain = self.teller.chain(recipe.trained_on.get(target, target))
+        grid_config = self.teller.grid_config
+        chain = self.teller.chain(grid_config.trained_on.get(target, target))
         base = self._train(chain, TARGET_ROLE, "single", ())
         yield self._cell(target, scene, base, "", "baseline", 0)
-        if base.told.recipe is None:
-            for name in recipe.intermediate:
+        if base.settings.hyperparameters is None:
+            for name in grid_config.intermediate:
                 yield self._cell(target, scene, self._intermediate(name), self._label(name), AS_IS, 1)
-        for rank, composition in enumerate(recipe.compositions, 1):
-            if composition == "single" or (base.told.recipe is None and composition != "average"):
+        for rank, composition in enumerate(grid_config.compositions, 1):
+            if composition == "single" or (
+                base.settings.hyperparameters is None and composition != "average"
+            ):
                 continue
-            for group in recipe.sets if composition in JOINT else [(name,) for name in recipe.intermediate]:
+            for group in (
+                grid_config.sets if composition in JOINT else [(name,) for name in grid_config.intermediate]
+            ):
                 needs = tuple(base if name == TARGET else self._intermediate(name) for name in group)
                 if len({need.digest for need in needs}) < len(needs):
                     self.doubled[f"{composition} {', '.join(group)} for {target}"] = None
@@ -217,10 +221,12 @@ class _Column:
     ) -> JobSpec:
         """The last training of a chain: the first joins what is needed, each other goes on from it."""
         first, *others = chain
-        told = self.teller.training(first, role, composition)
+        settings = self.teller.training(first, role, composition)
         sources = ", ".join(self.trainings[need].task for need in needs)
         about = (f"from {sources}" if sources else "", self.named)
-        made = training(first.reference, composition, needs, told, self.seed, " ".join(filter(None, about)))
+        made = training(
+            first.reference, composition, needs, settings, self.seed, " ".join(filter(None, about))
+        )
         made = self.trainings.setdefault(made.digest, made)
         return self._train(others, role, "sequential", (made.digest,)) if others else made
 
@@ -239,7 +245,7 @@ class _Column:
             seed=self.seed,
             training=made,
             reference=target if task.base else task.name,
-            told=self.teller.evaluation(target),
+            settings=self.teller.evaluation(target),
             split=scene.split,
             first=first,
             rest=tuple(code for code in scene.languages if code not in first),

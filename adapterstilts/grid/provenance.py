@@ -8,14 +8,16 @@ from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.status import GridStatus
 
 SHOWN = 3  # names in one list; further jobs are only counted
-REMEDY = "Set `recipe: {precision: fp32}` (or bf16), so that every machine uses the same precision"
+REMEDY = "Set `hyperparameters: {precision: fp32}` (or bf16), so that every machine uses the same precision"
 
 
 def is_auto(request: JobSpec) -> bool:
     """Whether the precision of a request depends on the machine that computes it."""
     if request.language:
-        return request.told.precision in (None, "auto")
-    return request.told.recipe is not None and request.told.recipe.precision == "auto"
+        return request.settings.precision in (None, "auto")
+    return (
+        request.settings.hyperparameters is not None and request.settings.hyperparameters.precision == "auto"
+    )
 
 
 def by_precision(requests: Iterable[JobSpec], state: GridStatus) -> dict[str, list[JobSpec]]:

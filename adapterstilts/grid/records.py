@@ -29,7 +29,7 @@ from adapterstilts.store.quick_check import intact, metrics_of, seal_of
 DIGEST = 64  # digits
 FILE_NAME = DIGEST + len(".json")
 MANY = 100_000  # records; beyond, a quick look reads an index
-TOLD = 16  # digits that tell settings apart
+SETTINGS_DIGITS = 16  # digits that tell settings apart
 
 
 @dataclass(frozen=True, slots=True)  # of these a status holds very many; a `Value` is three times as large
@@ -44,7 +44,7 @@ class Record:
         size: of the run's files, bytes.
         accumulation: forward passes of one step, raised where memory was short; 1 in evaluations.
         leaked: items of an evaluation that were trained on too.
-        told: the first digits of the settings' digest; "" where that was not recorded.
+        settings: the first digits of the settings' digest; "" where that was not recorded.
         damaged: the run was found changed, or its data is to be read again: it does not count until then.
         seal: of the sizes and times of the run's files when this was written; "" where nobody looked. As long
             as it holds, the manifest need not be read.
@@ -69,7 +69,7 @@ class Record:
     size: int = 0
     accumulation: int = 1
     leaked: int = 0
-    told: str = ""
+    settings: str = ""
     damaged: bool = False
     seal: str = ""
     precision: str = ""
@@ -109,14 +109,14 @@ class CostGroup:
     task: str
     composition: str
     backbone: str
-    told: str
+    settings: str
     seconds: float | None
     examples: float | None
     size: float
     number: int = 1
 
 
-ALIKE = ("type", "task", "composition", "backbone", "told")
+ALIKE = ("type", "task", "composition", "backbone", "settings")
 COLUMNS = ("run", "damaged", *ALIKE, "seconds", "examples", "size", "precision", "pulled")
 
 
@@ -215,7 +215,7 @@ class Records:
         Returns:
             The record, with what it took this time.
         """
-        told = request.told
+        settings = request.settings
         before = self.read(request.digest)
         source = pulled_from(run)
         record = Record(
@@ -225,16 +225,16 @@ class Records:
             manifest=sha256(run.path / MANIFEST),
             type=request.type,
             task=request.task,
-            kind=told.kind,
+            kind=settings.kind,
             composition=request.composition,
-            backbone=told.backbone,
+            backbone=settings.backbone,
             language=request.language,
             seconds=cost.seconds,
             examples=cost.examples,
             size=run.size,
             accumulation=cost.accumulation,
             leaked=int(run.metrics.get("leaked", 0)),
-            told=told.digest[:TOLD],
+            settings=settings.digest[:SETTINGS_DIGITS],
             seal=seal_of(stats_in(run.path)),
             precision=run.precision,
             pulled=str(source) if source else "",
@@ -274,7 +274,7 @@ class Records:
             yield from (CostGroup(*row) for row in groups)
             return
         for each in self.all():
-            alike = (each.type, each.task, each.composition, each.backbone, each.told)
+            alike = (each.type, each.task, each.composition, each.backbone, each.settings)
             yield CostGroup(*alike, each.seconds, each.examples, each.size)
 
     def glance(self) -> dict[str, Answer] | None:

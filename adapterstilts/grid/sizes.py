@@ -25,17 +25,17 @@ EVALUATED: Mapping[str, int] = {
 UNKNOWN = 5_000
 
 
-def rows_of(task: str, split: str, told: JobSettings, measured: Mapping[str, int]) -> int:
+def rows_of(task: str, split: str, settings: JobSettings, measured: Mapping[str, int]) -> int:
     """Rows of a task (or of several together) that a request goes through.
 
     Args:
         measured: rows that were counted, by task and split (`mnli/train`).
     """
     known = TRAIN if split == "train" else EVALUATED
-    file = told.train_file if split == "train" else told.eval_file
+    file = settings.train_file if split == "train" else settings.eval_file
     rows = sum(measured.get(f"{name}/{split}", known.get(name, UNKNOWN)) for name in split_name(task))
     rows = _sliced(file) or rows
-    return min(rows, told.limit) if told.limit else rows
+    return min(rows, settings.limit) if settings.limit else rows
 
 
 def _sliced(file: str | None) -> int | None:

@@ -15,13 +15,15 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from adapterstilts import Options, compose, evaluate
 from adapterstilts.errors import DamagedError, StiltsError, StoreError
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.kinds import effective
 from adapterstilts.run.device import accelerator, free_memory, out_of_memory, resolve_precision
+from adapterstilts.run.evaluate import evaluate
+from adapterstilts.run.options import Options
 from adapterstilts.run.progress import say, speaking_to
+from adapterstilts.run.train import compose
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import JOB, is_full
 from adapterstilts.store.runs import check
@@ -137,12 +139,14 @@ class Worker:
     def _train(self, request: JobSpec) -> tuple[Run, int]:
         """The run and the accumulation that it was trained with: more than asked for if memory was short."""
         sources = self._sources(request)
-        recipe = request.told.recipe
+        hyperparameters = request.settings.hyperparameters
         known = self.records.read(request.digest)
-        first = max(recipe.accumulation if recipe else 1, known.accumulation if known else 1)
-        sizes = list(_accumulations(first, recipe.batch_size)) if recipe else [1]
+        first = max(
+            hyperparameters.accumulation if hyperparameters else 1, known.accumulation if known else 1
+        )
+        sizes = list(_accumulations(first, hyperparameters.batch_size)) if hyperparameters else [1]
         for accumulation in sizes:
-            options = self._options(request, {"accumulation": accumulation} if recipe else {})
+            options = self._options(request, {"accumulation": accumulation} if hyperparameters else {})
             try:
                 return compose(request.task, request.composition, sources, options), accumulation
             except (MemoryError, RuntimeError) as error:
@@ -176,12 +180,12 @@ class Worker:
             )
         return [record for record in found if record]
 
-    def _options(self, request: JobSpec, recipe: dict[str, int]) -> Options:
-        given = request.told.options()
+    def _options(self, request: JobSpec, hyperparameters: dict[str, int]) -> Options:
+        given = request.settings.options()
         kinds = [registry.get(name).kind for name in split_name(request.task)]
         given["encoding"] = effective(kinds, given.get("encoding", {}))  # a recipe has them for all its tasks
-        if recipe:
-            given["recipe"] = {**given["recipe"], **recipe}
+        if hyperparameters:
+            given["hyperparameters"] = {**given["hyperparameters"], **hyperparameters}
         saving = {"checkpoint_minutes": self.checkpoint_minutes, "checkpoint_steps": self.checkpoint_steps}
         return Options.parse({**given, **saving, "seed": request.seed, "store": self.records.store}, "option")
 
@@ -210,8 +214,8 @@ def auto_precision() -> str:
 def _examples(request: JobSpec, run: Run) -> int | None:
     if request.language:
         return int(run.metrics["examples"])
-    recipe = request.told.recipe
-    return int(run.metrics["steps"]) * recipe.batch_size if recipe else None
+    hyperparameters = request.settings.hyperparameters
+    return int(run.metrics["steps"]) * hyperparameters.batch_size if hyperparameters else None
 
 
 def _seconds(run: Run, wall: float) -> float:

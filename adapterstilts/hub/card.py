@@ -154,7 +154,7 @@ def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
         "job": job,
         "title": trained(facts.tasks),
         "composition": COMPOSITIONS[job["composition"]["kind"]],
-        "recipe": _json(job["recipe"]),
+        "hyperparameters": _json(job["hyperparameters"]),
         "settings": job["adapter"],
         "data": [
             {**credit.model_dump(), "reference": _reference(credit.citation)} for credit in facts.credits
@@ -265,9 +265,9 @@ def _backbone(facts: Facts) -> str:
     return quoted(facts.backbone.repo or "FOLDER_OF_THE_BACKBONE")
 
 
-def _json(recipe: Mapping[str, Any] | None) -> Raw:
+def _json(hyperparameters: Mapping[str, Any] | None) -> Raw:
     """What is set of a recipe; nothing of one that is none."""
-    settings = {name: value for name, value in (recipe or {}).items() if value is not None}
+    settings = {name: value for name, value in (hyperparameters or {}).items() if value is not None}
     return Raw(json.dumps(settings, indent=2, sort_keys=True) if settings else "")
 
 

@@ -109,19 +109,19 @@ def _about_data(parts: Parts) -> Problems:
 def _about_settings(parts: Parts) -> Problems:
     """The recipe and the encoding."""
     job = parts.job
-    if (job.recipe is not None) != parts.trains:
+    if (job.hyperparameters is not None) != parts.trains:
         yield "its job must have a recipe if adapterstilts trained it, and only then"
-    if job.recipe is not None:
-        given = job.recipe.model_dump()
-        if hyperparameters_for([task.kind for task in parts.tasks], given) != job.recipe:
+    if job.hyperparameters is not None:
+        given = job.hyperparameters.model_dump()
+        if hyperparameters_for([task.kind for task in parts.tasks], given) != job.hyperparameters:
             yield "the recipe in its job does not fit its tasks"
-        if job.recipe.precision == "auto":
+        if job.hyperparameters.precision == "auto":
             yield "its job does not name the precision of the training"
     if not 0 <= job.seed < 2**63:
         yield "the seed in its job is out of range"
     encodings = job.encoding if len(parts.tasks) > 1 else {parts.tasks[0].name: job.encoding}
     expected = {task.name for task in parts.tasks} if job.encoding else set()
-    if (job.encoding and encodings.keys() != expected) or (not job.encoding and job.recipe):
+    if (job.encoding and encodings.keys() != expected) or (not job.encoding and job.hyperparameters):
         yield "its job does not have one encoding for each of its tasks"
     for task in parts.tasks if job.encoding else ():
         settings = dict(encodings[task.name])
@@ -236,15 +236,15 @@ def _about_heads(parts: Parts) -> Problems:
 
 def _about_metrics(parts: Parts) -> Problems:
     """What was measured while it was trained."""
-    recipe, metrics = parts.job.recipe, parts.metrics
-    if recipe is None:
+    hyperparameters, metrics = parts.job.hyperparameters, parts.metrics
+    if hyperparameters is None:
         if metrics.keys() - {EFFECT}:
             yield "its metrics describe a training, but its job has no recipe"
         return
     steps, best = metrics.get("steps"), metrics.get("best_step", 0)
     if not isinstance(steps, int) or not 0 < steps < 2**53 or not 0 <= (best or 0) <= steps:
         yield "its metrics do not name the number of training steps"
-    elif recipe.max_steps is not None and steps > recipe.max_steps:
-        yield f"it was trained for {steps} steps, but its recipe ends at {recipe.max_steps}"
+    elif hyperparameters.max_steps is not None and steps > hyperparameters.max_steps:
+        yield f"it was trained for {steps} steps, but its recipe ends at {hyperparameters.max_steps}"
     if ("fusion_attention" in metrics) != parts.job.composition.fuses:
         yield "its metrics belong to another composition than its job"

@@ -212,7 +212,7 @@ def _publish(
         backbone=files.fingerprint,
         data={"published": digest([weights, head.labels if head else None, given.labels])},
         adapter=dict(spec.config),
-        recipe=None,
+        hyperparameters=None,
         encoding=encoding_for(task, "en", {}).model_dump(mode="json"),
         composition=Single(),
         seed=0,

@@ -80,9 +80,9 @@ class _Order:
         return "dev" if self.split == "dev" else "test"
 
     @property
-    def where(self) -> DataLocation:
+    def location(self) -> DataLocation:
         """Where these rows are."""
-        return self.options.where(self.options.eval_file)
+        return self.options.location(self.options.eval_file)
 
 
 def submit(
@@ -156,7 +156,7 @@ def _collect(
         if run is None:
             missing[name] = dict.fromkeys(languages, "not evaluated")
             continue
-        guard = LeakGuard(order.store, run, registry.get(name), order.read, order.where, allowed=True)
+        guard = LeakGuard(order.store, run, registry.get(name), order.read, order.location, allowed=True)
         for language in languages:
             try:
                 file, text = _file(guard, language, stored.get((run.key, name, language), ()))
@@ -200,7 +200,7 @@ def _file(guard: LeakGuard, language: str, evaluations: Sequence[Run]) -> tuple[
 def _rows(guard: LeakGuard, language: str) -> Loaded | None:
     """The rows; None where they are not at hand."""
     try:
-        return load(guard.target, guard.split, language, guard.where, hidden=True)
+        return load(guard.target, guard.split, language, guard.location, hidden=True)
     except (MissingDataError, DataError):
         return None
 

@@ -131,12 +131,12 @@ def _asked(
     """Of the targets that a run may be for those with data at hand, each with those languages it has."""
     if options.eval_file or len(targets) == 1:
         return [(targets[0], languages)]
-    where = options.where(None)
+    location = options.location(None)
     splits: tuple[Split, ...] = (split,) if split else ("test", "dev")
     at_hand = [
         target
         for target in targets
-        if any(available(target, each, where, hidden=split is not None) for each in splits)
+        if any(available(target, each, location, hidden=split is not None) for each in splits)
     ]
     for left in targets if at_hand else ():
         if left not in at_hand:
@@ -157,7 +157,7 @@ class _Order:
     run: Run
     target: Task
     split: Split
-    where: DataLocation
+    location: DataLocation
     options: Options
     files: BackboneFiles
     guard: LeakGuard
@@ -165,7 +165,7 @@ class _Order:
     @property
     def shown(self) -> str:
         """What stands for the split in the result."""
-        return "file" if self.where.file else self.split
+        return "file" if self.location.file else self.split
 
 
 def _evaluate_target(
@@ -177,19 +177,19 @@ def _evaluate_target(
             f"adapter (--language-adapter {run.id})"
         )
     head_for(run, target)
-    where = options.where(options.eval_file)
+    location = options.location(options.eval_file)
     if len(languages) > 1 and options.eval_file and "{lang}" not in options.eval_file:
         raise ConfigError(
             f"{options.eval_file} is one file, but {len(languages)} languages are named: put {{lang}} into "
             "its path, or name its language only"
         )
-    chosen, wanted = _split_and_languages(target, where, languages, split)
-    guard = LeakGuard(store, run, target, chosen, where, options.allow_leak)
+    chosen, wanted = _split_and_languages(target, location, languages, split)
+    guard = LeakGuard(store, run, target, chosen, location, options.allow_leak)
     files = backbone_of(run, options)
     check_length(files, options.encoding)
-    order = _Order(store, run, target, chosen, where, options, files, guard)
+    order = _Order(store, run, target, chosen, location, options, files, guard)
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
-    precision = resolve_precision(str(options.recipe.get("precision", "auto")))
+    precision = resolve_precision(str(options.hyperparameters.get("precision", "auto")))
     if run.precision not in ("", precision):
         say(f"evaluating in {precision}, but the run was trained in {run.precision}: see --precision")
     for language in wanted:
@@ -203,7 +203,7 @@ def _evaluate_target(
 def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
     run, target, options = order.run, order.target, order.options
     encoding = encoding_for(target, language, {**own_encoding(run, target), **options.encoding})
-    loaded = load(target, order.split, language, order.where, options.limit, options.seed, hidden=True)
+    loaded = load(target, order.split, language, order.location, options.limit, options.seed, hidden=True)
     for known in loaded.notes:
         say(f"{target.name} in {language}: {known}")
     leak = order.guard.check(language, loaded)
@@ -219,7 +219,7 @@ def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
         backbone=order.files.fingerprint,
         data=loaded.fingerprint,
         encoding=encoding.model_dump(mode="json"),
-        precision=resolve_precision(str(options.recipe.get("precision", "auto"))),
+        precision=resolve_precision(str(options.hyperparameters.get("precision", "auto"))),
         language_adapter=digest_of(adapter),
     )
     scene = _Scene(target, order.files, encoding, adapter, loaded, leak)
@@ -294,21 +294,21 @@ def model_of(
 
 
 def _split_and_languages(
-    target: Task, where: DataLocation, languages: tuple[str, ...], split: Split | None
+    target: Task, location: DataLocation, languages: tuple[str, ...], split: Split | None
 ) -> tuple[Split, tuple[str, ...]]:
     """Which split and languages are evaluated: what was asked for, else what is at hand."""
     for language in languages:
         registry.check_language(target, language)
     splits: tuple[Split, ...] = ("test", "dev") if split is None else (split,)
-    at_hand = {each: available(target, each, where, hidden=split is not None) for each in splits}
+    at_hand = {each: available(target, each, location, hidden=split is not None) for each in splits}
     if not any(at_hand.values()):
-        at_hand = {each: available(target, each, where, hidden=True) for each in splits}
-    if where.file and not languages and not any(at_hand.values()):
+        at_hand = {each: available(target, each, location, hidden=True) for each in splits}
+    if location.file and not languages and not any(at_hand.values()):
         raise ConfigError(
-            f"{where.file}: cannot infer the language from the file name: pass --languages CODE, or put "
+            f"{location.file}: cannot infer the language from the file name: pass --languages CODE, or put "
             "{lang} in place of the language code"
         )
-    if not where.file and not any(at_hand.values()) and target.hub and where.source in ("auto", "hub"):
+    if not location.file and not any(at_hand.values()) and target.hub and location.source in ("auto", "hub"):
         at_hand = {each: target.languages for each in splits if each in target.hub.splits}
     fitting = {
         each: [code for code in found if not languages or code in languages]

@@ -108,9 +108,9 @@ def fit(plan: Fit, store: Store, saving: CheckpointPolicy) -> Run:
 
 
 def _fit(plan: Fit, work: Work, saving: CheckpointPolicy) -> Run:
-    job, recipe = plan.job, plan.job.recipe
-    host = fresh_host(plan.files, bool(recipe and recipe.backbone_dropout))
-    target = plan.adapter if recipe or job.composition.start else None
+    job, hyperparameters = plan.job, plan.job.hyperparameters
+    host = fresh_host(plan.files, bool(hyperparameters and hyperparameters.backbone_dropout))
+    target = plan.adapter if hyperparameters or job.composition.start else None
     heads = {lesson.task.name: kind_of(lesson.task).head(lesson.task) for lesson in plan.lessons}
     known = {name: head for name, head in heads.items() if head}
     parts = Parts(job.composition, plan.sources, plan.spec, known, plan.language, target, job.seed)
@@ -118,10 +118,10 @@ def _fit(plan: Fit, work: Work, saving: CheckpointPolicy) -> Run:
     metrics: dict[str, Any] = {}
     course = None
     out = work.folder / "out"
-    if recipe:
+    if hyperparameters:
         host.activate(setup, train=True, heads=list(known))
-        streams = [_stream(lesson, host, setup, recipe.precision) for lesson in plan.lessons]
-        course = TrainingSchedule(streams, recipe, job.seed, work.folder, saving, plan.mixed)
+        streams = [_stream(lesson, host, setup, hyperparameters.precision) for lesson in plan.lessons]
+        course = TrainingSchedule(streams, hyperparameters, job.seed, work.folder, saving, plan.mixed)
         _announce(plan, course)
         metrics = train(course)
         host.activate(setup, train=False)
@@ -165,13 +165,13 @@ def _announce(plan: Fit, course: TrainingSchedule) -> None:
     trained = sum(parameter.numel() for parameter in host.trainable().values())
     several = f" in {distributed.count()} processes" if distributed.count() > 1 else ""
     say(
-        f"{course.total} steps of {course.recipe.batch_size}, {course.recipe.precision} on "
+        f"{course.total} steps of {course.hyperparameters.batch_size}, {course.hyperparameters.precision} on "
         f"{accelerator().device.type}{several}, {trained:,} trainable parameters"
     )
-    if course.recipe.max_steps and course.total < course.recipe.max_steps:
+    if course.hyperparameters.max_steps and course.total < course.hyperparameters.max_steps:
         say(
             f"training ends after {course.total} step{'s' * (course.total > 1)}, before max_steps "
-            f"{course.recipe.max_steps}: its epochs ({course.recipe.epochs:g}) end first. "
+            f"{course.hyperparameters.max_steps}: its epochs ({course.hyperparameters.epochs:g}) end first. "
             "To train longer, raise --epochs"
         )
 

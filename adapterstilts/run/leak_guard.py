@@ -85,7 +85,7 @@ class LeakGuard:
     run: Run
     target: Task
     split: Split
-    where: DataLocation
+    location: DataLocation
     allowed: bool = False
 
     def check(self, language: str, loaded: Loaded) -> Leak:
@@ -192,10 +192,14 @@ class LeakGuard:
         changed: dict[str, Any] = {}
         if code not in (evaluated, "en") and not self.target.bundled:
             changed["source"] = "folder"
-        if self.where.file is not None and "{lang}" not in self.where.file:
-            file, mine, other = Path(self.where.file), codes.get(evaluated, evaluated), codes.get(code, code)
+        if self.location.file is not None and "{lang}" not in self.location.file:
+            file, mine, other = (
+                Path(self.location.file),
+                codes.get(evaluated, evaluated),
+                codes.get(code, code),
+            )
             changed["file"] = str(file.with_name(re.sub(rf"(?<![a-z]){mine}(?![a-z])", other, file.name)))
-        return self.where.model_copy(update=changed)
+        return self.location.model_copy(update=changed)
 
 
 def _unchecked(language: str, compared: dict[str, _Side]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def _unknown(run: Run, origin: dict[str, Any], found: Digests | None) -> Iterabl
 def _credits(run: Run, origin: dict[str, Any]) -> Iterable[Credit]:
     """Of the run's own tasks, where it (or whoever published it) trained, and of those before it."""
     yield from map(Credit.model_validate, origin.get("before", {}).get("credits", ()))
-    if run.job["recipe"] or "published" in run.job["data"]:
+    if run.job["hyperparameters"] or "published" in run.job["data"]:
         yield from credits_of(tasks_of(run))
     if run.job["language_adapter"] or TEXT in split_name(run.job["task"]):
         yield from credits_of([registry.get(TEXT)])

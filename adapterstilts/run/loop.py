@@ -57,7 +57,7 @@ def train(course: TrainingSchedule) -> dict[str, Any]:
     host = course.streams[0].model.host
     host.model.to(accelerator().device)
     parameters = host.trainable()
-    optimizer = torch.optim.AdamW(parameters.values(), weight_decay=course.recipe.weight_decay)
+    optimizer = torch.optim.AdamW(parameters.values(), weight_decay=course.hyperparameters.weight_decay)
     path = course.folder / "checkpoint.safetensors"
     state = _where_it_stopped(path, parameters, optimizer)
     log = Log(course.folder / "out" / "log.jsonl" if distributed.leads() else Path(os.devnull), state.step)
@@ -70,7 +70,7 @@ def train(course: TrainingSchedule) -> dict[str, Any]:
         began_all = saved = time.monotonic()
         first = state.step
         for step in course.steps(state.step):
-            if _patience_is_over(state, course.recipe):
+            if _patience_is_over(state, course.hyperparameters):
                 break
             began = time.monotonic()
             loss, stopping = _step(step, course, parameters, optimizer, stop)
@@ -116,16 +116,16 @@ def _where_it_stopped(
     return state
 
 
-def learning_rate(step: int, total: int, recipe: Hyperparameters) -> float:
+def learning_rate(step: int, total: int, hyperparameters: Hyperparameters) -> float:
     """Linear warm-up over the first `warmup` share of the steps, then linear decay to 0.
 
     Args:
         step: optimizer steps done before this one.
     """
-    rise = max(1, math.ceil(recipe.warmup * total))
+    rise = max(1, math.ceil(hyperparameters.warmup * total))
     if step < rise:
-        return recipe.learning_rate * (step + 1) / rise
-    return recipe.learning_rate * (total - step) / max(1, total - rise)
+        return hyperparameters.learning_rate * (step + 1) / rise
+    return hyperparameters.learning_rate * (total - step) / max(1, total - rise)
 
 
 def _step(
@@ -136,7 +136,7 @@ def _step(
     stop: Sequence[int],
 ) -> tuple[float, bool]:
     """One optimizer step; returns its loss, and whether a signal had come to any process."""
-    recipe, model = course.recipe, step.stream.model
+    hyperparameters, model = course.hyperparameters, step.stream.model
     kind, host = model.kind, model.host
     torch.manual_seed(course.seed * 1_000_003 + step.number + (distributed.number() << 53))
     batch_size = len(step.indices)
@@ -144,7 +144,7 @@ def _step(
     host.model.train()
     host.training_attention(True)
     total = 0.0
-    for part in _parts(examples, math.ceil(recipe.accumulation / distributed.count())):
+    for part in _parts(examples, math.ceil(hyperparameters.accumulation / distributed.count())):
         batch = to_device(kind.collate(part, host.tokenizer.pad_token_id))
         with autocast(model.precision):
             logits = host.forward(batch, str(model.setup.head))
@@ -159,9 +159,9 @@ def _step(
         raise StiltsError(
             f"the loss is {total} at step {step.number + 1}: lower --learning-rate or use --precision fp32"
         )
-    nn.utils.clip_grad_norm_(parameters.values(), recipe.max_grad_norm)
+    nn.utils.clip_grad_norm_(parameters.values(), hyperparameters.max_grad_norm)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step.number, course.total, recipe)
+        group["lr"] = learning_rate(step.number, course.total, hyperparameters)
     optimizer.step()
     optimizer.zero_grad()
     return total, stopping > 0
@@ -186,13 +186,13 @@ def _say_estimate(seconds: float, left: int) -> None:
 
 
 def _dev_is_due(step: int, course: TrainingSchedule) -> bool:
-    every = course.recipe.eval_every or course.per_epoch
+    every = course.hyperparameters.eval_every or course.per_epoch
     measured = any(stream.dev for stream in course.tasks)
     return measured and (step % every == 0 or step == course.total)
 
 
-def _patience_is_over(state: State, recipe: Hyperparameters) -> bool:
-    return recipe.patience is not None and state.worse >= recipe.patience
+def _patience_is_over(state: State, hyperparameters: Hyperparameters) -> bool:
+    return hyperparameters.patience is not None and state.worse >= hyperparameters.patience
 
 
 def _measure(
@@ -289,7 +289,7 @@ class Log:
         done = step.number + 1
         shown.update(done, f"loss {loss:.4f}  {speed:.0f} examples/s")
         if done % LOG_EVERY == 0 or done == course.total:
-            rate = learning_rate(step.number, course.total, course.recipe)
+            rate = learning_rate(step.number, course.total, course.hyperparameters)
             numbers = {"loss": round(loss, 6), "learning_rate": rate, "examples_per_second": round(speed, 1)}
             whose = {"task": step.stream.model.task.name} if len(course.streams) > 1 else {}
             self.write({"step": done, **whose, **numbers, "elapsed": round(self.seconds(), 1)})

@@ -47,7 +47,7 @@ class Options(Value):
     revision: str | None = None
     config: str | None = None
     adapter: Mapping[str, Any] = {}
-    recipe: Mapping[str, Any] = {}
+    hyperparameters: Mapping[str, Any] = {}
     encoding: Mapping[str, Any] = {}
     train_file: str | None = None
     eval_file: str | None = None
@@ -68,7 +68,7 @@ class Options(Value):
     checkpoint_steps: int | None = Field(None, gt=0)
     allow_leak: bool = False
 
-    def where(self, file: str | None) -> DataLocation:
+    def location(self, file: str | None) -> DataLocation:
         """Where rows are looked for, an explicit file first."""
         return DataLocation(
             data_dir=self.data_dir, file=file, source=self.source, revision=self.data_revision

@@ -132,7 +132,7 @@ def _loaded(
     files = backbone_of(trained, options)
     check_length(files, options.encoding)
     encoding = encoding_for(target, language, {**own_encoding(trained, target), **options.encoding})
-    precision = resolve_precision(str(options.recipe.get("precision", "auto")))
+    precision = resolve_precision(str(options.hyperparameters.get("precision", "auto")))
     adapter = language_adapter(language_reference(trained, options), language, store)
     return target, model_of(trained, target, files, encoding, precision, adapter)
 

@@ -68,13 +68,13 @@ class TrainingSchedule:
 
     Attributes:
         streams: one for each task; every batch comes from one of them.
-        mixed: the last stream is text that is mixed in: it has `recipe.mlm_ratio` batches for each one of
-            the others, and its development score does not count.
+        mixed: whether the last stream is mixed-in text: it has `mlm_ratio` batches for each one
+            of the others, and its development score does not count.
         folder: working folder that outlives a kill; holds the checkpoint and `out/log.jsonl`.
     """
 
     streams: Sequence[Stream]
-    recipe: Hyperparameters
+    hyperparameters: Hyperparameters
     seed: int
     folder: Path
     saving: CheckpointPolicy = CheckpointPolicy()
@@ -88,31 +88,34 @@ class TrainingSchedule:
     @property
     def ratio(self) -> float:
         """Batches of text for each batch of the tasks."""
-        return self.recipe.mlm_ratio or 0.0 if self.mixed else 0.0
+        return self.hyperparameters.mlm_ratio or 0.0 if self.mixed else 0.0
 
     @property
     def sizes(self) -> list[int]:
         """Examples of each task, as far as they count."""
-        return [min(len(each.features), self.recipe.task_cap or len(each.features)) for each in self.tasks]
+        return [
+            min(len(each.features), self.hyperparameters.task_cap or len(each.features))
+            for each in self.tasks
+        ]
 
     @property
     def shares(self) -> list[float]:
         """How often it is each stream's turn: for tasks, size to the power of 1 / temperature."""
-        powers = [size ** (1 / (self.recipe.temperature or 1.0)) for size in self.sizes]
+        powers = [size ** (1 / (self.hyperparameters.temperature or 1.0)) for size in self.sizes]
         shares = [power / sum(powers) / (1 + self.ratio) for power in powers]
         return [*shares, self.ratio / (1 + self.ratio)] if self.mixed else shares
 
     @property
     def per_epoch(self) -> int:
         """Optimizer steps of one pass over the data (of several tasks: as many as such passes take)."""
-        batches = sum(math.ceil(size / self.recipe.batch_size) for size in self.sizes)
+        batches = sum(math.ceil(size / self.hyperparameters.batch_size) for size in self.sizes)
         return math.ceil(batches * (1 + self.ratio))
 
     @property
     def total(self) -> int:
         """Optimizer steps in all."""
-        steps = max(1, math.ceil(self.recipe.epochs * self.per_epoch))
-        return min(steps, self.recipe.max_steps or steps)
+        steps = max(1, math.ceil(self.hyperparameters.epochs * self.per_epoch))
+        return min(steps, self.hyperparameters.max_steps or steps)
 
     def turns(self) -> list[int]:
         """Which stream each step takes: drawn by `shares`, a function of the seed and the step."""
@@ -124,7 +127,7 @@ class TrainingSchedule:
 
     def steps(self, start: int) -> Iterator[Step]:
         """The remaining steps; each stream goes through its own epochs."""
-        turns, size = self.turns(), self.recipe.batch_size
+        turns, size = self.turns(), self.hyperparameters.batch_size
         done = [turns[:start].count(n) for n in range(len(self.streams))]
         epochs: dict[int, tuple[int, list[list[int]]]] = {}
         for number in range(start, self.total):

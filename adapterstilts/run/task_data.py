@@ -40,7 +40,7 @@ class Taught:
     encoding: Mapping[str, Any] = field(default_factory=dict)
 
 
-def lessons(tasks: Sequence[Task], options: Options, recipe: Hyperparameters) -> Taught:
+def lessons(tasks: Sequence[Task], options: Options, hyperparameters: Hyperparameters) -> Taught:
     """Loads what the tasks learn from.
 
     Args:
@@ -55,7 +55,7 @@ def lessons(tasks: Sequence[Task], options: Options, recipe: Hyperparameters) ->
     found, missing = [], {}
     for task in tasks:
         try:
-            found.append(_rows(task, options, recipe, mixed=len(tasks) > 1))
+            found.append(_rows(task, options, hyperparameters, mixed=len(tasks) > 1))
         except MissingDataError as error:
             missing[task.name] = error
     if missing:
@@ -95,10 +95,10 @@ def _missing(tasks: Sequence[Task], missing: Mapping[str, MissingDataError]) -> 
     return MissingDataError(f"training data is missing of {', '.join(missing)}.{leave} The first: {first}")
 
 
-def _rows(task: Task, options: Options, recipe: Hyperparameters, mixed: bool) -> TrainingRows:
+def _rows(task: Task, options: Options, hyperparameters: Hyperparameters, mixed: bool) -> TrainingRows:
     if task.kind != "mlm":
         own = {"train_file": options.train_files.get(task.name, options.train_file)}
-        return training_rows(task, options.model_copy(update=own), recipe)
+        return training_rows(task, options.model_copy(update=own), hyperparameters)
     if not options.mlm_languages:
         raise ConfigError("of which languages is the text? Say --language CODE, or --mlm-languages sw,de,ar")
     task, options = _place(task, options, mixed)
@@ -107,10 +107,10 @@ def _rows(task: Task, options: Options, recipe: Hyperparameters, mixed: bool) ->
     if mixed:
         return TrainingRows(task, train.rows, (), {"train": train.fingerprint}, origin)
     if options.eval_file:
-        dev = _pool(task, options.eval_file, options, recipe.dev_rows)
+        dev = _pool(task, options.eval_file, options, hyperparameters.dev_rows)
         prints = {"train": train.fingerprint, "dev": dev.fingerprint}
         return TrainingRows(task, train.rows, dev.rows, prints, {**origin, "dev": dict(dev.origin)})
-    kept, held = hold_out(train.rows, recipe.holdout, recipe.dev_rows, options.seed)
+    kept, held = hold_out(train.rows, hyperparameters.holdout, hyperparameters.dev_rows, options.seed)
     prints = {"train": train.fingerprint, "dev": ""}
     return TrainingRows(task, kept, held, prints, {**origin, "dev": {"held_out": len(held)}})
 
@@ -133,7 +133,7 @@ def _is_file(reference: str) -> bool:
 def _pool(task: Task, file: str | None, options: Options, limit: int | None) -> Loaded:
     """The text of all languages together; the language stands before each row's id."""
     found = {
-        language: load(task, "train", language, options.where(file), limit, options.seed)
+        language: load(task, "train", language, options.location(file), limit, options.seed)
         for language in sorted(set(options.mlm_languages))
     }
     for known in (known for loaded in found.values() for known in loaded.notes):

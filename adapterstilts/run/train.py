@@ -138,21 +138,21 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
     text_alone = tasks[0].name == TEXT
     spec = _adapter_spec(options, sources if joined.start else (), "seq_bn_inv" if text_alone else "seq_bn")
     compatibility.check_composition(joined, [source.spec for source in sources], spec, spec_of(language))
-    recipe = _recipe(tasks, options)
-    taught = lessons(tasks, options, recipe) if recipe else Taught()
+    hyperparameters = _recipe(tasks, options)
+    taught = lessons(tasks, options, hyperparameters) if hyperparameters else Taught()
     versions = [task.version for task in tasks]
     job = TrainJob(
         task=join_names(task.name for task in tasks),
         task_version=versions[0] if len(versions) == 1 else "+".join(map(str, versions)),
         backbone=files.fingerprint,
         data=taught.prints,
-        adapter=dict(spec.config) if recipe or joined.start else {},
-        recipe=recipe,
+        adapter=dict(spec.config) if hyperparameters or joined.start else {},
+        hyperparameters=hyperparameters,
         encoding=taught.encoding,
         composition=joined,
         language_adapter=digest_of(language),
         languages=tuple(sorted(set(options.mlm_languages))),
-        seed=options.seed if recipe else 0,
+        seed=options.seed if hyperparameters else 0,
     )
     origin = {**taught.origin, "backbone": told_of(files), "language_adapter": options.language_adapter}
     # The run remembers tasks of one's own, and labels that were read off the data.
@@ -187,9 +187,9 @@ def _adapter_spec(options: Options, starts: Sequence[Source], default: str) -> A
 
 def _recipe(tasks: Sequence[Task], options: Options) -> Hyperparameters | None:
     if tasks[0].trained_on is None:
-        idle = [*options.recipe, *(name for name in OF_TRAINING if getattr(options, name))]
+        idle = [*options.hyperparameters, *(name for name in OF_TRAINING if getattr(options, name))]
         if idle:
             say(f"nothing trains {tasks[0].name}: {', '.join(idle)} had no effect (see evaluate --help)")
         return None
-    recipe = hyperparameters_for([task.kind for task in tasks], options.recipe)
-    return recipe.model_copy(update={"precision": resolve_precision(recipe.precision)})
+    hyperparameters = hyperparameters_for([task.kind for task in tasks], options.hyperparameters)
+    return hyperparameters.model_copy(update={"precision": resolve_precision(hyperparameters.precision)})

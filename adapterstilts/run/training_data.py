@@ -36,7 +36,7 @@ class TrainingRows:
     origin: dict[str, Any]
 
 
-def training_rows(task: Task, options: Options, recipe: Hyperparameters) -> TrainingRows:
+def training_rows(task: Task, options: Options, hyperparameters: Hyperparameters) -> TrainingRows:
     """Loads what the options name; without development data, some training rows are held out for it.
 
     Raises:
@@ -45,7 +45,7 @@ def training_rows(task: Task, options: Options, recipe: Hyperparameters) -> Trai
     """
     parts = _training_parts(task, options)
     task, train = with_labels(task, [row for loaded in parts.values() for row in loaded.rows])
-    dev = _dev_rows(task, options, recipe)
+    dev = _dev_rows(task, options, hyperparameters)
     for loaded in (*parts.values(), *([dev] if dev else ())):
         for known in loaded.notes:
             say(f"{task.name}: {known}")
@@ -54,12 +54,12 @@ def training_rows(task: Task, options: Options, recipe: Hyperparameters) -> Trai
     origin: dict[str, Any] = {name: dict(loaded.origin) for name, loaded in parts.items()}
     if dev:
         return TrainingRows(task, train, dev.rows, prints, {**origin, "dev": dict(dev.origin)})
-    if options.translated and recipe.holdout:
+    if options.translated and hyperparameters.holdout:
         raise ConfigError(
             f"no English development data of {task.name} is given, and rows held out of the training data "
             "would be trained on in translation: give some with --eval-file, or none with --holdout 0"
         )
-    kept, held = hold_out(train, recipe.holdout, recipe.dev_rows, options.seed)
+    kept, held = hold_out(train, hyperparameters.holdout, hyperparameters.dev_rows, options.seed)
     if held:
         say(f"{task.name}: no English development data given: {len(held)} training rows are held out for it")
     else:
@@ -73,22 +73,22 @@ def _training_parts(task: Task, options: Options) -> dict[str, Loaded]:
         raise ConfigError("which translated data is meant? Name it with --translated FILE")
     parts = {}
     if not options.translated_only:
-        where = options.where(options.train_file)
-        parts["train"] = load(task, "train", "en", where, options.limit, options.seed)
+        location = options.location(options.train_file)
+        parts["train"] = load(task, "train", "en", location, options.limit, options.seed)
     if options.translated:
-        where = options.where(options.translated)
+        location = options.location(options.translated)
         languages = options.translated_languages
-        parts["translated"] = load_translated(task, languages, where, options.limit, options.seed)
+        parts["translated"] = load_translated(task, languages, location, options.limit, options.seed)
     return parts
 
 
-def _dev_rows(task: Task, options: Options, recipe: Hyperparameters) -> Loaded | None:
+def _dev_rows(task: Task, options: Options, hyperparameters: Hyperparameters) -> Loaded | None:
     """The task's own English development data; None where it is not at hand with labels."""
-    where = options.where(options.eval_file)
+    location = options.location(options.eval_file)
     if options.eval_file is None and options.train_file is not None:
         return None  # data of the user's own: other development data would not belong to it
     try:
-        return load(task, "dev", "en", where, recipe.dev_rows, options.seed)
+        return load(task, "dev", "en", location, hyperparameters.dev_rows, options.seed)
     except (MissingDataError, HiddenLabelsError):  # XTREME hands TyDiQA's out without answers
         if options.eval_file:
             raise

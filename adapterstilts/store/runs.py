@@ -62,8 +62,8 @@ class Run:
     @property
     def precision(self) -> str:
         """What it was computed in, "fp32" or "bf16"; "" where nothing was computed, as in a merge."""
-        recipe = self.job.get("recipe") or {}
-        return str(self.job.get("precision") or recipe.get("precision") or "")
+        hyperparameters = self.job.get("hyperparameters") or {}
+        return str(self.job.get("precision") or hyperparameters.get("precision") or "")
 
     def file(self, name: str) -> Path:
         """The path of one of the run's files.

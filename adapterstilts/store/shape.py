@@ -16,7 +16,7 @@ JOBS: Mapping[str, Mapping[str, Types]] = {
         **dict.fromkeys(("task", "backbone"), str),
         **dict.fromkeys(("data", "adapter", "encoding", "composition"), dict),
         "task_version": (int, str),
-        "recipe": (dict, NoneType),
+        "hyperparameters": (dict, NoneType),
         "language_adapter": (str, NoneType),
         "seed": int,
     },

@@ -68,6 +68,6 @@ def test_the_summary_names_the_best_and_the_worst() -> None:
 
 
 def test_the_recipe_is_two_intermediate_tasks_by_two_targets_by_two_compositions() -> None:
-    recipe = load("demo")
-    assert len(recipe.intermediate) == len(recipe.targets) == len(recipe.compositions) == 2
-    assert recipe.source == "bundled"
+    grid_config = load("demo")
+    assert len(grid_config.intermediate) == len(grid_config.targets) == len(grid_config.compositions) == 2
+    assert grid_config.source == "bundled"

@@ -21,8 +21,8 @@ HIDDEN = "a dog\ta cat\nthe man\tthe woman\n"
 @pytest.fixture(scope="module")
 def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
     store = tmp_path_factory.mktemp("runs")
-    recipe = {"max_steps": 1, "batch_size": 8}
-    return Options(backbone=str(tiny_backbone), store=store, recipe=recipe, limit=40)
+    hyperparameters = {"max_steps": 1, "batch_size": 8}
+    return Options(backbone=str(tiny_backbone), store=store, hyperparameters=hyperparameters, limit=40)
 
 
 @pytest.fixture(scope="module")

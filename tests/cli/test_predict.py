@@ -28,8 +28,8 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def options(tiny_backbone, store):
-    recipe = {"max_steps": 2, "batch_size": 8, "precision": "fp32"}
-    return Options(backbone=str(tiny_backbone), store=store, limit=20, recipe=recipe)
+    hyperparameters = {"max_steps": 2, "batch_size": 8, "precision": "fp32"}
+    return Options(backbone=str(tiny_backbone), store=store, limit=20, hyperparameters=hyperparameters)
 
 
 @pytest.fixture(scope="module")

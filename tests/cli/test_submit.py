@@ -44,7 +44,8 @@ def store(tmp_path: Path) -> Store:
 
 def train(store: Store, seed: int = 1) -> Run:
     job = TrainJob(
-        task="pawsx", task_version=1, backbone="b", data={"train": "t", "dev": ""}, adapter={}, recipe=None,
+        task="pawsx", task_version=1, backbone="b", data={"train": "t", "dev": ""}, adapter={},
+        hyperparameters=None,
         encoding={}, composition=Single(), seed=seed,
     )  # fmt: skip
     with store.work(job) as work:

@@ -144,8 +144,8 @@ def test_the_release_layout_is_a_data_folder(tmp_path: Path) -> None:
         (folder / f"{name}-ud-test.conllu").write_text(line("1", name, "NOUN") + "\n\n")
     (tmp_path / "udpos").mkdir()
     (tmp_path / "udpos" / "test-en.tsv").write_text("hidden\n")
-    task, where = registry.get("udpos"), DataLocation(data_dir=tmp_path, source="folder")
-    assert available(task, "test", where) == ("en", "th")
-    found = load(task, "test", "en", where)
+    task, location = registry.get("udpos"), DataLocation(data_dir=tmp_path, source="folder")
+    assert available(task, "test", location) == ("en", "th")
+    found = load(task, "test", "en", location)
     assert [(row.id, row.tokens) for row in found.rows] == [("1", ("en_ewt",)), ("1#2", ("en_gum",))]
-    assert available(task, "dev", where) == ()
+    assert available(task, "dev", location) == ()

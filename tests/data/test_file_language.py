@@ -177,8 +177,8 @@ def test_a_mark_inside_a_name_is_no_slice_in_any_folder(
     monkeypatch.chdir(elsewhere)
     numbered(tmp_path / name.replace("{lang}", "en"), 5)
     mnli = registry.get("mnli")
-    where = DataLocation(data_dir=tmp_path, file=name)
-    assert len(load(mnli, "train", "en", where).rows) == 5
+    location = DataLocation(data_dir=tmp_path, file=name)
+    assert len(load(mnli, "train", "en", location).rows) == 5
     rest = DataLocation(data_dir=tmp_path, file=f"{name}#4-5")
     assert [row.id for row in load(mnli, "train", "en", rest).rows] == ["4", "5"]
 
@@ -186,16 +186,16 @@ def test_a_mark_inside_a_name_is_no_slice_in_any_folder(
 def test_a_slice_goes_to_the_end_of_each_languages_file(tmp_path: Path) -> None:
     for code, rows in (("de", 3), ("en", 9), ("sw", 1)):
         numbered(tmp_path / f"own-{code}.tsv", rows)
-    where = DataLocation(file=str(tmp_path / "own-{lang}.tsv#2-6"))
+    location = DataLocation(file=str(tmp_path / "own-{lang}.tsv#2-6"))
     xnli = registry.get("xnli")
-    german, english = (load(xnli, "test", code, where) for code in ("de", "en"))
+    german, english = (load(xnli, "test", code, location) for code in ("de", "en"))
     assert [row.id for row in german.rows] == ["2", "3"]
     assert german.origin["ended"] == "rows 2-6 were requested, but the file ends at row 3"
     assert german.notes == (f"{german.origin['file']}: {german.origin['ended']}",)
     assert len(english.rows) == 5
     assert english.notes == ()
     with pytest.raises(DataError, match="rows 2-6 were requested, but the file has fewer"):
-        load(xnli, "test", "sw", where)
+        load(xnli, "test", "sw", location)
     with pytest.raises(DataError, match="rows 2-6 were requested, but the file has fewer"):
         load(xnli, "test", "de", DataLocation(file=str(tmp_path / "own-de.tsv#2-6")))
 

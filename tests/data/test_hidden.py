@@ -69,13 +69,13 @@ def test_rows_without_labels(
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
-    task, where = get(name), DataLocation(data_dir=tmp_path)
+    task, location = get(name), DataLocation(data_dir=tmp_path)
     split: Split = "dev" if name == "cosmosqa" else "test"
     with pytest.raises(HiddenLabelsError):
-        load(task, split, language, where)
-    assert available(task, split, where) == ()
-    assert available(task, split, where, hidden=True) == (language,)
-    found = load(task, split, language, where, hidden=True)
+        load(task, split, language, location)
+    assert available(task, split, location) == ()
+    assert available(task, split, location, hidden=True) == (language,)
+    found = load(task, split, language, location, hidden=True)
     assert found.hidden
     assert found.rows[0] == first
 

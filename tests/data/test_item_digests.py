@@ -111,9 +111,9 @@ def test_more_than_recur_by_chance(leaked: int, size: int, kind: str, refused: b
     ("task", "expected"), [("panx", (325, 10_000)), ("udpos", (96, 3974)), ("pawsx", (0, 2000))]
 )
 def test_released_splits_are_not_refused(shared_data: Path, task: str, expected: tuple[int, int]) -> None:
-    where = DataLocation(data_dir=shared_data)
+    location = DataLocation(data_dir=shared_data)
     train, dev = (
-        item_digests.digests(load(get(task), split, "en", where).rows) for split in ("train", "dev")
+        item_digests.digests(load(get(task), split, "en", location).rows) for split in ("train", "dev")
     )
     assert (int(np.isin(dev, train).sum()), len(dev)) == expected
     assert not item_digests.too_many(*expected, get(task).kind)

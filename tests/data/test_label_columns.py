@@ -101,10 +101,10 @@ def test_a_column_that_a_definition_names_and_the_table_has_not(
 def test_one_language_without_labels_is_no_reason_to_hide_them(tmp_path: Path) -> None:
     (tmp_path / "gold-en.tsv").write_text("premise\thypothesis\tgold\na\tb\tneutral\n", encoding="utf-8")
     (tmp_path / "gold-de.tsv").write_text("premise\thypothesis\tlabel\na\tb\tneutral\n", encoding="utf-8")
-    where = DataLocation(file=str(tmp_path / "gold-{lang}.tsv"))
-    assert not load(registry.get("xnli"), "test", "de", where, hidden=True).hidden
+    location = DataLocation(file=str(tmp_path / "gold-{lang}.tsv"))
+    assert not load(registry.get("xnli"), "test", "de", location, hidden=True).hidden
     with pytest.raises(StiltsError, match=r"gold-en\.tsv, line 2: no column 'label'"):
-        load(registry.get("xnli"), "test", "en", where, hidden=True)
+        load(registry.get("xnli"), "test", "en", location, hidden=True)
 
 
 def test_two_columns_for_the_label(tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def test_an_explicit_file_may_be_relative_to_the_data_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    where = DataLocation(data_dir=folder, file="xnli/dev-{lang}.tsv#3-4")
-    assert load(XNLI, "dev", "de", where).rows == (
+    location = DataLocation(data_dir=folder, file="xnli/dev-{lang}.tsv#3-4")
+    assert load(XNLI, "dev", "de", location).rows == (
         PairRow("3", "pde3", "h3", "neutral"),
         PairRow("4", "pde4", "h4", "neutral"),
     )
@@ -77,9 +77,9 @@ def test_an_explicit_file_may_be_relative_to_the_data_folder(
 def test_an_explicit_file_may_carry_the_codes_of_the_release(tmp_path: Path) -> None:
     for side, text in (("deu", "Ja.\n"), ("eng", "Yes.\n")):
         (tmp_path / f"tatoeba.deu-eng.{side}").write_text(text)
-    where = DataLocation(file=str(tmp_path / "tatoeba.{lang}-eng.{lang}"))
-    assert available(TATOEBA, "test", where) == ("de",)
-    assert len(load(TATOEBA, "test", "de", where).rows) == 2
+    location = DataLocation(file=str(tmp_path / "tatoeba.{lang}-eng.{lang}"))
+    assert available(TATOEBA, "test", location) == ("de",)
+    assert len(load(TATOEBA, "test", "de", location).rows) == 2
 
 
 def test_templates_are_tried_in_order(tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_templates_are_tried_in_order(tmp_path: Path) -> None:
     (tmp_path / "xnli").mkdir()
     (tmp_path / "xnli/test-de.tsv").write_text("a\tb\n")
     (tmp_path / "xnli/test-fr.tsv").write_text("a\tb\n")
-    where = DataLocation(data_dir=tmp_path)
-    assert load(XNLI, "test", "de", where).rows == (PairRow("1", "a", "b", "neutral"),)
+    location = DataLocation(data_dir=tmp_path)
+    assert load(XNLI, "test", "de", location).rows == (PairRow("1", "a", "b", "neutral"),)
     with pytest.raises(DataError, match="no labelled row of xnli in 'fr'"):
-        load(XNLI, "test", "fr", where)
+        load(XNLI, "test", "fr", location)
 
 
 # --- what is at hand
@@ -176,16 +176,16 @@ def test_slices_count_records_without_gold_too(tmp_path: Path) -> None:
 
 
 def test_limit_is_a_seeded_subsample_in_order(folder: Path) -> None:
-    where = DataLocation(data_dir=folder)
-    german, again = (load(XNLI, "dev", "de", where, limit=5, seed=3) for _ in range(2))
+    location = DataLocation(data_dir=folder)
+    german, again = (load(XNLI, "dev", "de", location, limit=5, seed=3) for _ in range(2))
     numbers = [int(row.id) for row in german.rows]
     assert numbers == sorted(set(numbers))
     assert len(numbers) == 5
     assert again == german
-    assert german.fingerprint == fingerprint(german.rows) != load(XNLI, "dev", "de", where).fingerprint
+    assert german.fingerprint == fingerprint(german.rows) != load(XNLI, "dev", "de", location).fingerprint
     english, other = (
-        load(XNLI, "dev", "en", where, limit=5, seed=3),
-        load(XNLI, "dev", "en", where, limit=5, seed=4),
+        load(XNLI, "dev", "en", location, limit=5, seed=3),
+        load(XNLI, "dev", "en", location, limit=5, seed=4),
     )
     assert [int(row.id) for row in english.rows] == numbers  # parallel files: the same items
     assert [int(row.id) for row in other.rows] != numbers
@@ -196,8 +196,10 @@ def test_limit_is_a_seeded_subsample_in_order(folder: Path) -> None:
 def test_limit_of_retrieval_keeps_all_candidates(tmp_path: Path) -> None:
     for side in ("deu", "eng"):
         (tmp_path / f"tatoeba.deu-eng.{side}").write_text("".join(f"{side} {n}\n" for n in range(9)))
-    where = DataLocation(file=str(tmp_path / "tatoeba.{lang}-eng.{lang}"))
-    rows = [row for row in load(TATOEBA, "test", "de", where, limit=2).rows if isinstance(row, RetrievalRow)]
+    location = DataLocation(file=str(tmp_path / "tatoeba.{lang}-eng.{lang}"))
+    rows = [
+        row for row in load(TATOEBA, "test", "de", location, limit=2).rows if isinstance(row, RetrievalRow)
+    ]
     assert sum(row.side == "query" for row in rows) == 2
     assert sum(row.side == "candidate" for row in rows) == 9
     assert {gold for row in rows for gold in row.gold} <= {row.id for row in rows if row.side == "candidate"}
@@ -224,8 +226,8 @@ def test_the_same_rows_have_the_same_fingerprint_wherever_they_lie(folder: Path)
     moved = folder / "elsewhere.tsv"
     moved.write_text((folder / "xnli/dev-de.tsv").read_text().replace("\n", "\r\n"), newline="")
     one, two = (
-        load(XNLI, "dev", "de", where)
-        for where in (DataLocation(data_dir=folder), DataLocation(file=str(moved)))
+        load(XNLI, "dev", "de", location)
+        for location in (DataLocation(data_dir=folder), DataLocation(file=str(moved)))
     )
     assert one.fingerprint == two.fingerprint
     assert one.origin != two.origin
@@ -319,9 +321,9 @@ def test_no_explicit_file_is_at_hand(name: str) -> None:
 
 
 def test_the_language_of_a_file_without_a_code_is_not_guessed(tmp_path: Path) -> None:
-    where = DataLocation(file=str(pairs(tmp_path / "own.tsv", 2)))
-    assert available(XNLI, "dev", where) == ()
-    assert len(load(XNLI, "dev", "sw", where).rows) == 2
+    location = DataLocation(file=str(pairs(tmp_path / "own.tsv", 2)))
+    assert available(XNLI, "dev", location) == ()
+    assert len(load(XNLI, "dev", "sw", location).rows) == 2
 
 
 def test_an_unknown_language_is_named(folder: Path) -> None:
@@ -353,25 +355,25 @@ def test_real_ids_are_unique(shared_data: Path) -> None:
 
 
 def test_real_tatoeba_in_every_language_there(shared_data: Path) -> None:
-    where = DataLocation(data_dir=shared_data)
-    found = available(TATOEBA, "test", where)
+    location = DataLocation(data_dir=shared_data)
+    found = available(TATOEBA, "test", location)
     assert len(found) == len(list((shared_data / "xtreme/tatoeba").glob("*"))) / 2
     assert {"zh", "sw", "yi"} <= set(found)
-    assert len(load(TATOEBA, "test", "te", where).rows) == 2 * 234
+    assert len(load(TATOEBA, "test", "te", location).rows) == 2 * 234
 
 
 def test_real_languages_at_hand(shared_data: Path) -> None:
-    where = DataLocation(data_dir=shared_data)
-    assert len(available(PANX, "dev", where)) == len(list((shared_data / "xtreme/panx").glob("dev-*.tsv")))
-    assert len(available(registry.get("xcopa"), "dev", where)) == 8
+    location = DataLocation(data_dir=shared_data)
+    assert len(available(PANX, "dev", location)) == len(list((shared_data / "xtreme/panx").glob("dev-*.tsv")))
+    assert len(available(registry.get("xcopa"), "dev", location)) == 8
     hidden = DataLocation(
         data_dir=shared_data, file="xcopa/test-{lang}.jsonl"
     )  # XTREME-R's: all labels are 0
     with pytest.raises(DataError, match="all 500 labels are 0"):
         load(registry.get("xcopa"), "test", "sw", hidden)
-    assert available(registry.get("tydiqa"), "dev", where) == ()  # blanked
+    assert available(registry.get("tydiqa"), "dev", location) == ()  # blanked
     with pytest.raises(DataError, match="blanked"):
-        load(registry.get("tydiqa"), "dev", "sw", where)
+        load(registry.get("tydiqa"), "dev", "sw", location)
 
 
 def test_real_test_files_of_xtreme_r_have_no_labels(shared_data: Path, tmp_path: Path) -> None:

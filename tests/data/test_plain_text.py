@@ -26,9 +26,9 @@ def test_the_data_folder_has_text_by_language(tmp_path):
     (tmp_path / "text").mkdir()
     for language in ("sw", "de"):
         (tmp_path / "text" / f"{language}.txt").write_text("a\nb\nc\n", encoding="utf-8")
-    where = DataLocation(data_dir=tmp_path)
-    assert available(MLM, "train", where) == ("de", "sw")
-    assert [row.text for row in load(MLM, "train", "sw", where, limit=2).rows] in (
+    location = DataLocation(data_dir=tmp_path)
+    assert available(MLM, "train", location) == ("de", "sw")
+    assert [row.text for row in load(MLM, "train", "sw", location, limit=2).rows] in (
         ["a", "b"],
         ["a", "c"],
         ["b", "c"],

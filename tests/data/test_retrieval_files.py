@@ -86,14 +86,14 @@ def test_bucc_without_gold_pairs_is_hidden_and_not_at_hand(tmp_path: Path) -> No
     write_bucc(folder)
     with pytest.raises(HiddenLabelsError, match=r"the gold pairs, .*\.gold, are not there"):
         rows_of(write_bucc(folder, "test", gold=None), "bucc2018", "de")
-    task, where = registry.get("bucc2018"), DataLocation(data_dir=tmp_path, source="folder")
-    assert available(task, "dev", where) == ("de",)
-    assert available(task, "test", where) == ()
+    task, location = registry.get("bucc2018"), DataLocation(data_dir=tmp_path, source="folder")
+    assert available(task, "dev", location) == ("de",)
+    assert available(task, "test", location) == ()
 
 
 def test_a_limit_counts_queries_and_keeps_all_candidates(tmp_path: Path) -> None:
-    where = DataLocation(file=str(write_bucc(tmp_path)))
-    found = load(registry.get("bucc2018"), "dev", "de", where, limit=1).rows
+    location = DataLocation(file=str(write_bucc(tmp_path)))
+    found = load(registry.get("bucc2018"), "dev", "de", location, limit=1).rows
     assert Counter(row.side for row in found) == {"query": 1, "candidate": 2}  # type: ignore[union-attr]
 
 

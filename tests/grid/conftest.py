@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {
     "languages": ["en", "de", "sw"],
     "source": "bundled",
     "limits": {"train": 32, "eval": 12},
-    "recipe": {"max_steps": 4, "batch_size": 8, "eval_every": 100, "dev_rows": 8},
+    "hyperparameters": {"max_steps": 4, "batch_size": 8, "eval_every": 100, "dev_rows": 8},
 }
 
 

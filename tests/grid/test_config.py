@@ -17,17 +17,17 @@ WRONG = [
     ("targets:\n  - xnli\n  - panxx", 3, "did you mean 'panx'"),
     ("targets: [xnli]\nintermediate: [tatoeba]", 2, "no training data"),
     ("targets: [xnli]\nintermediate: [mnli+sqad_v1]", 2, "did you mean 'squad_v1'"),
-    ("targets: [xnli]\nrecipe:\n  epoch: 3", 3, "did you mean 'epochs'"),
+    ("targets: [xnli]\nhyperparameters:\n  epoch: 3", 3, "did you mean 'epochs'"),
     ("targets: [xnli]\nlimits:\n  trian: 3", 3, "did you mean 'train'"),
     ("targets: [xnli]\nlimits: {train: 0}", 2, "greater than 0"),
     (
-        "targets: [xnli]\noverrides:\n  mnli:\n    recipe: {learning_rte: 1}",
+        "targets: [xnli]\noverrides:\n  mnli:\n    hyperparameters: {learning_rte: 1}",
         4,
         "did you mean 'learning_rate'",
     ),
-    ("targets: [xnli]\noverrides:\n  panx: {recipe: {epochs: 1}}", 3, "unknown task, kind"),
+    ("targets: [xnli]\noverrides:\n  panx: {hyperparameters: {epochs: 1}}", 3, "unknown task, kind"),
     (
-        "targets: [xnli]\noverrides:\n  xnli: {recipe: {epochs: 1}}",
+        "targets: [xnli]\noverrides:\n  xnli: {hyperparameters: {epochs: 1}}",
         3,
         "xnli is trained on mnli: set it there",
     ),
@@ -66,22 +66,30 @@ WRONG = [
     ("targets: [tatoeba]\nfiles: {tatoeba: {dev: a}}", 2, "tatoeba is trained on nothing"),
     ("targets: [xnli]\nfiles: {mnli: {eval: a}}", 2, "mnli is no target"),
     ("targets: [xnli]\noverrides: {span: {encoding: {stride: 8}}}", 2, "no effect: unknown task, kind"),
-    ("targets: [xnli]\noverrides: {fuse: {recipe: {epochs: 1}}}", 2, "no effect: unknown task, kind"),
-    ("targets: [xnli]\noverrides: {multitask: {recipe: {epochs: 1}}}", 2, "no effect: unknown task, kind"),
     (
-        "targets: [xnli]\nintermediate: csqa+siqa\noverrides: {csqa: {recipe: {epochs: 1}}}",
+        "targets: [xnli]\noverrides: {fuse: {hyperparameters: {epochs: 1}}}",
+        2,
+        "no effect: unknown task, kind",
+    ),
+    (
+        "targets: [xnli]\noverrides: {multitask: {hyperparameters: {epochs: 1}}}",
+        2,
+        "no effect: unknown task, kind",
+    ),
+    (
+        "targets: [xnli]\nintermediate: csqa+siqa\noverrides: {csqa: {hyperparameters: {epochs: 1}}}",
         3,
         "csqa is trained together with others alone",
     ),
-    ("targets: [xnli]\nrecipe:\n  task_cap: 5", 3, "set it under overrides, for multitask"),
-    ("targets: [xnli]\noverrides: {mnli: {recipe: {temperature: 5}}}", 2, "set it under overrides"),
-    ("targets: [xnli]\nrecipe:\n  mlm_ratio: 5", 3, "a grid mixes no plain text"),
+    ("targets: [xnli]\nhyperparameters:\n  task_cap: 5", 3, "set it under overrides, for multitask"),
+    ("targets: [xnli]\noverrides: {mnli: {hyperparameters: {temperature: 5}}}", 2, "set it under overrides"),
+    ("targets: [xnli]\nhyperparameters:\n  mlm_ratio: 5", 3, "a grid mixes no plain text"),
     ("targets: [xnli]\nfiles:\n  xnli:\n    eval: a.tsv#9-3", 4, "rows are given as #first-last"),
     ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "rows are given as #first-last"),
     ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "rows are given as #first-last"),
     # Values that are of no use here
     ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping is no key"),
-    ("targets: [xnli]\nrecipe:\n  ? {a: b}\n  : 2", 3, "a list or a mapping is no key"),
+    ("targets: [xnli]\nhyperparameters:\n  ? {a: b}\n  : 2", 3, "a list or a mapping is no key"),
     ("targets: [xnli]\nseeds: 2024-13-45", 2, "should be a whole number, not '2024-13-45'"),
     ("targets: [xnli]\nseeds: !!timestamp 2024-13-45", 2, "the type timestamp is not read"),
     ("targets: [xnli]\nseeds: " + 5000 * "1", 2, "should be a whole number"),
@@ -96,7 +104,7 @@ WRONG = [
     ("targets: [xnli]\nseeds: 1.0", 2, "should be a whole number, not 1.0"),
     ("targets: [xnli]\nlimits:\n  train: true", 3, "should be a whole number, not true"),
     ("targets: [xnli]\nlimits: 5", 2, "limits: should be keys with values, not 5"),
-    ("targets: [xnli]\nrecipe: 5", 2, "recipe: should be keys with values, not 5"),
+    ("targets: [xnli]\nhyperparameters: 5", 2, "hyperparameters: should be keys with values, not 5"),
     ("targets: [xnli]\nsets: 5", 2, "sets: should be a list, not 5"),
     ("targets: [xnli]\ndata_dir: 5", 2, "data_dir: should be a path, not 5"),
     ("targets: [xnli]\nsuite: [a]", 2, "suite: should be text, not ['a']"),
@@ -104,15 +112,19 @@ WRONG = [
     ("targets: [xnli]\nlanguages:\n  xnli: [1]", 3, "languages.xnli.0: should be text"),
     ("targets: [xnli]\nsplit:\n  xnli: tets", 3, "split.xnli: should be 'test' or 'dev', not 'tets'"),
     ("targets: [xnli]\nbackbones: {revision: 1234567}", 2, "should be text, not 1234567: put it in quotes"),
-    ("targets: [xnli]\nrecipe:\n  max_steps: true", 3, "should be a number, not true"),
-    ("targets: [xnli]\nrecipe:\n  epochs: 1\n  holdout: false", 4, "should be a number, not false"),
+    ("targets: [xnli]\nhyperparameters:\n  max_steps: true", 3, "should be a number, not true"),
+    ("targets: [xnli]\nhyperparameters:\n  epochs: 1\n  holdout: false", 4, "should be a number, not false"),
     # Numbers that nobody means, and names that stand for thousands of trainings
-    ("targets: [xnli]\nrecipe: {epochs: 1e308}", 2, "epochs: should be less than or equal to 10000"),
-    ("targets: [xnli]\nrecipe:\n  max_steps: " + 90 * "9", 3, "max_steps: should be less than or equal to"),
-    ("targets: [xnli]\nrecipe: {learning_rate: 1e300}", 2, "learning_rate: should be less than"),
+    ("targets: [xnli]\nhyperparameters: {epochs: 1e308}", 2, "epochs: should be less than or equal to 10000"),
     (
-        "targets: [xnli]\nintermediate: csqa+siqa\noverrides:\n  multitask: {recipe: {temperature: 1e-300}}",
-        4,
+        "targets: [xnli]\nhyperparameters:\n  max_steps: " + 90 * "9",
+        3,
+        "max_steps: should be less than or equal to",
+    ),
+    ("targets: [xnli]\nhyperparameters: {learning_rate: 1e300}", 2, "learning_rate: should be less than"),
+    (
+        "targets: xnli\nintermediate: csqa+siqa\noverrides:\n multitask:\n  hyperparameters: {temperature: 1e-9}",
+        5,
         "temperature: should be greater than or equal to 0.05",
     ),
     ("targets: [xnli]\nlimits: {train: 99999999999999999999}", 2, "train: should be less than or equal to"),
@@ -158,12 +170,12 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: in
 def test_norwegian_is_a_language_and_1e_3_a_number(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(
-        "targets: mewslix\nlanguages: [no, en]\nrecipe: {learning_rate: 1e-3}\n", encoding="utf-8"
+        "targets: mewslix\nlanguages: [no, en]\nhyperparameters: {learning_rate: 1e-3}\n", encoding="utf-8"
     )
     with pytest.raises(ConfigError, match="unknown language 'no'"):  # as text, though no task here has it
         load(str(path))
-    path.write_text("targets: panx\nrecipe: {learning_rate: 1e-3}\n", encoding="utf-8")
-    assert load(str(path)).recipe == {"learning_rate": 0.001}
+    path.write_text("targets: panx\nhyperparameters: {learning_rate: 1e-3}\n", encoding="utf-8")
+    assert load(str(path)).hyperparameters == {"learning_rate": 0.001}
 
 
 def test_aliases_that_stand_for_too_much_are_refused_at_once(tmp_path: Path) -> None:
@@ -179,17 +191,18 @@ def test_a_task_has_one_name_whichever_was_given(tmp_path: Path) -> None:
     path.write_text(
         "targets: [commonsenseqa, xcopa]\nintermediate: [anli+, csqa+socialiqa]\n"
         "files: {squad: {train: a}, anli+: {train: b}}\nsuite: xtreme\n"
-        "overrides: {squad: {limits: {train: 5}}, socialiqa+csqa: {recipe: {task_cap: 5}}, anli+: {}}\n"
+        "overrides: {squad: {limits: {train: 5}}, socialiqa+csqa: "
+        "{hyperparameters: {task_cap: 5}}, anli+: {}}\n"
         "trained_on: {commonsenseqa: socialiqa>csqa}\nlanguages: {commonsenseqa: [en]}\n"
         "split: {commonsenseqa: dev}\n",
         encoding="utf-8",
     )
-    recipe = load(str(path))
-    assert recipe.targets == ("csqa", "xcopa")
-    assert recipe.files.keys() == {"squad_v1", "anli_plus"}
-    assert recipe.overrides.keys() == {"squad_v1", "csqa+siqa", "anli_plus"}
-    assert recipe.trained_on.keys() == recipe.split.keys() == {"csqa"}  # type: ignore[union-attr]
-    assert recipe.languages_of("csqa") == ("en",)
+    grid_config = load(str(path))
+    assert grid_config.targets == ("csqa", "xcopa")
+    assert grid_config.files.keys() == {"squad_v1", "anli_plus"}
+    assert grid_config.overrides.keys() == {"squad_v1", "csqa+siqa", "anli_plus"}
+    assert grid_config.trained_on.keys() == grid_config.split.keys() == {"csqa"}  # type: ignore[union-attr]
+    assert grid_config.languages_of("csqa") == ("en",)
 
 
 def test_settings_and_files_of_a_task_of_ones_own_go_by_both_its_names(tmp_path: Path) -> None:
@@ -202,17 +215,21 @@ def test_settings_and_files_of_a_task_of_ones_own_go_by_both_its_names(tmp_path:
     for name in (str(task), "my_task"):
         path = tmp_path / "grid.yaml"
         path.write_text(
-            f"targets: {task}\nfiles: {{{name}: {{train: a}}}}\noverrides: {{{name}: {{recipe: {{}}}}}}",
+            f"targets: {task}\nfiles: {{{name}: {{train: a}}}}\noverrides: "
+            f"{{{name}: {{hyperparameters: {{}}}}}}",
             encoding="utf-8",
         )
-        recipe = load(str(path))
-        assert recipe.targets == (str(task),)
-        assert recipe.files.keys() == recipe.overrides.keys() == {"my_task"}
+        grid_config = load(str(path))
+        assert grid_config.targets == (str(task),)
+        assert grid_config.files.keys() == grid_config.overrides.keys() == {"my_task"}
 
 
 def test_settings_for_tasks_trained_together_reach_them_alone(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
-    for where in ("recipe: {task_cap: 5}", "overrides: {intermediate: {recipe: {task_cap: 5}}}"):
+    for where in (
+        "hyperparameters: {task_cap: 5}",
+        "overrides: {intermediate: {hyperparameters: {task_cap: 5}}}",
+    ):
         path.write_text(f"targets: tatoeba\nintermediate: mnli+csqa\n{where}\n", encoding="utf-8")
         assert load(str(path))
 
@@ -221,7 +238,7 @@ def test_a_check_from_outside_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text("targets: panx\nconfigs:\n  - seq_bn\n  - seq_bm\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="line 4: no seq_bm"):
-        load(str(path), lambda recipe: [(("configs", 1), f"no {recipe.configs[1].name}")])
+        load(str(path), lambda grid_config: [(("configs", 1), f"no {grid_config.configs[1].name}")])
 
 
 def test_languages_narrow_a_suite(tmp_path: Path) -> None:
@@ -235,12 +252,13 @@ def test_languages_narrow_a_suite(tmp_path: Path) -> None:
 def test_later_names_go_before_earlier_ones(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(
-        "targets: panx\nintermediate: [mnli]\nrecipe: {epochs: 1, warmup: 0.1}\noverrides:\n"
-        "  intermediate: {recipe: {epochs: 2}, limits: {train: 7}}\n  mnli: {recipe: {epochs: 3}}\n",
+        "targets: panx\nintermediate: [mnli]\nhyperparameters: {epochs: 1, warmup: 0.1}\noverrides:\n"
+        "  intermediate: {hyperparameters: {epochs: 2}, limits: {train: 7}}\n"
+        "  mnli: {hyperparameters: {epochs: 3}}\n",
         encoding="utf-8",
     )
-    told = load(str(path)).told("intermediate", "sequence", "single", "mnli")
-    assert told.recipe == {"epochs": 3, "warmup": 0.1}
+    told = load(str(path)).settings_for("intermediate", "sequence", "single", "mnli")
+    assert told.hyperparameters == {"epochs": 3, "warmup": 0.1}
     assert told.limits.train == 7
 
 

@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def recipe(finished: Path) -> dict[str, Any]:
+def grid_config(finished: Path) -> dict[str, Any]:
     data = finished / "train.tsv"
     data.write_text(ROWS, encoding="utf-8")
     few = {"targets": ["mini_paraphrase"], "languages": ["de"], "intermediate": ["mini_nli"]}
@@ -58,9 +58,9 @@ def _name(record: Record) -> str:
 
 
 @pytest.fixture
-def grid(run: RayOutcome, write: Write, recipe: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
+def grid(run: RayOutcome, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
     """A recipe whose grid is finished."""
-    path, kept = write(**recipe), finished / "store"
+    path, kept = write(**grid_config), finished / "store"
     if kept.exists():
         shutil.copytree(kept, tmp_path / "store")
     else:
@@ -98,11 +98,11 @@ def test_a_recheck_keeps_what_was_recorded(grid: Path, run: RayOutcome, tmp_path
 
 
 def test_damage_that_only_loading_sees_costs_one_more_run(
-    grid: Path, run: RayOutcome, write: Write, recipe: dict[str, Any], finished: Path, tmp_path: Path
+    grid: Path, run: RayOutcome, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     flip(weights(run_of(records, "compose")[1]), keep_time=True)
-    more = write("more", **{**recipe, "languages": ["de", "sw"]})
+    more = write("more", **{**grid_config, "languages": ["de", "sw"]})
     state, made = run(more)
     assert made == ["evaluate mini_paraphrase sw"]  # of the baseline
     assert (state.total("failed"), state.total("waiting")) == (0, 3)
@@ -132,10 +132,10 @@ def test_an_adapter_made_again_with_the_same_bytes_costs_nothing_more(
 
 
 def test_runs_that_a_grid_found_are_no_garbage(
-    grid: Path, run: RayOutcome, write: Write, recipe: dict[str, Any], tmp_path: Path
+    grid: Path, run: RayOutcome, write: Write, grid_config: dict[str, Any], tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
-    less = write("less", **{**recipe, "intermediate": [], "files": {}})
+    less = write("less", **{**grid_config, "intermediate": [], "files": {}})
     assert len(garbage(plan_of(less).requests(), records).runs) == 3
     for record in list(records.all()):
         records.forget(record.request)  # as if all was made by hand
@@ -145,9 +145,9 @@ def test_runs_that_a_grid_found_are_no_garbage(
 
 
 def test_verify_counts_what_has_no_result(
-    grid: Path, write: Write, recipe: dict[str, Any], tmp_path: Path
+    grid: Path, write: Write, grid_config: dict[str, Any], tmp_path: Path
 ) -> None:
-    more = write("more", **{**recipe, "languages": ["de", "sw"]})
+    more = write("more", **{**grid_config, "languages": ["de", "sw"]})
     found = verify(plan_of(more).requests(), Records(tmp_path / "store"))
     assert (found.whole, found.without, found.damaged) == (5, 2, {})
 

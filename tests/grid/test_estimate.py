@@ -8,20 +8,22 @@ import pytest
 
 from adapterstilts.grid.estimate import OVERHEAD, Estimator
 from adapterstilts.grid.job_spec import JobSettings, JobSpec, training
-from adapterstilts.grid.records import TOLD, CostGroup
+from adapterstilts.grid.records import SETTINGS_DIGITS, CostGroup
 from adapterstilts.grid.status import GridStatus
 from adapterstilts.hyperparameters import Hyperparameters
 
 
 def asked(rows: int, seed: int = 1) -> JobSpec:
     """An epoch of training on that many rows."""
-    recipe = Hyperparameters(epochs=1, batch_size=10)
-    told = JobSettings(version="1", kind="sequence", backbone="tiny", recipe=recipe, limit=rows)
+    hyperparameters = Hyperparameters(epochs=1, batch_size=10)
+    told = JobSettings(
+        version="1", kind="sequence", backbone="tiny", hyperparameters=hyperparameters, limit=rows
+    )
     return training("mnli", "single", (), told, seed)
 
 
 def recorded(request: JobSpec, seconds: float | None, examples: int) -> CostGroup:
-    told = request.told.digest[:TOLD]
+    told = request.settings.digest[:SETTINGS_DIGITS]
     return CostGroup(request.type, request.task, request.composition, "tiny", told, seconds, examples, 1000)
 
 
@@ -35,7 +37,7 @@ def test_the_same_settings_take_as_long_as_before() -> None:
 def test_other_settings_take_as_much_longer_as_they_have_examples() -> None:
     found = Estimator([recorded(asked(100), 5.0, 100)])
     assert found.seconds(asked(10_000)) == (pytest.approx(OVERHEAD + 4.0 * 100), "recorded")
-    older = Estimator([replace(recorded(asked(100), 5.0, 100), told="")])
+    older = Estimator([replace(recorded(asked(100), 5.0, 100), settings="")])
     assert older.seconds(asked(100)) == (pytest.approx(5.0), "recorded")
 
 

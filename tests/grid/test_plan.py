@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def plan(**given: object) -> Plan:
-    recipe = GridConfig.model_validate({"languages": "all", **given})
-    return expand(recipe, *scenes(recipe))
+    grid_config = GridConfig.model_validate({"languages": "all", **given})
+    return expand(grid_config, *scenes(grid_config))
 
 
 def digests(found: Plan) -> list[str]:
@@ -88,16 +88,16 @@ def test_a_language_adapter_lies_under_everything_and_leaks_are_the_evaluations(
     reference = "single-mlm-{lang}-"
     configs = ["seq_bn", {"name": "seq_bn", "language_adapter": reference}]
     found = plan(targets=["panx"], intermediate=["mnli"], configs=configs, allow_leak=True)
-    over = [each for each in found.requests() if each.told.language_adapter]
-    assert {each.told.language_adapter for each in over} == {reference}
+    over = [each for each in found.requests() if each.settings.language_adapter]
+    assert {each.settings.language_adapter for each in over} == {reference}
     assert len(over) * 2 == len(list(found.requests()))
     assert {cell.config for cell in found.cells} == {"seq_bn", f"seq_bn over {reference}"}
-    assert {each.type for each in found.requests() if each.told.allow_leak} == {"evaluate"}
-    assert over[0].told.options()["language_adapter"] == reference
+    assert {each.type for each in found.requests() if each.settings.allow_leak} == {"evaluate"}
+    assert over[0].settings.options()["language_adapter"] == reference
 
 
 def test_what_came_later_leaves_older_digests_as_they_were() -> None:
-    told = next(plan(targets=["panx"]).requests()).told
+    told = next(plan(targets=["panx"]).requests()).settings
     assert not {"language_adapter", "allow_leak"} & told.model_dump().keys()
 
 
@@ -110,7 +110,7 @@ def test_sets_are_joined_with_the_target_among_them() -> None:
     fused = next(cell.training for cell in found.cells if cell.how == "fuse")
     assert [found.trainings[need].task for need in fused.needs] == ["mnli", "squad_v1", "panx"]
     assert fused.needs[-1] == base.digest
-    assert fused.told.config is None
+    assert fused.settings.config is None
     merged = [cell.how for cell in found.cells if cell.target == "tatoeba"]
     assert merged == ["baseline", "as it is", "average"]  # nothing is trained there, so nothing can be fused
 
@@ -168,7 +168,7 @@ def test_a_seed_adds_its_own_jobs_alone(write: Write) -> None:
     added = [request for request in more.requests() if request.digest not in set(less)]
     assert set(less) < set(digests(more))
     assert {request.seed for request in added if not request.language} == {2}
-    bare = [each for each in more.trainings.values() if each.told.recipe is None]
+    bare = [each for each in more.trainings.values() if each.settings.hyperparameters is None]
     assert len(bare) == 1  # the bare encoder has no seed
 
 
@@ -182,7 +182,7 @@ def test_a_target_adds_its_own_jobs_alone(write: Write) -> None:
 
 def test_a_setting_changes_the_digests_that_it_bears_on(write: Write) -> None:
     before = plan_of(write())
-    after = plan_of(write(overrides={"mini_qa": {"recipe": {"epochs": 9}}}))
+    after = plan_of(write(overrides={"mini_qa": {"hyperparameters": {"epochs": 9}}}))
     kept = set(digests(before)) & set(digests(after))
     tasks = {before.trainings[key].task for key in kept if key in before.trainings}
     assert tasks == {"mini_paraphrase", "mini_retrieval", "mini_nli"}
@@ -215,15 +215,15 @@ def test_of_a_suite_those_are_left_out_whose_data_is_not_at_hand(tmp_path: Path)
     (tmp_path / "tatoeba").mkdir()
     for ending in ("deu", "eng"):
         (tmp_path / "tatoeba" / f"tatoeba.deu-eng.{ending}").write_text("a\nb\n", encoding="utf-8")
-    recipe = GridConfig.model_validate({"suite": "xtreme", "data_dir": tmp_path, "source": "folder"})
-    found, left_out = scenes(recipe)
+    grid_config = GridConfig.model_validate({"suite": "xtreme", "data_dir": tmp_path, "source": "folder"})
+    found, left_out = scenes(grid_config)
     assert found == {"tatoeba": EvalScope("test", ("de",))}
     assert "xnli" in left_out
 
 
 def test_the_paper_has_nine_tasks_and_all_of_them_together() -> None:
-    recipe = load("paper-mbert")
-    found = expand(recipe, *scenes(recipe))
+    grid_config = load("paper-mbert")
+    found = expand(grid_config, *scenes(grid_config))
     assert len({cell.intermediate for cell in found.cells} - {""}) == 10
     assert len({cell.target for cell in found.cells}) == 9
 
@@ -250,9 +250,9 @@ def test_no_adapter_is_joined_with_itself() -> None:
 
 
 def test_a_precision_that_is_asked_for_is_that_of_evaluations_too() -> None:
-    usual, asked = plan(targets=["panx"]), plan(targets=["panx"], recipe={"precision": "bf16"})
-    assert asked.cells[0].told.options()["recipe"] == {"precision": "bf16"}
-    assert "precision" not in usual.cells[0].told.model_dump()  # and so its digest is what it was
+    usual, asked = plan(targets=["panx"]), plan(targets=["panx"], hyperparameters={"precision": "bf16"})
+    assert asked.cells[0].settings.options()["hyperparameters"] == {"precision": "bf16"}
+    assert "precision" not in usual.cells[0].settings.model_dump()  # and so its digest is what it was
 
 
 def test_names_tell_jobs_apart() -> None:

@@ -152,7 +152,7 @@ def test_an_interrupt_stops_the_processes_and_the_same_call_goes_on(write: Write
 
 @pytest.mark.slow
 def test_an_interrupt_while_the_processes_start_is_not_lost(write: Write, tmp_path: Path) -> None:
-    requests = list(plan_of(write(**GRID, recipe={"max_steps": 200, "batch_size": 4})).requests())
+    requests = list(plan_of(write(**GRID, hyperparameters={"max_steps": 200, "batch_size": 4})).requests())
     records = Records(tmp_path / "store")
 
     class Early(Silent):

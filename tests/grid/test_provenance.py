@@ -25,7 +25,7 @@ GRID = {
     "intermediate": ["mini_nli"],
     "targets": ["mini_paraphrase"],
     "languages": ["de"],
-    "recipe": {"epochs": 1, "max_steps": 500, "batch_size": 8, "eval_every": 100, "dev_rows": 8},
+    "hyperparameters": {"epochs": 1, "max_steps": 500, "batch_size": 8, "eval_every": 100, "dev_rows": 8},
 }
 AUTO = "`precision: auto` differs between the machines"
 
@@ -92,7 +92,7 @@ def test_a_run_says_what_its_machines_computed_in(grid: str, finished: Path) -> 
     assert rest.count(AUTO) == 1  # before it computes anything
     assert "1 training and 1 evaluation (single mini_paraphrase seed 1, evaluate" in rest
     assert "in bf16; this machine would compute the other jobs in fp32" in rest
-    assert "recipe: {precision: fp32}" in rest
+    assert "hyperparameters: {precision: fp32}" in rest
 
 
 @pytest.mark.parametrize("verb", ["plan", "status", "run"])
@@ -120,7 +120,9 @@ def test_what_would_be_mixed_is_said(
 
 def test_a_named_precision_is_nobodys_choice(call: Call, begun: str, write: Write) -> None:  # noqa: F811
     """Results of `auto` do not answer a recipe that names the precision, and so nothing is mixed."""
-    named = str(write("named", **{**GRID, "recipe": {**GRID["recipe"], "precision": "fp32"}}))  # type: ignore[dict-item]
+    named = str(
+        write("named", **{**GRID, "hyperparameters": {**GRID["hyperparameters"], "precision": "fp32"}})
+    )  # type: ignore[dict-item]
     shown = call("grid", "status", named, "--json")
     assert json.loads(shown.stdout)["totals"]["done"] == 0
     assert AUTO not in call("grid", "plan", named).stderr
@@ -210,5 +212,5 @@ def test_nodes_that_disagree_are_named() -> None:
     text = disagreement(places)
     assert text is not None
     assert "bf16 on aaaaaaaaaaaa; fp32 on bbbbbbbbbbbb" in text
-    assert "recipe: {precision: fp32}" in text
+    assert "hyperparameters: {precision: fp32}" in text
     assert disagreement(places[::2]) is None

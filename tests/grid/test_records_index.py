@@ -25,8 +25,10 @@ from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write
 
-TOLD = JobSettings(version="1", kind="sequence", backbone="tiny", limit=200)
-REQUESTS = tuple(evaluations("xnli", "f" * 64, TOLD, "test", (f"l{number}" for number in range(40))))
+SETTINGS_DIGITS = JobSettings(version="1", kind="sequence", backbone="tiny", limit=200)
+REQUESTS = tuple(
+    evaluations("xnli", "f" * 64, SETTINGS_DIGITS, "test", (f"l{number}" for number in range(40)))
+)
 SHORTLY = 0.03  # seconds
 
 
@@ -202,7 +204,9 @@ def test_times_are_estimated_by_it(store: Path, monkeypatch: pytest.MonkeyPatch)
     folders = Estimator(records.alike())
     assert indexed.seconds(REQUESTS[35]) == folders.seconds(REQUESTS[35]) == (pytest.approx(14.5), "recorded")
     assert indexed.size(REQUESTS[35]) == folders.size(REQUESTS[35])
-    other = next(iter(evaluations("xnli", "e" * 64, TOLD.model_copy(update={"limit": 50}), "test", ["de"])))
+    other = next(
+        iter(evaluations("xnli", "e" * 64, SETTINGS_DIGITS.model_copy(update={"limit": 50}), "test", ["de"]))
+    )
     assert indexed.seconds(other) == folders.seconds(other)
 
 

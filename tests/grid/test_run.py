@@ -170,7 +170,7 @@ def test_short_memory_halves_the_batch_and_says_so(
     real, asked = module.compose, []
 
     def scarce(task: str, kind: str, sources: list[str], options: module.Options) -> object:
-        asked.append(options.recipe["accumulation"])
+        asked.append(options.hyperparameters["accumulation"])
         if task == "mini_nli" and asked[-1] < 4:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
         return real(task, kind, sources, options)

@@ -107,7 +107,7 @@ def me(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 def options(store: Path, backbone: Path) -> Options:
-    return Options(store=store, backbone=str(backbone), limit=24, recipe=QUICK, source="bundled")
+    return Options(store=store, backbone=str(backbone), limit=24, hyperparameters=QUICK, source="bundled")
 
 
 @pytest.fixture(scope="session")

@@ -31,14 +31,14 @@ LOAD = """
 import json, sys, time
 time.sleep = lambda seconds: None  # the libraries' pauses between tries
 from adapterstilts.data.rows import as_json
-from adapterstilts.data.source import Where, load
+from adapterstilts.data.load import DataLocation, load
 from adapterstilts.errors import StiltsError
 from adapterstilts.tasks import registry
 
 told = []
 for name, split, language, revision in json.loads(sys.argv[1]):
     try:
-        found = load(registry.get(name), split, language, Where(source="hub", revision=revision))
+        found = load(registry.get(name), split, language, DataLocation(source="hub", revision=revision))
         told.append({**found.origin, "rows": [as_json(row) for row in found.rows]})
     except StiltsError as error:
         told.append({"error": f"{type(error).__name__}: {error}"})

@@ -35,9 +35,11 @@ class Explosive:
 
 @pytest.fixture(scope="module")
 def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    recipe = {"max_steps": 2, "batch_size": 8}
+    hyperparameters = {"max_steps": 2, "batch_size": 8}
     store = tmp_path_factory.mktemp("trained")
-    given = Options(store=store, backbone=str(tiny_backbone), limit=16, recipe=recipe, source="bundled")
+    given = Options(
+        store=store, backbone=str(tiny_backbone), limit=16, hyperparameters=hyperparameters, source="bundled"
+    )
     return train_adapter("mini_nli", given)
 
 

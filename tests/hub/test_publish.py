@@ -287,19 +287,19 @@ def test_another_backbone_is_refused(
 def test_of_a_grid_each_adapter_has_its_repository(
     me: Path, hub: Hub, tmp_path: Path, tiny_backbone: Path
 ) -> None:
-    recipe = tmp_path / "small.yaml"
-    recipe.write_text(
+    hyperparameters = tmp_path / "small.yaml"
+    hyperparameters.write_text(
         f"backbones: {tiny_backbone}\nintermediate: [{TASK}]\ncompositions: [sequential]\n"
         f"targets: [{TARGET}]\n"
         "languages: [en, de]\nsource: bundled\nlimits: {train: 16, eval: 8}\n"
-        "recipe: {max_steps: 2, batch_size: 8}\n",
+        "hyperparameters: {max_steps: 2, batch_size: 8}\n",
         "utf-8",
     )
     call = CliRunner().invoke
-    words = ["publish", str(recipe), "me/set", "--all", "-C", str(tmp_path / "grid")]
+    words = ["publish", str(hyperparameters), "me/set", "--all", "-C", str(tmp_path / "grid")]
     none = call(app, words)
     assert none.exit_code == 2 and "grid run" in none.output
-    made = call(app, ["grid", "run", str(recipe), "-C", str(tmp_path / "grid"), "--processes", "1"])
+    made = call(app, ["grid", "run", str(hyperparameters), "-C", str(tmp_path / "grid"), "--processes", "1"])
     assert made.exit_code == 0, made.output
     done = call(app, [*words, "--json"])
     assert done.exit_code == 0, done.output

@@ -70,7 +70,7 @@ def given(backbone: Path, **more: Any) -> PullHints:
 
 
 def of_run(run: Run, backbone: Path) -> list[dict[str, float]]:
-    options = Options(store=run.path.parent, backbone=str(backbone), recipe={"precision": "fp32"})
+    options = Options(store=run.path.parent, backbone=str(backbone), hyperparameters={"precision": "fp32"})
     found = predict(run.id, ROWS, options)
     return [dict(each["probabilities"]) for each in found]
 
@@ -101,7 +101,7 @@ def test_a_head_that_does_not_fit_is_left_out(
         store=me,
         backbone=str(tiny_backbone),
         limit=16,
-        recipe={"max_steps": 2, "batch_size": 8},
+        hyperparameters={"max_steps": 2, "batch_size": 8},
         source="bundled",
     )
     built = compose("mini_paraphrase", "sequential", [run.id], options)

@@ -73,7 +73,9 @@ def test_runs_of_two_readings_of_the_same_weights_are_told_apart(tmp_path, tiny_
     changed = without_limit(tiny_backbone, tmp_path / "changed")
     config = json.loads((changed / "config.json").read_text())
     (changed / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-5}))
-    options = Options(backbone=str(tiny_backbone), store=tmp_path / "runs", limit=8, recipe={"max_steps": 1})
+    options = Options(
+        backbone=str(tiny_backbone), store=tmp_path / "runs", limit=8, hyperparameters={"max_steps": 1}
+    )
     run = train_adapter("mini_nli", options)
     from adapterstilts import evaluate
 

@@ -28,7 +28,7 @@ SCORES: dict[tuple[str, int], Mapping[str, float]] = {
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    recipe = GridConfig.model_validate(
+    grid_config = GridConfig.model_validate(
         {
             "targets": "mini_paraphrase",
             "intermediate": ["mini_nli", "mini_qa"],
@@ -36,7 +36,7 @@ def plan() -> Plan:
             "seeds": [1, 2],
         }
     )
-    return expand(recipe, *scenes(recipe))
+    return expand(grid_config, *scenes(grid_config))
 
 
 def read(cell: Cell) -> Scores:

@@ -157,21 +157,27 @@ QUICK = {"max_steps": 2, "batch_size": 8, "dev_rows": 30, "precision": "fp32"}
 @pytest.fixture(scope="module")
 def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
     store = tmp_path_factory.mktemp("runs")
-    return Options(backbone=str(tiny_backbone), store=store, source="bundled", limit=60, recipe=QUICK)
+    return Options(
+        backbone=str(tiny_backbone), store=store, source="bundled", limit=60, hyperparameters=QUICK
+    )
 
 
 @pytest.fixture(scope="module")
 def untrained(options: Options) -> Run:
     """A LoRA that hardly trained, so that it changes nothing."""
-    recipe = {**QUICK, "learning_rate": 1e-12}
-    return train_adapter("mini_nli", options.model_copy(update={"config": "lora", "recipe": recipe}))
+    hyperparameters = {**QUICK, "learning_rate": 1e-12}
+    return train_adapter(
+        "mini_nli", options.model_copy(update={"config": "lora", "hyperparameters": hyperparameters})
+    )
 
 
 def test_a_training_says_what_it_changed_and_keeps_it(
     options: Options, untrained: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = {**QUICK, "learning_rate": 1e-12}
-    same = train_adapter("mini_nli", options.model_copy(update={"config": "lora", "recipe": recipe}))
+    hyperparameters = {**QUICK, "learning_rate": 1e-12}
+    same = train_adapter(
+        "mini_nli", options.model_copy(update={"config": "lora", "hyperparameters": hyperparameters})
+    )
     said = capsys.readouterr().err
     assert "is finished already" in said and same.id == untrained.id
     nothing = "warning: the adapter 'mini_nli' changes nothing: hidden states differ by 0.00 % (layers 1-2)"

@@ -35,7 +35,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def options(tiny_backbone: Path, release: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
     store = tmp_path_factory.mktemp("runs")
-    return Options(backbone=str(tiny_backbone), store=store, data_dir=release, recipe=QUICK)
+    return Options(backbone=str(tiny_backbone), store=store, data_dir=release, hyperparameters=QUICK)
 
 
 def told(options: Options, **more: object) -> Options:
@@ -111,7 +111,7 @@ def test_without_the_english_side_the_result_says_what_was_not_checked(
     (tmp_path / "xnli").mkdir()
     file = tmp_path / "xnli" / "dev-sw.tsv"
     file.write_bytes((release / "xnli" / "dev-sw.tsv").read_bytes())
-    alone = told(options, data_dir=tmp_path, recipe={})
+    alone = told(options, data_dir=tmp_path, hyperparameters={})
     (found,) = evaluate(trained.id, "xnli", ["sw"], alone)
     assert found.leaks["sw"].items == 0
     assert "only exact duplicates were checked" in str(found.leaks["sw"])
@@ -167,9 +167,9 @@ def test_items_trained_on_in_a_foreign_language_are_found_in_the_others(
 def test_each_language_is_read_once(options: Options, trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def counted(task: Task, split: Split, language: str, where: DataLocation, *, hidden: bool) -> Loaded:
+    def counted(task: Task, split: Split, language: str, location: DataLocation, *, hidden: bool) -> Loaded:
         read.append(language)
-        return load(task, split, language, where, hidden=hidden)
+        return load(task, split, language, location, hidden=hidden)
 
     monkeypatch.setattr("adapterstilts.run.leak_guard.load", counted)
     evaluate(trained.id, "xnli", ["de", "sw"], told(options, allow_leak=True))
@@ -260,8 +260,8 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
     folder = options.store / "copy"
     folder.mkdir()
     old = Run("old", trained.key, folder, trained.job, {}, "", 0)
-    guard = LeakGuard(Store(options.store), old, get("xnli"), "dev", options.where(None))
-    leak = guard.check("en", load(get("xnli"), "dev", "en", options.where(None)))
+    guard = LeakGuard(Store(options.store), old, get("xnli"), "dev", options.location(None))
+    leak = guard.check("en", load(get("xnli"), "dev", "en", options.location(None)))
     assert str(leak) == "what old was trained on could not be checked"
     job = {**trained.job, "composition": {"kind": "sequential", "sources": ["0" * 64]}}
     found = history(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
@@ -272,13 +272,15 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
 @pytest.mark.parametrize("trained_in", ["en", "de"])
 def test_the_real_files(shared_data: Path, tiny_backbone: Path, tmp_path: Path, trained_in: str) -> None:
     """XNLI development rows 1 to 2,000 in one language train: all leak in each language, none of the rest."""
-    options = Options(backbone=str(tiny_backbone), store=tmp_path, data_dir=shared_data, recipe=QUICK)
+    options = Options(
+        backbone=str(tiny_backbone), store=tmp_path, data_dir=shared_data, hyperparameters=QUICK
+    )
     run = train_adapter("mnli", told(options, train_file=f"xnli/dev-{trained_in}.tsv#1-2000"))
     for rows in ("", "#2001-2490"):
-        where = options.where("xnli/dev-{lang}.tsv" + rows)
-        guard = LeakGuard(Store(tmp_path), run, get("xnli"), "dev", where)
+        location = options.location("xnli/dev-{lang}.tsv" + rows)
+        guard = LeakGuard(Store(tmp_path), run, get("xnli"), "dev", location)
         for language in ("en", "ar", "de", "es", "fr", "hi", "ru", "sw", "tr", "zh"):
-            loaded = load(get("xnli"), "dev", language, where)
+            loaded = load(get("xnli"), "dev", language, location)
             if rows:
                 assert str(guard.check(language, loaded)) == ""
             else:

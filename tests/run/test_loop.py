@@ -21,7 +21,7 @@ EXACT = {**QUICK, "precision": "fp32"}
 
 
 def options_for(backbone, store):
-    return Options(backbone=str(backbone), store=store, source="bundled", limit=96, recipe=QUICK)
+    return Options(backbone=str(backbone), store=store, source="bundled", limit=96, hyperparameters=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def weights(run):
 
 
 def test_warmup_rises_and_decays_linearly():
-    recipe = Hyperparameters(learning_rate=1.0, warmup=0.2)
-    rates = [learning_rate(step, 10, recipe) for step in range(10)]
+    hyperparameters = Hyperparameters(learning_rate=1.0, warmup=0.2)
+    rates = [learning_rate(step, 10, hyperparameters) for step in range(10)]
     assert rates == pytest.approx([0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
 
 
@@ -59,8 +59,10 @@ def test_same_seed_same_bytes_other_seed_other_bytes(options, tmp_path):
 
 
 def test_loss_falls_and_the_log_is_json_lines(options):
-    recipe = {"epochs": 15, "batch_size": 8, "learning_rate": 3e-3, "holdout": 0.0}
-    run = train_adapter("mini_ner", options.model_copy(update={"recipe": recipe, "limit": 64}))
+    hyperparameters = {"epochs": 15, "batch_size": 8, "learning_rate": 3e-3, "holdout": 0.0}
+    run = train_adapter(
+        "mini_ner", options.model_copy(update={"hyperparameters": hyperparameters, "limit": 64})
+    )
     log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in log if "loss" in line]
     assert np.mean(losses[-3:]) < 0.7 * losses[0]
@@ -74,8 +76,8 @@ def test_a_finished_job_is_not_computed_again(own_options):
 
 
 def test_best_step_is_kept(options):
-    recipe = {**QUICK, "max_steps": 20, "eval_every": 4, "learning_rate": 5e-2}
-    run = train_adapter("mini_nli", options.model_copy(update={"recipe": recipe}))
+    hyperparameters = {**QUICK, "max_steps": 20, "eval_every": 4, "learning_rate": 5e-2}
+    run = train_adapter("mini_nli", options.model_copy(update={"hyperparameters": hyperparameters}))
     log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
     scores = {line["step"]: line["dev"]["score"] for line in log if "dev" in line}
     assert list(scores) == [4, 8, 12, 16, 20]
@@ -86,28 +88,30 @@ def test_best_step_is_kept(options):
 
 
 def test_patience_stops_early(options):
-    recipe = {**QUICK, "max_steps": 60, "eval_every": 1, "patience": 3, "learning_rate": 1e-9}
-    run = train_adapter("mini_nli", options.model_copy(update={"recipe": recipe}))
+    hyperparameters = {**QUICK, "max_steps": 60, "eval_every": 1, "patience": 3, "learning_rate": 1e-9}
+    run = train_adapter("mini_nli", options.model_copy(update={"hyperparameters": hyperparameters}))
     assert run.metrics["steps"] == run.metrics["best_step"] + 3
 
 
 def test_a_training_says_so_where_its_epochs_end_before_its_steps(options, capsys):
-    recipe = {"epochs": 1, "max_steps": 80, "batch_size": 8, "holdout": 0.0}
-    run = train_adapter("mini_nli", options.model_copy(update={"recipe": recipe, "limit": 16}))
+    hyperparameters = {"epochs": 1, "max_steps": 80, "batch_size": 8, "holdout": 0.0}
+    run = train_adapter(
+        "mini_nli", options.model_copy(update={"hyperparameters": hyperparameters, "limit": 16})
+    )
     assert run.metrics["steps"] == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "training ends after 2 steps, before max_steps 80: its epochs (1) end first" in said
-    exact = {**recipe, "epochs": 50, "max_steps": 2}
-    train_adapter("mini_nli", options.model_copy(update={"recipe": exact, "limit": 16}))
+    exact = {**hyperparameters, "epochs": 50, "max_steps": 2}
+    train_adapter("mini_nli", options.model_copy(update={"hyperparameters": exact, "limit": 16}))
     assert "before max_steps" not in capsys.readouterr().err
 
 
 def test_accumulation_gives_the_same_steps(own_options, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, tensor: tensor)
-    whole = train_adapter("mini_nli", own_options.model_copy(update={"recipe": EXACT}))
+    whole = train_adapter("mini_nli", own_options.model_copy(update={"hyperparameters": EXACT}))
     halves = {**EXACT, "accumulation": 2}
     parts = train_adapter(
-        "mini_nli", own_options.model_copy(update={"recipe": halves, "store": tmp_path / "2"})
+        "mini_nli", own_options.model_copy(update={"hyperparameters": halves, "store": tmp_path / "2"})
     )
     for path, tensors in weights(whole).items():
         for name, value in weights(parts)[path].items():
@@ -159,7 +163,9 @@ def test_fusion_records_its_attention_per_layer(options):
 def test_sequential_starts_from_the_source(options):
     source = train_adapter("mini_nli", options)
     frozen = {**QUICK, "max_steps": 1, "learning_rate": 1e-12}
-    run = compose("mini_paraphrase", "sequential", [source.id], options.model_copy(update={"recipe": frozen}))
+    run = compose(
+        "mini_paraphrase", "sequential", [source.id], options.model_copy(update={"hyperparameters": frozen})
+    )
     before = load_file(next((source.path / "adapters").rglob("*.safetensors")))
     after = load_file(next((run.path / "adapters").rglob("*.safetensors")))
     assert [value.shape for value in before.values()] == [value.shape for value in after.values()]

@@ -23,13 +23,15 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
-    recipe = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
+    hyperparameters = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
     store = tmp_path_factory.mktemp("precision") / "runs"
-    return Options(backbone=str(tiny_backbone), store=store, source="bundled", limit=96, recipe=recipe)
+    return Options(
+        backbone=str(tiny_backbone), store=store, source="bundled", limit=96, hyperparameters=hyperparameters
+    )
 
 
 def in_precision(options: Options, precision: str) -> Options:
-    return options.model_copy(update={"recipe": {**options.recipe, "precision": precision}})
+    return options.model_copy(update={"hyperparameters": {**options.hyperparameters, "precision": precision}})
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_without_an_override_the_cpu_decides(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_run_and_an_evaluation_say_what_they_were_computed_in(cpu_bf16: bool, options: Options) -> None:
     auto = train_adapter("mini_nli", options)
     precision = "bf16" if cpu_bf16 else "fp32"
-    assert auto.job["recipe"]["precision"] == precision
+    assert auto.job["hyperparameters"]["precision"] == precision
     assert evaluate(auto.id, "mini_nli", ["de"], options)[0].runs["de"].job["precision"] == precision
 
 

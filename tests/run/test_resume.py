@@ -31,7 +31,7 @@ def options(store: Path, backbone: Path, **changes):
         "limit": 120,
         "checkpoint_steps": 3,
     }
-    return Options(**{**settings, "recipe": RECIPE, **changes})
+    return Options(**{**settings, "hyperparameters": RECIPE, **changes})
 
 
 def work(target, kind, sources, given):
@@ -98,7 +98,10 @@ def test_killed_training_ends_with_the_same_bytes(
     stores = [tmp_path / "undisturbed", tmp_path / "killed"]
     ids = []
     for store in stores:
-        ids = [train_adapter(source, options(store, tiny_backbone, recipe=quick)).id for source in sources]
+        ids = [
+            train_adapter(source, options(store, tiny_backbone, hyperparameters=quick)).id
+            for source in sources
+        ]
     given = [options(store, tiny_backbone, **changes) for store in stores]
     whole = compose(target, kind, ids, given[0])
 

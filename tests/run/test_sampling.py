@@ -12,8 +12,8 @@ def stream(size, length=10):
     return Stream(SimpleNamespace(), [SimpleNamespace(length=length)] * size, ())
 
 
-def course(*sizes, mixed=False, **recipe):
-    settings = {"batch_size": 10, "epochs": 1.0, **recipe}
+def course(*sizes, mixed=False, **hyperparameters):
+    settings = {"batch_size": 10, "epochs": 1.0, **hyperparameters}
     return TrainingSchedule(
         [stream(size) for size in sizes], Hyperparameters(**settings), 1, None, mixed=mixed
     )
@@ -69,4 +69,4 @@ def test_a_restart_anywhere_goes_on_the_same():
 def test_turns_depend_on_the_seed():
     one, other = course(40, 40, epochs=9.0, temperature=1.0), course(40, 40, epochs=9.0, temperature=1.0)
     assert one.turns() == other.turns()
-    assert one.turns() != TrainingSchedule(one.streams, one.recipe, 2, None).turns()
+    assert one.turns() != TrainingSchedule(one.streams, one.hyperparameters, 2, None).turns()

@@ -30,7 +30,7 @@ def options(store: Path, backbone: Path) -> Options:
         store=store,
         source="bundled",
         limit=40,
-        recipe=SETTINGS,
+        hyperparameters=SETTINGS,
         checkpoint_steps=1,
     )
 

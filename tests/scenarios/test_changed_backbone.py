@@ -24,7 +24,7 @@ def test_the_tokenizers_settings_alone_make_it_another_backbone(tiny_backbone: P
 
     def train() -> Run:
         options = Options(
-            store=tmp_path / "runs", backbone=str(folder), limit=8, recipe=RECIPE, source="bundled",
+            store=tmp_path / "runs", backbone=str(folder), limit=8, hyperparameters=RECIPE, source="bundled",
         )  # fmt: skip
         return train_adapter("mini_nli", options)
 

@@ -22,9 +22,13 @@ def options(tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("ADAPTERSTILTS_DATA", raising=False)
 
     def make(**more: Any) -> Options:
-        recipe = {**QUICK, **more.pop("recipe", {})}
+        hyperparameters = {**QUICK, **more.pop("hyperparameters", {})}
         return Options(
-            backbone=str(tiny_backbone), store=tmp_path / "store", data_dir=tmp_path, recipe=recipe, **more
+            backbone=str(tiny_backbone),
+            store=tmp_path / "store",
+            data_dir=tmp_path,
+            hyperparameters=hyperparameters,
+            **more,
         )
 
     return make
@@ -71,7 +75,7 @@ def test_rows_are_not_held_out_where_their_translations_train(options: Make, tmp
     given = options(train_file=english, translated=translated)
     with pytest.raises(ConfigError, match="no English development data of mnli is given"):
         train_adapter("mnli", given)
-    none = options(train_file=english, translated=translated, recipe={"holdout": 0.0})
+    none = options(train_file=english, translated=translated, hyperparameters={"holdout": 0.0})
     assert train_adapter("mnli", none).job["data"]["dev"] == ""
 
 

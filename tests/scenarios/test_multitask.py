@@ -21,7 +21,7 @@ WORDS = "the cat saw Anna in green house and a big dog went to Berlin because it
 @pytest.fixture(scope="module")
 def options(tiny_backbone, tmp_path_factory):
     store = tmp_path_factory.mktemp("runs")
-    return Options(backbone=str(tiny_backbone), store=store, limit=60, recipe=QUICK)
+    return Options(backbone=str(tiny_backbone), store=store, limit=60, hyperparameters=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_one_adapter_with_a_head_for_each_task(three):
     assert names(three.path / "heads") == ["mini_ner", "mini_nli", "mini_qa"]
     assert sorted(three.job["encoding"]) == ["mini_ner", "mini_nli", "mini_qa"]
     assert three.job["encoding"]["mini_qa"]["max_length"] == 384
-    assert three.job["recipe"]["task_cap"] == 100_000
+    assert three.job["hyperparameters"]["task_cap"] == 100_000
 
 
 def test_the_order_of_the_names_does_not_matter(three, options):
@@ -99,21 +99,21 @@ def test_predicting_wants_the_task(three, options):
 
 
 def test_it_is_a_source_like_any_other(three, options):
-    frozen = given(options, recipe={**QUICK, "max_steps": 1, "learning_rate": 1e-12})
+    frozen = given(options, hyperparameters={**QUICK, "max_steps": 1, "learning_rate": 1e-12})
     start = compose("mini_paraphrase", "sequential", [three.id], frozen)
     before = load_file(three.path / "adapters/multitask/adapter.safetensors")
     after = load_file(start.path / "adapters/mini_paraphrase/adapter.safetensors")
     renamed = {name.replace("mini_paraphrase", "multitask"): value for name, value in after.items()}
     for name, value in before.items():
         np.testing.assert_allclose(renamed[name], value, atol=1e-6)
-    quick = given(options, recipe={**QUICK, "max_steps": 2})
+    quick = given(options, hyperparameters={**QUICK, "max_steps": 2})
     for kind in ("stack", "fuse", "average"):
         sources = [three.id] if kind == "stack" else [three.id, train_adapter("mini_nli", quick).id]
         assert compose("mini_paraphrase", kind, sources, quick).metrics["steps"] == 2
 
 
 def test_several_tasks_can_start_from_an_adapter(three, options):
-    short = given(options, recipe={**QUICK, "max_steps": 1})
+    short = given(options, hyperparameters={**QUICK, "max_steps": 1})
     again = compose("mini_nli+mini_ner", "sequential", [three.id], short)
     assert names(again.path / "heads") == ["mini_ner", "mini_nli"]
 
@@ -133,8 +133,12 @@ def test_all_tasks_without_data_are_named_at_once(options, tmp_path):
         (THREE, {"train_file": "x.tsv"}, "x.tsv is one task's file, but 3 tasks"),
         ("mini_nli+tatoeba", {}, "tatoeba has no training data"),
         ("mini_nli+mini_nlx", {}, "unknown task 'mini_nlx'"),
-        ("mini_nli", {"recipe": {"temperature": 2.0}}, "temperature has an effect only where several"),
-        (THREE, {"recipe": {"mlm_ratio": 0.5}}, "mlm_ratio has an effect only where --mlm"),
+        (
+            "mini_nli",
+            {"hyperparameters": {"temperature": 2.0}},
+            "temperature has an effect only where several",
+        ),
+        (THREE, {"hyperparameters": {"mlm_ratio": 0.5}}, "mlm_ratio has an effect only where --mlm"),
         ("mini_nli", {"mlm_languages": ("sw",)}, "which text is in these languages"),
         ("mini_nli", {"mlm": "a.txt"}, "of which languages is the text"),
         ("mlm", {"mlm": "a.txt", "mlm_languages": ("sw", "de")}, "one file, but several languages"),

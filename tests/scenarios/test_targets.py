@@ -50,9 +50,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def options(tiny_backbone: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
-    recipe = {"max_steps": 1, "holdout": 0.0, "batch_size": 4}
+    hyperparameters = {"max_steps": 1, "holdout": 0.0, "batch_size": 4}
     store = tmp_path_factory.mktemp("runs")
-    return Options(backbone=str(tiny_backbone), store=store, data_dir=data, recipe=recipe, source="folder")
+    return Options(
+        backbone=str(tiny_backbone),
+        store=store,
+        data_dir=data,
+        hyperparameters=hyperparameters,
+        source="folder",
+    )
 
 
 @pytest.fixture(scope="module")

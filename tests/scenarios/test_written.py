@@ -14,9 +14,9 @@ from adapterstilts.store import Run
 
 @pytest.fixture(scope="module")
 def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
-    recipe = {"max_steps": 1, "holdout": 0.0, "batch_size": 4}
+    hyperparameters = {"max_steps": 1, "holdout": 0.0, "batch_size": 4}
     store = tmp_path_factory.mktemp("runs")
-    return Options(backbone=str(tiny_backbone), store=store, recipe=recipe, limit=4)
+    return Options(backbone=str(tiny_backbone), store=store, hyperparameters=hyperparameters, limit=4)
 
 
 @pytest.fixture(scope="module")

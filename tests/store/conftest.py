@@ -19,7 +19,7 @@ def train_job(seed: int = 1, task: str = "mnli") -> TrainJob:
         backbone="sha256:b",
         data={"train": "t", "dev": ""},
         adapter={"method": "bottleneck"},
-        recipe=None,
+        hyperparameters=None,
         encoding={},
         composition=Single(),
         seed=seed,

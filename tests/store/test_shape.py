@@ -68,7 +68,7 @@ def test_metrics_that_are_no_json_are_damage(text: str, store: Store) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"type": "dance"}, {"type": []}, {"task": 3}, {"composition": None}, {"recipe": 3},
+        {"type": "dance"}, {"type": []}, {"task": 3}, {"composition": None}, {"hyperparameters": 3},
         {"composition": {"kind": "single"}},
         {"composition": {"kind": 1, "sources": []}}, {"composition": {"kind": "stack", "sources": [1]}},
         {"seed": "1"}, {"data": []}, {"languages": "sw"}, {"adapter": None},

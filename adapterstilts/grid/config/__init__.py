@@ -73,13 +73,13 @@ def load(name: str, *more: Callable[[GridConfig], Iterable[Problem]]) -> GridCon
     """
     document = read_document(find(name), NAMES, "targets: [xnli]")
     try:
-        recipe = GridConfig.model_validate(document.data)
+        grid_config = GridConfig.model_validate(document.data)
     except ValidationError as error:
         raise _invalid(error, document) from None
     for problems in (*CHECKS, *more):
-        for keys, text in problems(recipe):
+        for keys, text in problems(grid_config):
             raise document.error(keys, text)
-    return recipe
+    return grid_config
 
 
 def _invalid(error: ValidationError, document: Document) -> ConfigError:
@@ -130,7 +130,7 @@ def find(name: str) -> Path:
         return _folder() / f"{name}.yaml"
     if path.is_file():
         raise ConfigError(f"the name of a recipe's file ends in .yaml: rename {path}")
-    raise ConfigError(f"{unknown('recipe', name, config_names())}, or a YAML file")
+    raise ConfigError(f"{unknown('hyperparameters', name, config_names())}, or a YAML file")
 
 
 def _folder() -> Path:

@@ -119,7 +119,7 @@ class Files(Part):
 class Settings(Part):
     """What can be set for all jobs, or for some of them alone."""
 
-    recipe: Mapping[str, Any] = {}
+    hyperparameters: Mapping[str, Any] = {}
     encoding: Mapping[str, Any] = {}
     limits: Limits = Limits()
 
@@ -179,12 +179,12 @@ class GridConfig(Settings):
         """The targets named, then those of the suite."""
         return tuple(dict.fromkeys((*self.targets, *(suite(self.suite) if self.suite else ()))))
 
-    def told(self, *names: str) -> Settings:
+    def settings_for(self, *names: str) -> Settings:
         """The settings for what goes by these names, the last one first."""
         parts = [self, *(self.overrides[name] for name in names if name in self.overrides)]
-        merged: dict[str, dict[str, Any]] = {"recipe": {}, "encoding": {}, "limits": {}}
+        merged: dict[str, dict[str, Any]] = {"hyperparameters": {}, "encoding": {}, "limits": {}}
         for part in parts:
-            merged["recipe"] |= part.recipe
+            merged["hyperparameters"] |= part.hyperparameters
             merged["encoding"] |= part.encoding
             merged["limits"] |= part.limits.model_dump(exclude_unset=True)
         return Settings.model_validate(merged)
