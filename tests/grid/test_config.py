@@ -123,7 +123,7 @@ WRONG = [
     ),
     ("targets: [xnli]\nhyperparameters: {learning_rate: 1e300}", 2, "learning_rate: should be less than"),
     (
-        "targets: xnli\nintermediate: csqa+siqa\noverrides:\n multitask:\n  hyperparameters: {temperature: 0}",
+        "targets: xnli\nintermediate: mnli+qqp\noverrides:\n multitask:\n  hyperparameters: {temperature: 0}",
         5,
         "temperature: should be greater than or equal to 0.05",
     ),
