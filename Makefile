@@ -10,7 +10,7 @@ WORKERS ?= 2
 BF16 ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check docs format clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +25,11 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "$(VENV) has no working Python 3.11 or later: remove it (rm -r $(VENV)) and try again." >&2; exit 2; fi
 ifneq ($(UV),)
 	test -e $(BIN)/python || $(UV) venv --python $(PYTHON) $(VENV)
-	$(UV) pip install --python $(BIN)/python -c constraints.txt -e '.[embedded,ray,dev]'
+	$(UV) pip install --python $(BIN)/python -c constraints.txt -e '.[embedded,ray,docs,dev]'
 else
 	test -e $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip --version >/dev/null || $(BIN)/python -m ensurepip --upgrade
-	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[embedded,ray,dev]'
+	$(BIN)/python -m pip install --quiet --use-pep517 -c constraints.txt -e '.[embedded,ray,docs,dev]'
 endif
 	@# The path to this folder relative and so in ASCII: Python does not start under LC_ALL=C with one that is not
 	for file in $(VENV)/lib/python*/site-packages/_editable_impl_adapterstilts.pth; do echo ../../../.. > "$$file"; done
@@ -46,10 +46,14 @@ check: $(STAMP)  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## build the documentation's site in site/ (open site/index.html)
+	$(BIN)/python scripts/reference_pages.py docs/reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 format: $(STAMP)  ## put the code into the standard format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove the environment, caches and builds; results in checkpoints/ stay
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
