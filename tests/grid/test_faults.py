@@ -115,13 +115,13 @@ def test_a_clock_that_jumped_changes_nothing(
 
 def test_a_job_that_started_in_the_future_runs_since_now(call: Call, write: Write, tmp_path: Path) -> None:
     path, records = write(**FEW), Records(tmp_path / "store")
-    request = next(plan_of(path).requests())
-    with records.claim(request):
-        place = records.root / "running" / request.digest
+    job = next(plan_of(path).jobs())
+    with records.claim(job):
+        place = records.root / "running" / job.digest
         told = {**json.loads(place.read_text("utf-8")), "since": time.time() + 3600}
         place.write_text(json.dumps(told), encoding="utf-8")
         said = call("grid", "status", str(path), "-C", str(records.store)).stderr
-    assert f"running: {request.name} (process {os.getpid()}, 0 s)" in said
+    assert f"running: {job.name} (process {os.getpid()}, 0 s)" in said
 
 
 NEWER = """
