@@ -63,8 +63,10 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
     found = place.find(run)
     pulled = pulled_from(found)
     effect = effect_lines(_evaluated(found, place))
+    job = {**found.job.model_dump(mode="json"), "key": found.key}
     described = {
         **asdict(found),
+        "job": job,
         "path": str(found.path),
         "precision": found.precision or None,
         "pulled": pulled and pulled._asdict(),
@@ -79,7 +81,7 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
         echo(f"pulled from {pulled.repo} at commit {pulled.commit}\n")
     for line in effect:
         echo(line)
-    print_json({"job": found.job, "metrics": found.metrics}, indent=2)
+    print_json({"job": job, "metrics": found.metrics}, indent=2)
     files = sorted(path for path in found.path.rglob("*") if path.is_file())
     names = [(str(path.relative_to(found.path)), size_text(path.stat().st_size)) for path in files]
     table(("file", "size"), names, right=("size",))
@@ -88,10 +90,10 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
 def _evaluated(run: Run, store: Store) -> Run:
     """The run that an evaluation is of; the run itself for a training, or where that run was not found."""
     from adapterstilts.errors import StoreError
+    from adapterstilts.job import EvalJob
 
-    key = run.job.get("run")
     try:
-        return store.find(key) if key else run
+        return store.find(run.job.run) if isinstance(run.job, EvalJob) and run.job.run else run
     except StoreError:  # removed or damaged: what is shown is whole all the same
         return run
 
@@ -122,13 +124,7 @@ def remove(
 def _made_from(folder: Path, runs: list[Run]) -> int:
     """How many runs name this one's key as a source, or evaluate it."""
     short = folder.name.rpartition("-")[2]
-    return sum(any(key.startswith(short) for key in _parents(run)) for run in runs)
-
-
-def _parents(run: Run) -> list[str]:
-    """Keys of the runs that this one was made from."""
-    evaluated = run.job.get("run")
-    return [evaluated] if evaluated else list(run.job.get("composition", {}).get("sources", ()))
+    return sum(any(key.startswith(short) for key in run.parents) for run in runs)
 
 
 def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -155,21 +151,24 @@ def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) -> dict[str, Any]:
     """A run as JSON; an evaluation has composition, origin and effect of the run that it evaluates."""
+    from adapterstilts.job import EvalJob, TrainJob
     from adapterstilts.store import effect_in
 
-    trained = by_key.get(run.job.get("run", ""), run)
+    evaluation = run.job if isinstance(run.job, EvalJob) else None
+    trained = by_key.get(evaluation.run, run) if evaluation else run
+    training = trained.job if isinstance(trained.job, TrainJob) else None  # None: the bare backbone
     score = run.metrics.get("score", run.metrics.get("dev", {}).get("score"))
     source = pulled.get(trained.key)
     effect = effect_in(trained.metrics)
     return {
         "id": run.id,
         "key": run.key,
-        "type": run.job["type"],
-        "task": run.job["task"],
-        "composition": trained.job.get("composition", {}).get("kind"),
-        "sources": _parents(run),
-        "language": run.job.get("language"),
-        "seed": trained.job.get("seed"),
+        "type": run.job.type,
+        "task": run.job.task,
+        "composition": training and training.composition.kind,
+        "sources": list(run.parents),
+        "language": evaluation and evaluation.language,
+        "seed": training and training.seed,
         "precision": run.precision or None,
         "score": score,
         "created": run.created,

@@ -134,15 +134,8 @@ def _with_sources(names: set[str], runs: dict[str, Run]) -> set[str]:
         name = left.pop()
         if name not in found:
             found.add(name)
-            left += [by_key[key] for key in _parents(runs.get(name)) if key in by_key]
+            left += [by_key[key] for key in (runs[name].parents if name in runs else ()) if key in by_key]
     return found
-
-
-def _parents(run: Run | None) -> list[str]:
-    if run is None:
-        return []
-    evaluated = run.job.get("run")
-    return [evaluated] if evaluated else list(run.job.get("composition", {}).get("sources", ()))
 
 
 def sweep(found: Garbage, records: Records) -> None:

@@ -18,6 +18,7 @@ from adapterstilts.hub.card_data import Facts, Score, trained
 from adapterstilts.hub.layout import KEY, places
 from adapterstilts.hub.lora_tensors import form_of
 from adapterstilts.hub.markdown import Raw, code, one_line, plain, quoted, shell
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.backbone import HUB_ID
 from adapterstilts.tasks.citations import REFERENCES
@@ -87,7 +88,7 @@ def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) 
     task = facts.tasks[0]
     datasets = sorted({credit.dataset for credit in facts.credits if credit.dataset})
     spoken = set() if facts.text_alone else {"en"}
-    named = {*spoken, *facts.run.job.get("languages", ()), *(each.language for each in facts.scores)}
+    named = {*spoken, *facts.job.languages, *(each.language for each in facts.scores)}
     languages = sorted(code for code in named if LANGUAGE.fullmatch(code))
     kind = [LISTED] if form.name == "adapters" else ["peft", "lora"]
     tags = [*kind, KEY, *filter(None, [facts.backbone.model_type]), *(each.name for each in facts.tasks)]
@@ -143,7 +144,7 @@ def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
 
 def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
     """What the template fills in."""
-    job, peft = facts.run.job, form.name == "peft"
+    job, peft = facts.job, form.name == "peft"
     return {
         "repo": repo,
         "reference": f"{repo}@{form.revision}" if form.revision else repo,
@@ -153,9 +154,9 @@ def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
         "run": facts.run,
         "job": job,
         "title": trained(facts.tasks),
-        "composition": COMPOSITIONS[job["composition"]["kind"]],
-        "hyperparameters": _json(job["hyperparameters"]),
-        "settings": job["adapter"],
+        "composition": COMPOSITIONS[job.composition.kind],
+        "hyperparameters": _json(job.hyperparameters),
+        "settings": job.adapter,
         "data": [
             {**credit.model_dump(), "reference": _reference(credit.citation)} for credit in facts.credits
         ],
@@ -172,8 +173,8 @@ def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
 
 def _learnt(facts: Facts) -> str:
     """What it was trained on, in words."""
-    languages = ", ".join(facts.run.job.get("languages", ()))
-    if "published" in facts.run.job["data"]:
+    languages = ", ".join(facts.job.languages)
+    if "published" in facts.job.data:
         return f"by others (taken from {facts.origin['pulled']['repo']})"
     if facts.text_alone:
         return f"on plain text in {languages}"
@@ -265,10 +266,12 @@ def _backbone(facts: Facts) -> str:
     return quoted(facts.backbone.repo or "FOLDER_OF_THE_BACKBONE")
 
 
-def _json(hyperparameters: Mapping[str, Any] | None) -> Raw:
-    """What is set of a recipe; nothing of one that is none."""
-    settings = {name: value for name, value in (hyperparameters or {}).items() if value is not None}
-    return Raw(json.dumps(settings, indent=2, sort_keys=True) if settings else "")
+def _json(hyperparameters: Hyperparameters | None) -> Raw:
+    """The hyperparameters that are set, as JSON; "" where nothing was trained."""
+    if hyperparameters is None:
+        return Raw("")
+    settings = hyperparameters.model_dump(mode="json", exclude_none=True)
+    return Raw(json.dumps(settings, indent=2, sort_keys=True))
 
 
 def _reference(citation: str) -> str:

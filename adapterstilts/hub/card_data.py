@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterstilts.hub.licence import Licence, licence_of
+from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.known_backbones import NAMES
@@ -89,6 +90,11 @@ class Facts:
     scores: Sequence[Score]
 
     @property
+    def job(self) -> TrainJob:
+        """The job of the run."""
+        return self.run.training
+
+    @property
     def adapters(self) -> tuple[str, ...]:
         """The names of its adapters, from the bottom up."""
         setup = self.setup
@@ -98,12 +104,12 @@ class Facts:
     @property
     def text_alone(self) -> bool:
         """Whether it is a language adapter: trained on plain text and nothing else."""
-        return bool(self.run.job["task"] == TEXT)
+        return self.job.task == TEXT
 
     @property
     def method(self) -> str:
         """Of its adapters: bottleneck, lora, prefix_tuning or union."""
-        return str(self.run.job["adapter"].get("architecture", "bottleneck"))
+        return str(self.job.adapter.get("architecture", "bottleneck"))
 
 
 def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts:
@@ -133,9 +139,7 @@ def _published(run: Run, origin: Mapping[str, Any], owed: Sequence[Credit]) -> d
 
     A run of an earlier form does not say what it was built on: then it says that it does not.
     """
-    unknown = (
-        [f"what {run.id} was built on could not be checked"] if run.job["composition"]["sources"] else []
-    )
+    unknown = [f"what {run.id} was built on could not be checked"] if run.training.composition.sources else []
     before = origin.get("before", {"parts": [], "unknown": unknown})
     told = {**before, "credits": [credit.model_dump(mode="json") for credit in owed]}
     tasks = {
@@ -178,11 +182,12 @@ def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
     fullest: dict[tuple[str, str, str], Score] = {}
     own = {task.name: task for task in tasks_of(run)}
     for each in evaluations:
-        if each.job.get("run") != run.key or "score" not in each.metrics:
+        job = each.job
+        if not isinstance(job, EvalJob) or job.run != run.key or "score" not in each.metrics:
             continue
-        if each.job["task"] not in own.keys() | registry.all_tasks().keys():
-            continue  # of somebody's own, defined in a file that the run does not know
-        score = _score(each, own)
+        if job.task not in own.keys() | registry.all_tasks().keys():
+            continue  # a custom task, defined in a file that the run does not know
+        score = _score(each, job, own)
         place = (score.task.name, score.language, score.split)
         if place not in fullest or _fullness(fullest[place]) < _fullness(score):
             fullest[place] = score
@@ -196,10 +201,9 @@ def _fullness(score: Score) -> tuple[int, int]:
     return score.examples, -len(score.rows)
 
 
-def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
-    job, metrics = evaluation.job, evaluation.metrics
-    name = job["task"]
-    task = own[name] if name in own else registry.get(name)
+def _score(evaluation: Run, job: EvalJob, own: Mapping[str, Task]) -> Score:
+    metrics = evaluation.metrics
+    task = own[job.task] if job.task in own else registry.get(job.task)
     origin = without_paths(read_origin(evaluation.path))
     known = {
         metric: float(value)
@@ -209,8 +213,8 @@ def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
     low, high = metrics.get("low"), metrics.get("high")
     return Score(
         task=task,
-        language=job["language"],
-        split=job["split"],
+        language=job.language,
+        split=job.split,
         headline=float(metrics["score"]),
         interval=None if low is None or high is None else (float(low), float(high)),
         metrics={task.metric: float(metrics["score"]), **known},
@@ -221,15 +225,15 @@ def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
     )
 
 
-def _rows(task: Task, job: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
+def _rows(task: Task, job: EvalJob, origin: Mapping[str, Any]) -> str:
     """Which rows were scored, and how."""
-    said = [f"file {origin['file']}" if origin.get("file") else f"split {job['split']}"]
+    said = [f"file {origin['file']}" if origin.get("file") else f"split {job.split}"]
     if origin.get("slice"):
         said.append("rows {}-{}".format(*origin["slice"]))
     if origin.get("limit"):
         said.append(f"a subsample of {origin['limit']} with seed {origin['seed']}")
-    default = encoding_for(task, job["language"], {}).model_dump(mode="json")
-    differs = {name: value for name, value in job["encoding"].items() if default.get(name, value) != value}
+    default = encoding_for(task, job.language, {}).model_dump(mode="json")
+    differs = {name: value for name, value in job.encoding.items() if default.get(name, value) != value}
     said += [f"{name}={value}" for name, value in sorted(differs.items()) if name != "threshold"]
     return ", ".join(said)
 

@@ -62,7 +62,7 @@ class Evaluation:
     @property
     def written(self) -> tuple[str, ...]:
         """The languages that were tagged as their sentences are written, not word by word."""
-        return tuple(code for code, run in self.runs.items() if run.job["encoding"].get("words") == "written")
+        return tuple(code for code, run in self.runs.items() if run.job.encoding.get("words") == "written")
 
     @property
     def mean_of_others(self) -> float | None:
@@ -329,7 +329,7 @@ def language_reference(run: Run, options: Options) -> str | None:
 
     None leaves what the run was trained with, in every language.
     """
-    if options.language_adapter is not None or run.job["language_adapter"] is None:
+    if options.language_adapter is not None or run.job.language_adapter is None:
         return options.language_adapter
     own = read_origin(run.path, "language_adapter")["language_adapter"]
     return str(own) if own and "{lang}" in own else None

@@ -66,7 +66,7 @@ def history(store: Store, run: Run) -> History:
     )
     if "credits" in origin.get("before", ()):
         return own
-    keys = run.job.get("composition", {}).get("sources", ())
+    keys = run.training.composition.sources
     sources = [_of_source(store, run, key) for key in keys]
     if "before" in origin:  # all but the credits
         return replace(own, credits=together([own, *sources]).credits)
@@ -84,9 +84,10 @@ def _unknown(run: Run, origin: dict[str, Any], found: Digests | None) -> Iterabl
 def _credits(run: Run, origin: dict[str, Any]) -> Iterable[Credit]:
     """Of the run's own tasks, where it (or whoever published it) trained, and of those before it."""
     yield from map(Credit.model_validate, origin.get("before", {}).get("credits", ()))
-    if run.job["hyperparameters"] or "published" in run.job["data"]:
+    job = run.training
+    if job.hyperparameters or "published" in job.data:
         yield from credits_of(tasks_of(run))
-    if run.job["language_adapter"] or TEXT in split_name(run.job["task"]):
+    if job.language_adapter or TEXT in split_name(job.task):
         yield from credits_of([registry.get(TEXT)])
 
 

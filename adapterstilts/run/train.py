@@ -122,15 +122,15 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
     files = locate(options.backbone, options.revision)
     check_length(files, options.encoding)
     for run in found:
-        if run.job["backbone"] != files.fingerprint:
-            theirs, ours = distinct(run.job["backbone"], files.fingerprint)
+        if run.training.backbone != files.fingerprint:
+            theirs, ours = distinct(run.job.backbone, files.fingerprint)
             raise AdapterError(
                 f"{run.id} was trained on another backbone ({theirs}) than {options.backbone} ({ours}): "
                 "pass that one with --backbone"
             )
     language = language_adapter(options.language_adapter, "en", Store(options.store))
     _check_language_adapter(found, digest_of(language))
-    sources = [as_source(run.key, run.job["task"], run.path) for run in found]
+    sources = [as_source(run.key, run.job.task, run.path) for run in found]
     if joined.fuses and (options.config or options.adapter):
         raise ConfigError(
             "'fuse' trains no adapter of the target, only the fusion: leave --config and --set out"
@@ -167,7 +167,7 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
 def _check_language_adapter(found: Sequence[Run], given: str | None) -> None:
     """Refuses sources that were trained over another language adapter than the target will be."""
     for run in found:
-        if run.job["language_adapter"] not in (None, given):
+        if run.job.language_adapter not in (None, given):
             raise AdapterError(
                 f"{run.id} was trained over a language adapter: give the same one with --language-adapter"
             )

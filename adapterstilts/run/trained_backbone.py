@@ -42,8 +42,8 @@ def backbone_of(run: Run, options: Options) -> BackboneFiles:
             )
         files = locate(name, options.revision or told["commit"])
     _check_unchanged(run, str(told["name"]), files)
-    if files.fingerprint != run.job["backbone"]:
-        theirs, ours = distinct(run.job["backbone"], files.fingerprint)
+    if files.fingerprint != run.job.backbone:
+        theirs, ours = distinct(run.job.backbone, files.fingerprint)
         raise AdapterError(
             f"{run.id} was trained on another backbone ({theirs}) than {files.name} ({ours}): "
             "pass that one with --backbone"
@@ -55,8 +55,8 @@ def backbone_of(run: Run, options: Options) -> BackboneFiles:
 
 def _check_unchanged(run: Run, name: str, files: BackboneFiles) -> None:
     """Refuses a folder whose files are no longer those that the run was trained on."""
-    if files.fingerprint != run.job["backbone"] and name == str(files.folder.resolve()):
+    if files.fingerprint != run.job.backbone and name == str(files.folder.resolve()):
         raise AdapterError(
             f"{run.id} was trained on the backbone in {files.folder}, which has changed since: "
-            f"{files.difference(run.job['backbone'])}. Restore the files, or train the adapter again"
+            f"{files.difference(run.job.backbone)}. Restore the files, or train the adapter again"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from adapterstilts.job import TrainJob
 from adapterstilts.store.origin import read_origin
 from adapterstilts.store.runs import Run
 
@@ -29,5 +30,5 @@ def pulled_from(run: Run) -> Pulled | None:
     Raises:
         DamagedError: The run's `origin.json` is malformed.
     """
-    pulled = read_origin(run.path).get("pulled") if run.job["type"] == "train" else None
+    pulled = read_origin(run.path).get("pulled") if isinstance(run.job, TrainJob) else None
     return pulled and Pulled(pulled["repo"], pulled["commit"])

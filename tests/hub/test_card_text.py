@@ -118,7 +118,8 @@ def evil(facts: Facts) -> Facts:
         licence=licence_of([EVIL]),
         scores=[score],
         run=replace(
-            facts.run, job={**facts.run.job, "task": EVIL, "task_version": EVIL, "languages": [EVIL]}
+            facts.run,
+            job=facts.job.model_copy(update={"task": EVIL, "task_version": EVIL, "languages": (EVIL,)}),
         ),
     )
 
@@ -151,8 +152,8 @@ def test_the_packages_own_references_keep_their_links(facts: Facts) -> None:
 
 def test_settings_of_a_recipe_are_whole(facts: Facts) -> None:
     """A map of reduction factors is shown, and only layers are its keys."""
-    settings: dict[str, Any] = {**facts.run.job["adapter"], "reduction_factor": {"1": 8.0, "default": 16.0}}
-    run = replace(facts.run, job={**facts.run.job, "adapter": settings})
+    settings: dict[str, Any] = {**facts.job.adapter, "reduction_factor": {"1": 8.0, "default": 16.0}}
+    run = replace(facts.run, job=facts.job.model_copy(update={"adapter": settings}))
     assert "reduction factor {'1': 8.0, 'default': 16.0}" in card(replace(facts, run=run), "me/x", Form(), {})
 
 

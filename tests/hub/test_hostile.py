@@ -207,7 +207,7 @@ def test_unexpected_files_can_be_left(hub: Hub, me: Path, files: Files, tiny_bac
     given = PullHints(task="mini_nli", backbone=str(tiny_backbone))
     with pytest.raises(HubError, match="--skip-others takes the rest without it"):
         pull(REPO, me, given)
-    assert pull(REPO, me, given, skip_others=True).job["task"] == "mini_nli"
+    assert pull(REPO, me, given, skip_others=True).job.task == "mini_nli"
     assert not hub.calls("GET", "/resolve/.*training_args")
 
 
