@@ -11,9 +11,9 @@ from adapterstilts.hub.licence import Licence, licence_of
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry

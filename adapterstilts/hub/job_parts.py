@@ -14,10 +14,10 @@ from adapterstilts.job import TrainJob
 from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, records, saved
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec, adapter_config, fill
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
 from adapterstilts.model.saved import head_folder, read_active_adapters
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.shapes import check_shapes
 from adapterstilts.model.tensor_header import read_header
 from adapterstilts.store.effect import KEY as EFFECT

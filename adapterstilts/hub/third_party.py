@@ -22,9 +22,9 @@ from adapterstilts.job import TrainJob
 from adapterstilts.kinds import encoding_for, kind_of
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, tensors
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.assemble import Parts, save
 from adapterstilts.run.effect import measure
 from adapterstilts.run.fit import fresh_host

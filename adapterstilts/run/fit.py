@@ -15,10 +15,10 @@ from adapterstilts.job import TrainJob
 from adapterstilts.kinds import kind_of
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.mlm import Masking
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Parts, Source, build, save
 from adapterstilts.run.device import accelerator
