@@ -21,6 +21,7 @@ from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.worker import Worker, device_name
 from adapterstilts.run.device import free_memory
 from adapterstilts.run.fit import host_for
+from adapterstilts.store.origin import TrainOrigin
 
 
 class Probe(NamedTuple):
@@ -189,6 +190,6 @@ def _elapsed(folder: Path) -> float:
 
 def _rows(folder: Path, task: str) -> Iterable[tuple[str, int]]:
     """How many training rows there are, as far as the run says."""
-    origin = json.loads((folder / "origin.json").read_bytes())
-    rows = origin.get("train", {}).get("rows")
+    origin = TrainOrigin.require(folder)
+    rows = origin.data.get(task, {}).get("train", {}).get("rows")
     return [(f"{task}/train", rows)] if isinstance(rows, int) else []

@@ -22,7 +22,7 @@ from pydantic import ConfigDict, TypeAdapter
 from adapterstilts.bounded_json import loads
 from adapterstilts.grid.job_spec import JobSpec, JobType
 from adapterstilts.grid.records_index import Index
-from adapterstilts.store import Run, pulled_from
+from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST, disk_errors, read_small, sha256, stats_in, write_json
 from adapterstilts.store.quick_check import intact, metrics_of, seal_of
 
@@ -217,7 +217,7 @@ class Records:
         """
         settings = request.settings
         before = self.read(request.digest)
-        source = pulled_from(run)
+        source = run.pulled
         record = Record(
             request=request.digest,
             run=run.id,
