@@ -22,7 +22,7 @@ from adapterstilts.cli.console import (
 from adapterstilts.terminal_text import visible
 
 if TYPE_CHECKING:
-    from adapterstilts.store import Pulled, Run, Store
+    from adapterstilts.store import PulledFrom, Run, Store
 
 app = typer.Typer(no_args_is_help=False)
 StoreChoice = Annotated[
@@ -57,17 +57,19 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
 
     Example: adapterstilts runs show single-squad_v1-1a2b
     """
-    from adapterstilts.store import Store, effect_lines, pulled_from
+    from adapterstilts.store import Store, effect_lines
 
     place = Store(store or context.obj)
     found = place.find(run)
-    pulled = pulled_from(found)
+    pulled = found.pulled
     effect = effect_lines(_evaluated(found, place))
+    job = {**found.job.model_dump(mode="json"), "key": found.key}
     described = {
         **asdict(found),
+        "job": job,
         "path": str(found.path),
         "precision": found.precision or None,
-        "pulled": pulled and pulled._asdict(),
+        "pulled": pulled and pulled.model_dump(),
         "effect": effect,
     }
     if as_json:
@@ -79,7 +81,7 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
         echo(f"pulled from {pulled.repo} at commit {pulled.commit}\n")
     for line in effect:
         echo(line)
-    print_json({"job": found.job, "metrics": found.metrics}, indent=2)
+    print_json({"job": job, "metrics": found.metrics}, indent=2)
     files = sorted(path for path in found.path.rglob("*") if path.is_file())
     names = [(str(path.relative_to(found.path)), size_text(path.stat().st_size)) for path in files]
     table(("file", "size"), names, right=("size",))
@@ -88,10 +90,10 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
 def _evaluated(run: Run, store: Store) -> Run:
     """The run that an evaluation is of; the run itself for a training, or where that run was not found."""
     from adapterstilts.errors import StoreError
+    from adapterstilts.job import EvalJob
 
-    key = run.job.get("run")
     try:
-        return store.find(key) if key else run
+        return store.find(run.job.run) if isinstance(run.job, EvalJob) and run.job.run else run
     except StoreError:  # removed or damaged: what is shown is whole all the same
         return run
 
@@ -122,28 +124,22 @@ def remove(
 def _made_from(folder: Path, runs: list[Run]) -> int:
     """How many runs name this one's key as a source, or evaluate it."""
     short = folder.name.rpartition("-")[2]
-    return sum(any(key.startswith(short) for key in _parents(run)) for run in runs)
-
-
-def _parents(run: Run) -> list[str]:
-    """Keys of the runs that this one was made from."""
-    evaluated = run.job.get("run")
-    return [evaluated] if evaluated else list(run.job.get("composition", {}).get("sources", ()))
+    return sum(any(key.startswith(short) for key in run.parents) for run in runs)
 
 
 def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The good runs, oldest first, and the damaged ones, as JSON values."""
     from adapterstilts.errors import DamagedError
-    from adapterstilts.store import Run, Store, pulled_from
+    from adapterstilts.store import Run, Store
 
     good: list[Run] = []
-    pulled: dict[str, Pulled] = {}
+    pulled: dict[str, PulledFrom] = {}
     damaged = []
     for run in Store(store).scan(quick=True):
         try:
             if not isinstance(run, Run):
                 raise DamagedError(run.reason, run.path.name)
-            if source := pulled_from(run):
+            if source := run.pulled:
                 pulled[run.key] = source
             good.append(run)
         except DamagedError as error:
@@ -153,37 +149,40 @@ def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return [_entry(run, by_key, pulled) for run in ordered], damaged
 
 
-def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) -> dict[str, Any]:
+def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, PulledFrom]) -> dict[str, Any]:
     """A run as JSON; an evaluation has composition, origin and effect of the run that it evaluates."""
+    from adapterstilts.job import EvalJob, TrainJob
     from adapterstilts.store import effect_in
 
-    trained = by_key.get(run.job.get("run", ""), run)
+    evaluation = run.job if isinstance(run.job, EvalJob) else None
+    trained = by_key.get(evaluation.run, run) if evaluation else run
+    training = trained.job if isinstance(trained.job, TrainJob) else None  # None: the bare backbone
     score = run.metrics.get("score", run.metrics.get("dev", {}).get("score"))
     source = pulled.get(trained.key)
     effect = effect_in(trained.metrics)
     return {
         "id": run.id,
         "key": run.key,
-        "type": run.job["type"],
-        "task": run.job["task"],
-        "composition": trained.job.get("composition", {}).get("kind"),
-        "sources": _parents(run),
-        "language": run.job.get("language"),
-        "seed": trained.job.get("seed"),
+        "type": run.job.type,
+        "task": run.job.task,
+        "composition": training and training.composition.kind,
+        "sources": list(run.parents),
+        "language": evaluation and evaluation.language,
+        "seed": training and training.seed,
         "precision": run.precision or None,
         "score": score,
         "created": run.created,
         "size": run.size,
         "path": str(run.path),
         "damaged": None,
-        "pulled": source and source._asdict(),
+        "pulled": source and source.model_dump(),
         "inert": effect and effect.inert,
     }
 
 
 def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: Path) -> None:
     """Prints the runs; columns for precision and origin appear only where runs differ in them."""
-    from adapterstilts.store import Pulled
+    from adapterstilts.store import PulledFrom
     from adapterstilts.store.effect import MARK, MEANING
 
     precisions = sorted({entry["precision"] for entry in entries if entry["precision"]})
@@ -192,7 +191,7 @@ def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: 
     shown = (*COLUMNS, *mixed, *pulled)
     if entries:
         for entry in entries:
-            entry["pulled from"] = entry["pulled"] and str(Pulled(**entry["pulled"]))
+            entry["pulled from"] = entry["pulled"] and str(PulledFrom(**entry["pulled"]))
         rows = [
             [_cell(name, entry[name]) + MARK * (name == "score" and bool(entry["inert"])) for name in shown]
             for entry in entries

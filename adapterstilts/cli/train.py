@@ -132,7 +132,7 @@ def show(run: Run, as_json: bool) -> None:
     if as_json:
         print_json({"id": run.id, "key": run.key, "path": str(run.path), "metrics": run.metrics})
         return
-    text, dev = run.job["task"] == "mlm", run.metrics.get("dev")
+    text, dev = run.job.task == "mlm", run.metrics.get("dev")
     what = "accuracy on masked subwords" if text else "English development score"
     score = f", {what} {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
     echo(plain(run.id, "bold"), score)

@@ -21,7 +21,7 @@ from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.worker import Worker, device_name
 from adapterstilts.run.device import free_memory
 from adapterstilts.run.fit import host_for
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store.origin import TrainOrigin
 
 
 class Probe(NamedTuple):
@@ -150,7 +150,7 @@ class _Timer:
         stepping = max(0.05, _step_seconds(folder))
         self.train.setdefault(job.settings.kind or "", round(record.examples / stepping, 2))
         self.overhead.setdefault("train", []).append(max(0.0, record.seconds - stepping))
-        rows = read_origin(folder).get("train", {}).get("rows")
+        rows = TrainOrigin.require(folder).data.get(job.task, {}).get("train", {}).get("rows")
         # An offline probe reads only part of the rows.
         if not self.probe.offline and isinstance(rows, int):
             self.rows[f"{job.task}/train"] = rows

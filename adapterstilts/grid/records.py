@@ -22,7 +22,7 @@ from adapterstilts.bounded_json import loads
 from adapterstilts.grid.claims import RunningJob, claim, read_claims
 from adapterstilts.grid.job_spec import JobSpec, JobType
 from adapterstilts.grid.records_index import RecordsIndex
-from adapterstilts.store import Run, pulled_from
+from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST, disk_errors, read_small, sha256, stats_in, write_json
 from adapterstilts.store.quick_check import intact, metrics_of, seal_of
 
@@ -221,7 +221,7 @@ class Records:
         """
         settings = job.settings
         previous = self.read_record(job.digest)
-        source = pulled_from(run)
+        source = run.pulled
         record = Record(
             digest=job.digest,
             run=run.id,

@@ -18,8 +18,10 @@ from adapterstilts.hub.card_data import Facts, Score, trained
 from adapterstilts.hub.layout import KEY, places
 from adapterstilts.hub.lora_tensors import form_of
 from adapterstilts.hub.markdown import Raw, code, one_line, plain, quoted, shell
+from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.backbone import HUB_ID
+from adapterstilts.store.origin import TrainOrigin
 from adapterstilts.tasks.citations import REFERENCES
 from adapterstilts.tasks.spec import KindName, Metric, Task
 
@@ -87,7 +89,7 @@ def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) 
     task = facts.tasks[0]
     datasets = sorted({credit.dataset for credit in facts.credits if credit.dataset})
     spoken = set() if facts.text_alone else {"en"}
-    named = {*spoken, *facts.run.job.get("languages", ()), *(each.language for each in facts.scores)}
+    named = {*spoken, *facts.job.languages, *(each.language for each in facts.scores)}
     languages = sorted(code for code in named if LANGUAGE.fullmatch(code))
     kind = [LISTED] if form.name == "adapters" else ["peft", "lora"]
     tags = [*kind, KEY, *filter(None, [facts.backbone.model_type]), *(each.name for each in facts.tasks)]
@@ -143,7 +145,7 @@ def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
 
 def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
     """What the template fills in."""
-    job, peft = facts.run.job, form.name == "peft"
+    job, peft = facts.job, form.name == "peft"
     return {
         "repo": repo,
         "reference": f"{repo}@{form.revision}" if form.revision else repo,
@@ -153,9 +155,9 @@ def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
         "run": facts.run,
         "job": job,
         "title": trained(facts.tasks),
-        "composition": COMPOSITIONS[job["composition"]["kind"]],
-        "hyperparameters": _json(job["hyperparameters"]),
-        "settings": job["adapter"],
+        "composition": COMPOSITIONS[job.composition.kind],
+        "hyperparameters": _json(job.hyperparameters),
+        "settings": job.adapter,
         "data": [
             {**credit.model_dump(), "reference": _reference(credit.citation)} for credit in facts.credits
         ],
@@ -172,22 +174,27 @@ def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
 
 def _learnt(facts: Facts) -> str:
     """What it was trained on, in words."""
-    languages = ", ".join(facts.run.job.get("languages", ()))
-    if "published" in facts.run.job["data"]:
-        return f"by others (taken from {facts.origin['pulled']['repo']})"
+    languages = ", ".join(facts.job.languages)
+    if "published" in facts.job.data:
+        assert facts.origin.pulled is not None  # "published" data: another program trained it
+        return f"by others (taken from {facts.origin.pulled.repo})"
     if facts.text_alone:
         return f"on plain text in {languages}"
-    found = "on English and translated data" if "translated" in facts.origin else "on English data"
+    found = (
+        "on English and translated data"
+        if any("translated" in splits for splits in facts.origin.data.values())
+        else "on English data"
+    )
     return f"{found} and plain text in {languages}" if languages else found
 
 
-def _training(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _training(origin: TrainOrigin) -> list[Mapping[str, Any]]:
     """Where the training rows came from."""
-    own = {name: place for name, place in origin.items() if name in ("train", "data", "translated")}
-    return [each for each in origins(own) if "rows" in each and ("file" in each or "repo" in each)]
+    records = origins(origin.data)
+    return [each for each in records if "rows" in each and ("file" in each or "repo" in each)]
 
 
-def _files(origin: Mapping[str, Any]) -> Iterator[Raw]:
+def _files(origin: TrainOrigin) -> Iterator[Raw]:
     """Where the training rows were read from, in words."""
     for rows in _training(origin):
         where = rows.get("repo") or rows["file"]
@@ -265,10 +272,12 @@ def _backbone(facts: Facts) -> str:
     return quoted(facts.backbone.repo or "FOLDER_OF_THE_BACKBONE")
 
 
-def _json(hyperparameters: Mapping[str, Any] | None) -> Raw:
-    """What is set of a recipe; nothing of one that is none."""
-    settings = {name: value for name, value in (hyperparameters or {}).items() if value is not None}
-    return Raw(json.dumps(settings, indent=2, sort_keys=True) if settings else "")
+def _json(hyperparameters: Hyperparameters | None) -> Raw:
+    """The hyperparameters that are set, as JSON; "" where nothing was trained."""
+    if hyperparameters is None:
+        return Raw("")
+    settings = hyperparameters.model_dump(mode="json", exclude_none=True)
+    return Raw(json.dumps(settings, indent=2, sort_keys=True))
 
 
 def _reference(citation: str) -> str:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterstilts.hub.licence import Licence, licence_of
+from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.store import Run, tasks_of
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store.origin import EvalOrigin, TrainOrigin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.citations import Credit
 from adapterstilts.tasks.multitask import TEXT
@@ -82,11 +83,16 @@ class Facts:
     tasks: tuple[Task, ...]
     setup: ActiveAdapters
     heads: Mapping[str, HeadSpec]
-    origin: Mapping[str, Any]
+    origin: TrainOrigin
     backbone: Backbone
     credits: Sequence[Credit]
     licence: Licence
     scores: Sequence[Score]
+
+    @property
+    def job(self) -> TrainJob:
+        """The job of the run."""
+        return self.run.training
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -98,12 +104,12 @@ class Facts:
     @property
     def text_alone(self) -> bool:
         """Whether it is a language adapter: trained on plain text and nothing else."""
-        return bool(self.run.job["task"] == TEXT)
+        return self.job.task == TEXT
 
     @property
     def method(self) -> str:
         """Of its adapters: bottleneck, lora, prefix_tuning or union."""
-        return str(self.run.job["adapter"].get("architecture", "bottleneck"))
+        return str(self.job.adapter.get("architecture", "bottleneck"))
 
 
 def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts:
@@ -114,7 +120,7 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
         evaluations: stored results of the run.
     """
     setup, heads = read_active_adapters(run.path)
-    origin = _published(run, read_origin(run.path, "backbone"), owed)
+    origin = _published(TrainOrigin.require(run.path), owed)
     return Facts(
         run=run,
         tasks=tasks_of(run),
@@ -128,21 +134,15 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
     )
 
 
-def _published(run: Run, origin: Mapping[str, Any], owed: Sequence[Credit]) -> dict[str, Any]:
-    """The origin as others get it: without paths of this machine, with all that is owed.
-
-    A run of an earlier form does not say what it was built on: then it says that it does not.
-    """
-    unknown = (
-        [f"what {run.id} was built on could not be checked"] if run.job["composition"]["sources"] else []
-    )
-    before = origin.get("before", {"parts": [], "unknown": unknown})
-    told = {**before, "credits": [credit.model_dump(mode="json") for credit in owed]}
+def _published(origin: TrainOrigin, owed: Sequence[Credit]) -> TrainOrigin:
+    """Returns the origin without paths of this machine and with the credits that are owed."""
     tasks = {
         name: {**each, "obtain": "the data of whoever published this run."} if each.get("base") else each
-        for name, each in origin.get("tasks", {}).items()
+        for name, each in origin.tasks.items()
     }
-    return dict(without_paths({**origin, "before": told, "tasks": tasks}))
+    ancestors = origin.ancestors.model_copy(update={"credits": tuple(owed)})
+    published = origin.model_copy(update={"ancestors": ancestors, "tasks": tasks})
+    return TrainOrigin.parse(without_paths(published.model_dump(mode="json")))
 
 
 def without_paths(value: Any) -> Any:
@@ -159,17 +159,17 @@ def without_paths(value: Any) -> Any:
     return value
 
 
-def _backbone(run: Run, origin: Mapping[str, Any]) -> Backbone:
-    told = origin["backbone"]
-    known = NAMES.get(told["name"])
-    on_hub = told["commit"] is not None or known is not None
+def _backbone(run: Run, origin: TrainOrigin) -> Backbone:
+    backbone = origin.backbone
+    known = NAMES.get(backbone.name)
+    on_hub = backbone.commit is not None or known is not None
     records = sorted(run.path.glob("adapters/*/adapter_config.json"))
     return Backbone(
-        name=told["name"],
-        repo=(known.repo if known else told["name"]) if on_hub else None,
-        commit=told["commit"],
-        fingerprint=told["fingerprint"],
-        tokenizer=told.get("tokenizer"),
+        name=backbone.name,
+        repo=(known.repo if known else backbone.name) if on_hub else None,
+        commit=backbone.commit,
+        fingerprint=backbone.fingerprint,
+        tokenizer=backbone.tokenizer,
         model_type=json.loads(records[0].read_bytes()).get("model_type") if records else None,
     )
 
@@ -178,11 +178,12 @@ def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
     fullest: dict[tuple[str, str, str], Score] = {}
     own = {task.name: task for task in tasks_of(run)}
     for each in evaluations:
-        if each.job.get("run") != run.key or "score" not in each.metrics:
+        job = each.job
+        if not isinstance(job, EvalJob) or job.run != run.key or "score" not in each.metrics:
             continue
-        if each.job["task"] not in own.keys() | registry.all_tasks().keys():
-            continue  # of somebody's own, defined in a file that the run does not know
-        score = _score(each, own)
+        if job.task not in own.keys() | registry.all_tasks().keys():
+            continue  # a custom task, defined in a file that the run does not know
+        score = _score(each, job, own)
         place = (score.task.name, score.language, score.split)
         if place not in fullest or _fullness(fullest[place]) < _fullness(score):
             fullest[place] = score
@@ -196,11 +197,11 @@ def _fullness(score: Score) -> tuple[int, int]:
     return score.examples, -len(score.rows)
 
 
-def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
-    job, metrics = evaluation.job, evaluation.metrics
-    name = job["task"]
-    task = own[name] if name in own else registry.get(name)
-    origin = without_paths(read_origin(evaluation.path))
+def _score(evaluation: Run, job: EvalJob, own: Mapping[str, Task]) -> Score:
+    metrics = evaluation.metrics
+    task = own[job.task] if job.task in own else registry.get(job.task)
+    origin = EvalOrigin.read(evaluation.path)
+    record = without_paths(origin.data) if origin else {}
     known = {
         metric: float(value)
         for metric, value in metrics.items()
@@ -209,27 +210,27 @@ def _score(evaluation: Run, own: Mapping[str, Task]) -> Score:
     low, high = metrics.get("low"), metrics.get("high")
     return Score(
         task=task,
-        language=job["language"],
-        split=job["split"],
+        language=job.language,
+        split=job.split,
         headline=float(metrics["score"]),
         interval=None if low is None or high is None else (float(low), float(high)),
         metrics={task.metric: float(metrics["score"]), **known},
         examples=int(metrics["examples"]),
-        rows=_rows(task, job, origin),
-        revision=origin.get("commit"),
+        rows=_rows(task, job, record),
+        revision=record.get("commit"),
         leaked=int(metrics.get("leaked", 0)),
     )
 
 
-def _rows(task: Task, job: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
+def _rows(task: Task, job: EvalJob, record: Mapping[str, Any]) -> str:
     """Which rows were scored, and how."""
-    said = [f"file {origin['file']}" if origin.get("file") else f"split {job['split']}"]
-    if origin.get("slice"):
-        said.append("rows {}-{}".format(*origin["slice"]))
-    if origin.get("limit"):
-        said.append(f"a subsample of {origin['limit']} with seed {origin['seed']}")
-    default = encoding_for(task, job["language"], {}).model_dump(mode="json")
-    differs = {name: value for name, value in job["encoding"].items() if default.get(name, value) != value}
+    said = [f"file {record['file']}" if record.get("file") else f"split {job.split}"]
+    if record.get("slice"):
+        said.append("rows {}-{}".format(*record["slice"]))
+    if record.get("limit"):
+        said.append(f"a subsample of {record['limit']} with seed {record['seed']}")
+    default = encoding_for(task, job.language, {}).model_dump(mode="json")
+    differs = {name: value for name, value in job.encoding.items() if default.get(name, value) != value}
     said += [f"{name}={value}" for name, value in sorted(differs.items()) if name != "threshold"]
     return ", ".join(said)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.merge_lora import Merged, check_out
 from adapterstilts.hub.merge_lora import merge as write
+from adapterstilts.job import EvalJob
 from adapterstilts.run.options import Options
 from adapterstilts.run.resolve import head_for, named
 from adapterstilts.run.trained_backbone import backbone_of
@@ -31,9 +32,9 @@ def merge(run: str, out: Path, task: str | None = None, options: Options | None 
     options = options or Options()
     check_out(out)
     found = Store(options.store).find(run)
-    if found.job["type"] != "train":
+    if isinstance(found.job, EvalJob):
         raise ConfigError(
-            f"{found.id} is an evaluation: merge the run that it evaluates, {found.job['run'][:12]}"
+            f"{found.id} is an evaluation: merge the run that it evaluates, {found.job.run[:12]}"
         )
     return write(found, backbone_of(found, options), out, _head(found, task) if task else None)
 

@@ -20,6 +20,7 @@ from adapterstilts.hub.folder import Export, write_folder
 from adapterstilts.hub.merge_lora import check_out
 from adapterstilts.hub.peft_export import export
 from adapterstilts.hub.upload import Uploaded, upload
+from adapterstilts.job import EvalJob
 from adapterstilts.run.lineage import history
 from adapterstilts.run.options import Options
 from adapterstilts.run.trained_backbone import backbone_of
@@ -110,7 +111,7 @@ def publish(run: str, repo: str, store: Path, settings: Publishing | None = None
 
 
 def _facts(store: Store, run: Run) -> Facts:
-    if run.job["type"] != "train":
+    if isinstance(run.job, EvalJob):
         raise ConfigError(
             f"{run.id} is an evaluation: publish the run that it evaluates; its results come along"
         )
@@ -120,7 +121,9 @@ def _facts(store: Store, run: Run) -> Facts:
 
 
 def _evaluations(store: Store) -> Iterable[Run]:
-    return (each for each in store.scan(quick=True) if isinstance(each, Run) and each.job["type"] == "eval")
+    return (
+        each for each in store.scan(quick=True) if isinstance(each, Run) and isinstance(each.job, EvalJob)
+    )
 
 
 def _form(told: Facts, settings: Publishing) -> tuple[Form, Export | None]:

@@ -15,10 +15,10 @@ from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, compatibility, records, tensors
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.size import check_room
 from adapterstilts.paths import expanded
 from adapterstilts.values import Value

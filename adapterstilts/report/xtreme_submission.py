@@ -11,12 +11,12 @@ from pathlib import Path
 from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StoreError, unknown
+from adapterstilts.job import EvalJob
 from adapterstilts.report.submission_forms import Answers, suffix, text_of
 from adapterstilts.run.leak_guard import LeakGuard
 from adapterstilts.run.options import Options
-from adapterstilts.store import Run, Store, read_predictions
+from adapterstilts.store import EvalOrigin, Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
-from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry, suites
 from adapterstilts.tasks.spec import Split
 
@@ -139,8 +139,8 @@ def _targets(given: Sequence[str], suite: str) -> list[str]:
 
 def _trained(store: Store, reference: str) -> Run:
     found = store.find(reference)
-    if found.job["type"] != "train":
-        raise StoreError(f"{found.id} is an evaluation: name the run that it evaluates, {found.job['run']}")
+    if isinstance(found.job, EvalJob):
+        raise StoreError(f"{found.id} is an evaluation: name the run that it evaluates, {found.job.run}")
     return found
 
 
@@ -171,14 +171,12 @@ def _collect(
 def _stored(order: _Order) -> Stored:
     """The evaluations by each of the runs of each target and language on the split, the latest first."""
     keys = {run.key for run in order.runs}
-    found = [
-        run
-        for run in order.store.scan(quick=True)
-        if isinstance(run, Run) and run.job.get("run") in keys and run.job.get("split") == order.split
-    ]
+    runs = [run for run in order.store.scan(quick=True) if isinstance(run, Run)]
     stored: dict[tuple[str, str, str], list[Run]] = {}
-    for run in sorted(found, key=lambda run: (run.created, run.id), reverse=True):
-        stored.setdefault((run.job["run"], run.job["task"], run.job["language"]), []).append(run)
+    for run in sorted(runs, key=lambda run: (run.created, run.id), reverse=True):
+        job = run.job
+        if isinstance(job, EvalJob) and job.run in keys and job.split == order.split:
+            stored.setdefault((job.run, job.task, job.language), []).append(run)
     return stored
 
 
@@ -221,13 +219,14 @@ def _whole(evaluations: Sequence[Run], rows: Loaded | None) -> Run:
 def _check(evaluation: Run, rows: Loaded | None) -> None:
     """Refuses an evaluation of other rows, or of some of them only."""
     count = evaluation.metrics["examples"]
-    origin = read_origin(evaluation.path)
-    if rows is not None and rows.fingerprint != evaluation.job["data"]:
+    origin = EvalOrigin.read(evaluation.path)
+    record = origin.data if origin else {}
+    if rows is not None and rows.fingerprint != evaluation.job.data:
         raise MissingDataError(f"evaluated on other rows ({count}) than those at hand ({_asked(rows.rows)})")
-    if origin.get("slice") or (origin.get("limit") and rows is None):
+    if record.get("slice") or (record.get("limit") and rows is None):
         raise MissingDataError(f"evaluated on some rows only ({count})")
-    if origin.get("dropped"):
-        raise MissingDataError(f"{origin['dropped']} rows without a gold label were left out")
+    if record.get("dropped"):
+        raise MissingDataError(f"{record['dropped']} rows without a gold label were left out")
 
 
 def _asked(rows: Sequence[Row]) -> int:

@@ -12,10 +12,10 @@ from adapterstilts.composition import Composition
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, records
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
 from adapterstilts.model.saved import head_folder, read_active_adapters
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.store import link
 
 LANGUAGE = "language"  # the name that a language adapter has in every host

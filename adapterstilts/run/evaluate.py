@@ -25,11 +25,9 @@ from adapterstilts.run.predict import predict as predict_rows
 from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import head_for, named, own_encoding, targets_of
 from adapterstilts.run.trained_backbone import backbone_of
-from adapterstilts.store import Run, Store, write_predictions
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store import EvalOrigin, Run, Store, TrainOrigin, write_predictions
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Split, Task
-from adapterstilts.values import canonical
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Evaluation:
     @property
     def written(self) -> tuple[str, ...]:
         """The languages that were tagged as their sentences are written, not word by word."""
-        return tuple(code for code, run in self.runs.items() if run.job["encoding"].get("words") == "written")
+        return tuple(code for code, run in self.runs.items() if run.job.encoding.get("words") == "written")
 
     @property
     def mean_of_others(self) -> float | None:
@@ -274,8 +272,7 @@ def _evaluate_one(store: Store, job: EvalJob, run: Run, scene: _Scene) -> Run:
         out = work.folder / "out"
         out.mkdir(parents=True, exist_ok=True)
         write_predictions(out / "predictions.parquet", predictions)
-        origin = {**scene.loaded.origin, "leak": scene.leak.as_json()}
-        (out / "origin.json").write_text(canonical(origin) + "\n", encoding="utf-8")
+        EvalOrigin(data=scene.loaded.origin, leak=scene.leak.as_json()).write(out)
         return work.publish({**metrics, "examples": len(predictions), **scene.leak.as_metric()})
 
 
@@ -329,7 +326,7 @@ def language_reference(run: Run, options: Options) -> str | None:
 
     None leaves what the run was trained with, in every language.
     """
-    if options.language_adapter is not None or run.job["language_adapter"] is None:
+    if options.language_adapter is not None or run.job.language_adapter is None:
         return options.language_adapter
-    own = read_origin(run.path, "language_adapter")["language_adapter"]
-    return str(own) if own and "{lang}" in own else None
+    own = TrainOrigin.require(run.path).language_adapter
+    return own if own and "{lang}" in own else None

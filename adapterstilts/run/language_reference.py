@@ -40,9 +40,9 @@ def language_adapter(reference: str | None, language: str, store: Store) -> Path
 
 
 def _of_run(run: Run) -> Path:
-    if run.job["language_adapter"]:
+    if run.training.language_adapter:
         raise AdapterError(f"{run.id} lies over a language adapter itself, so it cannot be one")
-    return as_source(run.key, run.job["task"], run.path).folder
+    return as_source(run.key, run.job.task, run.path).folder
 
 
 def _downloaded(name: str) -> Path:

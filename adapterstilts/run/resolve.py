@@ -32,7 +32,7 @@ def targets_of(run: Run) -> list[Task]:
         and trained.keys() & {each.name, each.trained_on, *each.then_trained_on}
     ]
     if not targets:
-        raise ConfigError(f"{run.id} is of '{run.job['task']}', which trains no target: name one with --task")
+        raise ConfigError(f"{run.id} is of '{run.job.task}', which trains no target: name one with --task")
     return targets
 
 
@@ -55,7 +55,7 @@ def head_for(run: Run, target: Task) -> Task | None:
     if not fitting:
         kinds = ", ".join(dict.fromkeys(task.kind for task in trained))
         raise ConfigError(
-            f"{run.id} was trained on {run.job['task']} ({kinds}), which has no head for {target.name} "
+            f"{run.id} was trained on {run.job.task} ({kinds}), which has no head for {target.name} "
             f"({target.kind}): transfer it first (adapterstilts sequential {target.name} {run.id})"
         )
     if not read_active_adapters(run.path)[1]:
@@ -72,8 +72,8 @@ def own_encoding(run: Run, target: Task) -> dict[str, Any]:
 
     That words were encoded separately is left out: then each language's default is evaluated.
     """
-    encodings = run.job["encoding"]
-    several = "+" in run.job["task"] or len(tasks_of(run)) > 1
+    encodings = run.job.encoding
+    several = "+" in run.job.task or len(tasks_of(run)) > 1
     same = [task for task in tasks_of(run) if task.kind == target.kind]
     if not same:
         return {}

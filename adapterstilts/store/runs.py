@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import ConfigError, DamagedError, StoreError
-from adapterstilts.job import SCHEMA
+from adapterstilts.job import SCHEMA, EvalJob, TrainJob
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256, stats_in
-from adapterstilts.store.origin import read_origin
-from adapterstilts.store.shape import json_object, problem_of_job, problem_of_metrics
+from adapterstilts.store.origin import PulledFrom, TrainOrigin
+from adapterstilts.store.shape import json_object, problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import Value, digest
+from adapterstilts.values import Value
 
+Job = TrainJob | EvalJob
 SHORT = 12  # hex digits of the key in a folder's name
 RUN_NAME = re.compile(rf".+-[0-9a-f]{{{SHORT}}}")
 
@@ -45,7 +46,7 @@ class Run:
         id: name of its folder.
         key: SHA-256 of the job.
         path: its folder.
-        job: all that determined the result, as in `job.json`.
+        job: All settings that determine the result, as in `job.json`.
         metrics: as in `metrics.json`.
         created: when it was published, ISO 8601, UTC.
         size: of all files, bytes.
@@ -54,16 +55,49 @@ class Run:
     id: str
     key: str
     path: Path
-    job: dict[str, Any]
+    job: Job
     metrics: dict[str, Any]
     created: str
     size: int
 
     @property
     def precision(self) -> str:
-        """What it was computed in, "fp32" or "bf16"; "" where nothing was computed, as in a merge."""
-        hyperparameters = self.job.get("hyperparameters") or {}
-        return str(self.job.get("precision") or hyperparameters.get("precision") or "")
+        """The precision of its computation, "fp32" or "bf16"; "" where nothing is computed, as in a merge."""
+        if isinstance(self.job, EvalJob):
+            return self.job.precision
+        return self.job.hyperparameters.precision if self.job.hyperparameters else ""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Keys of the runs that it needs: the sources of its composition, or the run that it evaluates."""
+        if isinstance(self.job, EvalJob):
+            return (self.job.run,) if self.job.run else ()  # "" is the bare backbone
+        return self.job.composition.sources
+
+    @property
+    def training(self) -> TrainJob:
+        """The job of a trained run.
+
+        Raises:
+            StoreError: The run is an evaluation.
+        """
+        if isinstance(self.job, EvalJob):
+            raise StoreError(
+                f"{self.id} is an evaluation: pass the run that it evaluates, {self.job.run[:SHORT]}"
+            )
+        return self.job
+
+    @property
+    def pulled(self) -> PulledFrom | None:
+        """The repository that it was pulled from; None for a run that was computed here.
+
+        Evaluations are never pulled; the run that they evaluate may have been.
+
+        Raises:
+            DamagedError: Its `origin.json` is malformed.
+        """
+        origin = TrainOrigin.read(self.path) if isinstance(self.job, TrainJob) else None
+        return origin.pulled if origin else None
 
     def file(self, name: str) -> Path:
         """The path of one of the run's files.
@@ -105,8 +139,9 @@ def tasks_of(run: Run) -> tuple[Task, ...]:
     Raises:
         ConfigError: an unknown task, or a definition of another version's form.
     """
-    remembered = read_origin(run.path).get("tasks", {})
-    names = split_name(str(run.job["task"]))
+    origin = TrainOrigin.read(run.path)
+    remembered = origin.tasks if origin else {}
+    names = split_name(run.job.task)
     return tuple(
         Task.parse(remembered[name], "task") if name in remembered else registry.get(name)
         for name in [name for name in names if name != TEXT] or names
@@ -170,10 +205,9 @@ def check(folder: Path, *, quick: bool = False) -> Run | Damaged:
 def _checked(folder: Path, quick: bool) -> Run:
     present = stats_in(folder)
     texts = {name: read_small(f"{folder}/{name}") for name in (JOB, METRICS, MANIFEST) if name in present}
-    job = _json(JOB, texts)
-    _check_schema(job.get("schema_version"))  # first: the rest may have another form
+    job, key = _job(folder, _json(JOB, texts))
     metrics = _json(METRICS, texts)
-    if problem := problem_of_job(job) or problem_of_metrics(metrics):
+    if problem := problem_of_metrics(metrics):
         raise StoreError(problem)
     manifest = _manifest(texts)
     strange = sorted(present.keys() - manifest.files.keys() - {MANIFEST})
@@ -189,7 +223,7 @@ def _checked(folder: Path, quick: bool) -> Run:
     created = datetime.fromtimestamp(present[MANIFEST].st_mtime, UTC)
     return Run(
         id=folder.name,
-        key=_key(folder, job),
+        key=key,
         path=folder,
         job=job,
         metrics=metrics,
@@ -219,14 +253,28 @@ def _check_schema(schema: object) -> None:
         raise _ForeignError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
 
 
-def _key(folder: Path, job: dict[str, Any]) -> str:
-    """The run's key, after checking that it is the key of this job and stands in the folder's name."""
-    key = digest({name: value for name, value in job.items() if name != "key"})
-    if job.get("key") != key:
+def _job(folder: Path, fields: dict[str, Any]) -> tuple[Job, str]:
+    """Returns the job in `job.json` and its key, which the file and the folder's name have to repeat.
+
+    Raises:
+        StoreError: The job is malformed, or it is not the job of this key.
+    """
+    _check_schema(fields.get("schema_version"))  # first: other versions have other fields
+    kind = fields.get("type")
+    if kind not in ("train", "eval"):
+        raise StoreError(f"{JOB} describes neither a training nor an evaluation")
+    stored_key = fields.pop("key", None)
+    try:
+        job = (TrainJob if kind == "train" else EvalJob).parse(fields, JOB)
+        # Of the typed job: a value that pydantic converts, such as "1" for 1, changes the key.
+        key = job.key
+    except (ConfigError, ValueError, RecursionError) as error:
+        raise StoreError(str(error)) from error
+    if stored_key != key:
         raise StoreError(f"{JOB} does not belong to its key")
     if RUN_NAME.fullmatch(folder.name) and not key.startswith(folder.name[-SHORT:]):
         raise StoreError(f"its folder was renamed: the name of this run ends in {key[:SHORT]}")
-    return key
+    return job, key
 
 
 def _json(name: str, texts: Mapping[str, bytes]) -> dict[str, Any]:

@@ -1,30 +1,13 @@
-"""Checks the form of a run's `job.json` and `metrics.json`, so that a bad run cannot break a list of runs."""
+"""Checks the form of a run's `metrics.json`, so that a bad run cannot break a list of runs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from math import isfinite
-from types import NoneType
 from typing import Any, NoReturn
 
 from adapterstilts.errors import StoreError
-
-Types = type | tuple[type, ...]
-JOBS: Mapping[str, Mapping[str, Types]] = {
-    "train": {
-        **dict.fromkeys(("task", "backbone"), str),
-        **dict.fromkeys(("data", "adapter", "encoding", "composition"), dict),
-        "task_version": (int, str),
-        "hyperparameters": (dict, NoneType),
-        "language_adapter": (str, NoneType),
-        "seed": int,
-    },
-    "eval": {
-        **dict.fromkeys(("run", "task", "split", "language", "backbone", "data", "precision"), str),
-        "encoding": dict,
-    },
-}
 
 
 def json_object(text: bytes, name: str) -> dict[str, Any]:
@@ -46,25 +29,6 @@ def json_object(text: bytes, name: str) -> dict[str, Any]:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
-
-
-def problem_of_job(job: Mapping[str, Any]) -> str | None:
-    """The first error in the form of a job, or None."""
-    kind = job.get("type")
-    if not isinstance(kind, str) or kind not in JOBS:
-        return "job.json describes neither a training nor an evaluation"
-    for name, types in JOBS[kind].items():
-        if not isinstance(job.get(name), types):
-            return f"job.json: {name} has an invalid value"
-    composition = job.get("composition", {"kind": "single", "sources": []})
-    sources = composition.get("sources")
-    if not isinstance(composition.get("kind"), str) or not _list_of(
-        sources, lambda key: isinstance(key, str)
-    ):
-        return "job.json: composition has an invalid value"
-    if not _list_of(job.get("languages", []), _text):
-        return "job.json: languages has an invalid value"
-    return None
 
 
 def problem_of_metrics(metrics: Mapping[str, Any]) -> str | None:

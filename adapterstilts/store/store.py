@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import DamagedError, StoreError
-from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats_in, sync, write_json
-from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Run, check, manifest_of, read_run
+from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Job, Run, check, manifest_of, read_run
 from adapterstilts.terminal_text import visible
 
-Job = TrainJob | EvalJob
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,230}")
 HEX = re.compile(r"[0-9a-f]+")
 FEW = 10  # runs that an error names

@@ -30,8 +30,8 @@ def test_a_chain_goes_on_from_each_adapter(call: Call, write: Write) -> None:
         tasks = []
         run = store.with_key(record.key)
         while run:
-            tasks.append(run.job["task"])
-            sources = run.job["composition"]["sources"]
+            tasks.append(run.job.task)
+            sources = run.training.composition.sources
             run = store.with_key(sources[0]) if sources else None
         expected = ["mini_paraphrase", "mini_nli", *(["mini_qa"] if cell.intermediate else [])]
         assert tasks == expected

@@ -207,7 +207,7 @@ def test_unexpected_files_can_be_left(hub: Hub, me: Path, files: Files, tiny_bac
     given = PullHints(task="mini_nli", backbone=str(tiny_backbone))
     with pytest.raises(HubError, match="--skip-others takes the rest without it"):
         pull(REPO, me, given)
-    assert pull(REPO, me, given, skip_others=True).job["task"] == "mini_nli"
+    assert pull(REPO, me, given, skip_others=True).job.task == "mini_nli"
     assert not hub.calls("GET", "/resolve/.*training_args")
 
 
@@ -219,6 +219,10 @@ def test_names_of_tasks_that_are_no_folders(task: str, hub: Hub, me: Path, files
     refused(hub, me, forged({**files, "run/job.json": job}), "is no name of a task")
 
 
+def rows_of(origin: Any) -> Any:
+    return origin["data"]["mini_nli"]["train"]
+
+
 def forged_origin(files: Files, change: Callable[[Any], None]) -> Files:
     return forged({**files, "run/origin.json": changed_json(files["run/origin.json"], change)})
 
@@ -228,14 +232,20 @@ def forged_origin(files: Files, change: Callable[[Any], None]) -> Files:
     [
         (lambda data: data["backbone"].update(name="you/evil"), "card and its origin.json name different"),
         (lambda data: data["backbone"].update(name="/etc"), "names paths of a machine"),
-        (lambda data: data["train"].update(file="../../etc/passwd"), "names paths of a machine"),
-        (lambda data: data.clear(), "KeyError"),
+        (
+            lambda data: rows_of(data).update(file="../../etc/passwd"),
+            "names paths of a machine",
+        ),
+        (lambda data: data.clear(), "backbone: is missing"),
         (lambda data: data.update(tasks={"x": 3}), "is refused"),
         (lambda data: data.update(tasks={"sick": {"name": "../evil"}}), "is refused"),
-        (lambda data: data.update(before=3), "is refused"),
-        (lambda data: data["before"].update(parts=[{"sha256": "x"}]), "is refused"),
-        (lambda data: data["train"].update(sha256="0" * 64, slice="x"), "is refused"),
-        (lambda data: data["train"].pop("slice") or data["train"].update(sha256="0" * 64), "is refused"),
+        (lambda data: data.update(ancestors=3), "is refused"),
+        (lambda data: data["ancestors"].update(files=[{"sha256": "x"}]), "is refused"),
+        (lambda data: rows_of(data).update(sha256="0" * 64, slice="x"), "is refused"),
+        (
+            lambda data: rows_of(data).pop("slice") or rows_of(data).update(sha256="0" * 64),
+            "is refused",
+        ),
     ],
 )
 def test_origins_that_lie(
@@ -253,7 +263,7 @@ def test_of_an_origin_only_what_is_understood_is_kept(hub: Hub, me: Path, files:
     origin = json.loads(pull(REPO, me).file("origin.json").read_bytes())
     assert origin["tasks"] == {"mini_nli": ours} and origin["language_adapter"] is None
     assert origin.keys() == {
-        "backbone", "before", "dev", "language_adapter", "pulled", "tasks", "train",
+        "ancestors", "backbone", "data", "language_adapter", "pulled", "tasks",
     }  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from safetensors.torch import load, save
 
 from adapterstilts.hub.publish import write
 from adapterstilts.hub.pull import pull
-from adapterstilts.store import pulled_from
 from adapterstilts.values import digest
 from tests.hub.conftest import Runs
 from tests.hub.fake_hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, written
@@ -52,7 +51,7 @@ def test_honest_runs_are_taken_and_say_where_they_came_from(
     hub.put("models", REPO, forged(repositories[name]))
     run = pull(REPO, me)
     assert run.id == trained[name].id
-    source = pulled_from(run)
+    source = run.pulled
     assert source is not None and source.repo == REPO
 
 

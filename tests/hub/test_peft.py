@@ -21,8 +21,8 @@ from adapterstilts.hub.peft_export import ADAPTER, CONFIG, export
 from adapterstilts.hub.peft_import import Foreign, read
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.store import Run
 from tests.hub.loras import EVERYTHING, HEADS, disturb, lora_run, of_host, of_plain, of_run
 

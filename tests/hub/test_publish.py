@@ -16,6 +16,7 @@ from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
 from adapterstilts.hub.publish import Publishing, publish, write
 from adapterstilts.hub.pull import pull, search
 from adapterstilts.hub.third_party import PullHints
+from adapterstilts.job import EvalJob
 from adapterstilts.store import Run, Store
 from tests.hub.conftest import LANGUAGES, TARGET, TASK, Runs, options
 from tests.hub.fake_hub.server import Hub
@@ -109,9 +110,9 @@ def test_the_card_passes_the_hubs_validation(trained: Runs, store: Path, me: Pat
     assert data.license == "cc0-1.0" and data.pipeline_tag == "text-classification"
     found = {(each.dataset_config, each.metric_type): each.metric_value for each in data.eval_results or ()}
     stored = {
-        (each.job["language"], name): value
+        (each.job.language, name): value
         for each in Store(store).scan()
-        if isinstance(each, Run) and each.job.get("run") == trained["stack"].key
+        if isinstance(each, Run) and isinstance(each.job, EvalJob) and each.job.run == trained["stack"].key
         for name, value in each.metrics.items()
         if name not in ("examples", "score", "low", "high")
     }

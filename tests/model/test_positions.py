@@ -81,4 +81,4 @@ def test_runs_of_two_readings_of_the_same_weights_are_told_apart(tmp_path, tiny_
 
     with pytest.raises(AdapterError, match="another backbone") as caught:
         evaluate(run.id, options=options.model_copy(update={"backbone": str(changed)}))
-    assert run.job["backbone"] in str(caught.value) and locate(str(changed)).fingerprint in str(caught.value)
+    assert run.job.backbone in str(caught.value) and locate(str(changed)).fingerprint in str(caught.value)

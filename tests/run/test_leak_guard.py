@@ -9,6 +9,7 @@ import pytest
 
 from adapterstilts import Options, compose, evaluate, submit, train_adapter
 from adapterstilts.cli.submit import print_submission
+from adapterstilts.composition import Sequential
 from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.errors import DataError
 from adapterstilts.run.leak_guard import LeakGuard
@@ -263,7 +264,7 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
     guard = LeakGuard(Store(options.store), old, get("xnli"), "dev", options.location(None))
     leak = guard.check("en", load(get("xnli"), "dev", "en", options.location(None)))
     assert str(leak) == "what old was trained on could not be checked"
-    job = {**trained.job, "composition": {"kind": "sequential", "sources": ["0" * 64]}}
+    job = trained.training.model_copy(update={"composition": Sequential(sources=("0" * 64,))})
     found = history(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
     assert found.unknown[1].startswith("what the run 000000000000, which is gone")
     assert [credit.licence for credit in found.credits][-1] == "not known"

@@ -61,8 +61,8 @@ def test_without_an_override_the_cpu_decides(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_run_and_an_evaluation_say_what_they_were_computed_in(cpu_bf16: bool, options: Options) -> None:
     auto = train_adapter("mini_nli", options)
     precision = "bf16" if cpu_bf16 else "fp32"
-    assert auto.job["hyperparameters"]["precision"] == precision
-    assert evaluate(auto.id, "mini_nli", ["de"], options)[0].runs["de"].job["precision"] == precision
+    assert auto.precision == precision
+    assert evaluate(auto.id, "mini_nli", ["de"], options)[0].runs["de"].precision == precision
 
 
 def test_both_precisions_learn_the_same(runs: dict[str, Run]) -> None:

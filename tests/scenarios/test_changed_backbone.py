@@ -33,7 +33,7 @@ def test_the_tokenizers_settings_alone_make_it_another_backbone(tiny_backbone: P
     change(folder / "tokenizer_config.json", do_lower_case=True)
     second = train()
     assert (second.id, second.key) != (first.id, first.key)
-    assert second.job["backbone"] != first.job["backbone"]
+    assert second.job.backbone != first.job.backbone
     with pytest.raises(
         AdapterError,
         match=r"trained on the backbone in .*a folder, which has changed since: its configuration or its "

@@ -61,11 +61,11 @@ def test_translations_are_mixed_in_or_stand_alone(options: Make, tmp_path: Path)
         train_adapter("mnli", options(**settings))
         for settings in (given, {**given, **more}, {**given, **more, "translated_only": True})
     )
-    assert plain.job["data"].keys() == {"train", "dev"}
-    assert mixed.job["data"].keys() == alone.job["data"].keys() == {"train", "dev", "translated"}
-    assert mixed.job["data"]["train"] == plain.job["data"]["train"]
-    assert alone.job["data"]["train"] == ""
-    assert alone.job["data"]["translated"] == mixed.job["data"]["translated"]
+    assert plain.training.data.keys() == {"train", "dev"}
+    assert mixed.training.data.keys() == alone.training.data.keys() == {"train", "dev", "translated"}
+    assert mixed.training.data["train"] == plain.training.data["train"]
+    assert alone.training.data["train"] == ""
+    assert alone.training.data["translated"] == mixed.training.data["translated"]
     assert len({plain.key, mixed.key, alone.key}) == 3
 
 
@@ -76,7 +76,7 @@ def test_rows_are_not_held_out_where_their_translations_train(options: Make, tmp
     with pytest.raises(ConfigError, match="no English development data of mnli is given"):
         train_adapter("mnli", given)
     none = options(train_file=english, translated=translated, hyperparameters={"holdout": 0.0})
-    assert train_adapter("mnli", none).job["data"]["dev"] == ""
+    assert train_adapter("mnli", none).training.data["dev"] == ""
 
 
 def test_languages_are_divided_by_commas_or_repeated() -> None:

@@ -58,9 +58,9 @@ def test_one_adapter_with_a_head_for_each_task(three):
     assert three.id.startswith("single-mini_ner+mini_nli+mini_qa-")
     assert names(three.path / "adapters") == ["multitask"]
     assert names(three.path / "heads") == ["mini_ner", "mini_nli", "mini_qa"]
-    assert sorted(three.job["encoding"]) == ["mini_ner", "mini_nli", "mini_qa"]
-    assert three.job["encoding"]["mini_qa"]["max_length"] == 384
-    assert three.job["hyperparameters"]["task_cap"] == 100_000
+    assert sorted(three.job.encoding) == ["mini_ner", "mini_nli", "mini_qa"]
+    assert three.job.encoding["mini_qa"]["max_length"] == 384
+    assert three.training.hyperparameters.task_cap == 100_000
 
 
 def test_the_order_of_the_names_does_not_matter(three, options):
@@ -165,7 +165,7 @@ def test_text_is_mixed_in(options, text, capsys):
     mixed = given(options, mlm=text, mlm_languages=("sw", "de"))
     run = train_adapter("mini_nli", mixed)
     assert "comes without a head for masked subwords" in capsys.readouterr().err
-    assert run.job["task"] == "mini_nli+mlm" and run.job["languages"] == ["de", "sw"]
+    assert run.training.task == "mini_nli+mlm" and run.training.languages == ("de", "sw")
     assert names(run.path / "adapters") == ["mini_nli"] and (run.path / "head").is_dir()
     assert set(run.metrics["dev"]) >= {"accuracy", "score"}, "one task: its own metrics"
     assert train_adapter("mini_nli", given(options)).key != run.key
@@ -182,20 +182,20 @@ def test_a_language_adapter_keeps_no_head(swahili):
     assert swahili.id.startswith("single-mlm-sw-")
     assert names(swahili.path / "adapters") == ["mlm"]
     assert not (swahili.path / "head").exists() and not (swahili.path / "heads").exists()
-    assert swahili.job["adapter"]["inv_adapter"] == "nice"
+    assert swahili.training.adapter["inv_adapter"] == "nice"
     assert set(swahili.metrics["dev"]) >= {"accuracy", "perplexity"}
 
 
 def test_text_of_its_own_for_development(options, text):
     run = train_adapter("mlm", given(options, mlm=text, mlm_languages=("de",), eval_file=text + "#1-9"))
-    assert run.job["data"]["dev"] and run.metrics["dev"]["perplexity"] > 1
+    assert run.training.data["dev"] and run.metrics["dev"]["perplexity"] > 1
 
 
 def test_language_adapters_go_by_run_and_are_exchanged_per_language(options, text, swahili):
     german = train_adapter("mlm", given(options, mlm=text, mlm_languages=("de",)))
     over = given(options, language_adapter=german.id)
     run = train_adapter("mini_nli", over)
-    assert run.job["language_adapter"]
+    assert run.job.language_adapter
     same = ("single-mlm-{lang}-", str(swahili.path), str(swahili.path / "adapters/mlm"))
     found = [given(options, language_adapter=reference) for reference in same]
     keys = {evaluate(run.id, languages=["sw"], options=each)[0].runs["sw"].key for each in found}

@@ -74,11 +74,11 @@ def test_the_threshold_of_the_test_is_the_one_of_development_data(options: Optio
     (test,) = evaluate(squad.id, "bucc2018", ["de"], options, "test")
     (dev,) = evaluate(squad.id, "bucc2018", ["de"], options, "dev")
     threshold = dev.runs["de"].metrics["threshold"]
-    assert "threshold" not in dev.runs["de"].job["encoding"]
-    assert test.runs["de"].job["encoding"]["threshold"] == threshold
+    assert "threshold" not in dev.runs["de"].job.encoding
+    assert test.runs["de"].job.encoding["threshold"] == threshold
     assert test.runs["de"].metrics["threshold"] == threshold
     assert {"f1", "precision", "recall", "low", "high"} <= set(test.runs["de"].metrics)
-    kept = [run for run in Store(options.store).scan() if run.job["task"] == "bucc2018"]
+    kept = [run for run in Store(options.store).scan() if run.job.task == "bucc2018"]
     assert len(kept) == 2  # the development data is evaluated once
 
 
@@ -121,7 +121,7 @@ def test_an_explicit_file_is_of_one_target(options: Options, squad: Run) -> None
 def test_social_iqa_then_copa_then_xcopa(options: Options) -> None:
     siqa = train_adapter("siqa", options)
     copa = compose("copa", "sequential", [siqa.id], options)
-    assert copa.job["task"] == "copa"
+    assert copa.job.task == "copa"
     for each in (siqa, copa):
         found = evaluate(each.id, languages=["sw"], options=options)
         assert [one.task for one in found] == ["xcopa"]

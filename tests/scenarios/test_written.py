@@ -26,11 +26,11 @@ def run(options: Options) -> Run:
 
 def words(options: Options, run: Run) -> dict[str, str]:
     (found,) = evaluate(run.id, languages=["en", "zh"], options=options)
-    return {code: each.job["encoding"]["words"] for code, each in found.runs.items()}
+    return {code: each.job.encoding["words"] for code, each in found.runs.items()}
 
 
 def test_a_run_trained_word_by_word_tags_chinese_as_it_is_written(options: Options, run: Run) -> None:
-    assert run.job["encoding"]["words"] == "separate"
+    assert run.job.encoding["words"] == "separate"
     assert words(options, run) == {"en": "separate", "zh": "written"}
     asked = options.model_copy(update={"encoding": {"words": "separate"}})
     assert words(asked, run) == {"en": "separate", "zh": "separate"}
@@ -39,7 +39,7 @@ def test_a_run_trained_word_by_word_tags_chinese_as_it_is_written(options: Optio
 def test_a_run_trained_on_written_sentences_tags_all_as_they_are_written(options: Options) -> None:
     asked = options.model_copy(update={"encoding": {"words": "written"}})
     run = train_adapter("mini_ner", asked)
-    assert run.job["encoding"]["words"] == "written"
+    assert run.job.encoding["words"] == "written"
     assert words(options, run) == {"en": "written", "zh": "written"}
 
 

@@ -117,7 +117,7 @@ def test_a_quick_scan_sees_sizes_and_metrics_but_not_flipped_bits(store: Store) 
 )
 def test_a_run_of_another_schema_is_refused(store: Store, schema: int, advice: str) -> None:
     run = publish(store, train_job())
-    job = {**run.job, "schema_version": schema}
+    job = {**run.job.model_dump(mode="json"), "schema_version": schema}
     job["key"] = digest({name: value for name, value in job.items() if name != "key"})
     folder = run.path.rename(store.root / f"single-mnli-{job['key'][:12]}")
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
