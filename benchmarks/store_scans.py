@@ -83,7 +83,7 @@ def _entry(data: bytes) -> dict[str, Any]:
 
 
 def _run(folder: Path, made: EvalJob, size: int) -> Run:
-    return Run(folder.name, made.key, folder, {}, {}, "", size)
+    return Run(folder.name, made.key, folder, made, {}, "", size)
 
 
 def seconds(call: Callable[[], object], repeat: int = 1) -> float:

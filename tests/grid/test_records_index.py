@@ -19,14 +19,19 @@ from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.job_spec import JobSettings, JobSpec, evaluations
 from adapterstilts.grid.records import Cost, Record, Records
 from adapterstilts.grid.status import GridStatus, read_status
+from adapterstilts.job import EvalJob
 from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write
 
-SETTINGS_DIGITS = JobSettings(version="1", kind="sequence", backbone="tiny", limit=200)
-JOBS = tuple(evaluations("xnli", "f" * 64, SETTINGS_DIGITS, "test", (f"l{number}" for number in range(40))))
+SETTINGS = JobSettings(version="1", kind="sequence", backbone="tiny", limit=200)
+JOBS = tuple(evaluations("xnli", "f" * 64, SETTINGS, "test", (f"l{number}" for number in range(40))))
+EVAL = EvalJob(
+    run="f" * 64, task="xnli", task_version=1, split="test", language="de", backbone="b", data="d",
+    encoding={}, precision="fp32",
+)  # fmt: skip
 SHORTLY = 0.03  # seconds
 
 
@@ -50,7 +55,7 @@ def finish(records: Records, job: JobSpec, seconds: float | None, name: str = ""
     folder = records.store / (name or f"run-{job.digest[:8]}")
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text('{"files": {}}')
-    run = Run(folder.name, job.digest, folder, {"type": "eval"}, {}, "", 1000)
+    run = Run(folder.name, job.digest, folder, EVAL, {}, "", 1000)
     return records.record_result(job, run, Cost(seconds, examples=100))
 
 
@@ -68,13 +73,13 @@ def seen(store: Path) -> GridStatus:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The jobs whose records are read from their files."""
     found: list[str] = []
-    whole = Records.read
+    read_record = Records.read_record
 
     def reading(records: Records, job: str) -> Record | None:
         found.append(job)
-        return whole(records, job)
+        return read_record(records, job)
 
-    monkeypatch.setattr(Records, "read", reading)
+    monkeypatch.setattr(Records, "read_record", reading)
     return found
 
 
@@ -134,7 +139,7 @@ def test_a_record_that_could_not_be_read_once_is_read_again(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Records, "read", lambda *_: None)
+        patch.setattr(Records, "read_record", lambda *_: None)
         assert read_status(JOBS, Records(store), quick=True).count("done") == 0
     assert seen(store).count("done") == 30
 
@@ -205,7 +210,7 @@ def test_times_are_estimated_by_it(store: Path, monkeypatch: pytest.MonkeyPatch)
     assert indexed.seconds(JOBS[35]) == folders.seconds(JOBS[35]) == (pytest.approx(14.5), "recorded")
     assert indexed.size(JOBS[35]) == folders.size(JOBS[35])
     other = next(
-        iter(evaluations("xnli", "e" * 64, SETTINGS_DIGITS.model_copy(update={"limit": 50}), "test", ["de"]))
+        iter(evaluations("xnli", "e" * 64, SETTINGS.model_copy(update={"limit": 50}), "test", ["de"]))
     )
     assert indexed.seconds(other) == folders.seconds(other)
 
