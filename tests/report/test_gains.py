@@ -117,18 +117,18 @@ class Finished:
     precision = pulled = ""
 
     @property
-    def job(self) -> str:
-        return str(self.changes["job"])
+    def digest(self) -> str:
+        return str(self.changes["digest"])
 
-    def done(self, job: str) -> Any:
-        return Finished({"job": job})
+    def find_finished(self, digest: str) -> Any:
+        return Finished({"digest": digest})
 
-    def metrics(self, record: Any) -> dict[str, Any]:
-        job = record.changes["job"]
-        self.read.append(job)
-        if job == self.damaged:
+    def read_metrics(self, record: Any) -> dict[str, Any]:
+        digest = record.changes["digest"]
+        self.read.append(digest)
+        if digest == self.damaged:
             raise DamagedError("the run is damaged", "run")
-        return {"score": 50.0, **self.changes.get(job, {})}
+        return {"score": 50.0, **self.changes.get(digest, {})}
 
 
 IDLE = {"effect": {"adapters": {"a": [0.0, 0.0]}}}
