@@ -348,8 +348,8 @@ def gc(
     records = records_at(store)
     found = find_garbage((each for name in grid_configs for each in ever_needed(name)), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
-    if found.kept:
-        note(f"{found.kept} runs that no grid asked for stay")
+    if found.other_runs:
+        note(f"{found.other_runs} runs that no grid asked for stay")
     if found.foreign:
         note(f"{found.foreign} runs of another version of adapterstilts stay")
     if not found.runs:
