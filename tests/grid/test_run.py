@@ -67,7 +67,7 @@ def run(records: Records) -> Run:
             records,
             SilentListener(),
         )
-        work.scheduler = engine  # type: ignore[attr-defined]
+        work.scheduler = scheduler  # type: ignore[attr-defined]
         return scheduler.run(plan_of(path).jobs(), retry, recheck)
 
     return work
