@@ -10,7 +10,7 @@ import typer
 
 from adapterstilts.cli import console
 from adapterstilts.cli.console import AsJson, busy, echo, fail, note, print_json, size_text, table
-from adapterstilts.cli.grid_print import (
+from adapterstilts.cli.grid_output import (
     as_dict,
     print_counts,
     print_estimate,

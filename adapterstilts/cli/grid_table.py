@@ -51,7 +51,7 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
 
 def _explain_precisions(plan: Plan, records: Records) -> None:
     """Says which results are of which precision."""
-    from adapterstilts.cli.grid_print import print_provenance
+    from adapterstilts.cli.grid_output import print_provenance
     from adapterstilts.grid.status import look
 
     print_provenance(plan.requests(), look(plan.requests(), records, quick=True))
