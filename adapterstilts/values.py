@@ -59,6 +59,8 @@ def problem_text(problem: Mapping[str, Any]) -> str:
     >>> problem_text({"type": "greater_than", "msg": "Input should be greater than 0", "input": -1})
     'should be greater than 0, not -1'
     """
+    if problem["type"] == "missing":
+        return "is missing"
     said = str(problem["msg"])
     if problem["type"] == "value_error":  # one of our own
         return said.removeprefix("Value error, ")

@@ -39,6 +39,7 @@ KEEPING = {
     for name in (
         "records_index",
         "records",
+        "claims",
         "remote_records",
         "status",
         "estimate",

@@ -22,7 +22,7 @@ from adapterstilts.cli.console import (
 from adapterstilts.terminal_text import visible
 
 if TYPE_CHECKING:
-    from adapterstilts.store import Pulled, Run, Store
+    from adapterstilts.store import PulledFrom, Run, Store
 
 app = typer.Typer(no_args_is_help=False)
 StoreChoice = Annotated[
@@ -57,11 +57,11 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
 
     Example: adapterstilts runs show single-squad_v1-1a2b
     """
-    from adapterstilts.store import Store, effect_lines, pulled_from
+    from adapterstilts.store import Store, effect_lines
 
     place = Store(store or context.obj)
     found = place.find(run)
-    pulled = pulled_from(found)
+    pulled = found.pulled
     effect = effect_lines(_evaluated(found, place))
     job = {**found.job.model_dump(mode="json"), "key": found.key}
     described = {
@@ -69,7 +69,7 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
         "job": job,
         "path": str(found.path),
         "precision": found.precision or None,
-        "pulled": pulled and pulled._asdict(),
+        "pulled": pulled and pulled.model_dump(),
         "effect": effect,
     }
     if as_json:
@@ -130,16 +130,16 @@ def _made_from(folder: Path, runs: list[Run]) -> int:
 def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The good runs, oldest first, and the damaged ones, as JSON values."""
     from adapterstilts.errors import DamagedError
-    from adapterstilts.store import Run, Store, pulled_from
+    from adapterstilts.store import Run, Store
 
     good: list[Run] = []
-    pulled: dict[str, Pulled] = {}
+    pulled: dict[str, PulledFrom] = {}
     damaged = []
     for run in Store(store).scan(quick=True):
         try:
             if not isinstance(run, Run):
                 raise DamagedError(run.reason, run.path.name)
-            if source := pulled_from(run):
+            if source := run.pulled:
                 pulled[run.key] = source
             good.append(run)
         except DamagedError as error:
@@ -149,7 +149,7 @@ def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return [_entry(run, by_key, pulled) for run in ordered], damaged
 
 
-def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) -> dict[str, Any]:
+def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, PulledFrom]) -> dict[str, Any]:
     """A run as JSON; an evaluation has composition, origin and effect of the run that it evaluates."""
     from adapterstilts.job import EvalJob, TrainJob
     from adapterstilts.store import effect_in
@@ -175,14 +175,14 @@ def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, Pulled]) ->
         "size": run.size,
         "path": str(run.path),
         "damaged": None,
-        "pulled": source and source._asdict(),
+        "pulled": source and source.model_dump(),
         "inert": effect and effect.inert,
     }
 
 
 def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: Path) -> None:
     """Prints the runs; columns for precision and origin appear only where runs differ in them."""
-    from adapterstilts.store import Pulled
+    from adapterstilts.store import PulledFrom
     from adapterstilts.store.effect import MARK, MEANING
 
     precisions = sorted({entry["precision"] for entry in entries if entry["precision"]})
@@ -191,7 +191,7 @@ def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: 
     shown = (*COLUMNS, *mixed, *pulled)
     if entries:
         for entry in entries:
-            entry["pulled from"] = entry["pulled"] and str(Pulled(**entry["pulled"]))
+            entry["pulled from"] = entry["pulled"] and str(PulledFrom(**entry["pulled"]))
         rows = [
             [_cell(name, entry[name]) + MARK * (name == "score" and bool(entry["inert"])) for name in shown]
             for entry in entries

@@ -21,6 +21,7 @@ from adapterstilts.hub.markdown import Raw, code, one_line, plain, quoted, shell
 from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.backbone import HUB_ID
+from adapterstilts.store.origin import TrainOrigin
 from adapterstilts.tasks.citations import REFERENCES
 from adapterstilts.tasks.spec import KindName, Metric, Task
 
@@ -175,20 +176,25 @@ def _learnt(facts: Facts) -> str:
     """What it was trained on, in words."""
     languages = ", ".join(facts.job.languages)
     if "published" in facts.job.data:
-        return f"by others (taken from {facts.origin['pulled']['repo']})"
+        assert facts.origin.pulled is not None  # "published" data: another program trained it
+        return f"by others (taken from {facts.origin.pulled.repo})"
     if facts.text_alone:
         return f"on plain text in {languages}"
-    found = "on English and translated data" if "translated" in facts.origin else "on English data"
+    found = (
+        "on English and translated data"
+        if any("translated" in splits for splits in facts.origin.data.values())
+        else "on English data"
+    )
     return f"{found} and plain text in {languages}" if languages else found
 
 
-def _training(origin: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _training(origin: TrainOrigin) -> list[Mapping[str, Any]]:
     """Where the training rows came from."""
-    own = {name: place for name, place in origin.items() if name in ("train", "data", "translated")}
-    return [each for each in origins(own) if "rows" in each and ("file" in each or "repo" in each)]
+    records = origins(origin.data)
+    return [each for each in records if "rows" in each and ("file" in each or "repo" in each)]
 
 
-def _files(origin: Mapping[str, Any]) -> Iterator[Raw]:
+def _files(origin: TrainOrigin) -> Iterator[Raw]:
     """Where the training rows were read from, in words."""
     for rows in _training(origin):
         where = rows.get("repo") or rows["file"]

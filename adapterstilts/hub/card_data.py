@@ -11,11 +11,11 @@ from adapterstilts.hub.licence import Licence, licence_of
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.store import Run, tasks_of
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store.origin import EvalOrigin, TrainOrigin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.citations import Credit
 from adapterstilts.tasks.multitask import TEXT
@@ -83,7 +83,7 @@ class Facts:
     tasks: tuple[Task, ...]
     setup: ActiveAdapters
     heads: Mapping[str, HeadSpec]
-    origin: Mapping[str, Any]
+    origin: TrainOrigin
     backbone: Backbone
     credits: Sequence[Credit]
     licence: Licence
@@ -120,7 +120,7 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
         evaluations: stored results of the run.
     """
     setup, heads = read_active_adapters(run.path)
-    origin = _published(run, read_origin(run.path, "backbone"), owed)
+    origin = _published(TrainOrigin.require(run.path), owed)
     return Facts(
         run=run,
         tasks=tasks_of(run),
@@ -134,19 +134,15 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
     )
 
 
-def _published(run: Run, origin: Mapping[str, Any], owed: Sequence[Credit]) -> dict[str, Any]:
-    """The origin as others get it: without paths of this machine, with all that is owed.
-
-    A run of an earlier form does not say what it was built on: then it says that it does not.
-    """
-    unknown = [f"what {run.id} was built on could not be checked"] if run.training.composition.sources else []
-    before = origin.get("before", {"parts": [], "unknown": unknown})
-    told = {**before, "credits": [credit.model_dump(mode="json") for credit in owed]}
+def _published(origin: TrainOrigin, owed: Sequence[Credit]) -> TrainOrigin:
+    """Returns the origin without paths of this machine and with the credits that are owed."""
     tasks = {
         name: {**each, "obtain": "the data of whoever published this run."} if each.get("base") else each
-        for name, each in origin.get("tasks", {}).items()
+        for name, each in origin.tasks.items()
     }
-    return dict(without_paths({**origin, "before": told, "tasks": tasks}))
+    ancestors = origin.ancestors.model_copy(update={"credits": tuple(owed)})
+    published = origin.model_copy(update={"ancestors": ancestors, "tasks": tasks})
+    return TrainOrigin.parse(without_paths(published.model_dump(mode="json")))
 
 
 def without_paths(value: Any) -> Any:
@@ -163,17 +159,17 @@ def without_paths(value: Any) -> Any:
     return value
 
 
-def _backbone(run: Run, origin: Mapping[str, Any]) -> Backbone:
-    told = origin["backbone"]
-    known = NAMES.get(told["name"])
-    on_hub = told["commit"] is not None or known is not None
+def _backbone(run: Run, origin: TrainOrigin) -> Backbone:
+    backbone = origin.backbone
+    known = NAMES.get(backbone.name)
+    on_hub = backbone.commit is not None or known is not None
     records = sorted(run.path.glob("adapters/*/adapter_config.json"))
     return Backbone(
-        name=told["name"],
-        repo=(known.repo if known else told["name"]) if on_hub else None,
-        commit=told["commit"],
-        fingerprint=told["fingerprint"],
-        tokenizer=told.get("tokenizer"),
+        name=backbone.name,
+        repo=(known.repo if known else backbone.name) if on_hub else None,
+        commit=backbone.commit,
+        fingerprint=backbone.fingerprint,
+        tokenizer=backbone.tokenizer,
         model_type=json.loads(records[0].read_bytes()).get("model_type") if records else None,
     )
 
@@ -204,7 +200,8 @@ def _fullness(score: Score) -> tuple[int, int]:
 def _score(evaluation: Run, job: EvalJob, own: Mapping[str, Task]) -> Score:
     metrics = evaluation.metrics
     task = own[job.task] if job.task in own else registry.get(job.task)
-    origin = without_paths(read_origin(evaluation.path))
+    origin = EvalOrigin.read(evaluation.path)
+    record = without_paths(origin.data) if origin else {}
     known = {
         metric: float(value)
         for metric, value in metrics.items()
@@ -219,19 +216,19 @@ def _score(evaluation: Run, job: EvalJob, own: Mapping[str, Task]) -> Score:
         interval=None if low is None or high is None else (float(low), float(high)),
         metrics={task.metric: float(metrics["score"]), **known},
         examples=int(metrics["examples"]),
-        rows=_rows(task, job, origin),
-        revision=origin.get("commit"),
+        rows=_rows(task, job, record),
+        revision=record.get("commit"),
         leaked=int(metrics.get("leaked", 0)),
     )
 
 
-def _rows(task: Task, job: EvalJob, origin: Mapping[str, Any]) -> str:
+def _rows(task: Task, job: EvalJob, record: Mapping[str, Any]) -> str:
     """Which rows were scored, and how."""
-    said = [f"file {origin['file']}" if origin.get("file") else f"split {job.split}"]
-    if origin.get("slice"):
-        said.append("rows {}-{}".format(*origin["slice"]))
-    if origin.get("limit"):
-        said.append(f"a subsample of {origin['limit']} with seed {origin['seed']}")
+    said = [f"file {record['file']}" if record.get("file") else f"split {job.split}"]
+    if record.get("slice"):
+        said.append("rows {}-{}".format(*record["slice"]))
+    if record.get("limit"):
+        said.append(f"a subsample of {record['limit']} with seed {record['seed']}")
     default = encoding_for(task, job.language, {}).model_dump(mode="json")
     differs = {name: value for name, value in job.encoding.items() if default.get(name, value) != value}
     said += [f"{name}={value}" for name, value in sorted(differs.items()) if name != "threshold"]

@@ -14,7 +14,6 @@ from adapterstilts.store import link
 from adapterstilts.store.files import MANIFEST, ORIGIN, sha256, stats_in, write_whole
 from adapterstilts.store.runs import manifest_of
 from adapterstilts.store.scratch import scratch
-from adapterstilts.values import canonical
 
 Export = Callable[[Path], None]  # writes PEFT's files into a folder
 
@@ -48,6 +47,6 @@ def _copy(facts: Facts, run: Path) -> None:
     for name in stats_in(facts.run.path):
         if name not in (MANIFEST, ORIGIN) and OF_RUN.fullmatch(name):  # a language adapter may have more
             link(facts.run.path / name, run / name)
-    write_whole(run / ORIGIN, (canonical(facts.origin) + "\n").encode("utf-8"))
+    facts.origin.write(run)
     manifest = json.dumps(manifest_of(run), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     write_whole(run / MANIFEST, manifest.encode("utf-8"))

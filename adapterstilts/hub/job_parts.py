@@ -14,13 +14,14 @@ from adapterstilts.job import TrainJob
 from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, records, saved
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec, adapter_config, fill
 from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
 from adapterstilts.model.saved import head_folder, read_active_adapters
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.shapes import check_shapes
 from adapterstilts.model.tensor_header import read_header
 from adapterstilts.store.effect import KEY as EFFECT
+from adapterstilts.store.origin import Ancestors, TrainOrigin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
@@ -38,14 +39,14 @@ class Parts:
 
     Attributes:
         tasks: the tasks that it was trained on, plain text among them.
-        before: what its origin says of the runs that it was built on.
+        ancestors: Training data of the runs that it was built on.
         metrics: as in `metrics.json`.
     """
 
     job: TrainJob
     folder: Path
     tasks: tuple[Task, ...]
-    before: Mapping[str, Any]
+    ancestors: Ancestors
     metrics: Mapping[str, Any]
     setup: ActiveAdapters
     heads: Mapping[str, HeadSpec]
@@ -61,7 +62,7 @@ class Parts:
         return not self.published and all(task.trained_on for task in self.tasks)
 
 
-def check_job(repo: str, job: TrainJob, folder: Path, origin: Mapping[str, Any], metrics: Any) -> None:
+def check_job(repo: str, job: TrainJob, folder: Path, origin: TrainOrigin, metrics: Any) -> None:
     """Refuses a run whose job contradicts its files.
 
     Args:
@@ -73,7 +74,7 @@ def check_job(repo: str, job: TrainJob, folder: Path, origin: Mapping[str, Any],
     """
     try:
         setup, heads = read_active_adapters(folder)
-        parts = Parts(job, folder, _tasks(job, origin), origin["before"], metrics, setup, heads)
+        parts = Parts(job, folder, _tasks(job, origin), origin.ancestors, metrics, setup, heads)
         checks = (_about_data, _about_settings, _about_setup, _about_adapters, _about_heads, _about_metrics)
         problem = next((problem for check in checks for problem in check(parts)), None)
     except StiltsError as error:
@@ -82,8 +83,8 @@ def check_job(repo: str, job: TrainJob, folder: Path, origin: Mapping[str, Any],
         raise HubError(f"{repo} is refused: {problem}"[:600])
 
 
-def _tasks(job: TrainJob, origin: Mapping[str, Any]) -> tuple[Task, ...]:
-    definitions = origin.get("tasks", {})
+def _tasks(job: TrainJob, origin: TrainOrigin) -> tuple[Task, ...]:
+    definitions = origin.tasks
     return tuple(
         Task.parse(definitions[name], f"task {name}") if name in definitions else registry.get(name)
         for name in split_name(job.task)
@@ -134,7 +135,7 @@ def _about_setup(parts: Parts) -> Problems:
     composition, setup = parts.job.composition, parts.setup
     if any(not re.fullmatch("[0-9a-f]{64}", key) for key in composition.sources):
         yield "its job names sources that are not keys of runs"
-    if not composition.sources and any(parts.before[name] for name in ("parts", "unknown")):
+    if not composition.sources and (parts.ancestors.files or parts.ancestors.unknown):
         yield "its origin names runs that it was built on, but its job names no sources"
     below = len(composition.sources) if composition.stacks else 0
     fused = len(composition.sources) if composition.fuses else 0

@@ -13,11 +13,11 @@ from safetensors import safe_open
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import saved, tensors
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import HUB_ID, WEIGHTS, BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import head_folder, read_active_adapters
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.tensors import Tensors
 from adapterstilts.store import Run
 

@@ -17,7 +17,7 @@ from adapterstilts.hub.client import client, hub_errors
 from adapterstilts.hub.download import Pulled, download, job_of, read_object, run_files
 from adapterstilts.hub.job_parts import check_job
 from adapterstilts.hub.layout import KEY
-from adapterstilts.hub.origin import kept
+from adapterstilts.hub.origin import checked_origin
 from adapterstilts.hub.record import MALFORMED
 from adapterstilts.hub.third_party import PullHints, foreign_run
 from adapterstilts.job import TrainJob
@@ -26,12 +26,11 @@ from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import head_folder, read_active_adapters
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256
 from adapterstilts.store.scratch import scratch
 from adapterstilts.store.shape import problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import split_name
-from adapterstilts.values import canonical
 
 
 def pull(reference: str, store: Path, given: PullHints | None = None, *, skip_others: bool = False) -> Run:
@@ -138,14 +137,13 @@ def _assemble(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Pat
         if name not in (JOB, METRICS, MANIFEST, ORIGIN):
             link(path, out / name)
     assert pulled.record is not None
-    origin = kept(pulled.repo, read_object(pulled, files[ORIGIN]), pulled.record.backbone)
+    origin = checked_origin(pulled, read_object(pulled, files[ORIGIN]))
     if any(path.startswith("adapters/language/") for path in files):
         say(f"{pulled.repo} lies over a language adapter: others are exchanged with --language-adapter")
     for name in split_name(job.task):
-        if name not in origin["tasks"] and name not in registry.all_tasks():
+        if name not in origin.tasks and name not in registry.all_tasks():
             raise HubError(f"{pulled.repo} is refused: nothing says what its task {name} is")
-    told = {**origin, "pulled": {"repo": pulled.repo, "commit": pulled.commit}}
-    write_whole(out / ORIGIN, (canonical(told) + "\n").encode("utf-8"))
+    origin.write(out)
     metrics = {name: numbers(value) for name, value in read_object(pulled, files[METRICS]).items()}
     if problem := problem_of_metrics(metrics):
         raise HubError(f"{pulled.repo} is refused: {problem}")

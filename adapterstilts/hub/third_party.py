@@ -22,20 +22,21 @@ from adapterstilts.job import TrainJob
 from adapterstilts.kinds import encoding_for, kind_of
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import adapters_config, tensors
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.assemble import Parts, save
 from adapterstilts.run.effect import measure
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.progress import say
-from adapterstilts.run.trained_backbone import told_of
+from adapterstilts.run.trained_backbone import backbone_origin
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.effect import KEY
-from adapterstilts.store.files import ORIGIN, sha256, write_whole
+from adapterstilts.store.files import sha256
+from adapterstilts.store.origin import PulledFrom, TrainOrigin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import Value, canonical, digest
+from adapterstilts.values import Value, digest
 
 SETTINGS = ("head_type", "layers", "activation_function", "use_pooler", "bias")  # of the library's heads
 
@@ -220,15 +221,15 @@ def _publish(
     heads = {task.name: head} if head else {}
     parts = Parts(job.composition, (), spec, heads, None, task.name, job.seed)
     setup = ActiveAdapters(target=task.name, head=task.name if head else None)
-    told = {"repo": pulled.repo, "commit": pulled.commit}
-    origin = {"backbone": told_of(files), "language_adapter": None, "tasks": {}, "pulled": told}
+    source = PulledFrom(repo=pulled.repo, commit=pulled.commit)
+    origin = TrainOrigin(backbone=backbone_origin(files), pulled=source)
     with store.work(job) as work:
         if work.finished:
             say(f"{work.finished.id} is in the store already")
             return work.finished
         out = work.folder / "out"
         save(host, setup, parts, out)
-        write_whole(out / ORIGIN, (canonical(origin) + "\n").encode("utf-8"))
+        origin.write(out)
         run = work.publish({KEY: measure(host, setup, ())})
         for line in effect_lines(run):
             say(line)

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from adapterstilts.composition import UNMERGEABLE, Composition, check_methods
 from adapterstilts.errors import AdapterError, ConfigError
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec, Bottleneck, Lora
-from adapterstilts.model.setup import ActiveAdapters
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -27,9 +27,9 @@ from adapterstilts.model import (
     saved,
     tensors,
 )
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.model.size import check_size
 
 logging.getLogger("adapters").setLevel(logging.ERROR)  # it warns at every forward pass without adapters

@@ -15,9 +15,8 @@ from adapterstilts.job import EvalJob
 from adapterstilts.report.submission_forms import Answers, suffix, text_of
 from adapterstilts.run.leak_guard import LeakGuard
 from adapterstilts.run.options import Options
-from adapterstilts.store import Run, Store, read_predictions
+from adapterstilts.store import EvalOrigin, Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
-from adapterstilts.store.origin import read_origin
 from adapterstilts.tasks import registry, suites
 from adapterstilts.tasks.spec import Split
 
@@ -220,13 +219,14 @@ def _whole(evaluations: Sequence[Run], rows: Loaded | None) -> Run:
 def _check(evaluation: Run, rows: Loaded | None) -> None:
     """Refuses an evaluation of other rows, or of some of them only."""
     count = evaluation.metrics["examples"]
-    origin = read_origin(evaluation.path)
+    origin = EvalOrigin.read(evaluation.path)
+    record = origin.data if origin else {}
     if rows is not None and rows.fingerprint != evaluation.job.data:
         raise MissingDataError(f"evaluated on other rows ({count}) than those at hand ({_asked(rows.rows)})")
-    if origin.get("slice") or (origin.get("limit") and rows is None):
+    if record.get("slice") or (record.get("limit") and rows is None):
         raise MissingDataError(f"evaluated on some rows only ({count})")
-    if origin.get("dropped"):
-        raise MissingDataError(f"{origin['dropped']} rows without a gold label were left out")
+    if record.get("dropped"):
+        raise MissingDataError(f"{record['dropped']} rows without a gold label were left out")
 
 
 def _asked(rows: Sequence[Row]) -> int:

@@ -9,9 +9,9 @@ import numpy as np
 
 from adapterstilts.kinds.base import Batch, Feature, pad_batch
 from adapterstilts.kinds.subwords import sequences
-from adapterstilts.model.effect import relative_changes
+from adapterstilts.model.active_adapters import ActiveAdapters
+from adapterstilts.model.adapter_effect import relative_changes
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.batches import sorted_batches
 from adapterstilts.run.predict import outputs, to_device
 from adapterstilts.run.sampling import Stream

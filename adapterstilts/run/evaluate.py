@@ -25,11 +25,9 @@ from adapterstilts.run.predict import predict as predict_rows
 from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import head_for, named, own_encoding, targets_of
 from adapterstilts.run.trained_backbone import backbone_of
-from adapterstilts.store import Run, Store, write_predictions
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store import EvalOrigin, Run, Store, TrainOrigin, write_predictions
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Split, Task
-from adapterstilts.values import canonical
 
 
 @dataclass(frozen=True)
@@ -274,8 +272,7 @@ def _evaluate_one(store: Store, job: EvalJob, run: Run, scene: _Scene) -> Run:
         out = work.folder / "out"
         out.mkdir(parents=True, exist_ok=True)
         write_predictions(out / "predictions.parquet", predictions)
-        origin = {**scene.loaded.origin, "leak": scene.leak.as_json()}
-        (out / "origin.json").write_text(canonical(origin) + "\n", encoding="utf-8")
+        EvalOrigin(data=scene.loaded.origin, leak=scene.leak.as_json()).write(out)
         return work.publish({**metrics, "examples": len(predictions), **scene.leak.as_metric()})
 
 
@@ -331,5 +328,5 @@ def language_reference(run: Run, options: Options) -> str | None:
     """
     if options.language_adapter is not None or run.job.language_adapter is None:
         return options.language_adapter
-    own = read_origin(run.path, "language_adapter")["language_adapter"]
-    return str(own) if own and "{lang}" in own else None
+    own = TrainOrigin.require(run.path).language_adapter
+    return own if own and "{lang}" in own else None

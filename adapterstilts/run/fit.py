@@ -15,10 +15,10 @@ from adapterstilts.job import TrainJob
 from adapterstilts.kinds import kind_of
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.mlm import Masking
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Parts, Source, build, save
 from adapterstilts.run.device import accelerator
@@ -27,10 +27,9 @@ from adapterstilts.run.loop import train
 from adapterstilts.run.predict import Model, to_device
 from adapterstilts.run.progress import say
 from adapterstilts.run.sampling import CheckpointPolicy, Stream, TrainingSchedule
-from adapterstilts.store import Run, Store, Work, effect_lines
+from adapterstilts.store import Run, Store, TrainOrigin, Work, effect_lines
 from adapterstilts.store.effect import KEY
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import canonical
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Fit:
     files: BackboneFiles
     spec: AdapterSpec
     sources: Sequence[Source]
-    origin: dict[str, Any]
+    origin: TrainOrigin
     language: Path | None = None
     before: Digests | None = None
 
@@ -133,7 +132,7 @@ def _fit(plan: Fit, work: Work, saving: CheckpointPolicy) -> Run:
         if measured := measure(host, setup, course.tasks if course else ()):
             metrics[KEY] = measured
         save(host, setup, parts, out)
-        (out / "origin.json").write_text(canonical(plan.origin) + "\n", encoding="utf-8")
+        plan.origin.write(out)
         write_items(out, [row for lesson in plan.lessons for row in lesson.train], plan.before)
         run = work.publish(metrics)
         for line in effect_lines(run):

@@ -15,8 +15,8 @@ from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Metrics, Prediction
 from adapterstilts.kinds.bootstrap import interval
 from adapterstilts.kinds.retrieval import pool, special_ids
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.batches import sorted_batches
 from adapterstilts.run.device import accelerator, autocast, free_memory, out_of_memory
 from adapterstilts.run.progress import say, track

@@ -30,13 +30,13 @@ class Taught:
 
     Attributes:
         prints: "train" and "dev" of one task; of several "TASK/train" and so on.
-        origin: of one task where its rows came from, by split; of several the same by their names ("data").
+        origin: Records of the rows, by task and split, as in `TrainOrigin.data`.
         encoding: how text becomes subwords; of several tasks, each one's under its name.
     """
 
     lessons: tuple[Lesson, ...] = ()
     prints: Mapping[str, str] = field(default_factory=dict)
-    origin: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     encoding: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,13 +64,14 @@ def lessons(tasks: Sequence[Task], options: Options, hyperparameters: Hyperparam
         Lesson(data.task, encoding_for(data.task, "en", options.encoding), data.train, data.dev)
         for data in found
     ]
+    origin = {data.task.name: data.origin for data in found}
     if len(found) == 1:
         encoding = taught[0].encoding.model_dump(mode="json")
-        return Taught(tuple(taught), found[0].fingerprints, found[0].origin, encoding)
+        return Taught(tuple(taught), found[0].fingerprints, origin, encoding)
     return Taught(
         tuple(taught),
         {f"{data.task.name}/{split}": value for data in found for split, value in data.fingerprints.items()},
-        {"data": {data.task.name: data.origin for data in found}},
+        origin,
         {lesson.task.name: lesson.encoding.model_dump(mode="json") for lesson in taught},
     )
 

@@ -23,9 +23,9 @@ from adapterstilts.run.options import Options
 from adapterstilts.run.progress import say
 from adapterstilts.run.sampling import CheckpointPolicy
 from adapterstilts.run.task_data import Taught, lessons
-from adapterstilts.run.trained_backbone import told_of
+from adapterstilts.run.trained_backbone import backbone_origin
 from adapterstilts.store import Run, Store, effect_lines
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store.origin import TrainOrigin
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
@@ -83,11 +83,11 @@ def compose(
 
 def _not_here(run: Run) -> str:
     """The origin of a result that was pulled; "" for a result that was computed here."""
-    pulled = read_origin(run.path).get("pulled")
-    if not pulled:
+    pulled = run.pulled
+    if pulled is None:
         return ""
     return (
-        f": it was pulled from {pulled['repo']} (commit {pulled['commit'][:12]}), not trained here; to train "
+        f": it was pulled from {pulled.repo} (commit {pulled.commit[:12]}), not trained here; to train "
         f"it, remove it first (adapterstilts runs rm {run.id})"
     )
 
@@ -154,13 +154,17 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
         languages=tuple(sorted(set(options.mlm_languages))),
         seed=options.seed if hyperparameters else 0,
     )
-    origin = {**taught.origin, "backbone": told_of(files), "language_adapter": options.language_adapter}
     # The run remembers tasks of one's own, and labels that were read off the data.
     known = [lesson.task for lesson in taught.lessons] or tasks
     own = [task for task in known if task.base or task.open_labels]
-    origin["tasks"] = {task.name: task.model_dump(mode="json") for task in own}
     before = together(history(Store(options.store), run) for run in found)
-    origin["before"] = before.as_json()
+    origin = TrainOrigin(
+        backbone=backbone_origin(files),
+        language_adapter=options.language_adapter,
+        tasks={task.name: task.model_dump(mode="json") for task in own},
+        data=taught.origin,
+        ancestors=before.as_ancestors(),
+    )
     return Fit(job, taught.lessons, files, spec, sources, origin, language, before.items)
 
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from adapterstilts.errors import AdapterError
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.run.options import Options
 from adapterstilts.store import Run
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store.origin import BackboneOrigin, TrainOrigin
 from adapterstilts.values import distinct
 
 
-def told_of(files: BackboneFiles) -> dict[str, Any]:
-    """What a run's origin says of its backbone; of a local folder the name is its whole path."""
-    return {
-        "name": str(files.folder.resolve()) if Path(files.name).is_dir() else files.name,
-        "commit": files.commit,
-        "fingerprint": files.fingerprint,
-        "tokenizer": files.tokenizer,
-    }
+def backbone_origin(files: BackboneFiles) -> BackboneOrigin:
+    """Returns the record of a backbone; the name of a local folder is its absolute path."""
+    return BackboneOrigin(
+        name=str(files.folder.resolve()) if Path(files.name).is_dir() else files.name,
+        commit=files.commit,
+        fingerprint=files.fingerprint,
+        tokenizer=files.tokenizer,
+    )
 
 
 def backbone_of(run: Run, options: Options) -> BackboneFiles:
@@ -30,25 +29,25 @@ def backbone_of(run: Run, options: Options) -> BackboneFiles:
     Raises:
         AdapterError: it is not the one the run was trained on, or that was a folder which is not here.
     """
-    told = read_origin(run.path, "backbone")["backbone"]
+    origin = TrainOrigin.require(run.path).backbone
     if "backbone" in options.model_fields_set:
         files = locate(options.backbone, options.revision)
     else:
-        name = str(told["name"])
-        if told["commit"] is None and name not in NAMES and not Path(name).is_dir():
+        name = origin.name
+        if origin.commit is None and name not in NAMES and not Path(name).is_dir():
             raise AdapterError(
                 f"{run.id} was trained on a backbone in a folder, {name}, which is not here: "
                 "name it with --backbone"
             )
-        files = locate(name, options.revision or told["commit"])
-    _check_unchanged(run, str(told["name"]), files)
+        files = locate(name, options.revision or origin.commit)
+    _check_unchanged(run, origin.name, files)
     if files.fingerprint != run.job.backbone:
         theirs, ours = distinct(run.job.backbone, files.fingerprint)
         raise AdapterError(
             f"{run.id} was trained on another backbone ({theirs}) than {files.name} ({ours}): "
             "pass that one with --backbone"
         )
-    if told.get("tokenizer", files.tokenizer) != files.tokenizer:
+    if origin.tokenizer not in (None, files.tokenizer):
         raise AdapterError(f"{run.id} was trained with another tokenizer than that of {files.name}")
     return files
 

@@ -13,7 +13,7 @@ from typing import Any
 from adapterstilts.errors import ConfigError, DamagedError, StoreError
 from adapterstilts.job import SCHEMA, EvalJob, TrainJob
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256, stats_in
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store.origin import PulledFrom, TrainOrigin
 from adapterstilts.store.shape import json_object, problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import TEXT, split_name
@@ -87,6 +87,18 @@ class Run:
             )
         return self.job
 
+    @property
+    def pulled(self) -> PulledFrom | None:
+        """The repository that it was pulled from; None for a run that was computed here.
+
+        Evaluations are never pulled; the run that they evaluate may have been.
+
+        Raises:
+            DamagedError: Its `origin.json` is malformed.
+        """
+        origin = TrainOrigin.read(self.path) if isinstance(self.job, TrainJob) else None
+        return origin.pulled if origin else None
+
     def file(self, name: str) -> Path:
         """The path of one of the run's files.
 
@@ -127,7 +139,8 @@ def tasks_of(run: Run) -> tuple[Task, ...]:
     Raises:
         ConfigError: an unknown task, or a definition of another version's form.
     """
-    remembered = read_origin(run.path).get("tasks", {})
+    origin = TrainOrigin.read(run.path)
+    remembered = origin.tasks if origin else {}
     names = split_name(run.job.task)
     return tuple(
         Task.parse(remembered[name], "task") if name in remembered else registry.get(name)
@@ -233,11 +246,13 @@ def _sha256(path: Path, text: bytes | None) -> str:
 
 def _check_schema(schema: object) -> None:
     if not isinstance(schema, int):
-        raise StoreError(f"{JOB} does not say which schema_version it has")
+        raise StoreError(f"{JOB} has no schema_version")
     if schema != SCHEMA:
-        newer = schema > SCHEMA
-        hint = "a newer version of adapterstilts made it: upgrade to use it" if newer else "it is too old"
-        raise _ForeignError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
+        if schema > SCHEMA:
+            hint = "a newer version of adapterstilts wrote it: upgrade to use it"
+        else:
+            hint = "an older version of adapterstilts wrote it: use that version, or retrain it"
+        raise _ForeignError(f"{JOB} has schema {schema}, but this version reads schema {SCHEMA}; {hint}")
 
 
 def _job(folder: Path, fields: dict[str, Any]) -> tuple[Job, str]:

@@ -62,7 +62,7 @@ def test_hidden_labels_are_predicted_for_and_not_scored(call, options, data):
     assert found["languages"]["en"]["score"] is not None
     run = Store(options.store).find(german["run"])
     assert len(read_predictions(run.file("predictions.parquet"))) == 2
-    origin = json.loads(run.file("origin.json").read_text())
+    origin = json.loads(run.file("origin.json").read_text())["data"]
     assert (origin["labels"], origin["reason"].partition(": ")[2][:11]) == ("hidden", "two columns")
     printed = call("--task", "xnli", "--split", "test")
     assert "xnli in de: no labels: " in printed.stderr
@@ -103,7 +103,7 @@ def test_a_slice_beyond_the_end_of_one_language_is_said_and_kept(call, options, 
     languages = json.loads(printed.stdout)[0]["languages"]
     assert (languages["de"]["examples"], languages["en"]["examples"]) == (2, 4)
     run = Store(options.store).find(languages["de"]["run"])
-    assert "ends at row 2" in json.loads(run.file("origin.json").read_text())["ended"]
+    assert "ends at row 2" in json.loads(run.file("origin.json").read_text())["data"]["ended"]
 
 
 def test_labelled_data_goes_before_hidden(call, data):

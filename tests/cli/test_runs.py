@@ -93,7 +93,9 @@ def test_pulled_runs_are_marked(call: Call, store: Store) -> None:
     source = {"repo": "you/adapter", "commit": "0123456789abcdef"}
     with store.work(train_job()) as work:
         (work.folder / "out").mkdir()
-        (work.folder / "out" / "origin.json").write_text(json.dumps({"pulled": source}), encoding="utf-8")
+        backbone = {"name": "me5-small", "commit": None, "fingerprint": "sha256:0"}
+        origin = {"backbone": backbone, "pulled": source}
+        (work.folder / "out" / "origin.json").write_text(json.dumps(origin), encoding="utf-8")
         pulled = work.publish({"score": 1.0})
     evaluated = publish(store, eval_job(pulled.key, "sw"))
     trained = publish(store, train_job(seed=2))

@@ -65,7 +65,7 @@ def evaluate(
         out = work.folder / "out"
         out.mkdir(parents=True)
         write_predictions(out / "predictions.parquet", [{"id": row.id, "label": label} for row in rows.rows])
-        (out / "origin.json").write_text(json.dumps(dict(rows.origin)), encoding="utf-8")
+        (out / "origin.json").write_text(json.dumps({"data": rows.origin}), encoding="utf-8")
         return work.publish({"score": 50.0, "examples": len(rows.rows)})
 
 

@@ -11,8 +11,8 @@ import torch
 from adapterstilts.composition import Single
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model import configs
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.assemble import Parts, restore, save
 from adapterstilts.store import Run
 

@@ -14,7 +14,6 @@ from safetensors.torch import load, save
 
 from adapterstilts.hub.publish import write
 from adapterstilts.hub.pull import pull
-from adapterstilts.store import pulled_from
 from adapterstilts.values import digest
 from tests.hub.conftest import Runs
 from tests.hub.fake_hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, written
@@ -52,7 +51,7 @@ def test_honest_runs_are_taken_and_say_where_they_came_from(
     hub.put("models", REPO, forged(repositories[name]))
     run = pull(REPO, me)
     assert run.id == trained[name].id
-    source = pulled_from(run)
+    source = run.pulled
     assert source is not None and source.repo == REPO
 
 
@@ -135,16 +134,16 @@ def test_another_composition_than_the_files_are_of(
         (lambda setup: setup["heads"]["mini_nli"].update(labels=["a", "b", "c"]), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(kind="span"), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(evil=1), "unknown head key"),
-        (lambda setup: setup["setup"].update(head=None), "its setup and its heads do not fit"),
-        (lambda setup: setup["setup"].update(below="ab"), "setup.json is damaged"),
-        (lambda setup: setup["setup"].update(below=["mini_nli"]), "1 adapters below"),
-        (lambda setup: setup["setup"].update(language=3), "setup.json"),
-        (lambda setup: setup["setup"].update(evil=1), "unknown setup key"),
+        (lambda setup: setup["adapters"].update(head=None), "its setup and its heads do not fit"),
+        (lambda setup: setup["adapters"].update(below="ab"), "active_adapters.json is damaged"),
+        (lambda setup: setup["adapters"].update(below=["mini_nli"]), "1 adapters below"),
+        (lambda setup: setup["adapters"].update(language=3), "active_adapters.json"),
+        (lambda setup: setup["adapters"].update(evil=1), "unknown adapters key"),
     ],
 )
 def test_setups_that_lie(change: Change, message: str, hub: Hub, me: Path, files: Files) -> None:
-    setup = changed_json(files["run/setup.json"], change)
-    refused(hub, me, forged({**files, "run/setup.json": setup}), message)
+    setup = changed_json(files["run/active_adapters.json"], change)
+    refused(hub, me, forged({**files, "run/active_adapters.json": setup}), message)
 
 
 @pytest.mark.parametrize(

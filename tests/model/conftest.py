@@ -11,9 +11,9 @@ import torch
 
 from adapterstilts.kinds.base import Batch
 from adapterstilts.model import backbone, configs
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from tests.model import hostile
 
 

@@ -9,8 +9,8 @@ import torch
 
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, HeadSpec
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from tests.model.conftest import add, disturb, spec_of, states
 
 

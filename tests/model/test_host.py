@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from adapterstilts.errors import AdapterError, BackboneError, ConfigError
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model import backbone
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from tests.model.conftest import add, disturb, spec_of, states
 
 NAMES = ("seq_bn", "double_seq_bn", "par_bn", "seq_bn_inv", "lora", "ia3", "prefix", "compacter", "unipelt")

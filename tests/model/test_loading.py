@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model import backbone, records
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from tests.conftest import build_backbone
 from tests.model.conftest import add, spec_of, states
 

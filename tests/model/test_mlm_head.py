@@ -7,8 +7,8 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 from adapterstilts.errors import BackboneError
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone, mlm_head
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 
 from .conftest import spec_of
 

@@ -14,9 +14,9 @@ import torch
 from adapterstilts import Options, compose, train_adapter
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, TaggedRow, TextRow
 from adapterstilts.kinds import default_encoding, kind_of
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.effect import COMPARED, PREDICTED, measure, spread
 from adapterstilts.run.fit import fresh_host
 from adapterstilts.run.predict import Model

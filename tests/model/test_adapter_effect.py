@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from adapterstilts.kinds.base import Batch
-from adapterstilts.model.effect import FUSION, relative_changes, stages
+from adapterstilts.model.active_adapters import ActiveAdapters
+from adapterstilts.model.adapter_effect import FUSION, relative_changes, stages
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from tests.model.conftest import add, spec_of, states
 
 CONFIGS = ("seq_bn", "double_seq_bn", "par_bn", "lora", "prefix", "compacter", "unipelt")

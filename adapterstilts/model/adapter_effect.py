@@ -9,8 +9,8 @@ import torch
 
 from adapterstilts.kinds.base import Batch
 from adapterstilts.model import encoder
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 
 FUSION = "fusion"  # the name of an AdapterFusion layer beside the adapters' names
 
