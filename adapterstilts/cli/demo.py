@@ -120,9 +120,7 @@ def demo_rows(plan: Plan, store: Path) -> list[DemoRow]:
 
 def _row(means: list[Effect], index: int, scores: dict[str, list[float]]) -> DemoRow:
     effect = means[index]
-    baseline = next(
-        n for n, row in enumerate(means) if row.target == effect.target and row.how == "baseline"
-    )
+    baseline = next(n for n, row in enumerate(means) if row.target == effect.target and row.how == "baseline")
     score, codes = means[baseline].mean or 0.0, sorted(scores.keys() - {"en"})
     if index == baseline:
         return DemoRow(effect.target, "", scores["en"][index], score, 0.0, 0, len(codes))
@@ -150,9 +148,12 @@ def summary(rows: list[DemoRow]) -> tuple[str, str]:
     best = max(transfers, key=lambda row: row.gain)
     worst = min(transfers, key=lambda row: row.gain)
     better_count = sum(row.gain > 0 for row in transfers)
-    return (
+    best_line = (
         f"{better_count} of {len(transfers)} transfers improve languages without labelled data. Best: "
-        f"{best.target}, {best.transfer}, {best.gain:+.1f} points over {best.languages} languages.",
-        f"Worst: {worst.target}, {worst.transfer}, {worst.gain:+.1f} points. This is one seed on small data: it "
-        "shows that transfer works, not which task is best.",
+        f"{best.target}, {best.transfer}, {best.gain:+.1f} points over {best.languages} languages."
     )
+    worst_line = (
+        f"Worst: {worst.target}, {worst.transfer}, {worst.gain:+.1f} points. This is one seed on small data: "
+        "it shows that transfer works, not which task is best."
+    )
+    return best_line, worst_line

@@ -389,9 +389,9 @@ def show_table(
 ) -> None:
     """Show the effect of each intermediate task on each target, in points over the baseline.
 
-    A cell is the mean over seeds of the mean over all languages except English, with the lowest and the highest
-    seed in brackets. The baseline's row shows its scores. Marks: * some languages or seeds are missing, ! some
-    evaluated items were trained on (allow_leak), ~ several precisions, ^ pulled adapters.
+    A cell is the mean over seeds of the mean over all languages except English, with the lowest and the
+    highest seed in brackets. The baseline's row shows its scores. Marks: * some languages or seeds are
+    missing, ! some evaluated items were trained on (allow_leak), ~ several precisions, ^ pulled adapters.
 
     Example: adapterstilts grid table quick --per-language
     """

@@ -37,8 +37,8 @@ def open_store(store: str, may_be_new: bool = False) -> Records:
 
     Args:
         store: Folder or URL.
-        may_be_new: Whether the folder may be created. Otherwise a missing folder is noted, since the user most
-            likely mistyped its name.
+        may_be_new: Whether the folder may be created. Otherwise a missing folder is noted, since its name was
+            most likely mistyped.
 
     Raises:
         ConfigError: The store is a file, or memory that is lost when the command ends.
@@ -67,7 +67,9 @@ def print_foreign_runs(records: Records) -> None:
     runs = islice(Store(records.store).scan(quick=True), RUNS_TO_CHECK)
     reasons = [run.reason for run in runs if isinstance(run, Damaged) and run.foreign]
     if reasons:
-        note(f"results in {records.store} are not used and stay unchanged: {reasons[0]} (listed by `runs`)")
+        note(
+            f"results in {records.store} are not used: {reasons[0]} (`runs` lists them; they stay unchanged)"
+        )
 
 
 def make_estimator(
@@ -223,8 +225,8 @@ def print_time(finished: Iterable[Record], jobs: Iterable[JobSpec], estimator: E
         return
     estimate = estimator.total(job for job in jobs if job.digest in seconds).seconds
     note(
-        f"{len(seconds)} jobs took {duration(total)} of computing time; the estimate was {duration(estimate)} "
-        f"({(estimate - total) / total:+.0%})"
+        f"{len(seconds)} jobs took {duration(total)} of computing time; the estimate was "
+        f"{duration(estimate)} ({(estimate - total) / total:+.0%})"
     )
 
 

@@ -88,9 +88,7 @@ def check_files(grid_config: GridConfig) -> Iterator[Problem]:
                 yield ("files", name, role), str(error)
 
 
-def find_scopes(
-    grid_config: GridConfig, search: DataSearch
-) -> tuple[dict[str, EvalScope], dict[str, str]]:
+def find_scopes(grid_config: GridConfig, search: DataSearch) -> tuple[dict[str, EvalScope], dict[str, str]]:
     """Returns the targets to evaluate, and the skipped targets of the suite with the reasons.
 
     Raises:
@@ -147,7 +145,9 @@ def pin_to_local_data(job: JobSpec, search: DataSearch) -> JobSpec | None:
         return None
     reads_data = job.language or settings.hyperparameters
     tasks = [registry.get(name) for name in split_name(job.task)] if reads_data else []
-    sources: tuple[SourceName, ...] = ("bundled", "folder") if settings.source == "auto" else (settings.source,)
+    sources: tuple[SourceName, ...] = (
+        ("bundled", "folder") if settings.source == "auto" else (settings.source,)
+    )
     for source in sources:
         pinned = job._replace(settings=settings.model_copy(update={"source": source}))
         if source != "hub" and all(_has_data(task, pinned, search) for task in tasks):
@@ -198,14 +198,17 @@ def _scope(grid_config: GridConfig, name: str, search: DataSearch) -> EvalScope:
         codes = tuple(code for code in task.languages if code in choice)
         if not codes:
             raise MissingDataError(f"{name} has none of the languages {', '.join(choice)}")
-        return EvalScope(split if found_codes else grid_config.split_for(name) or _default_split(task), _english_first(codes))
+        return EvalScope(
+            split if found_codes else grid_config.split_for(name) or _default_split(task),
+            _english_first(codes),
+        )
     if in_suite:
         _check_training_data(grid_config, task, search)
     codes = tuple(code for code in codes if code in found_codes)
     if not codes:
         raise MissingDataError(
-            f"no evaluation data found for {name}. Required: {task.obtain} Set its location in the grid config "
-            "(data_dir or files), or plan without a search for data (languages: all)"
+            f"no evaluation data found for {name}. Required: {task.obtain} Set its location in the grid "
+            "config (data_dir or files), or plan without a search for data (languages: all)"
         )
     return EvalScope(split, _english_first(codes))
 

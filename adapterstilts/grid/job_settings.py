@@ -69,7 +69,7 @@ class SettingsResolver:
         return tuple(self._stage(stage) for stage in stages(name))
 
     def _stage(self, name: str) -> TrainingStage:
-        """Returns the training for one task or joint tasks; a target is replaced by the task that trains it."""
+        """Returns the training for one task or joint tasks. A target stands for the task that trains it."""
         if name not in self._stages:
             by_reference = {}
             for part in split_name(name):

@@ -150,8 +150,8 @@ def evaluations(
     detail: str = "",
 ) -> Iterator[JobSpec]:
     """Yields the job specs of the evaluations of one training."""
-    # A large grid has millions of evaluations. Hashing a short text, with the common part hashed only once, is
-    # several times as fast as canonical JSON.
+    # A large grid has millions of evaluations. Hashing a short text, whose common part is hashed only once,
+    # is several times as fast as canonical JSON.
     prefix = hashlib.sha256(f"{SCHEMA} evaluate {training_digest} {settings.digest} {split} {task} ".encode())
     needs = (training_digest,)
     for language in languages:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.grid import load_plan
+from adapterstilts.cli import grid_output
 from adapterstilts.grid import worker as module
-from adapterstilts.grid.estimate import RATES, read_rates
+from adapterstilts.grid.estimate import RATES_FILE, read_rates
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
@@ -157,7 +157,7 @@ def test_a_failure_or_a_calibration_that_is_no_record_counts_for_nothing(
     content: str, records: Records
 ) -> None:
     digest = "0" * 64
-    for path in (records.failure_file(digest), records.root / RATES):
+    for path in (records.failure_file(digest), records.root / RATES_FILE):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     assert records.read_failure(digest) is None
@@ -234,7 +234,7 @@ def test_the_verbs_from_plan_to_table(call: Call, write: Write) -> None:  # noqa
     assert status["totals"] == {"done": 8, "running": 0, "failed": 0, "blocked": 0, "waiting": 0}
     table = call("grid", "table", path).stdout
     assert table.splitlines()[0].split() == ["composition", "intermediate", "mini_paraphrase"]
-    assert "nothing is left to do" in call("grid", "plan", path).stderr
+    assert "all jobs are done" in call("grid", "plan", path).stderr
     assert call("grid", "table", path, "--csv").stdout.startswith("backbone,config,target,")
     assert json.loads(call("grid", "table", path, "--json", "--per-language").stdout)[0]["language"] == "de"
     assert call("grid", "table", path, "--markdown").stdout.splitlines()[1] == "|---|---|---|"
@@ -253,14 +253,14 @@ def test_steps_are_timed_by_default_where_nothing_is_known(
 ) -> None:
     path = str(write(targets=["mini_paraphrase", "mini_retrieval"], languages=["de"]))
     assert "timing a few" not in call("grid", "plan", path).stderr  # a minute of work is not worth it
-    monkeypatch.setattr(load_plan, "WORTH", 0.0)
+    monkeypatch.setattr(grid_output, "MIN_SECONDS_TO_CALIBRATE", 0.0)
     rough = call("grid", "plan", path, "--no-calibrate").stderr
     assert "timing a few" not in rough
     assert "timing a few" not in call("grid", "plan", path, "--json").stderr
     assert "12 rough" in rough
-    assert re.search(r"left: about .+ \(.+ to .+\) with 1 process", rough)
+    assert re.search(r"remaining: about .+ \(.+ to .+\) with 1 process", rough)
     timed = call("grid", "plan", path).stderr
-    assert "no speed is known for this machine yet: timing a few steps" in timed
+    assert "no rates for this machine yet: timing a few steps" in timed
     assert "evaluate mini_retrieval: " in timed
     assert "12 calibrated" in timed
     again = call("grid", "run", path).stderr
@@ -273,7 +273,7 @@ def test_nothing_is_downloaded_to_time_it(
     write: Write,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(load_plan, "WORTH", 0.0)
+    monkeypatch.setattr(grid_output, "MIN_SECONDS_TO_CALIBRATE", 0.0)
     for changes in ({"backbones": "mbert"}, {"source": "hub"}, {"source": "folder", "languages": "all"}):
         shown = call("grid", "plan", str(write(**{**FEW, **changes}))).stderr
         assert "timing a few" not in shown
@@ -288,7 +288,7 @@ def test_a_store_that_cannot_be_written_leaves_the_estimate_rough(
     def refuse(path: Path, data: bytes) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.setattr(load_plan, "WORTH", 0.0)
+    monkeypatch.setattr(grid_output, "MIN_SECONDS_TO_CALIBRATE", 0.0)
     monkeypatch.setattr(files, "write_whole", refuse)
     shown = call("grid", "plan", str(write(**FEW))).stderr
     assert "the estimate stays rough: the measured rates cannot be stored ([Errno 30]" in shown
@@ -298,5 +298,5 @@ def test_a_store_that_cannot_be_written_leaves_the_estimate_rough(
 def test_a_wrong_setting_is_refused_before_anything_runs(call: Call, write: Write) -> None:  # noqa: F811
     shown = call("grid", "run", str(write(**FEW, encoding={"max_lenght": 64})), code=2)
     assert "did you mean 'max_length'" in shown.stderr
-    shown = call("grid", "plan", str(write(**FEW, configs="seq_bm")), code=2)
+    shown = call("grid", "plan", str(write(**FEW, adapter_configs="seq_bm")), code=2)
     assert "did you mean 'seq_bn'" in shown.stderr

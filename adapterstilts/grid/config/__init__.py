@@ -93,7 +93,8 @@ def _schema_error(error: ValidationError, document: Document) -> ConfigError:
     def depth(problem: Mapping[str, Any]) -> tuple[int, bool]:
         return len(document.known(problem["loc"])), problem["type"] == "too_short" and not problem["input"]
 
-    problem = max((dict(details) for details in error.errors()), key=depth)
+    problems: list[Mapping[str, Any]] = [dict(details) for details in error.errors()]
+    problem = max(problems, key=depth)
     keys = (*problem["loc"], str(problem.get("ctx", {}).get("key", "")))
     path = ".".join(str(key) for key in document.known(problem["loc"]))
     text = _plain_text(problem)

@@ -72,7 +72,11 @@ class _Checks:
         """All tasks of the grid by canonical name, with those that train them."""
         tasks = [*self.targets.values()]
         tasks += [registry.get(name) for stage in self.stages for name in split_name(stage)]
-        tasks += [registry.get(task.trained_on) for task in tasks if task.trained_on and task.trained_on != task.name]
+        tasks += [
+            registry.get(task.trained_on)
+            for task in tasks
+            if task.trained_on and task.trained_on != task.name
+        ]
         return {task.name: task for task in tasks}
 
     @cached_property
@@ -124,11 +128,11 @@ class _Checks:
             # The next stage continues from one adapter; stack and fuse leave several active ones
             for composition in sorted({"stack", "fuse"}.intersection(config.compositions)):
                 if len(stages(chain)) > 1:
-                    yield (
-                        keys,
+                    text = (
                         f"a chain cannot continue after '{composition}', which does not yield a single "
-                        f"adapter: remove the chain, or '{composition}' from `compositions`",
+                        f"adapter: remove the chain, or '{composition}' from `compositions`"
                     )
+                    yield keys, text
 
     def adapter_sets(self) -> Iterator[Problem]:
         """Sets that fuse and average cannot combine, and sets without fuse or average."""
@@ -137,7 +141,9 @@ class _Checks:
             if name in ("fuse", "average") and not config.adapter_sets:
                 yield ("compositions", n), f"'{name}' combines several adapters: list them in `adapter_sets`"
         for n, group in enumerate(config.adapter_sets):
-            trainings = {name if name == TARGET else tuple(map(_training_tasks, stages(name))) for name in group}
+            trainings = {
+                name if name == TARGET else tuple(map(_training_tasks, stages(name))) for name in group
+            }
             if len(trainings) < 2 or len(trainings) != len(group):
                 yield ("adapter_sets", n), "a set requires two or more different tasks"
             if "fuse" in config.compositions and len(group) > MAX_FUSED:
@@ -235,7 +241,8 @@ def _check_target(name: str) -> Iterator[str]:
     try:
         if registry.get(name).name == TEXT:
             yield _text_message()
-    except (StiltsError, OSError) as error:  # an OSError for names that are too long for a file
+    # An OSError for a name that is too long for a file
+    except (StiltsError, OSError) as error:
         yield str(error)
 
 
@@ -245,11 +252,11 @@ def _check_training(name: str) -> Iterator[str]:
     if len(chain) > MAX_STAGES:
         yield f"a chain of {len(chain)} trainings: at most {MAX_STAGES} are supported"
         return
-    largest = max(len(split_name(stage)) for stage in chain)
-    if largest > MAX_JOINT_TASKS:
-        yield f"{largest} tasks in one training: at most {MAX_JOINT_TASKS} are supported"
-        return
     try:
+        largest = max(len(split_name(stage)) for stage in chain)
+        if largest > MAX_JOINT_TASKS:
+            yield f"{largest} tasks in one training: at most {MAX_JOINT_TASKS} are supported"
+            return
         tasks = [registry.get(part) for stage in chain for part in split_name(stage)]
     except (StiltsError, OSError) as error:
         yield str(error)
@@ -274,7 +281,7 @@ def _training_tasks(stage: str) -> Sequence[str]:
 def _where_trained(task: Task) -> str:
     """Returns a message on where the training of a task has to be configured."""
     if task.trained_on == task.name:
-        return f"{task.name} is trained jointly with other tasks only: configure the joint training"
+        return f"{task.name} is trained jointly with other tasks only: set this for the joint training"
     if task.trained_on is None:
-        return f"{task.name} is not trained: remove this"
-    return f"{task.name} is trained on {task.trained_on}: configure {task.trained_on}"
+        return f"no effect: {task.name} is never trained"
+    return f"{task.name} is trained on {task.trained_on}: set this for {task.trained_on}"
