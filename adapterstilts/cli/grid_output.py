@@ -68,7 +68,7 @@ def print_foreign_runs(records: Records) -> None:
     reasons = [run.reason for run in runs if isinstance(run, Damaged) and run.foreign]
     if reasons:
         note(
-            f"results in {records.store} are not used: {reasons[0]} (`runs` lists them; they stay unchanged)"
+            f"results in {records.store} are not used: {reasons[0]} (`runs` lists them; they stay as they are)"
         )
 
 
