@@ -11,7 +11,7 @@ from adapterstilts.composition import Composition
 from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.values import Value, digest
 
-SCHEMA = 1  # raised when the form of a stored result changes
+SCHEMA = 2  # raised when the form of a stored result changes
 
 
 class TrainJob(Value):

@@ -40,6 +40,7 @@ KEEPING = {
     for name in (
         "records_index",
         "records",
+        "claims",
         "remote_records",
         "status",
         "estimate",

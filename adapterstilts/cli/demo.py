@@ -57,7 +57,7 @@ def demo(
 
     grid_config = load("demo").model_copy(update={"backbones": (Backbone(name=backbone),), "seeds": (seed,)})
     plan = plan_of(grid_config)
-    trainings = sum(not request.language for request in plan.requests())
+    trainings = sum(not job.language for job in plan.jobs())
     note(f"{trainings} short trainings on bundled data; about four minutes on two cores, once.")
     _make(plan, store)
     lines = lines_of(plan, store)
@@ -68,23 +68,23 @@ def demo(
 
 
 def _make(plan: Plan, store: Path) -> None:
-    from adapterstilts.cli.grid_progress import Display
+    from adapterstilts.cli.grid_progress import ProgressDisplay
     from adapterstilts.grid.load_plan import estimator_of
     from adapterstilts.grid.process_executor import WorkerSettings
     from adapterstilts.grid.records import Records
     from adapterstilts.grid.scheduler import Scheduler, executor_for
 
-    records, requests = Records(store), list(plan.requests())
+    records, jobs = Records(store), list(plan.jobs())
 
     def said(digest: str, line: str) -> None:
-        shown.said(digest, line)
+        shown.on_message(digest, line)
 
-    crew = executor_for(WorkerSettings(store), None, said)
-    with Display(requests, records, estimator_of(records), crew.size) as shown:
-        state = Scheduler(crew, records, shown).run(requests, retry_failed=True)
+    executor = executor_for(WorkerSettings(store), None, said)
+    with ProgressDisplay(jobs, records, estimator_of(records), executor.size) as shown:
+        state = Scheduler(executor, records, shown).run(jobs, retry_failed=True)
     if state.failures:
         first = next(iter(state.failures.values()))
-        fail(f"{first.name}: {first.message} ({records.failure_file(first.request)})")
+        fail(f"{first.name}: {first.message} ({records.failure_file(first.digest)})")
         raise typer.Exit(1)
 
 

@@ -85,32 +85,32 @@ def plan(
 
     Example: adapterstilts grid plan quick --budget 1h
     """
-    from adapterstilts.grid.status import look
+    from adapterstilts.grid.status import read_status
 
     planned, records = read_plan(grid_config), records_at(store, made=True)
     with busy("looking at the store"):
-        state = look(planned.requests(), records, quick=True)
+        state = read_status(planned.jobs(), records, quick=True)
     timed = False if as_json and calibrate is None else calibrate  # a program that reads JSON does not wait
-    estimator = calibrated(planned, records, state.left(planned.requests()), timed)
+    estimator = calibrated(planned, records, state.pending(planned.jobs()), timed)
 
     def chosen() -> Iterable[JobSpec]:
-        found = planned.requests()
+        found = planned.jobs()
         return estimator.within(found, state, processes * seconds_of(budget)) if budget is not None else found
 
-    if not state.total("done"):
+    if not state.count("done"):
         note_foreign(records)
     if as_json:
-        for request in chosen():
-            print_json(as_dict(request, state))
+        for job in chosen():
+            print_json(as_dict(job, state))
         return
-    fitting = look(chosen(), records, quick=True) if budget is not None else state
+    fitting = read_status(chosen(), records, quick=True) if budget is not None else state
     print_counts(fitting)
-    print_provenance(planned.requests(), state)
-    if state.total("done") < state.all:
+    print_provenance(planned.jobs(), state)
+    if state.count("done") < state.job_count:
         print_missing(planned)
-    print_estimate(estimator.total(state.left(chosen())), processes, state)
+    print_estimate(estimator.total(state.pending(chosen())), processes, state)
     if budget is not None:
-        note(f"{fitting.all} of {state.all} jobs fit into {budget}")
+        note(f"{fitting.job_count} of {state.job_count} jobs fit into {budget}")
     for name, why in planned.left_out.items():
         note(f"left out: {name}: {why}")
     for name in planned.doubled:
@@ -159,44 +159,44 @@ def run(
 
     Example: adapterstilts grid run quick
     """
-    from adapterstilts.cli.grid_progress import Display
+    from adapterstilts.cli.grid_progress import ProgressDisplay
     from adapterstilts.grid.process_executor import WorkerSettings
     from adapterstilts.grid.scheduler import Scheduler
-    from adapterstilts.grid.status import look
+    from adapterstilts.grid.status import read_status
 
     _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
     planned, records = read_plan(grid_config), records_at(store, made=True)
-    requests = list(planned.requests())
-    before = look(requests, records)
-    said_before = print_provenance(requests, before)
-    if not (recheck or retry_failed or any(before.left(requests))):
+    jobs = list(planned.jobs())
+    before = read_status(jobs, records)
+    said_before = print_provenance(jobs, before)
+    if not (recheck or retry_failed or any(before.pending(jobs))):
         return _end(grid_config, before)
     print_missing(planned)
-    if not before.total("done"):
+    if not before.count("done"):
         note_foreign(records)
     choice = False if engine == "ray" and calibrate is None else calibrate  # other machines may compute
-    estimator = calibrated(planned, records, before.left(requests), choice)
+    estimator = calibrated(planned, records, before.pending(jobs), choice)
     saving = WorkerSettings(store, checkpoint_minutes, checkpoint_steps)
     nodes = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
 
     def said(digest: str, line: str) -> None:
-        shown.said(digest, line)
+        shown.on_message(digest, line)
 
-    crew = _crew(saving, processes, nodes, said)
+    executor = _executor(saving, processes, nodes, said)
     if budget is not None:
-        time = crew.size * seconds_of(budget)
-        requests = list(estimator.within(requests, before, time, retry_failed))
-        note(f"{len(requests)} of {before.all} jobs fit into {budget}")
-    with Display(requests, records, estimator, crew.size) as shown:
-        work = Scheduler(crew, records, shown)
-        after = work.run(requests, retry_failed, recheck)
-    print_time(work.finished, requests, estimator)
+        time = executor.size * seconds_of(budget)
+        jobs = list(estimator.within(jobs, before, time, retry_failed))
+        note(f"{len(jobs)} of {before.job_count} jobs fit into {budget}")
+    with ProgressDisplay(jobs, records, estimator, executor.size) as shown:
+        work = Scheduler(executor, records, shown)
+        after = work.run(jobs, retry_failed, recheck)
+    print_time(work.finished, jobs, estimator)
     if not said_before:
-        print_provenance(requests, after)
+        print_provenance(jobs, after)
     return _end(grid_config, after)
 
 
-def _crew(
+def _executor(
     saving: WorkerSettings,
     processes: int | None,
     nodes: tuple[str, int | None, float | None] | None,
@@ -240,7 +240,7 @@ def _end(grid_config: str, after: GridStatus) -> None:
         Exit: with code 1, where jobs have no result.
     """
     print_counts(after)
-    left, failed = after.all - after.total("done"), after.total("failed")
+    left, failed = after.job_count - after.count("done"), after.count("failed")
     if not left:
         note(f"next: adapterstilts grid table {grid_config}")
         return
@@ -249,7 +249,7 @@ def _end(grid_config: str, after: GridStatus) -> None:
         if failed
         else "give the command again"
     )
-    fail(f"{left} of {after.all} jobs have no result, {failed} failed: {why}")
+    fail(f"{left} of {after.job_count} jobs have no result, {failed} failed: {why}")
     raise typer.Exit(1)
 
 
@@ -263,13 +263,13 @@ def status(grid_config: RecipeName, store: StoreName = DEFAULT_STORE, as_json: A
     from collections import Counter
 
     from adapterstilts.cli.grid_progress import duration
-    from adapterstilts.grid.status import STATES, look
+    from adapterstilts.grid.status import STATES, read_status
 
     planned, records = read_plan(grid_config), records_at(store)
     with busy("looking at the store"):
-        state = look(planned.requests(), records, quick=True)
-        total = estimator_of(records).total(state.left(planned.requests()))
-    if not state.total("done"):
+        state = read_status(planned.jobs(), records, quick=True)
+        total = estimator_of(records).total(state.pending(planned.jobs()))
+    if not state.count("done"):
         note_foreign(records)
     if as_json:
         print_json(
@@ -277,7 +277,7 @@ def status(grid_config: RecipeName, store: StoreName = DEFAULT_STORE, as_json: A
                 "counts": [
                     {"type": kind, "state": where, "jobs": n} for (kind, where), n in state.counts.items()
                 ],
-                "totals": {name: state.total(name) for name in STATES},
+                "totals": {name: state.count(name) for name in STATES},
                 "precisions": Counter(state.precisions.values()),
                 "pulled": {state.runs[digest]: source for digest, source in state.pulled.items()},
                 "running": [vars(each) for each in state.running],
@@ -289,12 +289,12 @@ def status(grid_config: RecipeName, store: StoreName = DEFAULT_STORE, as_json: A
         )
         return
     print_counts(state)
-    print_provenance(planned.requests(), state)
+    print_provenance(planned.jobs(), state)
     for each in state.running:
         note(f"running: {each.name} (process {each.process}, {duration(max(0.0, time.time() - each.since))})")
     for failure in state.failures.values():
-        note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.request)}")
-    if failed := state.total("failed"):
+        note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.digest)}")
+    if failed := state.count("failed"):
         note(f"{failed} jobs failed: adapterstilts grid run {grid_config} --retry-failed tries again")
     print_estimate(total, 1, state)
 
@@ -308,22 +308,22 @@ def verify(grid_config: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
     from adapterstilts.grid.maintenance import verify as check_all
 
     records = records_at(store)
-    found = check_all(read_plan(grid_config).requests(), records)
-    if not found.whole:
+    found = check_all(read_plan(grid_config).jobs(), records)
+    if not found.intact:
         note_foreign(records)
     for name, reason in found.damaged.items():
         echo(f"damaged: {name}: {reason}")
-    for name in found.gone:
+    for name in found.missing:
         echo(f"gone: {name}")
-    echo(f"{found.whole} runs are whole")
-    if found.without:
-        note(f"{found.without} jobs of {grid_config} have no result yet")
-    if found.unmarked:
+    echo(f"{found.intact} runs are whole")
+    if found.unrecorded:
+        note(f"{found.unrecorded} jobs of {grid_config} have no result yet")
+    if found.mark_error:
         note(
-            f"damaged runs could not be marked ({found.unmarked}), so `grid run` may still use them. "
+            f"damaged runs could not be marked ({found.mark_error}), so `grid run` may still use them. "
             "Repeat this command where the store is writable, or remove the runs (adapterstilts runs rm)"
         )
-    if found.damaged or found.gone:
+    if found.damaged or found.missing:
         note(f"adapterstilts grid run {grid_config} makes them again")
         raise typer.Exit(1)
 
@@ -340,13 +340,13 @@ def gc(
 
     Example: adapterstilts grid gc quick my-grid.yaml
     """
-    from adapterstilts.grid.maintenance import garbage, sweep
+    from adapterstilts.grid.maintenance import find_garbage, remove_garbage
     from adapterstilts.grid.remote_records import is_url
 
     if is_url(store):
         raise ConfigError("gc wants a folder, not a URL")
     records = records_at(store)
-    found = garbage((each for name in grid_configs for each in ever_needed(name)), records)
+    found = find_garbage((each for name in grid_configs for each in ever_needed(name)), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
     if found.kept:
         note(f"{found.kept} runs that no grid asked for stay")
@@ -358,12 +358,12 @@ def gc(
             if found.leftovers
             else "nothing to remove"
         )
-        sweep(found, records)
+        remove_garbage(found, records)
         return
     question = f"Remove {len(found.runs)} runs ({size_text(found.size)})?"
     if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(1)
-    sweep(found, records)
+    remove_garbage(found, records)
     note(f"removed {len(found.runs)} runs")
 
 

@@ -1,4 +1,4 @@
-"""What the verbs of the grid print: counts, times, and a request as JSON."""
+"""What the verbs of the grid print: counts, times, and a job as JSON."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ TYPES: tuple[tuple[JobType, str], ...] = (
 )  # fmt: skip
 
 
-def as_dict(request: JobSpec, state: GridStatus) -> dict[str, object]:
-    """A request as JSON values."""
+def as_dict(job: JobSpec, state: GridStatus) -> dict[str, object]:
+    """A job as JSON values."""
     return {
-        "digest": request.digest,
-        "type": request.type,
-        "task": request.task,
-        "composition": None if request.language else request.composition,
-        "needs": list(request.needs),
-        "seed": request.seed,
-        "language": request.language or None,
-        "split": request.split or None,
-        "state": state.of(request),
-        "run": state.runs.get(request.digest),
-        "precision": state.precisions.get(request.digest),
-        "pulled": state.pulled.get(request.digest),
-        "told": request.settings.model_dump(mode="json", exclude_defaults=True),
+        "digest": job.digest,
+        "type": job.type,
+        "task": job.task,
+        "composition": None if job.language else job.composition,
+        "needs": list(job.needs),
+        "seed": job.seed,
+        "language": job.language or None,
+        "split": job.split or None,
+        "state": state.state_of(job),
+        "run": state.runs.get(job.digest),
+        "precision": state.precisions.get(job.digest),
+        "pulled": state.pulled.get(job.digest),
+        "told": job.settings.model_dump(mode="json", exclude_defaults=True),
     }
 
 
@@ -47,13 +47,13 @@ def print_counts(state: GridStatus) -> None:
     for kind, name in TYPES:
         each = [state.counts.get((kind, where), 0) for where in STATES]
         rows.append([name, str(sum(each)), *map(str, each)])
-    rows.append(["all", str(state.all), *(str(state.total(where)) for where in STATES)])
+    rows.append(["all", str(state.job_count), *(str(state.count(where)) for where in STATES)])
     table(("jobs", "all", *STATES), rows, right=("all", *STATES))
     if state.quick:
         note("there are so many results that their files were not looked at (`grid verify` reads them all)")
 
 
-def print_provenance(requests: Iterable[JobSpec], state: GridStatus) -> str | None:
+def print_provenance(jobs: Iterable[JobSpec], state: GridStatus) -> str | None:
     """Names pulled results, and warns if the results of a grid differ in precision.
 
     Returns:
@@ -63,7 +63,7 @@ def print_provenance(requests: Iterable[JobSpec], state: GridStatus) -> str | No
 
     if not state.runs:
         return None
-    finished = [request for request in requests if request.digest in state.runs]
+    finished = [job for job in jobs if job.digest in state.runs]
     pulled = pulled_runs(finished, state)
     for line in pulled[:FEW]:
         note(line)
@@ -99,15 +99,15 @@ def print_missing(plan: Plan) -> None:
         note(f"no evaluation data at hand of {', '.join(told)}: what is not evaluated yet will fail")
 
 
-def print_time(made: Iterable[Record], requests: Iterable[JobSpec], estimator: Estimator) -> None:
+def print_time(made: Iterable[Record], jobs: Iterable[JobSpec], estimator: Estimator) -> None:
     """What the jobs that were computed took, and how wrong the estimate was."""
     from adapterstilts.cli.grid_progress import duration
 
-    took = {record.request: record.seconds for record in made if record.seconds is not None}
+    took = {record.digest: record.seconds for record in made if record.seconds is not None}
     spent = sum(took.values())
     if not spent:
         return
-    expected = estimator.total(request for request in requests if request.digest in took).seconds
+    expected = estimator.total(job for job in jobs if job.digest in took).seconds
     note(
         f"{len(took)} jobs took {duration(spent)} of work; the estimate was {duration(expected)} "
         f"({(expected - spent) / spent:+.0%})"
@@ -123,13 +123,13 @@ def print_estimate(found: Estimate, processes: int, state: GridStatus) -> None:
     """
     from adapterstilts.cli.grid_progress import duration
 
-    bases = ", ".join(f"{number} {basis}" for basis, number in found.jobs.items() if number)
+    bases = ", ".join(f"{number} {basis}" for basis, number in found.by_basis.items() if number)
     if not bases:
-        if state.total("done") == state.all:
+        if state.count("done") == state.job_count:
             note("nothing is left to do")
         return
     time, low, high = (duration(each / processes) for each in (found.seconds, found.low, found.high))
     time = f"{time} ({low} to {high}) with {processes} process{'es' * (processes > 1)}"
     note(f"left: about {time} and {size_text(round(found.bytes))} on disk ({bases})")
-    if found.jobs["rough"]:
+    if found.by_basis["rough"]:
         note("rough estimates are for a small encoder on two cores: `grid plan --calibrate` times real steps")

@@ -52,9 +52,9 @@ def show(plan: Plan, records: Records, per_language: bool, form: str) -> None:
 def _explain_precisions(plan: Plan, records: Records) -> None:
     """Says which results are of which precision."""
     from adapterstilts.cli.grid_print import print_provenance
-    from adapterstilts.grid.status import look
+    from adapterstilts.grid.status import read_status
 
-    print_provenance(plan.requests(), look(plan.requests(), records, quick=True))
+    print_provenance(plan.jobs(), read_status(plan.jobs(), records, quick=True))
 
 
 def _line(effect: Effect, language: str) -> dict[str, object]:

@@ -77,9 +77,9 @@ def scenes(grid_config: GridConfig) -> Choice:
 def without_data(trainings: Iterable[JobSpec]) -> list[str]:
     """The tasks that are trained, but whose English data is not at hand; it is looked for, not read."""
     there: dict[tuple[str, str | None], bool] = {}
-    for request in trainings:
-        settings = request.settings
-        for name in split_name(request.task) if settings.hyperparameters else ():
+    for job in trainings:
+        settings = job.settings
+        for name in split_name(job.task) if settings.hyperparameters else ():
             file = settings.train_file or settings.train_files.get(name)
             location = DataLocation(data_dir=settings.data_dir, file=file, source=settings.source)
             if (name, file) not in there:
@@ -103,31 +103,29 @@ def without_evaluation_data(cells: Iterable[Cell]) -> dict[str, tuple[str, ...]]
     return missing
 
 
-def on_this_machine(request: JobSpec) -> JobSpec | None:
-    """The request with its data pinned to where it was found here; None where anything must be downloaded."""
-    settings = request.settings
+def on_this_machine(job: JobSpec) -> JobSpec | None:
+    """The job with its data pinned to where it was found here; None where anything must be downloaded."""
+    settings = job.settings
     known = NAMES.get(settings.backbone)
     if not (is_folder(settings.backbone) or (known and known.embedded and settings.revision is None)):
         return None
-    reads = request.language or settings.hyperparameters
-    tasks = [registry.get(name) for name in split_name(request.task)] if reads else []
+    reads = job.language or settings.hyperparameters
+    tasks = [registry.get(name) for name in split_name(job.task)] if reads else []
     for source in ("bundled", "folder") if settings.source == "auto" else (settings.source,):
-        if source != "hub" and all(_has(task, request, source) for task in tasks):
-            return request._replace(settings=settings.model_copy(update={"source": source}))
+        if source != "hub" and all(_has(task, job, source) for task in tasks):
+            return job._replace(settings=settings.model_copy(update={"source": source}))
     return None
 
 
-def _has(task: Task, request: JobSpec, source: SourceName) -> bool:
-    settings = request.settings
-    file = (
-        settings.eval_file if request.language else settings.train_file or settings.train_files.get(task.name)
-    )
+def _has(task: Task, job: JobSpec, source: SourceName) -> bool:
+    settings = job.settings
+    file = settings.eval_file if job.language else settings.train_file or settings.train_files.get(task.name)
     location = DataLocation(data_dir=settings.data_dir, file=file, source=source)
     try:
-        here = available(task, request.split or "train", location, hidden=True)
+        here = available(task, job.split or "train", location, hidden=True)
     except MissingDataError:
         return False
-    return bool(here) and request.language in ("", *here)
+    return bool(here) and job.language in ("", *here)
 
 
 def _has_training(task: Task, location: DataLocation) -> bool:

@@ -34,7 +34,7 @@ class Rates(Value):
     Attributes:
         device: its name.
         train, evaluate: examples a second by kind of task; "" is the mean of the kinds.
-        overhead: seconds of a job besides; by type of request.
+        overhead: seconds of a job besides; by type of job.
         rows: rows of data at hand, by task and split (`mnli/train`).
     """
 
@@ -67,24 +67,24 @@ def write_rates(folder: Path, rates: Mapping[str, Rates]) -> None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What requests will take.
+    """What jobs will take.
 
     Attributes:
         seconds, bytes: in all.
         low, high: Range of the seconds, from the usual error of each basis (`SPREAD`).
-        jobs: how many requests there are by where their estimate comes from.
+        by_basis: how many jobs there are by where their estimate comes from.
     """
 
     seconds: float
     bytes: float
-    jobs: Mapping[Basis, int]
+    by_basis: Mapping[Basis, int]
     low: float
     high: float
 
 
 @dataclass
 class Estimator:
-    """Estimates requests by what is known of finished ones, else by rates."""
+    """Estimates jobs by what is known of finished ones, else by rates."""
 
     known: Iterable[CostGroup] = ()
     rates: Mapping[str, Rates] = field(default_factory=dict)
@@ -97,111 +97,111 @@ class Estimator:
                 for key in _keys(each.backbone, each.settings, each.type, each.task, each.composition):
                     self._seen.setdefault(key, _Seen()).add(each)
 
-    def seconds(self, request: JobSpec) -> tuple[float, Basis]:
-        """How long one request will take, and where that number comes from.
+    def seconds(self, job: JobSpec) -> tuple[float, Basis]:
+        """How long one job will take, and where that number comes from.
 
         What was recorded of the same settings goes before everything else; of other settings it is scaled by
         the number of examples.
         """
-        settings = request.settings
+        settings = job.settings
         for key in _keys(
             settings.backbone,
             settings.digest[:SETTINGS_DIGITS],
-            request.type,
-            request.task,
-            request.composition,
+            job.type,
+            job.task,
+            job.composition,
         ):
             if key in self._seen:
                 seen = self._seen[key]
                 same = key[-1] == settings.digest[:SETTINGS_DIGITS]
-                return seen.seconds if same else seen.scaled(self.examples(request)), "recorded"
-        examples = self.examples(request)
-        what = "evaluate" if request.language else "train"
+                return seen.seconds if same else seen.scaled(self.examples(job)), "recorded"
+        examples = self.examples(job)
+        what = "evaluate" if job.language else "train"
         rates = self.rates.get(settings.backbone)
         if rates is None:
             return OVERHEAD + examples / ROUGH[what], "rough"
         seconds = rates.overhead.get(what, OVERHEAD) + examples / rates.speed(what, settings.kind)
-        return seconds + self._development(request, rates), "calibrated"
+        return seconds + self._development(job, rates), "calibrated"
 
-    def examples(self, request: JobSpec) -> int:
-        """Examples that a request goes through."""
-        rows = self._rows(request)
-        hyperparameters = request.settings.hyperparameters
+    def examples(self, job: JobSpec) -> int:
+        """Examples that a job goes through."""
+        rows = self._rows(job)
+        hyperparameters = job.settings.hyperparameters
         if hyperparameters is None:
-            return rows if request.language else 0
+            return rows if job.language else 0
         steps = max(1, ceil(hyperparameters.epochs * ceil(rows / hyperparameters.batch_size)))
         return min(steps, hyperparameters.max_steps or steps) * hyperparameters.batch_size
 
-    def size(self, request: JobSpec) -> float:
+    def size(self, job: JobSpec) -> float:
         """Bytes of its run."""
-        known = self._seen.get((request.type,))
-        return known.bytes if known else MEGABYTES[request.type] * 1e6
+        known = self._seen.get((job.type,))
+        return known.bytes if known else MEGABYTES[job.type] * 1e6
 
-    def total(self, requests: Iterable[JobSpec]) -> Estimate:
-        """What all these requests take, one after the other."""
-        jobs: dict[Basis, int] = {"recorded": 0, "calibrated": 0, "rough": 0}
+    def total(self, jobs: Iterable[JobSpec]) -> Estimate:
+        """What all these jobs take, one after the other."""
+        by_basis: dict[Basis, int] = {"recorded": 0, "calibrated": 0, "rough": 0}
         seconds = size = low = high = 0.0
-        for request, number in self._alike(requests):
-            each, basis = self.seconds(request)
+        for job, number in self._alike(jobs):
+            each, basis = self.seconds(job)
             seconds += number * each
             low += number * each / SPREAD[basis]
             high += number * each * SPREAD[basis]
-            size += number * self.size(request)
-            jobs[basis] += number
-        return Estimate(seconds, size, jobs, low, high)
+            size += number * self.size(job)
+            by_basis[basis] += number
+        return Estimate(seconds, size, by_basis, low, high)
 
-    def unknown_backbones(self, requests: Iterable[JobSpec]) -> dict[str, float]:
-        """Backbone -> estimated seconds of its requests that have rough rates only."""
+    def unknown_backbones(self, jobs: Iterable[JobSpec]) -> dict[str, float]:
+        """Backbone -> estimated seconds of its jobs that have rough rates only."""
         backbones: dict[str, float] = {}
-        for request, number in self._alike(requests):
-            each, basis = self.seconds(request)
+        for job, number in self._alike(jobs):
+            each, basis = self.seconds(job)
             if basis == "rough":
-                backbone = request.settings.backbone
+                backbone = job.settings.backbone
                 backbones[backbone] = backbones.get(backbone, 0.0) + number * each
         return backbones
 
-    def _alike(self, requests: Iterable[JobSpec]) -> Iterable[tuple[JobSpec, int]]:
-        """One of each sort of requests that take the same (languages, seeds), with how many there are."""
+    def _alike(self, jobs: Iterable[JobSpec]) -> Iterable[tuple[JobSpec, int]]:
+        """One of each sort of jobs that take the same (languages, seeds), with how many there are."""
         counts: Counter[tuple[str, ...]] = Counter()
         first: dict[tuple[str, ...], JobSpec] = {}
         key, needs = tuple[str, ...](), None
-        for request in requests:
-            if request.needs is not needs or not request.language:  # not one more language of the last one
+        for job in jobs:
+            if job.needs is not needs or not job.language:  # not one more language of the last one
                 key = (
-                    request.settings.digest,
-                    request.task,
-                    request.composition,
-                    request.language and "evaluate",
+                    job.settings.digest,
+                    job.task,
+                    job.composition,
+                    job.language and "evaluate",
                 )
-                first.setdefault(key, request)
-                needs = request.needs if request.language else None
+                first.setdefault(key, job)
+                needs = job.needs if job.language else None
             counts[key] += 1
         return [(first[key], number) for key, number in counts.items()]
 
     def within(
-        self, requests: Iterable[JobSpec], state: GridStatus, seconds: float, retry_failed: bool = False
+        self, jobs: Iterable[JobSpec], state: GridStatus, seconds: float, retry_failed: bool = False
     ) -> Iterator[JobSpec]:
-        """The first requests that fit into a time of work; what will not be made takes none."""
+        """The first jobs that fit into a time of work; what will not be made takes none."""
         spent, idle = 0.0, {"done"} if retry_failed else {"done", "failed", "blocked"}
-        for request in requests:
-            spent += 0.0 if state.of(request) in idle else self.seconds(request)[0]
+        for job in jobs:
+            spent += 0.0 if state.state_of(job) in idle else self.seconds(job)[0]
             if spent > seconds:
                 return
-            yield request
+            yield job
 
-    def _rows(self, request: JobSpec) -> int:
-        rates = self.rates.get(request.settings.backbone)
-        return rows_of(request.task, request.split or "train", request.settings, rates.rows if rates else {})
+    def _rows(self, job: JobSpec) -> int:
+        rates = self.rates.get(job.settings.backbone)
+        return rows_of(job.task, job.split or "train", job.settings, rates.rows if rates else {})
 
-    def _development(self, request: JobSpec, rates: Rates) -> float:
+    def _development(self, job: JobSpec, rates: Rates) -> float:
         """Seconds of the evaluations on development data while training."""
-        hyperparameters = request.settings.hyperparameters
+        hyperparameters = job.settings.hyperparameters
         if hyperparameters is None:
             return 0.0
-        rows = self._rows(request)
-        steps = self.examples(request) / hyperparameters.batch_size
+        rows = self._rows(job)
+        steps = self.examples(job) / hyperparameters.batch_size
         times = ceil(steps / (hyperparameters.eval_every or max(1, ceil(rows / hyperparameters.batch_size))))
-        return times * _dev_rows(hyperparameters, rows) / rates.speed("evaluate", request.settings.kind)
+        return times * _dev_rows(hyperparameters, rows) / rates.speed("evaluate", job.settings.kind)
 
 
 def _dev_rows(hyperparameters: Hyperparameters, rows: int) -> int:
@@ -210,7 +210,7 @@ def _dev_rows(hyperparameters: Hyperparameters, rows: int) -> int:
 
 
 def _keys(backbone: str, settings: str, *what: str) -> Iterator[tuple[str, ...]]:
-    """What requests are alike in, the most alike first: all, all but the settings, nor the composition."""
+    """What jobs are alike in, the most alike first: all, all but the settings, nor the composition."""
     if settings:
         yield (backbone, *what, settings)
     yield (backbone, *what)
@@ -226,9 +226,9 @@ class _Seen:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds, examples, bytes
 
     def add(self, alike: CostGroup) -> None:
-        self.records += alike.number
+        self.records += alike.count
         for n, mean in enumerate((alike.seconds, alike.examples, alike.size)):
-            self.sums[n] += alike.number * (mean or 0)
+            self.sums[n] += alike.count * (mean or 0)
 
     @property
     def seconds(self) -> float:

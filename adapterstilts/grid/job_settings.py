@@ -1,4 +1,4 @@
-"""What each request is told: the recipe's settings, with those of a role, a kind and a task over them."""
+"""What each job is told: the recipe's settings, with those of a role, a kind and a task over them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainedTasks:
 
 @dataclass
 class SettingsResolver:
-    """Settings of the requests of one backbone and one adapter config; each made once."""
+    """Settings of the jobs of one backbone and one adapter config; each made once."""
 
     grid_config: GridConfig
     backbone: Backbone

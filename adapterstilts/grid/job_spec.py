@@ -1,7 +1,7 @@
-"""A request: one result that a grid wants, as pure data, and its digest.
+"""A job: one result that a grid wants, as pure data, and its digest.
 
-A request says what is wanted before any data is read, so its digest is not the key of a job: two requests may
-lead to the same job, and then they share its result. Which run answers a request is recorded beside the runs
+A job says what is wanted before any data is read, so its digest is not the key of a job: two jobs may
+lead to the same job, and then they share its result. Which run answers a job is recorded beside the runs
 (`grid/records.py`).
 """
 
@@ -21,7 +21,7 @@ from adapterstilts.job import SCHEMA
 from adapterstilts.tasks.spec import KindName, Split
 from adapterstilts.values import Value, digest
 
-FORM = SCHEMA  # results of an older form answer no request
+FORM = SCHEMA  # results of an older form answer no job
 LATER = ("language_adapter", "allow_leak", "precision")
 
 JobType = Literal["train", "compose", "evaluate"]
@@ -83,7 +83,7 @@ class JobSpec(NamedTuple):
     Attributes:
         task: as the verb takes it: a name, several (`a+b`), or the YAML file of a task of one's own.
         composition: of a training; "single" in evaluations, where it says nothing.
-        needs: digests of the requests whose results it is made from: the adapters to join, in order; the
+        needs: digests of the jobs whose results it is made from: the adapters to join, in order; the
             training to evaluate.
         seed: of a training; 1 in evaluations, so that all seeds are evaluated on the same rows.
         language, split: of an evaluation; "" in trainings.
@@ -125,7 +125,7 @@ def training(
     seed: int,
     about: str = "",
 ) -> JobSpec:
-    """The request for a trained (or merged) adapter; where nothing trains, seeds are no matter."""
+    """The job for a trained (or merged) adapter; where nothing trains, seeds are no matter."""
     seed = seed if settings.hyperparameters else 0
     identity = digest([FORM, "train", task, composition, needs, settings.digest, seed])
     return JobSpec(task, composition, needs, settings, seed, "", "", identity, about)
@@ -134,7 +134,7 @@ def training(
 def evaluations(
     task: str, of: str, settings: JobSettings, split: Split, languages: Iterable[str], about: str = ""
 ) -> Iterator[JobSpec]:
-    """The requests for the evaluation of a training, by its digest, in these languages.
+    """The jobs for the evaluation of a training, by its digest, in these languages.
 
     There are many of these, so the digest is that of a short text and not of JSON.
     """

@@ -99,12 +99,12 @@ def _about_encodings(grid_config: GridConfig) -> Iterator[Problem]:
 
 
 def ever_needed(grid_config: str) -> Iterator[JobSpec]:
-    """The requests of a recipe, also those whose data is not at hand now."""
+    """The jobs of a recipe, also those whose data is not at hand now."""
     from adapterstilts.grid.availability import plan_of, with_all_data
 
-    yield from read_plan(grid_config).requests()
+    yield from read_plan(grid_config).jobs()
     for whole in with_all_data(_load(grid_config)):
-        yield from plan_of(whole).requests()
+        yield from plan_of(whole).jobs()
 
 
 def records_at(store: str, made: bool = False) -> Records:
@@ -116,7 +116,7 @@ def records_at(store: str, made: bool = False) -> Records:
     Raises:
         ConfigError: it is a file, or memory that ends with this command.
     """
-    from adapterstilts.grid.remote_records import is_url, records_of
+    from adapterstilts.grid.remote_records import is_url, open_records
 
     if store.startswith("memory://"):
         raise ConfigError(
@@ -127,7 +127,7 @@ def records_at(store: str, made: bool = False) -> Records:
             raise ConfigError(f"the store {store} is a file: name a folder")
         if not made and not Path(store).exists():
             note(f"there is no store {store} yet (--store names another one)")
-    return records_of(store)
+    return open_records(store)
 
 
 def note_foreign(records: Records) -> None:
@@ -146,7 +146,7 @@ def calibrated(plan: Plan, records: Records, left: Iterable[JobSpec], wanted: bo
     """Estimates, after a calibration if one is requested or needed.
 
     Args:
-        left: Requests to estimate.
+        left: Jobs to estimate.
         wanted: Whether to time real steps. None times a few if a backbone has no known rates, its jobs take
             longer than `WORTH`, and timing needs no download; a failure then leaves the estimate rough.
     """
@@ -178,19 +178,19 @@ def _timeable(plan: Plan, backbone: str) -> bool:
     """Whether some training of a backbone can be timed without a download."""
     from adapterstilts.grid.availability import on_this_machine
 
-    requests = (
+    jobs = (
         each
         for each in plan.trainings.values()
         if each.settings.backbone == backbone and each.settings.hyperparameters
     )
-    return any(map(on_this_machine, requests))
+    return any(map(on_this_machine, jobs))
 
 
 def estimator_of(records: Records) -> Estimator:
     """Estimates by what the store has recorded, and by the last calibration."""
     from adapterstilts.grid.estimate import Estimator, read_rates
 
-    return Estimator(records.alike(), read_rates(records.root))
+    return Estimator(records.cost_groups(), read_rates(records.root))
 
 
 def seconds_of(text: str) -> float:

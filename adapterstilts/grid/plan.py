@@ -1,4 +1,4 @@
-"""From a recipe to the requests of its grid: pure data, shared where it can be, in a useful order."""
+"""From a recipe to the jobs of its grid: pure data, shared where it can be, in a useful order."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Cell:
         return self.first + self.rest
 
     def evaluations(self, languages: Iterable[str]) -> Iterator[JobSpec]:
-        """The requests for its evaluations in these languages."""
+        """The jobs for its evaluations in these languages."""
         made = self.training
         return evaluations(self.reference, made.digest, self.settings, self.split, languages, made.name)
 
@@ -82,7 +82,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """All requests of a grid.
+    """All jobs of a grid.
 
     Attributes:
         trainings: by digest, each after those that it needs.
@@ -97,8 +97,8 @@ class Plan:
     left_out: Mapping[str, str] = field(default_factory=dict)
     doubled: tuple[str, ...] = ()
 
-    def requests(self) -> Iterator[JobSpec]:
-        """Every request once, after those that it needs, the most informative first.
+    def jobs(self) -> Iterator[JobSpec]:
+        """Every job once, after those that it needs, the most informative first.
 
         For each seed: the baselines and then the first composition of every pair, in English and a spread of
         languages; then the same in the other languages; then the other compositions.
@@ -131,8 +131,8 @@ class Plan:
             yield self.trainings[digest]
 
     def counts(self) -> Counter[JobType]:
-        """How many requests there are of each type."""
-        found = Counter(request.type for request in self.trainings.values())
+        """How many jobs there are of each type."""
+        found = Counter(job.type for job in self.trainings.values())
         groups = {cell.group: len(cell.languages) for cell in self.cells}
         found["evaluate"] = sum(groups.values())
         return found

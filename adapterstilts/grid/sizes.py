@@ -26,7 +26,7 @@ UNKNOWN = 5_000
 
 
 def rows_of(task: str, split: str, settings: JobSettings, measured: Mapping[str, int]) -> int:
-    """Rows of a task (or of several together) that a request goes through.
+    """Rows of a task (or of several together) that a job goes through.
 
     Args:
         measured: rows that were counted, by task and split (`mnli/train`).

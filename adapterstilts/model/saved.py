@@ -26,6 +26,7 @@ from adapterstilts.values import Value
 State = Mapping[str, torch.Tensor]
 # The library's names of its weight files and of their configurations.
 ADAPTER = ("adapter.safetensors", adapters_config.CONFIG)
+ACTIVE_ADAPTERS = "active_adapters.json"  # of a run: which adapters are active, and its heads
 HEAD = ("model_head.safetensors", "head_config.json")
 CLASSES = {
     "bert": "BertAdapterModel",
@@ -161,16 +162,13 @@ def read_active_adapters(folder: Path) -> tuple[ActiveAdapters, dict[str, HeadSp
     Raises:
         AdapterError: it is not the folder of a trained run.
     """
-    path = folder / "setup.json"
+    path = folder / ACTIVE_ADAPTERS
     if not path.is_file():
-        raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
+        raise AdapterError(f"{folder} holds no trained adapter (no {ACTIVE_ADAPTERS})")
     described = read_object(path, AdapterError)
     try:
-        setup = ActiveAdapters(**_ActiveAdaptersRecord.parse(described["setup"], "setup").model_dump())
-        one = {setup.head: described["head"]} if described.get("head") else {}  # as version 0.1 wrote it
-        saved_heads = {
-            str(name): _Head.parse(head, "head") for name, head in described.get("heads", one).items()
-        }
+        setup = ActiveAdapters(**_ActiveAdaptersRecord.parse(described["adapters"], "adapters").model_dump())
+        saved_heads = {str(name): _Head.parse(head, "head") for name, head in described["heads"].items()}
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"{path} is damaged: {type(error).__name__}: {error}"[:400]) from None
     for name in (*setup.stack, *setup.fused, *filter(None, [setup.head]), *saved_heads):

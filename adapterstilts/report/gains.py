@@ -117,15 +117,15 @@ def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callab
     def trainings(digest: str) -> list[Record]:
         """The records of a training and of all that it was made from."""
         if digest not in trained:
-            record = records.done(digest)
+            record = records.find_finished(digest)
             below = [each for need in plan.trainings[digest].needs for each in trainings(need)]
             trained[digest] = [*([record] if record else []), *below]
         return trained[digest]
 
     def inert(record: Record) -> bool:
-        if record.request not in effects_known:
-            effects_known[record.request] = _inert(record, records, tell)
-        return effects_known[record.request]
+        if record.digest not in effects_known:
+            effects_known[record.digest] = _inert(record, records, tell)
+        return effects_known[record.digest]
 
     def read(cell: Cell) -> Scores:
         if cell.group not in known:
@@ -145,7 +145,7 @@ def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callab
 def _inert(record: Record, records: Records, tell: Callable[[str], None]) -> bool:
     """Whether a finished training changes nothing; false where that was not measured."""
     try:
-        effect = effect_in(records.metrics(record))
+        effect = effect_in(records.read_metrics(record))
     except DamagedError as error:
         tell(str(error))
         return False
@@ -154,21 +154,21 @@ def _inert(record: Record, records: Records, tell: Callable[[str], None]) -> boo
 
 def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores:
     found, leaked, evaluated_in = {}, set(), {}
-    for request in cell.evaluations(cell.languages):
-        record = records.done(request.digest)
+    for job in cell.evaluations(cell.languages):
+        record = records.find_finished(job.digest)
         if record is None:
             continue
         try:
-            metrics = records.metrics(record)
+            metrics = records.read_metrics(record)
         except DamagedError as error:
             tell(str(error))
             continue
         score = metrics.get("score")
-        found[request.language] = None if score is None else float(score)
+        found[job.language] = None if score is None else float(score)
         if record.leaked or metrics.get("leaked"):
-            leaked.add(request.language)
+            leaked.add(job.language)
         if record.precision:
-            evaluated_in[request.language] = record.precision
+            evaluated_in[job.language] = record.precision
     return Scores(found, leaked, evaluated_in)
 
 

@@ -15,7 +15,7 @@ from adapterstilts.model import adapters_config, records
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.saved import head_folder, read_active_adapters
+from adapterstilts.model.saved import ACTIVE_ADAPTERS, head_folder, read_active_adapters
 from adapterstilts.store import link
 
 LANGUAGE = "language"  # the name that a language adapter has in every host
@@ -108,9 +108,9 @@ def save(host: Host, setup: ActiveAdapters, parts: Parts, folder: Path) -> None:
         host.save_head(name, head_folder(folder, name, parts.kept))
     only = next(iter(parts.kept)) if len(parts.kept) == 1 else None
     heads = {name: asdict(head) for name, head in parts.kept.items()}
-    described: dict[str, Any] = {"setup": asdict(replace(setup, head=only)), "heads": heads}
+    described: dict[str, Any] = {"adapters": asdict(replace(setup, head=only)), "heads": heads}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "setup.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    (folder / ACTIVE_ADAPTERS).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 def restore(

@@ -77,7 +77,7 @@ class Effect(Value):
         """One sentence for each adapter and each head; those without effect begin with `warning:`.
 
         Args:
-            heads: Task -> `kind` and `labels` of its head, as in `setup.json`.
+            heads: Task -> `kind` and `labels` of its head, as in `active_adapters.json`.
         """
         adapters = [_of_adapter(name, layers) for name, layers in self.adapters.items()]
         described = {TEXT: {"kind": "mlm"}, **heads}  # the head for masked subwords is not kept
@@ -101,7 +101,7 @@ def effect_lines(run: Run) -> list[str]:
 
 def _heads_of(run: Run) -> Mapping[str, Any]:
     try:
-        heads = json.loads((run.path / "setup.json").read_bytes())["heads"]
+        heads = json.loads((run.path / "active_adapters.json").read_bytes())["heads"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return heads if isinstance(heads, Mapping) else {}

@@ -246,11 +246,13 @@ def _sha256(path: Path, text: bytes | None) -> str:
 
 def _check_schema(schema: object) -> None:
     if not isinstance(schema, int):
-        raise StoreError(f"{JOB} does not say which schema_version it has")
+        raise StoreError(f"{JOB} has no schema_version")
     if schema != SCHEMA:
-        newer = schema > SCHEMA
-        hint = "a newer version of adapterstilts made it: upgrade to use it" if newer else "it is too old"
-        raise _ForeignError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
+        if schema > SCHEMA:
+            hint = "a newer version of adapterstilts wrote it: upgrade to use it"
+        else:
+            hint = "an older version of adapterstilts wrote it: use that version, or retrain it"
+        raise _ForeignError(f"{JOB} has schema {schema}, but this version reads schema {SCHEMA}; {hint}")
 
 
 def _job(folder: Path, fields: dict[str, Any]) -> tuple[Job, str]:

@@ -22,7 +22,7 @@ from tests.grid.test_run import Silent
 def test_gains_are_differences_from_the_baseline_of_the_target(write: Write, tmp_path: Path) -> None:  # noqa: F811
     plan = plan_of(write(targets=["mini_paraphrase", "mini_ner"], intermediate=["mini_nli"]))
     records = Records(tmp_path / "store")
-    Scheduler(InlineExecutor(Worker(records, listen=lambda *_: None)), records, Silent()).run(plan.requests())
+    Scheduler(InlineExecutor(Worker(records, on_message=lambda *_: None)), records, Silent()).run(plan.jobs())
     lines = lines_of(plan, records.store)
     assert [(line.target, line.how) for line in lines] == [
         ("mini_paraphrase", ""), ("mini_paraphrase", "sequential from mini_nli"),

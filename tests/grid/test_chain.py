@@ -25,7 +25,7 @@ def test_a_chain_goes_on_from_each_adapter(call: Call, write: Write) -> None:
     ran(call, path)
     store, records = Store(Path("store")), Records(Path("store"))
     for cell in plan_of(path).cells:
-        record = records.done(cell.training.digest)
+        record = records.find_finished(cell.training.digest)
         assert record is not None
         tasks = []
         run = store.with_key(record.key)
@@ -54,9 +54,9 @@ def test_language_adapters_are_exchanged_and_leaks_said(
     )  # fmt: skip
     ran(call, path)
     records = Records(Path("store"))
-    evaluation = next(each for each in plan_of(path).requests() if each.language)
-    record = records.done(evaluation.digest)
+    evaluation = next(each for each in plan_of(path).jobs() if each.language)
+    record = records.find_finished(evaluation.digest)
     assert record is not None
     job = json.loads((records.store / record.run / "job.json").read_bytes())
     assert job["language_adapter"]
-    assert records.metrics(record)["leaked"] == 6  # one of the two premises is held out
+    assert records.read_metrics(record)["leaked"] == 6  # one of the two premises is held out

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.grid.maintenance import garbage, verify
+from adapterstilts.grid.maintenance import find_garbage, verify
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
 from adapterstilts.grid.status import GridStatus
@@ -23,7 +23,7 @@ from .test_maintenance import flip, weights
 from .test_run import Silent
 
 ROWS = "a\tb\tentailment\nc\td\tneutral\n" * 4
-RayOutcome = Callable[..., tuple[GridStatus, list[str]]]
+RunGrid = Callable[..., tuple[GridStatus, list[str]]]
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,13 @@ def grid_config(finished: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RayOutcome:
+def run(tmp_path: Path) -> RunGrid:
     """Runs a recipe on the store and says what was computed."""
 
     def work(path: Path, **options: bool) -> tuple[GridStatus, list[str]]:
         records = Records(tmp_path / "store")
-        engine = Scheduler(InlineExecutor(Worker(records, listen=lambda *_: None)), records, Silent())
-        state = engine.run(plan_of(path).requests(), **options)
+        engine = Scheduler(InlineExecutor(Worker(records, on_message=lambda *_: None)), records, Silent())
+        state = engine.run(plan_of(path).jobs(), **options)
         return state, sorted(_name(record) for record in engine.finished if record.seconds is not None)
 
     return work
@@ -58,13 +58,13 @@ def _name(record: Record) -> str:
 
 
 @pytest.fixture
-def grid(run: RayOutcome, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
+def grid(run: RunGrid, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
     """A recipe whose grid is finished."""
     path, kept = write(**grid_config), finished / "store"
     if kept.exists():
         shutil.copytree(kept, tmp_path / "store")
     else:
-        assert run(path)[0].total("done") == 5
+        assert run(path)[0].count("done") == 5
         shutil.copytree(tmp_path / "store", kept)
     return path
 
@@ -72,75 +72,75 @@ def grid(run: RayOutcome, write: Write, grid_config: dict[str, Any], finished: P
 def run_of(records: Records, kind: str) -> tuple[Record, Path]:
     """The record and the folder of the intermediate adapter, or of the one composed from it."""
     task = "mini_nli" if kind == "train" else "mini_paraphrase"
-    (record,) = [each for each in records.all() if each.type == kind and each.task == task]
+    (record,) = [each for each in records.read_all() if each.type == kind and each.task == task]
     return record, records.store / record.run
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["recheck", "record lost"])
 def test_damage_without_a_trusted_record_is_mended(
-    grid: Path, run: RayOutcome, finished: Path, tmp_path: Path, lost: bool
+    grid: Path, run: RunGrid, finished: Path, tmp_path: Path, lost: bool
 ) -> None:
     records = Records(tmp_path / "store")
     record, folder = run_of(records, "train")
     os.truncate(weights(folder), 100)
     if lost:
-        records.forget(record.request)
+        records.remove_record(record.digest)
     state, made = run(grid, recheck=not lost)
-    assert (state.total("done"), made) == (5, ["train mini_nli"])
+    assert (state.count("done"), made) == (5, ["train mini_nli"])
     assert results(tmp_path / "store") == results(finished / "store")
 
 
-def test_a_recheck_keeps_what_was_recorded(grid: Path, run: RayOutcome, tmp_path: Path) -> None:
+def test_a_recheck_keeps_what_was_recorded(grid: Path, run: RunGrid, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
-    before = {record.request: record for record in records.all()}
-    assert run(grid, recheck=True)[0].total("done") == 5
-    assert {record.request: record for record in records.all()} == before
+    before = {record.digest: record for record in records.read_all()}
+    assert run(grid, recheck=True)[0].count("done") == 5
+    assert {record.digest: record for record in records.read_all()} == before
 
 
 def test_damage_that_only_loading_sees_costs_one_more_run(
-    grid: Path, run: RayOutcome, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path
+    grid: Path, run: RunGrid, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     flip(weights(run_of(records, "compose")[1]), keep_time=True)
     more = write("more", **{**grid_config, "languages": ["de", "sw"]})
     state, made = run(more)
     assert made == ["evaluate mini_paraphrase sw"]  # of the baseline
-    assert (state.total("failed"), state.total("waiting")) == (0, 3)
+    assert (state.count("failed"), state.count("waiting")) == (0, 3)
     state, made = run(more)
-    assert (state.total("done"), made) == (7, ["compose mini_paraphrase", "evaluate mini_paraphrase sw"])
+    assert (state.count("done"), made) == (7, ["compose mini_paraphrase", "evaluate mini_paraphrase sw"])
     assert results(finished / "store").items() <= results(tmp_path / "store").items()
 
 
 def test_what_rests_on_an_adapter_of_changed_data_is_made_again(
-    grid: Path, run: RayOutcome, finished: Path, tmp_path: Path
+    grid: Path, run: RunGrid, finished: Path, tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     shutil.rmtree(run_of(records, "train")[1])
     (finished / "train.tsv").write_text(ROWS.replace("neutral", "contradiction"), encoding="utf-8")
     state, made = run(grid)
-    assert state.total("done") == 5
+    assert state.count("done") == 5
     assert made == ["compose mini_paraphrase", "evaluate mini_paraphrase de", "train mini_nli"]
     adapter, composed = run_of(records, "train")[0], run_of(records, "compose")[1]
     assert json.loads((composed / "job.json").read_bytes())["composition"]["sources"] == [adapter.key]
 
 
 def test_an_adapter_made_again_with_the_same_bytes_costs_nothing_more(
-    grid: Path, run: RayOutcome, tmp_path: Path
+    grid: Path, run: RunGrid, tmp_path: Path
 ) -> None:
     shutil.rmtree(run_of(Records(tmp_path / "store"), "train")[1])
     assert run(grid)[1] == ["train mini_nli"]
 
 
 def test_runs_that_a_grid_found_are_no_garbage(
-    grid: Path, run: RayOutcome, write: Write, grid_config: dict[str, Any], tmp_path: Path
+    grid: Path, run: RunGrid, write: Write, grid_config: dict[str, Any], tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     less = write("less", **{**grid_config, "intermediate": [], "files": {}})
-    assert len(garbage(plan_of(less).requests(), records).runs) == 3
-    for record in list(records.all()):
-        records.forget(record.request)  # as if all was made by hand
+    assert len(find_garbage(plan_of(less).jobs(), records).runs) == 3
+    for record in list(records.read_all()):
+        records.remove_record(record.digest)  # as if all was made by hand
     assert run(grid)[1] == []
-    found = garbage(plan_of(less).requests(), records)
+    found = find_garbage(plan_of(less).jobs(), records)
     assert (found.runs, found.kept) == ({}, 5)
 
 
@@ -148,14 +148,14 @@ def test_verify_counts_what_has_no_result(
     grid: Path, write: Write, grid_config: dict[str, Any], tmp_path: Path
 ) -> None:
     more = write("more", **{**grid_config, "languages": ["de", "sw"]})
-    found = verify(plan_of(more).requests(), Records(tmp_path / "store"))
-    assert (found.whole, found.without, found.damaged) == (5, 2, {})
+    found = verify(plan_of(more).jobs(), Records(tmp_path / "store"))
+    assert (found.intact, found.unrecorded, found.damaged) == (5, 2, {})
 
 
 def test_nothing_is_made_of_less_than_it_needs(grid: Path, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
-    records.forget(run_of(records, "train")[0].request)
-    (request,) = [each for each in plan_of(grid).requests() if each.type == "compose"]
-    found = Worker(records, listen=lambda *_: None).attempt(request).found
+    records.remove_record(run_of(records, "train")[0].digest)
+    (job,) = [each for each in plan_of(grid).jobs() if each.type == "compose"]
+    found = Worker(records, on_message=lambda *_: None).run_job(job).result
     assert isinstance(found, Failure)
-    assert "not recorded any more" in found.message
+    assert "was removed meanwhile" in found.message

@@ -115,13 +115,13 @@ def test_a_clock_that_jumped_changes_nothing(
 
 def test_a_job_that_started_in_the_future_runs_since_now(call: Call, write: Write, tmp_path: Path) -> None:
     path, records = write(**FEW), Records(tmp_path / "store")
-    request = next(plan_of(path).requests())
-    with records.claim(request):
-        place = records.root / "running" / request.digest
+    job = next(plan_of(path).jobs())
+    with records.claim(job):
+        place = records.root / "running" / job.digest
         told = {**json.loads(place.read_text("utf-8")), "since": time.time() + 3600}
         place.write_text(json.dumps(told), encoding="utf-8")
         said = call("grid", "status", str(path), "-C", str(records.store)).stderr
-    assert f"running: {request.name} (process {os.getpid()}, 0 s)" in said
+    assert f"running: {job.name} (process {os.getpid()}, 0 s)" in said
 
 
 NEWER = """
@@ -129,9 +129,9 @@ import sys, types
 from pathlib import Path
 path = Path("adapterstilts/job.py")
 text = path.read_text("utf-8")
-assert text.count("SCHEMA = 1") == 1
+assert text.count("SCHEMA = 2") == 1
 job = sys.modules["adapterstilts.job"] = types.ModuleType("adapterstilts.job")
-exec(text.replace("SCHEMA = 1", "SCHEMA = 2"), job.__dict__)
+exec(text.replace("SCHEMA = 2", "SCHEMA = 3"), job.__dict__)
 from adapterstilts.cli.app import app
 app(sys.argv[1:], standalone_mode=False)
 """
@@ -155,9 +155,9 @@ def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
         return process
 
     assert "5 of 5" not in newer("grid", "plan", str(path)).stderr
-    assert "schema 1, not 2; it is too old" in newer("runs").stderr
+    assert "schema 2, but this version reads schema 3; an older version" in newer("runs").stderr
     for verb in ("plan", "status", "verify"):
-        assert "are not used: job.json has the form of schema 1" in newer("grid", verb, str(path)).stderr
+        assert "are not used: job.json has schema 2" in newer("grid", verb, str(path)).stderr
     assert f"{JOBS} runs of another version of adapterstilts stay" in newer("grid", "gc", str(path)).stderr
     assert call("grid", "status", str(path), "-C", str(store), "--json").stdout.count('"done": 5') == 1
     assert f"{JOBS} jobs took" in newer("grid", "run", str(path), "--processes", "1").stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.grid.job_spec import JobSettings, training
-from adapterstilts.grid.maintenance import garbage, sweep
+from adapterstilts.grid.maintenance import find_garbage, remove_garbage
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Store
 
@@ -49,7 +49,7 @@ def share(path: Path, store: Path, made: Path) -> None:
     from tests.grid.test_run import Silent
 
     engine = Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent())
-    engine.run(plan_of(path).requests())
+    engine.run(plan_of(path).jobs())
     made.write_text(json.dumps([record.run for record in engine.finished]), encoding="utf-8")
 
 
@@ -128,12 +128,14 @@ def test_a_grid_that_is_killed_ends_with_the_same_store(write: Write, tmp_path: 
             kills += 1
         run_whole(path, killed)
         assert results(killed) == results(whole)
-        found = garbage(plan_of(path).requests(), Records(killed))
-        sweep(found, Records(killed))  # a kill at the last moment leaves an empty lock or a working folder
+        found = find_garbage(plan_of(path).jobs(), Records(killed))
+        remove_garbage(
+            found, Records(killed)
+        )  # a kill at the last moment leaves an empty lock or a working folder
         assert not found.runs
         assert not list((killed / ".work").iterdir())
         assert results(killed) == results(whole)
-        assert all(Records(killed).done(request.digest) for request in plan_of(path).requests())
+        assert all(Records(killed).find_finished(job.digest) for job in plan_of(path).jobs())
     print(f"{kills} kills in {rounds} grids; undisturbed one takes {duration:.1f} s")
 
 
@@ -146,7 +148,7 @@ def test_two_at_once_share_the_work(write: Write, tmp_path: Path) -> None:
         child.join()
         assert child.exitcode == 0
     a, b = ([*json.loads(made.read_text())] for made in lists)
-    assert len(a) + len(b) == len(set(a) | set(b)) == len(list(plan_of(path).requests()))
+    assert len(a) + len(b) == len(set(a) | set(b)) == len(list(plan_of(path).jobs()))
     assert a and b
     alone = tmp_path / "alone"
     child = start(share, path, alone, tmp_path / "c.json")
@@ -156,23 +158,23 @@ def test_two_at_once_share_the_work(write: Write, tmp_path: Path) -> None:
 
 def test_only_claims_of_the_living_count(write: Write, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
-    request = next(plan_of(write()).requests())
-    with records.claim(request) as mine:
+    job = next(plan_of(write()).jobs())
+    with records.claim(job) as mine:
         assert mine
-        with records.claim(request) as again:
+        with records.claim(job) as again:
             assert not again
-        (running,) = records.running()
-        assert (running.name, running.process) == (request.name, os.getpid())
-    assert records.running() == []
-    (records.root / "running" / request.digest).write_text("{}")  # left behind by a kill
-    assert records.running() == []
-    with records.claim(request) as mine:
+        (running,) = records.running_jobs()
+        assert (running.name, running.process) == (job.name, os.getpid())
+    assert records.running_jobs() == []
+    (records.root / "running" / job.digest).write_text("{}")  # left behind by a kill
+    assert records.running_jobs() == []
+    with records.claim(job) as mine:
         assert mine
 
 
 def test_a_claim_says_its_whole_name_however_long(tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
     told = JobSettings(version="1", kind="sequence", backbone="tiny")
-    request = training("+".join(["mini_nli"] * 2000), "single", (), told, seed=1)
-    with records.claim(request):
-        assert [each.name for each in records.running()] == [request.name]
+    job = training("+".join(["mini_nli"] * 2000), "single", (), told, seed=1)
+    with records.claim(job):
+        assert [each.name for each in records.running_jobs()] == [job.name]

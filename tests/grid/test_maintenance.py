@@ -45,7 +45,7 @@ def grid(call: Call, write: Write, finished: Path) -> str:  # noqa: F811
 def run_of(grid: str, task: str) -> Path:
     """The folder of a task's adapter."""
     records = Records(Path("checkpoints"))
-    (found,) = [r for r in records.all() if r.task == task and r.type == "train"]
+    (found,) = [r for r in records.read_all() if r.task == task and r.type == "train"]
     return records.store / found.run
 
 
@@ -161,9 +161,9 @@ def test_damage_is_seen_where_times_say_nothing(call: Call, grid: str, how: str)
         for file in Path("checkpoints").rglob("*"):
             os.utime(file)
     else:
-        for record in list(records.all()):
+        for record in list(records.read_all()):
             assert record.seal
-            records.write(replace(record, seal=""))
+            records.write_record(replace(record, seal=""))
     assert json.loads(call("grid", "status", grid, "--json").stdout)["totals"]["done"] == 5
     damage(grid, "truncated")  # what was made from it may change with it
     assert json.loads(call("grid", "status", grid, "--json").stdout)["totals"]["done"] == 2
@@ -183,15 +183,19 @@ def test_what_no_recipe_needs_is_removed_after_asking(call: Call, grid: str, wri
     assert "removed 3 runs" in call("grid", "gc", str(less), given="y\n").stderr
     kept = {run.id for run in Store(Path("checkpoints")).scan()}  # type: ignore[union-attr]
     records = Records(Path("checkpoints"))
-    assert kept == {records.done(request.digest).run for request in plan_of(less).requests()}  # type: ignore[union-attr]
-    assert len(list(records.all())) == 2
+    assert kept == {records.find_finished(job.digest).run for job in plan_of(less).jobs()}  # type: ignore[union-attr]
+    assert len(list(records.read_all())) == 2
 
 
 def test_damaged_runs_are_removed_too_where_nothing_needs_them(call: Call, grid: str, write: Write) -> None:  # noqa: F811
     less = str(write("less", **{**FEW, "intermediate": []}))
     os.truncate(run_of(grid, "mini_nli") / "log.jsonl", 3)
     assert "removed 3 runs" in call("grid", "gc", less, "--yes").stderr
-    assert len(list(Store(Path("checkpoints")).scan())) == len(Records(Path("checkpoints")).names()) == 2
+    assert (
+        len(list(Store(Path("checkpoints")).scan()))
+        == len(Records(Path("checkpoints")).record_digests())
+        == 2
+    )
 
 
 def test_results_whose_data_is_away_for_now_stay(call: Call, write: Write, tmp_path: Path) -> None:  # noqa: F811
@@ -305,8 +309,8 @@ def test_a_store_that_is_not_there_is_said_so(call: Call, write: Write) -> None:
 
 
 def test_what_was_made_by_hand_stays(call: Call, grid: str, write: Write) -> None:  # noqa: F811
-    for record in Records(Path("checkpoints")).all():
-        Records(Path("checkpoints")).forget(record.request)
+    for record in Records(Path("checkpoints")).read_all():
+        Records(Path("checkpoints")).remove_record(record.digest)
     less = write("less", **{**FEW, "intermediate": []})
     assert "5 runs that no grid asked for stay" in call("grid", "gc", str(less), "--yes").stderr
     assert len(list(Store(Path("checkpoints")).scan())) == 5

@@ -22,12 +22,12 @@ def plan(**given: object) -> Plan:
 
 
 def digests(found: Plan) -> list[str]:
-    return [request.digest for request in found.requests()]
+    return [job.digest for job in found.jobs()]
 
 
 def test_xquad_and_mlqa_share_one_training() -> None:
     found = plan(targets=["xquad", "mlqa"])
-    assert [request.task for request in found.trainings.values()] == ["squad_v1"]
+    assert [job.task for job in found.trainings.values()] == ["squad_v1"]
     assert found.counts() == {"train": 1, "evaluate": 12 + 7}
 
 
@@ -88,16 +88,16 @@ def test_a_language_adapter_lies_under_everything_and_leaks_are_the_evaluations(
     reference = "single-mlm-{lang}-"
     configs = ["seq_bn", {"name": "seq_bn", "language_adapter": reference}]
     found = plan(targets=["panx"], intermediate=["mnli"], configs=configs, allow_leak=True)
-    over = [each for each in found.requests() if each.settings.language_adapter]
+    over = [each for each in found.jobs() if each.settings.language_adapter]
     assert {each.settings.language_adapter for each in over} == {reference}
-    assert len(over) * 2 == len(list(found.requests()))
+    assert len(over) * 2 == len(list(found.jobs()))
     assert {cell.config for cell in found.cells} == {"seq_bn", f"seq_bn over {reference}"}
-    assert {each.type for each in found.requests() if each.settings.allow_leak} == {"evaluate"}
+    assert {each.type for each in found.jobs() if each.settings.allow_leak} == {"evaluate"}
     assert over[0].settings.options()["language_adapter"] == reference
 
 
 def test_what_came_later_leaves_older_digests_as_they_were() -> None:
-    told = next(plan(targets=["panx"]).requests()).settings
+    told = next(plan(targets=["panx"]).jobs()).settings
     assert not {"language_adapter", "allow_leak"} & told.model_dump().keys()
 
 
@@ -120,18 +120,18 @@ def test_what_is_needed_stands_first_and_nothing_stands_twice() -> None:
         plan(
             targets=["xquad", "mlqa", "panx", "tatoeba"], intermediate=["mnli", "squad_v1"],
             compositions=["sequential", "fuse"], sets=[["mnli", "squad_v1"]], seeds=[1, 2],
-        ).requests()
+        ).jobs()
     )  # fmt: skip
     seen: set[str] = set()
-    for request in found:
-        assert seen.issuperset(request.needs)
-        assert request.digest not in seen
-        seen.add(request.digest)
+    for job in found:
+        assert seen.issuperset(job.needs)
+        assert job.digest not in seen
+        seen.add(job.digest)
 
 
 def test_counts_are_those_of_the_requests() -> None:
     found = plan(targets=["xquad", "tatoeba"], intermediate=["mnli", "panx"], seeds=[1, 2, 3])
-    kinds = [request.type for request in found.requests()]
+    kinds = [job.type for job in found.jobs()]
     assert {kind: kinds.count(kind) for kind in ("train", "compose", "evaluate")} == dict(found.counts())
 
 
@@ -142,32 +142,32 @@ def test_the_most_informative_comes_first() -> None:
             intermediate=["mnli", "qqp"],
             compositions=["sequential", "stack"],
             seeds=[1, 2],
-        ).requests()
+        ).jobs()
     )
-    place = {request.digest: n for n, request in enumerate(found)}
-    trained = [request for request in found if not request.language]
-    assert [request.composition for request in trained[:2]] == ["single", "single"]
+    place = {job.digest: n for n, job in enumerate(found)}
+    trained = [job for job in found if not job.language]
+    assert [job.composition for job in trained[:2]] == ["single", "single"]
     last = max(place[each.digest] for each in trained if each.composition == "sequential" and each.seed == 1)
     assert last < min(place[each.digest] for each in trained if each.composition == "stack")
     assert last < min(place[each.digest] for each in trained if each.seed == 2)
-    first = [request.language for request in found if request.needs == (found[0].digest,)]
+    first = [job.language for job in found if job.needs == (found[0].digest,)]
     assert first[:5] == ["en", "zh", "ar", "de", "sw"]
 
 
 def test_a_language_adds_its_evaluations_alone(write: Write) -> None:
     less = digests(plan_of(write(languages=["en", "de"])))
     more = plan_of(write(languages=["en", "de", "sw"]))
-    added = [request for request in more.requests() if request.digest not in set(less)]
+    added = [job for job in more.jobs() if job.digest not in set(less)]
     assert set(less) < set(digests(more))
-    assert {request.language for request in added} == {"sw"}
+    assert {job.language for job in added} == {"sw"}
     assert len(added) == 3 + 3
 
 
 def test_a_seed_adds_its_own_jobs_alone(write: Write) -> None:
     less, more = digests(plan_of(write(seeds=[1]))), plan_of(write(seeds=[1, 2]))
-    added = [request for request in more.requests() if request.digest not in set(less)]
+    added = [job for job in more.jobs() if job.digest not in set(less)]
     assert set(less) < set(digests(more))
-    assert {request.seed for request in added if not request.language} == {2}
+    assert {job.seed for job in added if not job.language} == {2}
     bare = [each for each in more.trainings.values() if each.settings.hyperparameters is None]
     assert len(bare) == 1  # the bare encoder has no seed
 
@@ -175,9 +175,9 @@ def test_a_seed_adds_its_own_jobs_alone(write: Write) -> None:
 def test_a_target_adds_its_own_jobs_alone(write: Write) -> None:
     less = digests(plan_of(write()))
     more = plan_of(write(targets=["mini_paraphrase", "mini_retrieval", "mini_ner"]))
-    added = [request for request in more.requests() if request.digest not in set(less)]
+    added = [job for job in more.jobs() if job.digest not in set(less)]
     assert set(less) < set(digests(more))
-    assert {request.task for request in added} == {"mini_ner"}
+    assert {job.task for job in added} == {"mini_ner"}
 
 
 def test_a_setting_changes_the_digests_that_it_bears_on(write: Write) -> None:
@@ -201,7 +201,7 @@ def test_digests_are_the_same_in_every_process(write: Write) -> None:
     path = write()
     code = (
         "from pathlib import Path\nfrom tests.grid.conftest import plan_of\n"
-        f"print(*[request.digest for request in plan_of(Path({str(path)!r})).requests()])"
+        f"print(*[job.digest for job in plan_of(Path({str(path)!r})).jobs()])"
     )
     for seed in ("1", "2"):
         shown = subprocess.run(
@@ -259,6 +259,6 @@ def test_names_tell_jobs_apart() -> None:
     found = plan(
         targets=["xnli", "panx"], intermediate=["mnli", "squad_v1"], configs=["seq_bn", "lora"], seeds=[1, 2]
     )
-    names = [request.name for request in found.requests()]
+    names = [job.name for job in found.jobs()]
     assert len(set(names)) == len(names)
     assert "sequential panx from mnli (me5-small, lora) seed 2" in names

@@ -13,7 +13,7 @@ import pytest
 from adapterstilts.grid.plan import Plan
 from adapterstilts.grid.ray_executor import WorkerPlace, disagreement
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.status import look
+from adapterstilts.grid.status import read_status
 from adapterstilts.run import device
 from adapterstilts.store.files import MANIFEST, write_json
 from adapterstilts.store.runs import manifest_of
@@ -75,8 +75,8 @@ def rows(table: str) -> list[dict[str, str]]:
 
 def test_each_result_has_its_precision(grid: str) -> None:
     plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
-    state = look(plan.requests(), records)
-    names = {request.digest: request.name for request in plan.requests()}
+    state = read_status(plan.jobs(), records)
+    names = {job.digest: job.name for job in plan.jobs()}
     assert {names[digest]: precision for digest, precision in state.precisions.items()} == {
         "single mini_paraphrase seed 1": "bf16",
         "evaluate mini_paraphrase de of single mini_paraphrase seed 1": "bf16",
@@ -153,7 +153,7 @@ def test_an_evaluation_in_another_precision_than_the_training_is_visible(
     grid: str,
 ) -> None:
     plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
-    run = look(plan.requests(), records).runs[plan.cells[0].training.digest]
+    run = read_status(plan.jobs(), records).runs[plan.cells[0].training.digest]
     given = ("--task", "mini_paraphrase", "--languages", "sw", "--source", "bundled", "--limit", "8")
     said = call("evaluate", run, *given, "--precision", "fp32").stderr
     assert "evaluating in fp32, but the run was trained in bf16" in " ".join(said.split())
@@ -166,31 +166,31 @@ def test_an_evaluation_in_another_precision_than_the_training_is_visible(
 def test_a_training_that_ends_before_its_steps_says_so(grid: str, finished: Path) -> None:
     lines = (finished / "rest.txt").read_text("utf-8").splitlines()
     (line,) = [line for line in lines if "] single mini_nli seed 1" in line]
-    assert line.endswith("ended after 4 steps, before max_steps 500: its epochs ended first")
+    assert line.endswith("ended after 4 steps, before max_steps 500 (epochs reached)")
 
 
 @pytest.fixture
 def pulled(grid: str) -> str:
     """The finished grid whose intermediate adapter is one that was pulled."""
     plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
-    run = records.store / look(plan.requests(), records).runs[_training(plan, "mini_nli")]
+    run = records.store / read_status(plan.jobs(), records).runs[_training(plan, "mini_nli")]
     origin = json.loads((run / "origin.json").read_bytes())
     write_json(run / "origin.json", {**origin, "pulled": {"repo": "someone/nli", "commit": "a" * 40}})
     write_json(run / MANIFEST, manifest_of(run))
-    for name in records.names():
-        records.forget(name)
+    for name in records.record_digests():
+        records.remove_record(name)
     return grid
 
 
 def _training(plan: Plan, task: str) -> str:
-    (digest,) = [digest for digest, request in plan.trainings.items() if request.task == task]
+    (digest,) = [digest for digest, job in plan.trainings.items() if job.task == task]
     return digest
 
 
 def test_a_pulled_adapter_is_marked(call: Call, pulled: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     computing("fp32", monkeypatch)
     said = call("grid", "run", pulled, "--processes", "1").stderr
-    assert "was there, pulled from someone/nli@aaaaaaaaaaaa" in said
+    assert "existing run, pulled from someone/nli@aaaaaaaaaaaa" in said
     named = "single mini_nli seed 1 was not trained here: single-mini_nli-"
     for text in (said, call("grid", "status", pulled).stderr, call("grid", "plan", pulled).stderr):
         assert named in text

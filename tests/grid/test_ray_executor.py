@@ -24,14 +24,14 @@ from adapterstilts.grid.ray_executor import (
     RayCluster,
     RayExecutor,
     RayWorker,
-    _check_closed,
-    _close_off,
-    _room,
+    _available_workers,
+    _check_loopback,
+    _restrict_to_loopback,
 )
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.remote_records import copy_of, records_of
+from adapterstilts.grid.remote_records import local_copy, open_records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
-from adapterstilts.grid.status import GridStatus, look
+from adapterstilts.grid.status import GridStatus, read_status
 from adapterstilts.grid.worker import Worker
 
 from .conftest import Write, plan_of
@@ -44,24 +44,24 @@ TOKEN = secrets.token_hex(32)  # one for all tests: a process reads it once
 GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
 
 
-class JobSettings(Silent):
-    """Remembers what was said, too."""
+class MessageRecorder(Silent):
+    """Records the messages, too."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
 
-    def said(self, digest: str, line: str) -> None:
+    def on_message(self, digest: str, line: str) -> None:
         self.lines.append(line)
 
 
 class Fragile(RayWorker):
-    """Dies of every request for German."""
+    """Dies of every job for German."""
 
-    def make(self, request: JobSpec):  # type: ignore[no-untyped-def]
-        if request.language == "de":
+    def run_job(self, job: JobSpec):  # type: ignore[no-untyped-def]
+        if job.language == "de":
             os._exit(1)
-        return super().make(request)
+        return super().run_job(job)
 
 
 @pytest.fixture(autouse=True)
@@ -78,16 +78,21 @@ def alone(write: Write, tmp_path: Path) -> Path:
     """The store of one process, undisturbed."""
     store = tmp_path / "alone"
     Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent()).run(
-        plan_of(write(**GRID)).requests()
+        plan_of(write(**GRID)).jobs()
     )
     return store
 
 
-def run(path: Path, store: str, watch: JobSettings, maker: type = RayWorker, workers: int = 2) -> GridStatus:
-    crew = RayExecutor(
-        WorkerSettings(store, checkpoint_steps=1), RayCluster(workers=workers), watch.said, maker
+def run(
+    path: Path, store: str, listener: MessageRecorder, worker_class: type = RayWorker, workers: int = 2
+) -> GridStatus:
+    executor = RayExecutor(
+        WorkerSettings(store, checkpoint_steps=1),
+        RayCluster(workers=workers),
+        listener.on_message,
+        worker_class,
     )
-    return Scheduler(crew, records_of(store), watch).run(plan_of(path).requests())
+    return Scheduler(executor, open_records(store), listener).run(plan_of(path).jobs())
 
 
 def grid_run(path: Path, store: Path) -> None:
@@ -103,7 +108,7 @@ def until(store: Path, jobs: int, still: Callable[[], bool] = lambda: True) -> i
     records = Records(store)
     while True:
         assert still(), "it ended before it could be stopped"
-        running = records.running()
+        running = records.running_jobs()
         if len(complete(store)) >= jobs and running:
             return running[0].process
         time.sleep(0.02)
@@ -112,13 +117,13 @@ def until(store: Path, jobs: int, still: Callable[[], bool] = lambda: True) -> i
 def test_a_killed_worker_changes_nothing_of_what_workers_share_at_a_url(
     write: Write, alone: Path, tmp_path: Path
 ) -> None:
-    path, url, watch = write(**GRID), f"file://{tmp_path}/shared", JobSettings()
-    killer = threading.Thread(target=lambda: os.kill(until(copy_of(url), 2), signal.SIGKILL), daemon=True)
+    path, url, listener = write(**GRID), f"file://{tmp_path}/shared", MessageRecorder()
+    killer = threading.Thread(target=lambda: os.kill(until(local_copy(url), 2), signal.SIGKILL), daemon=True)
     killer.start()
-    state = run(path, url, watch)
-    assert state.total("done") == state.all
-    assert any("was lost" in line for line in watch.lines)
-    assert len(watch.made) == state.all
+    state = run(path, url, listener)
+    assert state.count("done") == state.job_count
+    assert any("lost the worker" in line for line in listener.lines)
+    assert len(listener.made) == state.job_count
     assert results(downloaded(url, tmp_path / "copy")) == results(alone)
 
 
@@ -131,12 +136,12 @@ def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Pa
         os.kill(child.pid or 0, how)
         child.join(90)
         assert child.exitcode is not None
-        while Records(store).running():  # workers end soon after the driver
+        while Records(store).running_jobs():  # workers end soon after the driver
             time.sleep(0.1)
         assert before.items() <= complete(store).items()
     before = complete(store)
     engine = Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent())
-    assert engine.run(plan_of(path).requests()).total("failed") == 0
+    assert engine.run(plan_of(path).jobs()).count("failed") == 0
     assert before.items() <= complete(store).items()  # whatever was complete was not made again
     assert results(store) == results(alone)
 
@@ -144,26 +149,26 @@ def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Pa
 def test_a_job_that_always_kills_its_worker_is_given_up(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "LOSSES", 2)  # each loss takes seconds, as a new worker starts
-    path, watch = write(**{**GRID, "intermediate": []}), JobSettings()
-    run(path, str(tmp_path / "store"), watch, Fragile, workers=1)
-    state = look(plan_of(path).requests(), Records(tmp_path / "store"))
-    assert (state.total("done"), state.total("failed")) == (2, 1)
+    monkeypatch.setattr(scheduler, "MAX_LOSSES", 2)  # each loss takes seconds, as a new worker starts
+    path, listener = write(**{**GRID, "intermediate": []}), MessageRecorder()
+    run(path, str(tmp_path / "store"), listener, Fragile, workers=1)
+    state = read_status(plan_of(path).jobs(), Records(tmp_path / "store"))
+    assert (state.count("done"), state.count("failed")) == (2, 1)
     assert "lost 2 times" in next(iter(state.failures.values())).message
-    assert sum("was lost" in line for line in watch.lines) == 1
+    assert sum("lost the worker" in line for line in listener.lines) == 1
 
 
 def test_room() -> None:
     nodes = {"CPU": 16.0, "GPU": 4.0}
-    assert _room(RayCluster(), nodes) == (1.0, 4)
-    assert _room(RayCluster(gpus=0.5), nodes) == (0.5, 8)
-    assert _room(RayCluster(gpus=0), nodes) == (0, 16)
-    assert _room(RayCluster(), {"CPU": 3.0}) == (0.0, 3)
-    assert _room(RayCluster(workers=50), nodes) == (1.0, 50)
+    assert _available_workers(RayCluster(), nodes) == (1.0, 4)
+    assert _available_workers(RayCluster(gpus=0.5), nodes) == (0.5, 8)
+    assert _available_workers(RayCluster(gpus=0), nodes) == (0, 16)
+    assert _available_workers(RayCluster(), {"CPU": 3.0}) == (0.0, 3)
+    assert _available_workers(RayCluster(workers=50), nodes) == (1.0, 50)
     with pytest.raises(ConfigError, match=r"whole number, not 1\.5"):
-        _room(RayCluster(gpus=1.5), nodes)
+        _available_workers(RayCluster(gpus=1.5), nodes)
     with pytest.raises(ClusterError, match="no room"):
-        _room(RayCluster(gpus=0.5), {"CPU": 3.0})
+        _available_workers(RayCluster(gpus=0.5), {"CPU": 3.0})
 
 
 def test_a_ray_of_one_machine_stays_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,9 +177,9 @@ def test_a_ray_of_one_machine_stays_on_it(tmp_path: Path, monkeypatch: pytest.Mo
     import ray
 
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    crew = RayExecutor(WorkerSettings(tmp_path), RayCluster(workers=1), lambda *_: None)
+    executor = RayExecutor(WorkerSettings(tmp_path), RayCluster(workers=1), lambda *_: None)
     try:
-        assert crew.size == 1
+        assert executor.size == 1
         children = psutil.Process().children(recursive=True)
         processes = {os.getpid(), *(child.pid for child in children)}
         listening = {
@@ -191,17 +196,17 @@ def test_a_ray_of_one_machine_stays_on_it(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_token_is_the_one_that_is_set_or_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    _close_off()
+    _restrict_to_loopback()
     assert "RAY_AUTH_TOKEN" not in os.environ
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.delenv("RAY_AUTH_MODE")
-    _close_off()
+    _restrict_to_loopback()
     assert os.environ["RAY_AUTH_TOKEN"] == TOKEN
     monkeypatch.delenv("RAY_AUTH_TOKEN")
-    _close_off()
+    _restrict_to_loopback()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     monkeypatch.delitem(sys.modules, "ray._private.ray_constants")  # as before Ray is imported
-    _close_off()
+    _restrict_to_loopback()
     assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
@@ -209,7 +214,7 @@ def test_a_ray_that_other_machines_reach_is_ended(monkeypatch: pytest.MonkeyPatc
     ray = Mock()
     ray.nodes.return_value = [{"NodeManagerAddress": "192.0.2.7"}]
     with pytest.raises(ClusterError, match=r"Ray listens on 192\.0\.2\.7"):
-        _check_closed(ray)
+        _check_loopback(ray)
     ray.shutdown.assert_called_once()
 
 

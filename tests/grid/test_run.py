@@ -35,19 +35,19 @@ class Silent:
         self.made: list[str] = []
         self.broken: list[str] = []
 
-    def begun(self, state: GridStatus) -> None:
+    def on_start(self, state: GridStatus) -> None:
         pass
 
-    def started(self, request: JobSpec) -> None:
+    def on_job_started(self, job: JobSpec) -> None:
         pass
 
-    def finished(self, request: JobSpec, record: Record) -> None:
-        self.made.append(request.name)
+    def on_job_finished(self, job: JobSpec, record: Record) -> None:
+        self.made.append(job.name)
 
-    def failed(self, request: JobSpec, failure: Failure) -> None:
-        self.broken.append(request.name)
+    def on_job_failed(self, job: JobSpec, failure: Failure) -> None:
+        self.broken.append(job.name)
 
-    def said(self, digest: str, line: str) -> None:
+    def on_message(self, digest: str, line: str) -> None:
         pass
 
 
@@ -63,26 +63,26 @@ def run(records: Records) -> Run:
     ) -> GridStatus:
         listen = [] if said is None else said
         engine = Scheduler(
-            InlineExecutor(Worker(records, listen=lambda _, line: listen.append(line))), records, Silent()
+            InlineExecutor(Worker(records, on_message=lambda _, line: listen.append(line))), records, Silent()
         )
         work.engine = engine  # type: ignore[attr-defined]
-        return engine.run(plan_of(path).requests(), retry, recheck)
+        return engine.run(plan_of(path).jobs(), retry, recheck)
 
     return work
 
 
 def answers(state: GridStatus, records: Records) -> list[Record]:
     """The records of what is done."""
-    return [record for digest in state.runs if (record := records.read(digest))]
+    return [record for digest in state.runs if (record := records.read_record(digest))]
 
 
 def made(run: Run) -> list[str]:
-    return run.engine.watch.made  # type: ignore[attr-defined,no-any-return]
+    return run.engine.listener.made  # type: ignore[attr-defined,no-any-return]
 
 
 def test_what_is_added_is_all_that_is_made(run: Run, write: Write) -> None:
     state = run(write(**FEW))
-    assert state.total("done") == state.all == 3 + 2 + 3
+    assert state.count("done") == state.job_count == 3 + 2 + 3
     run(write(**FEW))
     assert made(run) == []
     run(write(**{**FEW, "languages": ["de", "sw"]}))
@@ -100,23 +100,23 @@ def test_a_failure_blocks_what_needs_it_and_nothing_else(run: Run, write: Write,
     data.write_text("a\tb\tnonsense\n", encoding="utf-8")
     broken = {**FEW, "files": {"mini_nli": {"train": str(data)}}}
     state = run(write(**broken))
-    assert {name: state.total(name) for name in ("done", "failed", "blocked")} == {
+    assert {name: state.count(name) for name in ("done", "failed", "blocked")} == {
         "done": 5, "failed": 1, "blocked": 2,
     }  # fmt: skip
     (failure,) = state.failures.values()
     assert f"{data}, line 1" in failure.message
     assert "Traceback" in failure.traceback
     data.write_text("a\tb\tentailment\nc\td\tneutral\n", encoding="utf-8")
-    assert run(write(**broken)).total("failed") == 1  # not without being asked
+    assert run(write(**broken)).count("failed") == 1  # not without being asked
     assert made(run) == []
-    assert run(write(**broken), retry=True).total("done") == 8
+    assert run(write(**broken), retry=True).count("done") == 8
     assert len(made(run)) == 3
 
 
 def test_an_encoding_of_other_kinds_does_no_harm(run: Run, write: Write) -> None:
     """A recipe's encoding is for all its tasks; a verb refuses what has no effect on its own."""
     state = run(write(**{**FEW, "intermediate": []}, encoding={"layer": 1, "words": "written"}))
-    assert state.total("done") == state.all == 2
+    assert state.count("done") == state.job_count == 2
 
 
 def test_changed_data_is_seen_when_it_is_looked_for(run: Run, write: Write, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_lost_records_are_made_again_without_computing(run: Run, write: Write, r
     for file in records.root.rglob("*.json"):
         file.unlink()
     state = run(path)
-    assert state.total("done") == 8
+    assert state.count("done") == 8
     assert all(record.seconds is None for record in answers(state, records))
 
 
@@ -147,12 +147,12 @@ def test_a_record_that_is_no_json_counts_for_nothing(run: Run, write: Write, rec
     path = write(**FEW)
     state = run(path)
     first = next(iter(state.runs))
-    records.file(first).write_text("{", encoding="utf-8")
-    assert records.done(first) is None
-    assert run(path).total("done") == 8
+    records.record_file(first).write_text("{", encoding="utf-8")
+    assert records.find_finished(first) is None
+    assert run(path).count("done") == 8
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, "[]", '{"request": 1}', '{"a": "\\ud800"}', "9" * 5_000])
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", '{"digest": 1}', '{"a": "\\ud800"}', "9" * 5_000])
 def test_a_failure_or_a_calibration_that_is_no_record_counts_for_nothing(
     content: str, records: Records
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_failure_or_a_calibration_that_is_no_record_counts_for_nothing(
     for path in (records.failure_file(digest), records.root / RATES):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
-    assert records.failure(digest) is None
+    assert records.read_failure(digest) is None
     assert read_rates(records.root) == {}
 
 
@@ -178,9 +178,9 @@ def test_short_memory_halves_the_batch_and_says_so(
     monkeypatch.setattr(module, "compose", scarce)
     said: list[str] = []
     state = run(write(**FEW, intermediate=["mini_nli"], compositions=[]), said=said)
-    assert state.total("failed") == 0
+    assert state.count("failed") == 0
     state = run(write(**FEW, intermediate=["mini_nli"]), said=said)
-    assert state.total("failed") == 0
+    assert state.count("failed") == 0
     assert asked == [1, 1, 2, 4, 1]
     assert sum("out of memory" in line for line in said) == 2
     (trained,) = [each for each in answers(state, records) if each.task == "mini_nli"]
@@ -195,7 +195,7 @@ def test_memory_that_never_suffices_is_a_failure(
 
     monkeypatch.setattr(module, "compose", full)
     state = run(write(**FEW))
-    assert (state.total("failed"), state.total("blocked")) == (3, 5)
+    assert (state.count("failed"), state.count("blocked")) == (3, 5)
 
 
 def test_a_full_disk_ends_the_grid(run: Run, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,16 +134,16 @@ def test_another_composition_than_the_files_are_of(
         (lambda setup: setup["heads"]["mini_nli"].update(labels=["a", "b", "c"]), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(kind="span"), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(evil=1), "unknown head key"),
-        (lambda setup: setup["setup"].update(head=None), "its setup and its heads do not fit"),
-        (lambda setup: setup["setup"].update(below="ab"), "setup.json is damaged"),
-        (lambda setup: setup["setup"].update(below=["mini_nli"]), "1 adapters below"),
-        (lambda setup: setup["setup"].update(language=3), "setup.json"),
-        (lambda setup: setup["setup"].update(evil=1), "unknown setup key"),
+        (lambda setup: setup["adapters"].update(head=None), "its setup and its heads do not fit"),
+        (lambda setup: setup["adapters"].update(below="ab"), "active_adapters.json is damaged"),
+        (lambda setup: setup["adapters"].update(below=["mini_nli"]), "1 adapters below"),
+        (lambda setup: setup["adapters"].update(language=3), "active_adapters.json"),
+        (lambda setup: setup["adapters"].update(evil=1), "unknown adapters key"),
     ],
 )
 def test_setups_that_lie(change: Change, message: str, hub: Hub, me: Path, files: Files) -> None:
-    setup = changed_json(files["run/setup.json"], change)
-    refused(hub, me, forged({**files, "run/setup.json": setup}), message)
+    setup = changed_json(files["run/active_adapters.json"], change)
+    refused(hub, me, forged({**files, "run/active_adapters.json": setup}), message)
 
 
 @pytest.mark.parametrize(

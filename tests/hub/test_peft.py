@@ -98,9 +98,9 @@ def test_of_several_heads_one_is_named(bert: Host, tmp_path: Path) -> None:
 )
 def test_a_composition_is_refused(bert: Host, tmp_path: Path, change: dict[str, Any], what: str) -> None:
     run = lora_run(bert, tmp_path / "run", PAIR)
-    path = tmp_path / "run" / "setup.json"
+    path = tmp_path / "run" / "active_adapters.json"
     described = json.loads(path.read_text())
-    described["setup"].update(change)
+    described["adapters"].update(change)
     path.write_text(json.dumps(described))
     with pytest.raises(AdapterError, match=f"single-made is {what}: only a single LoRA.*--config lora"):
         export(run, bert.files, tmp_path / "out")

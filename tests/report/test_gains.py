@@ -108,7 +108,7 @@ def test_scores_of_items_that_were_trained_on_are_marked(plan: Plan) -> None:
 
 @dataclass
 class Finished:
-    """Every request finished with score 50, and what each training changes."""
+    """Every job finished with score 50, and what each training changes."""
 
     changes: Mapping[str, Any]
     damaged: str = ""
@@ -117,18 +117,18 @@ class Finished:
     precision = pulled = ""
 
     @property
-    def request(self) -> str:
-        return str(self.changes["request"])
+    def digest(self) -> str:
+        return str(self.changes["digest"])
 
-    def done(self, request: str) -> Any:
-        return Finished({"request": request})
+    def find_finished(self, digest: str) -> Any:
+        return Finished({"digest": digest})
 
-    def metrics(self, record: Any) -> dict[str, Any]:
-        request = record.changes["request"]
-        self.read.append(request)
-        if request == self.damaged:
+    def read_metrics(self, record: Any) -> dict[str, Any]:
+        digest = record.changes["digest"]
+        self.read.append(digest)
+        if digest == self.damaged:
             raise DamagedError("the run is damaged", "run")
-        return {"score": 50.0, **self.changes.get(request, {})}
+        return {"score": 50.0, **self.changes.get(digest, {})}
 
 
 IDLE = {"effect": {"adapters": {"a": [0.0, 0.0]}}}

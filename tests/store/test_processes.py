@@ -69,7 +69,7 @@ def test_a_kill_while_publishing_leaves_all_or_nothing(store: Store, moment: str
 def test_a_file_that_a_kill_left_half_written_is_not_published(store: Store) -> None:
     with store.work(train_job()) as work:
         (work.folder / "out" / "adapters").mkdir(parents=True)
-        for left in (".predictions.parquet.4jv133ee", "adapters/.setup.json.x1"):
+        for left in (".predictions.parquet.4jv133ee", "adapters/.active_adapters.json.x1"):
             (work.folder / "out" / left).write_text("half", encoding="utf-8")
         run = work.publish({"score": 1.0})
     assert sorted(path.name for path in run.path.rglob("*") if path.is_file()) == [
