@@ -67,9 +67,7 @@ def print_foreign_runs(records: Records) -> None:
     runs = islice(Store(records.store).scan(quick=True), RUNS_TO_CHECK)
     reasons = [run.reason for run in runs if isinstance(run, Damaged) and run.foreign]
     if reasons:
-        note(
-            f"results in {records.store} are not used: {reasons[0]} (`runs` lists them; they stay as they are)"
-        )
+        note(f"results in {records.store} are not used: {reasons[0]} (`runs` lists them)")
 
 
 def make_estimator(

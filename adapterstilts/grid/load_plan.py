@@ -89,13 +89,11 @@ def _check_encodings(grid_config: GridConfig) -> Iterator[Problem]:
     # The kinds take a second to import, so only grid configs with an encoding wait for them
     if not any(section.encoding for section in sections.values()):
         return
-    from adapterstilts.kinds import check_encoding
-    from adapterstilts.kinds.base import Encoding
+    from adapterstilts.kinds.registry import check_encoding
 
     for name, section in sections.items():
         for key, value in section.encoding.items():
             try:
-                Encoding.parse({key: value}, "encoding")
                 check_encoding(affected_kinds(grid_config, name), {key: value})
             except ConfigError as error:
                 yield (*(("overrides", name) if name else ()), "encoding", key), str(error)
