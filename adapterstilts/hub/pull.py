@@ -28,7 +28,7 @@ from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256
 from adapterstilts.store.scratch import scratch
-from adapterstilts.store.shape import problem_of_metrics
+from adapterstilts.store.metrics import problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import split_name
 

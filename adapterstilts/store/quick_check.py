@@ -11,7 +11,7 @@ from typing import Any
 
 from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.store.files import MANIFEST, METRICS, read_small, sha256, stats_in
-from adapterstilts.store.shape import json_object, problem_of_metrics
+from adapterstilts.store.metrics import json_object, problem_of_metrics
 
 
 def intact(folder: str, manifest: str, seal: str) -> bool:

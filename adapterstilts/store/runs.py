@@ -14,7 +14,7 @@ from adapterstilts.errors import ConfigError, DamagedError, StoreError
 from adapterstilts.job import SCHEMA, EvalJob, TrainJob
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256, stats_in
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
-from adapterstilts.store.shape import json_object, problem_of_metrics
+from adapterstilts.store.metrics import json_object, problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
