@@ -7,7 +7,7 @@ from typing import Any
 
 from adapterstilts.errors import ConfigError, StiltsError, unknown
 from adapterstilts.grid.config.schema import ROLES, TARGET, GridConfig, Settings, stages
-from adapterstilts.hyperparameters import OF_MANY, Hyperparameters
+from adapterstilts.hyperparameters import MULTITASK_FIELDS, Hyperparameters
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import MULTITASK, TEXT, join_names, split_name
 from adapterstilts.tasks.spec import KindName, Task
@@ -152,7 +152,7 @@ def _about_recipe(
             yield str(key), str(error)
         if key == "mlm_ratio":
             yield key, "mlm_ratio has no effect: a grid mixes no plain text into its trainings"
-        elif key in OF_MANY and _reaches_one(grid_config, name):
+        elif key in MULTITASK_FIELDS and _reaches_one(grid_config, name):
             yield (
                 key,
                 f"{key} is for tasks that are trained together: set it under overrides, for {MULTITASK}",
