@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.tasks.spec import KindName
+from adapterstilts.kinds.spec import kind_spec
 from adapterstilts.values import Numbers
 
 MOST_EPOCHS = 10_000
@@ -86,36 +86,27 @@ class Hyperparameters(Numbers):
 
 
 MULTITASK_FIELDS = ("task_cap", "temperature", "mlm_ratio")
-KIND_DEFAULTS: dict[KindName, dict[str, Any]] = {
-    "sequence": {"epochs": 3.0},
-    "tagging": {"epochs": 2.0},
-    "span": {"epochs": 2.0, "batch_size": 16},
-    "choice": {"epochs": 3.0, "batch_size": 16},
-    "retrieval": {},
-    "mining": {},
-    "mlm": {},
-}
 MULTITASK_DEFAULTS: dict[str, Any] = {
     "epochs": 1.0,
     "batch_size": 16,
     "task_cap": 100_000,
     "temperature": 2.0,
 }
-MIXED_DEFAULTS: dict[str, Any] = {"mlm_ratio": 0.5}
+MIXED_DEFAULTS: dict[str, Any] = {"mlm_ratio": 0.5}  # for plain text that is mixed into tasks
 
 
-def hyperparameters_for(kinds: Sequence[KindName], settings: Mapping[str, Any]) -> Hyperparameters:
+def hyperparameters_for(kinds: Sequence[str], settings: Mapping[str, Any]) -> Hyperparameters:
     """Returns the default hyperparameters for kinds of tasks, updated with `settings`.
 
     Args:
-        kinds: Kinds of the tasks that are trained together; "mlm" beside others is text that is mixed in.
+        kinds: Kinds of the tasks that are trained together; plain text beside other tasks is mixed in.
 
     Raises:
         ConfigError: An unknown key (the message names the nearest one), or one without effect on these tasks.
     """
-    tasks: Sequence[KindName] = [kind for kind in kinds if kind != "mlm"] or kinds
+    tasks = [kind for kind in kinds if not kind_spec(kind).plain_text] or kinds
     mixed = len(tasks) < len(kinds)
-    defaults = MULTITASK_DEFAULTS if len(tasks) > 1 else KIND_DEFAULTS[tasks[0]]
+    defaults = MULTITASK_DEFAULTS if len(tasks) > 1 else kind_spec(tasks[0]).hyperparameters
     hyperparameters = Hyperparameters.parse(
         {**defaults, **(MIXED_DEFAULTS if mixed else {}), **settings}, "hyperparameters"
     )

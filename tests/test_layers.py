@@ -30,6 +30,7 @@ VALUES = {
     "paths",
     "terminal_text",
     "yaml_lines",
+    "kinds/spec",
 }
 # The files of the grid have layers of their own: planning knows no results, and the worker alone knows models
 PLANNING = {f"grid/{name}" for name in ("config", "job_spec", "job_settings", "plan", "sizes", "ready_queue")}
@@ -129,8 +130,8 @@ def part_of(path: Path) -> str:
 
 
 def named(parts: list[str]) -> str:
-    """The part of the package that a module belongs to; of the grid each file is one."""
-    return "/".join(parts[:2]) if parts[:1] == ["grid"] else "".join(parts[:1])
+    """The part of the package that a module belongs to; each file of the grid is one, as is kinds/spec."""
+    return "/".join(parts[:2]) if parts[:1] == ["grid"] or parts == ["kinds", "spec"] else "".join(parts[:1])
 
 
 def broken(path: Path, layer: Layer) -> list[str]:
@@ -174,7 +175,7 @@ CONCRETE_TASKS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_knows_neither_other_kinds_nor_concrete_tasks(kind: str) -> None:
-    others = {f"adapterstilts.kinds.{name}" for name in KINDS if name != kind}
+    others = {f"adapterstilts.kinds.{name}" for name in (*KINDS, "registry") if name != kind}
     found = {each.module for each in imports(PACKAGE / "kinds" / f"{kind}.py")}
     assert found & (others | CONCRETE_TASKS | {"adapterstilts.kinds"}) == set()
 

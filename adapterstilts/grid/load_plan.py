@@ -88,13 +88,11 @@ def _about_encodings(grid_config: GridConfig) -> Iterator[Problem]:
     if not any(part.encoding for part in parts.values()):
         return
     from adapterstilts.grid.config import kinds_under
-    from adapterstilts.kinds import check_encoding
-    from adapterstilts.kinds.base import Encoding
+    from adapterstilts.kinds.registry import check_encoding
 
     for name, part in parts.items():
         for key, value in part.encoding.items():
             try:
-                Encoding.parse({key: value}, "encoding")
                 check_encoding(kinds_under(grid_config, name), {key: value})
             except ConfigError as error:
                 yield (*(("overrides", name) if name else ()), "encoding", key), str(error)

@@ -60,7 +60,7 @@ class Work:
             write_json(out / JOB, {**self.job.model_dump(mode="json"), "key": self.job.key})
             write_json(out / METRICS, metrics)
             write_json(out / MANIFEST, manifest_of(out))
-            # All bytes are on the disk before the rename makes them a result: a power cut leaves all or nothing.
+            # All bytes are on the disk before the rename publishes them: a power cut leaves all or nothing.
             _sync_all(out)
             final = self.store.folder(self.job)
             if final.exists():
@@ -153,8 +153,8 @@ class Store:
             _locked(folder.with_suffix(".lock"), self.folder(job).name, wait, status),
         ):
             finished = self.get(job)
-            # After waiting, because the other process may have published it. A kill between its rename and the
-            # removal of the working folder leaves that folder.
+            # After waiting, because the other process may have published it. A kill between its rename and
+            # the removal of the working folder leaves that folder.
             if finished:
                 shutil.rmtree(folder, ignore_errors=True)
             else:
@@ -254,7 +254,7 @@ def _lock(path: Path, run: str, wait: bool, status: Callable[[str], None]) -> in
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             _flock(number, run, wait, status)
-            # The previous owner may have removed the file: then this lock excludes nobody, so a new one is made.
+            # The previous owner may have removed the file: then this lock excludes nobody. Try again.
             if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
                 _sign(number, path)
                 return number
