@@ -8,7 +8,7 @@ from typing import Any
 
 from adapterstilts.errors import ConfigError, StiltsError, unknown
 from adapterstilts.grid.config.schema import ROLES, TARGET, GridConfig, JobDefaults, stages
-from adapterstilts.hyperparameters import OF_MANY, Hyperparameters
+from adapterstilts.hyperparameters import MULTITASK_FIELDS, Hyperparameters
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import MULTITASK, TEXT, join_names, split_name
 from adapterstilts.tasks.spec import KindName, Task
@@ -209,7 +209,7 @@ class _Checks:
                 yield str(key), str(error)
             if key == "mlm_ratio":
                 yield key, "mlm_ratio has no effect: grids do not mix plain text into a training"
-            elif key in OF_MANY and self._affects_single_training(name):
+            elif key in MULTITASK_FIELDS and self._affects_single_training(name):
                 yield key, f"{key} applies to multi-task trainings: set it under overrides, for {MULTITASK}"
 
     def _affects_single_training(self, name: str) -> bool:
