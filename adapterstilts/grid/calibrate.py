@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from adapterstilts.grid.availability import on_this_machine
+from adapterstilts.grid.availability import DataSearch, pin_to_local_data
 from adapterstilts.grid.estimate import Rates, read_rates, write_rates
 from adapterstilts.grid.job_spec import JobSpec, evaluations, training
 from adapterstilts.grid.plan import Cell, Plan
@@ -99,6 +99,7 @@ class _Timer:
     worker: Worker
     on_message: Callable[[str], None]
     probe: Probe = FULL
+    search: DataSearch = field(default_factory=DataSearch)
     train: dict[str, float] = field(default_factory=dict)
     evaluate: dict[str, float] = field(default_factory=dict)
     overhead: dict[str, list[float]] = field(default_factory=dict)
@@ -159,7 +160,7 @@ class _Timer:
 
     def _shorten(self, job: JobSpec) -> JobSpec | None:
         """A training of a few steps without sources; None if it would download something."""
-        local_job = on_this_machine(job) if self.probe.offline else job
+        local_job = pin_to_local_data(job, self.search) if self.probe.offline else job
         if local_job is None:
             return None
         steps = self.probe.steps
@@ -182,7 +183,7 @@ class _Timer:
             settings = cell.settings.model_copy(update={"limit": rows})
             languages = cell.languages[:1]
             (job,) = evaluations(cell.reference, training_job.digest, settings, cell.split, languages)
-            local = on_this_machine(job) if self.probe.offline else job
+            local = pin_to_local_data(job, self.search) if self.probe.offline else job
             records.append(self._run(local) if local else None)
         short, long = records
         if short is None or long is None:

@@ -18,7 +18,7 @@ from rich.console import Console
 from adapterstilts.errors import DamagedError, StiltsError, StoreError
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
-from adapterstilts.kinds import effective
+from adapterstilts.kinds.registry import effective
 from adapterstilts.run.device import accelerator, free_memory, out_of_memory, resolve_precision
 from adapterstilts.run.evaluate import evaluate
 from adapterstilts.run.options import Options
@@ -115,8 +115,8 @@ class Worker:
                     run = compose(job.task, job.composition, sources, options)
                 break
             except DamagedError as error:
-                # `wanted`: the job's own result, found by its key, is damaged, not one of its sources.
-                if not error.wanted or repaired:
+                # `requested`: the job's own result, found by its key, is damaged, not one of its sources.
+                if not error.requested or repaired:
                     raise
                 say(f"{error.run} is damaged: recomputing it")
                 Store(store).remove(error.run)

@@ -11,8 +11,8 @@ from typing import Any
 from adapterstilts.errors import HubError, StiltsError
 from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.job import TrainJob
-from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.kinds.registry import default_encoding, kind_of
 from adapterstilts.model import adapters_config, records, saved
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec, adapter_config, fill

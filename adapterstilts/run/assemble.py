@@ -59,7 +59,7 @@ class Parts:
     @property
     def kept(self) -> dict[str, HeadSpec]:
         """The heads that are saved: that for masked subwords serves training alone."""
-        return {name: head for name, head in self.heads.items() if head.kind != "mlm"}
+        return {name: head for name, head in self.heads.items() if not head.training_only}
 
 
 def build(host: Host, parts: Parts) -> ActiveAdapters:

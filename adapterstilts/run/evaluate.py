@@ -9,8 +9,8 @@ from pathlib import Path
 from adapterstilts.data.load import DataLocation, Loaded, available, load
 from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.job import EvalJob
-from adapterstilts.kinds import check_encoding, encoding_for, kind_of
 from adapterstilts.kinds.base import Encoding
+from adapterstilts.kinds.registry import check_encoding, encoding_for, kind_of
 from adapterstilts.model.backbone import BackboneFiles, check_length
 from adapterstilts.model.language_adapter import digest_of
 from adapterstilts.run.assemble import restore
@@ -169,7 +169,7 @@ class _Order:
 def _evaluate_target(
     store: Store, run: Run, target: Task, languages: tuple[str, ...], split: Split | None, options: Options
 ) -> Evaluation:
-    if target.kind == "mlm":
+    if not target.kind_spec.evaluable:
         raise ConfigError(
             f"plain text is trained on, not evaluated: name a target with --task, or train one over this "
             f"adapter (--language-adapter {run.id})"
@@ -206,7 +206,7 @@ def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
         say(f"{target.name} in {language}: {known}")
     leak = order.guard.check(language, loaded)
     adapter = language_adapter(language_reference(run, options), language, order.store)
-    if target.kind == "mining" and order.shown == "test" and "threshold" not in options.encoding:
+    if target.kind_spec.threshold_from_dev and order.shown == "test" and "threshold" not in options.encoding:
         encoding = encoding.model_copy(update={"threshold": _threshold(order, language)})
     job = EvalJob(
         run=run.key,

@@ -49,8 +49,8 @@ def test_language_adapters_are_exchanged_and_leaks_reported(
     data = Path("rows.tsv").resolve()
     data.write_text("a cat\ta dog\tparaphrase\nthe man\tthe city\tdifferent\n" * 6, encoding="utf-8")
     path = write(
-        **SMALL, configs={"name": "seq_bn", "language_adapter": "single-mlm-{lang}-"}, allow_leak=True,
-        intermediate=[], files={"mini_paraphrase": {"train": str(data), "eval": str(data)}},
+        **SMALL, adapter_configs={"name": "seq_bn", "language_adapter": "single-mlm-{lang}-"},
+        allow_leak=True, intermediate=[], files={"mini_paraphrase": {"train": str(data), "eval": str(data)}},
     )  # fmt: skip
     ran(call, path)
     records = Records(Path("store"))

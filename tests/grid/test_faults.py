@@ -158,7 +158,7 @@ def test_results_of_an_older_schema_are_reported_and_recomputed(
     assert "schema 2, but this version reads schema 3; an older version" in newer("runs").stderr
     for verb in ("plan", "status", "verify"):
         assert "are not used: job.json has schema 2" in newer("grid", verb, str(path)).stderr
-    assert f"{JOBS} runs of another version of adapterstilts stay" in newer("grid", "gc", str(path)).stderr
+    assert f"kept {JOBS} runs of another version of adapterstilts" in newer("grid", "gc", str(path)).stderr
     assert call("grid", "status", str(path), "-C", str(store), "--json").stdout.count('"done": 5') == 1
     assert f"{JOBS} jobs took" in newer("grid", "run", str(path), "--processes", "1").stderr
     after = list(Store(store).scan())

@@ -81,9 +81,9 @@ def test_damage_is_found_and_nothing_else_recomputed(call: Call, grid: str, how:
     folder = damage(grid, how)
     shown = call("grid", "verify", grid, code=1).stdout
     assert folder.name in shown
-    assert "4 runs are whole" in shown
+    assert "4 runs are intact" in shown
     assert "1 jobs took" in call("grid", "run", grid).stderr
-    assert "5 runs are whole" in call("grid", "verify", grid).stdout
+    assert "5 runs are intact" in call("grid", "verify", grid).stdout
     assert weights(folder).read_bytes() == whole
     changed = [path for path, time in before.items() if path.stat().st_ctime_ns != time]
     assert changed == [folder]
@@ -105,7 +105,7 @@ def test_all_damage_is_reported_in_a_read_only_store(
     shown = call("grid", "verify", grid, code=1)
     named = [line for line in shown.stdout.splitlines() if line.startswith("damaged: ")]
     assert {folder.name for folder in folders} == {line.split(": ")[1] for line in named}
-    assert "3 runs are whole" in shown.stdout
+    assert "3 runs are intact" in shown.stdout
     assert "could not be marked ([Errno 30] Read-only file system" in shown.stderr
 
 
@@ -125,14 +125,14 @@ def test_an_unreadable_run_is_reported(
     monkeypatch.setattr(maintenance, "check", failing)
     shown = call("grid", "verify", grid, code=1).stdout
     assert f"damaged: {folder.name}: [Errno 13] Permission denied" in shown
-    assert "4 runs are whole" in shown
+    assert "4 runs are intact" in shown
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "removed"])
 def test_grid_run_sees_most_damage_without_verify(call: Call, grid: str, how: str) -> None:  # noqa: F811
     damage(grid, how)
     assert "1 jobs took" in call("grid", "run", grid).stderr
-    assert "5 runs are whole" in call("grid", "verify", grid).stdout
+    assert "5 runs are intact" in call("grid", "verify", grid).stdout
 
 
 @pytest.mark.parametrize("how", ["flipped", "no JSON"])
@@ -173,7 +173,7 @@ def test_needed_results_are_not_removed(call: Call, grid: str, write: Write) -> 
     assert "nothing to remove" in call("grid", "gc", grid, "--yes").stderr
     less = str(write("less", **{**FEW, "intermediate": []}))
     assert "nothing to remove" in call("grid", "gc", less, grid, "--yes").stderr
-    assert "5 runs are whole" in call("grid", "verify", grid).stdout
+    assert "5 runs are intact" in call("grid", "verify", grid).stdout
 
 
 def test_unneeded_results_are_removed_after_a_prompt(call: Call, grid: str, write: Write) -> None:  # noqa: F811
@@ -203,7 +203,7 @@ def test_results_whose_data_is_missing_stay(call: Call, write: Write, tmp_path: 
     for code in ("en", "de"):
         shutil.copy(bundled / f"test-{code}.tsv", tmp_path)
     files = {"mini_paraphrase": {"eval": str(tmp_path / "test-{lang}.tsv")}}
-    path = str(write(targets=["mini_paraphrase"], languages="at hand", intermediate=[], files=files))
+    path = str(write(targets=["mini_paraphrase"], languages="available", intermediate=[], files=files))
     assert "3 jobs took" in call("grid", "run", path).stderr
     (tmp_path / "test-de.tsv").unlink()
     assert "nothing to remove" in call("grid", "gc", path, "--yes").stderr
@@ -212,8 +212,8 @@ def test_results_whose_data_is_missing_stay(call: Call, write: Write, tmp_path: 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["run", "--processes", "2", "--engine", "ray"], "with Ray it is --workers"),
-        (["run", "--workers", "2"], "for --engine ray"),
+        (["run", "--processes", "2", "--engine", "ray"], "with Ray, use --workers"),
+        (["run", "--workers", "2"], "require --engine ray"),
         (["run", "--checkpoint-minutes", "-1"], "Invalid value"),
         (["run", "--checkpoint-steps", "0"], "Invalid value"),
         (["run", "--processes", "1000000000"], "Invalid value"),
@@ -232,25 +232,25 @@ def test_invalid_options_are_refused(call: Call, write: Write, given: list[str],
 
 def test_missing_data_is_reported_before_the_run(call: Call, write: Write) -> None:  # noqa: F811
     gone = str(write(**FEW, files={"mini_nli": {"train": "gone.tsv"}}))
-    assert "no training data at hand of mini_nli" in call("grid", "plan", gone).stderr
-    assert "data at hand" not in call("grid", "plan", str(write("whole", **FEW))).stderr
+    assert "no training data found for mini_nli" in call("grid", "plan", gone).stderr
+    assert "data found" not in call("grid", "plan", str(write("whole", **FEW))).stderr
     Path("test-en.tsv").write_text("a\tb\t1\n", encoding="utf-8")
     files = {"mini_paraphrase": {"eval": "test-{lang}.tsv"}}
     told = call("grid", "plan", str(write("away", **{**FEW, "languages": ["de", "en"]}, files=files))).stderr
-    assert "no evaluation data at hand of mini_paraphrase (de)" in told
+    assert "no evaluation data found for mini_paraphrase (de)" in told
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"backbones": ["me5-smal"]}, "did you mean 'me5-small'"),
-        ({"configs": [{"name": "seq_bn", "set": {"reduction": 4}}]}, "reduction"),
+        ({"adapter_configs": [{"name": "seq_bn", "settings": {"reduction": 4}}]}, "reduction"),
         ({"files": {"mini_nli": {"train": "x.tsv#9-2"}}}, "x.tsv#9-2"),
         (
-            {"configs": "lora", "compositions": "fuse", "sets": [["mini_nli", "mini_qa"]]},
+            {"adapter_configs": "lora", "compositions": "fuse", "adapter_sets": [["mini_nli", "mini_qa"]]},
             "lora cannot be fused",
         ),
-        ({"configs": ["seq_bn", "par_bn"], "compositions": "stack"}, "a parallel adapter discards"),
+        ({"adapter_configs": ["seq_bn", "par_bn"], "compositions": "stack"}, "a parallel adapter discards"),
         ({"backbones": "."}, "is not a backbone: it has no config.json"),
     ],
 )
@@ -291,20 +291,24 @@ def test_jobs_that_a_failure_blocks_are_reported(call: Call, write: Write, tmp_p
     call("grid", "run", path, code=1)
     shown = call("grid", "status", path).stderr
     assert "1 jobs failed" in shown
-    assert "nothing is left" not in shown
-    assert "nothing is left" not in call("grid", "plan", str(write("more", **FEW)), "--budget", "0h").stderr
+    assert "all jobs are done" not in shown
+    assert "all jobs are done" not in call("grid", "plan", str(write("more", **FEW)), "--budget", "0h").stderr
 
 
 def test_a_target_without_training_accepts_any_config(call: Call, write: Write) -> None:  # noqa: F811
     """The plan has no stacked LoRAs, since the target is not trained."""
-    changes = {"configs": "lora", "compositions": ["average", "stack"], "sets": [["mini_nli", "mini_qa"]]}
+    changes = {
+        "adapter_configs": "lora",
+        "compositions": ["average", "stack"],
+        "adapter_sets": [["mini_nli", "mini_qa"]],
+    }
     call("grid", "plan", str(write(**{**FEW, **changes, "targets": ["mini_retrieval"]})))
     call("grid", "plan", str(write(**{**FEW, **changes})), code=2)
 
 
 def test_a_missing_store_is_reported(call: Call, write: Write) -> None:  # noqa: F811
     shown = call("grid", "verify", str(write(**FEW)), "-C", "nosuch")
-    assert "there is no store nosuch" in shown.stderr
+    assert "store nosuch not found" in shown.stderr
     assert "5 jobs" in shown.stderr
 
 
@@ -312,5 +316,5 @@ def test_runs_that_no_grid_computed_stay(call: Call, grid: str, write: Write) ->
     for record in Records(Path("checkpoints")).read_all():
         Records(Path("checkpoints")).remove_record(record.digest)
     less = write("less", **{**FEW, "intermediate": []})
-    assert "5 runs that no grid asked for stay" in call("grid", "gc", str(less), "--yes").stderr
+    assert "kept 5 runs that no grid computed" in call("grid", "gc", str(less), "--yes").stderr
     assert len(list(Store(Path("checkpoints")).scan())) == 5

@@ -231,4 +231,4 @@ def test_status_reports_that_no_files_were_checked(
     call("grid", "run", grid)
     shown = call("grid", "status", grid)
     assert "not looked at" in shown.stderr
-    assert '"files_looked_at": false' in call("grid", "status", grid, "--json").stdout
+    assert '"files_checked": false' in call("grid", "status", grid, "--json").stdout

@@ -116,21 +116,21 @@ def test_the_commands_accept_a_url(call: Call, write: Write, tmp_path: Path) -> 
     totals = json.loads(call("grid", "status", path, "--json", "-C", url).stdout)["totals"]
     assert totals["done"] == 7
     assert "mini_nli" in call("grid", "table", path, "-C", url).stdout
-    assert "nothing is left" in call("grid", "plan", path, "-C", url).stderr
-    assert "7 runs are whole" in call("grid", "verify", path, "-C", url).stdout
+    assert "all jobs are done" in call("grid", "plan", path, "-C", url).stderr
+    assert "7 runs are intact" in call("grid", "verify", path, "-C", url).stdout
     (file, *_) = sorted((tmp_path / "shared").glob("eval*/predictions.parquet"))
     whole = file.read_bytes()
     file.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     assert "predictions.parquet has another SHA-256" in call("grid", "verify", path, "-C", url, code=1).stdout
     call("grid", "run", path, "-C", url, "--processes", "1")
     assert file.read_bytes() == whole
-    assert "7 runs are whole" in call("grid", "verify", path, "-C", url).stdout
+    assert "7 runs are intact" in call("grid", "verify", path, "-C", url).stdout
     assert "not a URL" in call("grid", "gc", path, "-C", url, code=2).stderr
     for place, said in {
         "nosuch://here": "cannot be opened",
         "ftp://127.0.0.1:1/here": "cannot be opened",
         "http://127.0.0.1:1/here": "nothing can be listed or written",
-        "memory://here": "is gone when this command ends",
+        "memory://here": "is lost when this command ends",
     }.items():
         assert said in call("grid", "status", path, "-C", place, code=2).stderr
     assert not (tmp_path / "file:").exists()
@@ -183,7 +183,7 @@ def test_damage_at_the_url_is_reported_and_repaired(
     if cache.endswith("verify") and what in ("a bit of the scores", "a file more"):  # sizes do not tell
         assert "damaged: " in call("grid", "verify", path, "-C", url, code=1).stdout
         call("grid", "run", path, "-C", url, "--processes", "1")
-    assert "5 runs are whole" in call("grid", "verify", path, "-C", url).stdout
+    assert "5 runs are intact" in call("grid", "verify", path, "-C", url).stdout
     assert results(store) == whole
 
 

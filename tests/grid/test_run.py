@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.grid import load_plan
+from adapterstilts.cli import grid_output
 from adapterstilts.grid import worker as module
-from adapterstilts.grid.estimate import RATES, read_rates
+from adapterstilts.grid.estimate import RATES_FILE, read_rates
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
@@ -157,7 +157,7 @@ def test_a_record_that_is_not_json_does_not_count(run: Run, write: Write, record
 @pytest.mark.parametrize("content", ["[" * 100_000, "[]", '{"digest": 1}', '{"a": "\\ud800"}', "9" * 5_000])
 def test_an_invalid_failure_or_calibration_does_not_count(content: str, records: Records) -> None:
     digest = "0" * 64
-    for path in (records.failure_file(digest), records.root / RATES):
+    for path in (records.failure_file(digest), records.root / RATES_FILE):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     assert records.read_failure(digest) is None
@@ -232,7 +232,7 @@ def test_the_commands_from_plan_to_table(call: Call, write: Write) -> None:  # n
     assert status["totals"] == {"done": 8, "running": 0, "failed": 0, "blocked": 0, "waiting": 0}
     table = call("grid", "table", path).stdout
     assert table.splitlines()[0].split() == ["composition", "intermediate", "mini_paraphrase"]
-    assert "nothing is left to do" in call("grid", "plan", path).stderr
+    assert "all jobs are done" in call("grid", "plan", path).stderr
     assert call("grid", "table", path, "--csv").stdout.startswith("backbone,config,target,")
     assert json.loads(call("grid", "table", path, "--json", "--per-language").stdout)[0]["language"] == "de"
     assert call("grid", "table", path, "--markdown").stdout.splitlines()[1] == "|---|---|---|"
@@ -251,14 +251,14 @@ def test_steps_are_timed_by_default_without_known_rates(
 ) -> None:
     path = str(write(targets=["mini_paraphrase", "mini_retrieval"], languages=["de"]))
     assert "timing a few" not in call("grid", "plan", path).stderr  # a minute of work is not worth it
-    monkeypatch.setattr(load_plan, "WORTH", 0.0)
+    monkeypatch.setattr(grid_output, "MIN_SECONDS_TO_CALIBRATE", 0.0)
     rough = call("grid", "plan", path, "--no-calibrate").stderr
     assert "timing a few" not in rough
     assert "timing a few" not in call("grid", "plan", path, "--json").stderr
     assert "12 rough" in rough
-    assert re.search(r"left: about .+ \(.+ to .+\) with 1 process", rough)
+    assert re.search(r"remaining: about .+ \(.+ to .+\) with 1 process", rough)
     timed = call("grid", "plan", path).stderr
-    assert "no speed is known for this machine yet: timing a few steps" in timed
+    assert "no rates for this machine yet: timing a few steps" in timed
     assert "evaluate mini_retrieval: " in timed
     assert "12 calibrated" in timed
     again = call("grid", "run", path).stderr
@@ -271,7 +271,7 @@ def test_timing_downloads_nothing(
     write: Write,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(load_plan, "WORTH", 0.0)
+    monkeypatch.setattr(grid_output, "MIN_SECONDS_TO_CALIBRATE", 0.0)
     for changes in ({"backbones": "mbert"}, {"source": "hub"}, {"source": "folder", "languages": "all"}):
         shown = call("grid", "plan", str(write(**{**FEW, **changes}))).stderr
         assert "timing a few" not in shown
@@ -286,7 +286,7 @@ def test_a_read_only_store_keeps_the_rough_estimate(
     def refuse(path: Path, data: bytes) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.setattr(load_plan, "WORTH", 0.0)
+    monkeypatch.setattr(grid_output, "MIN_SECONDS_TO_CALIBRATE", 0.0)
     monkeypatch.setattr(files, "write_whole", refuse)
     shown = call("grid", "plan", str(write(**FEW))).stderr
     assert "the estimate stays rough: the measured rates cannot be stored ([Errno 30]" in shown
@@ -296,5 +296,5 @@ def test_a_read_only_store_keeps_the_rough_estimate(
 def test_an_invalid_setting_is_refused_before_the_run(call: Call, write: Write) -> None:  # noqa: F811
     shown = call("grid", "run", str(write(**FEW, encoding={"max_lenght": 64})), code=2)
     assert "did you mean 'max_length'" in shown.stderr
-    shown = call("grid", "plan", str(write(**FEW, configs="seq_bm")), code=2)
+    shown = call("grid", "plan", str(write(**FEW, adapter_configs="seq_bm")), code=2)
     assert "did you mean 'seq_bn'" in shown.stderr
