@@ -36,7 +36,7 @@ FATAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """What came of one call of `Worker.run_job`.
+    """Outcome of one call of `Worker.run_job`.
 
     Attributes:
         result: Record or failure of the job. None if another process is running it.
