@@ -25,7 +25,7 @@ from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256, stats_in, write_json
 from adapterstilts.store.quick_check import metrics_of
-from adapterstilts.store.remote import Remote, There
+from adapterstilts.store.remote import Remote, RemoteFile
 from adapterstilts.store.runs import RUN_NAME, check
 
 RECORD = re.compile(r"\.grid/records/[0-9a-f]{2}/[0-9a-f]{64}\.json")
@@ -65,7 +65,7 @@ class RemoteRecords(Records):
         self._remote = Remote(url)
         self._list_all = list_all
         self._small_files = self.store / ".remote"
-        self._listing: dict[str, There] | None = None
+        self._listing: dict[str, RemoteFile] | None = None
 
     def record_digests(self) -> set[str]:
         """Lists the URL and returns the digests of all jobs with a record there."""
@@ -179,11 +179,11 @@ class RemoteRecords(Records):
             self._download(run, Path(parent) / run)
             yield Path(parent) / run
 
-    def _last_listing(self) -> dict[str, There]:
+    def _last_listing(self) -> dict[str, RemoteFile]:
         """The files at the URL at the time of the last listing."""
         return self._refresh() if self._listing is None else self._listing
 
-    def _refresh(self) -> dict[str, There]:
+    def _refresh(self) -> dict[str, RemoteFile]:
         """Lists the URL and fetches the small files that are new or changed."""
         self._listing = listing = self._remote.files()
         small = {name: entry.version for name, entry in listing.items() if SMALL_FILE.fullmatch(name)}
@@ -263,8 +263,8 @@ class RemoteRecords(Records):
 def _remove_unlisted(folder: Path) -> None:
     """Removes files that the manifest does not list: they are no reason to recompute the run."""
     try:
-        listed = loads((folder / MANIFEST).read_text("utf-8"))["files"]
-        for name in stats_in(folder).keys() - {*listed, MANIFEST}:
+        manifest_files = loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        for name in stats_in(folder).keys() - {*manifest_files, MANIFEST}:
             (folder / name).unlink()
     except (OSError, ValueError, KeyError, TypeError):
         return  # the check that follows reports the damaged manifest

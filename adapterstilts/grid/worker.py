@@ -115,8 +115,8 @@ class Worker:
                     run = compose(job.task, job.composition, sources, options)
                 break
             except DamagedError as error:
-                # `wanted`: the job's own result, found by its key, is damaged, not one of its sources.
-                if not error.wanted or repaired:
+                # `requested`: the job's own result, found by its key, is damaged, not one of its sources.
+                if not error.requested or repaired:
                     raise
                 say(f"{error.run} is damaged: recomputing it")
                 Store(store).remove(error.run)
