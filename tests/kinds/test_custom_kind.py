@@ -74,7 +74,7 @@ def kind() -> Iterator[OpeningKind]:
 @pytest.fixture
 def task(tmp_path: Path) -> str:
     """A custom task of the kind: whether a text begins with "Anna"."""
-    lines = [f"{name} {name} {name} {name} saw cat {n}\t{name}" for n in range(40) for name in ("Anna", "Tom")]
+    lines = [f"{4 * (name + ' ')}saw cat {n}\t{name}" for n in range(40) for name in ("Anna", "Tom")]
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.tsv").write_text("\n".join(["text\twho", *lines]) + "\n", encoding="utf-8")
     path = tmp_path / "who.yaml"
