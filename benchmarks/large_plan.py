@@ -37,16 +37,16 @@ def main() -> None:
         name: like.model_copy(update={"name": name, "trained_on": name})
         for name in (f"{role}{number}" for role in ("source", "target") for number in range(tasks))
     }
-    hyperparameters = GridConfig.model_validate({
+    grid_config = GridConfig.model_validate({
         "targets": [name for name in named if name.startswith("target")],
         "intermediate": [name for name in named if name.startswith("source")],
         "seeds": list(range(seeds)),
     })  # fmt: skip
-    scene = EvalScope("test", tuple(f"l{number}" for number in range(languages)))
+    scope = EvalScope("test", tuple(f"l{number}" for number in range(languages)))
     print("| step | seconds |\n|---|---|")
     plan = timed(
         "expand the recipe",
-        lambda: expand(hyperparameters, dict.fromkeys(hyperparameters.targets, scene), get=named.__getitem__),
+        lambda: expand(grid_config, dict.fromkeys(grid_config.targets, scope), get=named.__getitem__),
     )
     timed("go through all jobs", lambda: sum(1 for _ in plan.jobs()))
     with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ VALUES = {
     "kinds/spec",
 }
 # The files of the grid have layers of their own: planning knows no results, and the worker alone knows models
-PLANNING = {f"grid/{name}" for name in ("config", "job_spec", "job_settings", "plan", "sizes", "ready_queue")}
+PLANNING = {f"grid/{name}" for name in ("config", "job_spec", "job_settings", "plan", "ready_queue")}
 WORK = {"grid/worker", "run", "store"}
 KEEPING = {
     f"grid/{name}"
@@ -77,9 +77,7 @@ def layers() -> dict[str, Layer]:
         ),
         **dict.fromkeys(("grid", *PLANNING), Layer(plain | PLANNING, PLAIN)),
         "grid/availability": Layer(plain | PLANNING | {"data", "model"}, PLAIN),
-        "grid/load_plan": Layer(
-            model | PLANNING | KEEPING | {"cli", "grid/availability", "grid/calibrate", "store"}, PLAIN
-        ),
+        "grid/load_plan": Layer(plain | PLANNING | {"kinds", "model", "grid/availability"}, PLAIN),
         **dict.fromkeys(KEEPING, Layer(plain | PLANNING | KEEPING | {"store"}, PLAIN)),
         "report": Layer(model | PLANNING | KEEPING | {"report", "run", "store"}, PLAIN | ARRAYS),
         "grid/process_executor": Layer(PLANNING | KEEPING | {"grid/worker"}, {"torch"}),
@@ -182,7 +180,7 @@ def test_a_kind_knows_neither_other_kinds_nor_concrete_tasks(kind: str) -> None:
 
 def test_the_command_line_imports_large_libraries_inside_bodies_only() -> None:
     light = set(sys.stdlib_module_names) | TERMINAL
-    own = VALUES | {"cli", "hyperparameters", "composition", "version", "", "grid/load_plan"}
+    own = VALUES | {"cli", "hyperparameters", "composition", "version", ""}
     loaded_by_verbs = {"grid_progress.py"}  # imported inside the bodies of the grid's verbs
     for path in (PACKAGE / "cli").glob("*.py"):
         for each in () if path.name in loaded_by_verbs else top_imports(path):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 
-from adapterstilts.grid.availability import on_this_machine
+from adapterstilts.grid.availability import DataSearch, pin_to_local_data
 from adapterstilts.grid.estimate import Rates, read_rates, write_rates
 from adapterstilts.grid.job_spec import JobSpec, evaluations, training
 from adapterstilts.grid.plan import Cell, Plan
@@ -99,6 +99,7 @@ class _Timer:
     worker: Worker
     on_message: Callable[[str], None]
     probe: Probe = FULL
+    search: DataSearch = field(default_factory=DataSearch)
     train: dict[str, float] = field(default_factory=dict)
     evaluate: dict[str, float] = field(default_factory=dict)
     overhead: dict[str, list[float]] = field(default_factory=dict)
@@ -159,17 +160,17 @@ class _Timer:
 
     def _shorten(self, job: JobSpec) -> JobSpec | None:
         """A training of a few steps without sources; None if it would download something."""
-        found = on_this_machine(job) if self.probe.offline else job
-        if found is None:
+        local_job = pin_to_local_data(job, self.search) if self.probe.offline else job
+        if local_job is None:
             return None
         steps = self.probe.steps
-        hyperparameters, limit = found.settings.hyperparameters, found.settings.limit
+        hyperparameters, limit = local_job.settings.hyperparameters, local_job.settings.limit
         if hyperparameters and self.probe.offline:
             limit = min(limit or 10**9, 2 * steps * hyperparameters.batch_size)
         # As many epochs as steps, so that few rows do not end it early; no evaluation but the last one.
         changes = {"max_steps": steps, "epochs": float(steps), "eval_every": 10**6, "dev_rows": 16}
         shortened = hyperparameters.model_copy(update=changes) if hyperparameters else None
-        settings = found.settings.model_copy(update={"hyperparameters": shortened, "limit": limit})
+        settings = local_job.settings.model_copy(update={"hyperparameters": shortened, "limit": limit})
         return training(job.task, "single", (), settings, 1)
 
     def _time_evaluation(self, kind: str, cell: Cell) -> None:
@@ -182,7 +183,7 @@ class _Timer:
             settings = cell.settings.model_copy(update={"limit": rows})
             languages = cell.languages[:1]
             (job,) = evaluations(cell.reference, training_job.digest, settings, cell.split, languages)
-            local = on_this_machine(job) if self.probe.offline else job
+            local = pin_to_local_data(job, self.search) if self.probe.offline else job
             records.append(self._run(local) if local else None)
         short, long = records
         if short is None or long is None:

@@ -128,16 +128,16 @@ def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callab
         return effects_known[record.digest]
 
     def read(cell: Cell) -> Scores:
-        if cell.group not in known:
+        if cell.evaluations_key not in known:
             made_from = trainings(cell.training.digest)
             scores = _scores(cell, records, tell)
-            known[cell.group] = replace(
+            known[cell.evaluations_key] = replace(
                 scores,
                 trained_in={record.precision for record in made_from if record.precision},
                 pulled={record.pulled for record in made_from if record.pulled},
                 inert=bool(scores.by_language) and any(map(inert, made_from)),
             )
-        return known[cell.group]
+        return known[cell.evaluations_key]
 
     return read
 
@@ -176,7 +176,7 @@ def _effects(plan: Plan, read: Callable[[Cell], Scores], counts: Callable[[str],
     base = {_base_key(cell): cell for cell in plan.cells if cell.rank == 0}
     rows: dict[tuple[str, ...], list[Cell]] = {}
     for cell in plan.cells:
-        rows.setdefault(cell.row, []).append(cell)
+        rows.setdefault(cell.row_key, []).append(cell)
     return [_effect(cells, base, read, counts) for cells in rows.values()]
 
 
@@ -219,7 +219,7 @@ def _effect(
         config=cell.config,
         target=cell.target,
         intermediate=cell.intermediate,
-        how=cell.how,
+        how=cell.transfer,
         mean=fmean(means) if means else None,
         low=min(means) if len(means) > 1 else None,
         high=max(means) if len(means) > 1 else None,

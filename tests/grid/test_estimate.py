@@ -31,7 +31,7 @@ def test_the_same_settings_take_as_long_as_before() -> None:
     job = asked(1000)
     found = Estimator([recorded(job, 30.0, 1000), recorded(job, 50.0, 1000)])
     assert found.seconds(asked(1000, seed=2)) == (40.0, "recorded")
-    assert found.size(job) == 1000
+    assert found.bytes(job) == 1000
 
 
 def test_other_settings_take_as_much_longer_as_they_have_examples() -> None:

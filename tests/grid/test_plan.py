@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from adapterstilts.grid.availability import scenes
-from adapterstilts.grid.config import GridConfig, load
+from adapterstilts.grid.availability import DataSearch, find_scopes
+from adapterstilts.grid.config import GridConfig, load_config
 from adapterstilts.grid.plan import EvalScope, Plan, expand
 
 from .conftest import Write, plan_of
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def plan(**given: object) -> Plan:
     grid_config = GridConfig.model_validate({"languages": "all", **given})
-    return expand(grid_config, *scenes(grid_config))
+    return expand(grid_config, *find_scopes(grid_config, DataSearch()))
 
 
 def digests(found: Plan) -> list[str]:
@@ -41,7 +41,7 @@ def test_an_intermediate_adapter_serves_all_targets() -> None:
         + [(how, task) for how in ("sequential", "stack") for task in ("mnli", "panx")]
     )
     as_it_is = [cell for cell in found.cells if cell.target == "tatoeba" and cell.intermediate]
-    assert [(cell.how, cell.training.task) for cell in as_it_is] == [("as it is", "squad_v1")]
+    assert [(cell.transfer, cell.training.task) for cell in as_it_is] == [("as it is", "squad_v1")]
 
 
 def test_a_baseline_is_the_intermediate_adapter_of_the_same_task_and_settings() -> None:
@@ -65,7 +65,7 @@ def ways(found: Plan, how: str) -> list[list[str]]:
         made = found.trainings[digest]
         return [*(each for need in made.needs for each in way(need)), f"{made.composition} {made.task}"]
 
-    return [way(cell.training.digest) for cell in found.cells if cell.how == how]
+    return [way(cell.training.digest) for cell in found.cells if cell.transfer == how]
 
 
 def test_a_chain_is_trained_one_after_the_other() -> None:
@@ -87,7 +87,7 @@ def test_without_a_chain_nothing_changes() -> None:
 def test_a_language_adapter_lies_under_everything_and_leaks_are_the_evaluations() -> None:
     reference = "single-mlm-{lang}-"
     configs = ["seq_bn", {"name": "seq_bn", "language_adapter": reference}]
-    found = plan(targets=["panx"], intermediate=["mnli"], configs=configs, allow_leak=True)
+    found = plan(targets=["panx"], intermediate=["mnli"], adapter_configs=configs, allow_leak=True)
     over = [each for each in found.jobs() if each.settings.language_adapter]
     assert {each.settings.language_adapter for each in over} == {reference}
     assert len(over) * 2 == len(list(found.jobs()))
@@ -104,14 +104,14 @@ def test_what_came_later_leaves_older_digests_as_they_were() -> None:
 def test_sets_are_joined_with_the_target_among_them() -> None:
     found = plan(
         targets=["panx", "tatoeba"], intermediate=["mnli"], compositions=["fuse", "average"],
-        sets=[["mnli", "squad_v1", "target"]],
+        adapter_sets=[["mnli", "squad_v1", "target"]],
     )  # fmt: skip
     base = next(cell.training for cell in found.cells if cell.target == "panx")
-    fused = next(cell.training for cell in found.cells if cell.how == "fuse")
+    fused = next(cell.training for cell in found.cells if cell.transfer == "fuse")
     assert [found.trainings[need].task for need in fused.needs] == ["mnli", "squad_v1", "panx"]
     assert fused.needs[-1] == base.digest
     assert fused.settings.config is None
-    merged = [cell.how for cell in found.cells if cell.target == "tatoeba"]
+    merged = [cell.transfer for cell in found.cells if cell.target == "tatoeba"]
     assert merged == ["baseline", "as it is", "average"]  # nothing is trained there, so nothing can be fused
 
 
@@ -119,7 +119,7 @@ def test_what_is_needed_stands_first_and_nothing_stands_twice() -> None:
     found = list(
         plan(
             targets=["xquad", "mlqa", "panx", "tatoeba"], intermediate=["mnli", "squad_v1"],
-            compositions=["sequential", "fuse"], sets=[["mnli", "squad_v1"]], seeds=[1, 2],
+            compositions=["sequential", "fuse"], adapter_sets=[["mnli", "squad_v1"]], seeds=[1, 2],
         ).jobs()
     )  # fmt: skip
     seen: set[str] = set()
@@ -193,7 +193,7 @@ def test_a_setting_changes_the_digests_that_it_bears_on(write: Write) -> None:
 
 def test_a_default_that_is_spelled_out_changes_nothing(write: Write) -> None:
     plain = digests(plan_of(write()))
-    spelled = digests(plan_of(write(configs="seq_bn", seeds=[1], compositions="sequential")))
+    spelled = digests(plan_of(write(adapter_configs="seq_bn", seeds=[1], compositions="sequential")))
     assert plain == spelled
 
 
@@ -216,14 +216,14 @@ def test_of_a_suite_those_are_left_out_whose_data_is_not_at_hand(tmp_path: Path)
     for ending in ("deu", "eng"):
         (tmp_path / "tatoeba" / f"tatoeba.deu-eng.{ending}").write_text("a\nb\n", encoding="utf-8")
     grid_config = GridConfig.model_validate({"suite": "xtreme", "data_dir": tmp_path, "source": "folder"})
-    found, left_out = scenes(grid_config)
+    found, skipped = find_scopes(grid_config, DataSearch())
     assert found == {"tatoeba": EvalScope("test", ("de",))}
-    assert "xnli" in left_out
+    assert "xnli" in skipped
 
 
 def test_the_paper_has_nine_tasks_and_all_of_them_together() -> None:
-    grid_config = load("paper-mbert")
-    found = expand(grid_config, *scenes(grid_config))
+    grid_config = load_config("paper-mbert")
+    found = expand(grid_config, *find_scopes(grid_config, DataSearch()))
     assert len({cell.intermediate for cell in found.cells} - {""}) == 10
     assert len({cell.target for cell in found.cells}) == 9
 
@@ -239,14 +239,14 @@ def test_revisions_of_a_backbone_are_apart() -> None:
     backbones = [{"name": "org/encoder", "revision": "a"}, {"name": "org/encoder", "revision": "b"}]
     found = plan(targets=["panx"], intermediate=["mnli"], backbones=backbones)
     assert [cell.backbone for cell in found.cells] == ["org/encoder@a"] * 2 + ["org/encoder@b"] * 2
-    assert len({cell.row for cell in found.cells}) == 4
+    assert len({cell.row_key for cell in found.cells}) == 4
 
 
 def test_no_adapter_is_joined_with_itself() -> None:
-    joined = {"compositions": ["fuse"], "sets": [["mnli", "squad_v1", "target"]]}
+    joined = {"compositions": ["fuse"], "adapter_sets": [["mnli", "squad_v1", "target"]]}
     found = plan(targets=["xquad", "panx"], intermediate=["mnli", "squad_v1"], **joined)
-    assert [(cell.target, cell.how) for cell in found.cells if cell.rank] == [("panx", "fuse")]
-    assert found.doubled == ("fuse mnli, squad_v1, target for xquad",)
+    assert [(cell.target, cell.transfer) for cell in found.cells if cell.rank] == [("panx", "fuse")]
+    assert found.duplicates == ("fuse mnli, squad_v1, target for xquad",)
 
 
 def test_a_precision_that_is_asked_for_is_that_of_evaluations_too() -> None:
@@ -257,7 +257,10 @@ def test_a_precision_that_is_asked_for_is_that_of_evaluations_too() -> None:
 
 def test_names_tell_jobs_apart() -> None:
     found = plan(
-        targets=["xnli", "panx"], intermediate=["mnli", "squad_v1"], configs=["seq_bn", "lora"], seeds=[1, 2]
+        targets=["xnli", "panx"],
+        intermediate=["mnli", "squad_v1"],
+        adapter_configs=["seq_bn", "lora"],
+        seeds=[1, 2],
     )
     names = [job.name for job in found.jobs()]
     assert len(set(names)) == len(names)

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from adapterstilts.cli.grid_table import _as_markdown
+from adapterstilts.cli.grid_output import _print_markdown
 from adapterstilts.errors import DamagedError
-from adapterstilts.grid.availability import scenes
+from adapterstilts.grid.availability import DataSearch, find_scopes
 from adapterstilts.grid.config import GridConfig
 from adapterstilts.grid.plan import Cell, Plan, expand
 from adapterstilts.grid.records import Records
@@ -36,7 +36,7 @@ def plan() -> Plan:
             "seeds": [1, 2],
         }
     )
-    return expand(grid_config, *scenes(grid_config))
+    return expand(grid_config, *find_scopes(grid_config, DataSearch()))
 
 
 def read(cell: Cell) -> Scores:
@@ -90,7 +90,7 @@ def test_a_seed_without_its_baseline_does_not_count(plan: Plan) -> None:
 
 
 def test_markdown_takes_any_text(capsys: pytest.CaptureFixture[str]) -> None:
-    _as_markdown(["backbone", "nli"], [["a|b", "+1.0"]])
+    _print_markdown(["backbone", "nli"], [["a|b", "+1.0"]])
     assert capsys.readouterr().out == "| backbone | nli |\n|---|---|\n| a\\|b | +1.0 |\n"
 
 
