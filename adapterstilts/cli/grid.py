@@ -347,8 +347,8 @@ def gc(
     records = grid_output.open_store(store)
     garbage = find_garbage((job for grid in grids for job in possible_jobs(grid)), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in garbage.runs.items()], right=("size",))
-    if garbage.kept:
-        note(f"kept {garbage.kept} runs that no grid computed")
+    if garbage.other_runs:
+        note(f"kept {garbage.other_runs} runs that no grid computed")
     if garbage.foreign:
         note(f"kept {garbage.foreign} runs of another version of adapterstilts")
     if not garbage.runs:

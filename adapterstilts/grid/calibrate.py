@@ -164,17 +164,17 @@ class _Timer:
 
     def _shorten(self, job: JobSpec) -> JobSpec | None:
         """A training of a few steps without sources; None if it would download something."""
-        found = pin_to_local_data(job, self.search) if self.probe.offline else job
-        if found is None:
+        local_job = pin_to_local_data(job, self.search) if self.probe.offline else job
+        if local_job is None:
             return None
         steps = self.probe.steps
-        hyperparameters, limit = found.settings.hyperparameters, found.settings.limit
+        hyperparameters, limit = local_job.settings.hyperparameters, local_job.settings.limit
         if hyperparameters and self.probe.offline:
             limit = min(limit or 10**9, 2 * steps * hyperparameters.batch_size)
         # As many epochs as steps, so that few rows do not end it early; no evaluation but the last one.
         changes = {"max_steps": steps, "epochs": float(steps), "eval_every": 10**6, "dev_rows": 16}
         shortened = hyperparameters.model_copy(update=changes) if hyperparameters else None
-        settings = found.settings.model_copy(update={"hyperparameters": shortened, "limit": limit})
+        settings = local_job.settings.model_copy(update={"hyperparameters": shortened, "limit": limit})
         return training(job.task, "single", (), settings, 1)
 
     def _time_evaluation(self, kind: str, cell: Cell) -> None:

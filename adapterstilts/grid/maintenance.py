@@ -87,14 +87,14 @@ class Garbage:
         runs: Id -> size in bytes of runs that grids computed, damaged ones included.
         records: Digests of jobs in none of the grid configs whose runs are garbage or gone.
         leftovers: Working files of finished jobs, as a kill at the last moment leaves them.
-        kept: Number of runs that no grid computed according to the records. They stay.
+        other_runs: Number of runs that no grid computed, according to the records. They stay.
         foreign: Number of runs of another version of adapterstilts. They and their records stay.
     """
 
     runs: dict[str, int]
     records: tuple[str, ...]
     leftovers: tuple[Path, ...]
-    kept: int
+    other_runs: int
     foreign: int
 
     @property

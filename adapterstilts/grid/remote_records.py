@@ -263,8 +263,8 @@ class RemoteRecords(Records):
 def _remove_unlisted(folder: Path) -> None:
     """Removes files that the manifest does not list: they are no reason to recompute the run."""
     try:
-        listed = loads((folder / MANIFEST).read_text("utf-8"))["files"]
-        for name in stats_in(folder).keys() - {*listed, MANIFEST}:
+        manifest_files = loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        for name in stats_in(folder).keys() - {*manifest_files, MANIFEST}:
             (folder / name).unlink()
     except (OSError, ValueError, KeyError, TypeError):
         return  # the check that follows reports the damaged manifest
