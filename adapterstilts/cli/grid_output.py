@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, fields
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from adapterstilts.grid.status import GridStatus
     from adapterstilts.report.gains import Gain
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MAX_NAMES = 4  # names in one message; more are only counted
 RUNS_TO_CHECK = 100  # runs whose version is read for the note about other versions
 # Estimated seconds of work below which an automatic calibration would take longer than it is worth
@@ -93,7 +95,7 @@ def make_estimator(
         # Imported late: the calibration loads torch
         from adapterstilts.grid.calibrate import calibrate as measure
 
-        measure(plan, records, note)
+        measure(plan, records, search, note)
         return Estimator.from_records(records)
     seconds = estimator.unknown_backbones(pending)
     backbones = [name for name, total in seconds.items() if total > MIN_SECONDS_TO_CALIBRATE]
@@ -108,11 +110,23 @@ def make_estimator(
         "minute (--no-calibrate skips this)"
     )
     try:
-        measure(plan, records, note, QUICK, backbones)
+        measure(plan, records, search, note, QUICK, backbones)
     except (OSError, StoreError) as error:
         # Nobody requested this calibration, so its failure must not stop the verb
         note(f"the estimate stays rough: the measured rates cannot be stored ({error})")
     return Estimator.from_records(records)
+
+
+def parse_duration(text: str) -> float:
+    """Returns the seconds of a budget such as `8h`, `30m`, `2d` or `90s`.
+
+    Raises:
+        ConfigError: The text is no such time.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if not match:
+        raise ConfigError(f"--budget requires a time such as 8h, 30m or 2d, not '{text}'")
+    return float(match[1]) * UNITS[match[2]]
 
 
 def job_json(job: JobSpec, status: GridStatus) -> dict[str, object]:
@@ -198,14 +212,15 @@ def _auto_precision() -> str:
 
 def print_missing_data(plan: Plan, search: DataSearch) -> None:
     """Prints a warning for each kind of job that will fail because its data was not found."""
-    from adapterstilts.grid.availability import missing_evaluation_data, missing_training_data
+    from adapterstilts.grid.availability import find_missing_data
 
-    if tasks := missing_training_data(plan.trainings.values(), search):
+    tasks, missing = find_missing_data(plan, search)
+    if tasks:
         note(
             f"no training data found for {', '.join(tasks)}: jobs that need it will fail "
             f"(adapterstilts tasks show {tasks[0]} lists the required files)"
         )
-    if missing := missing_evaluation_data(plan.cells, search):
+    if missing:
         targets = [
             f"{name} ({', '.join(codes) if len(codes) <= MAX_NAMES else f'{len(codes)} languages'})"
             for name, codes in missing.items()

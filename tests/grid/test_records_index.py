@@ -208,7 +208,7 @@ def test_times_are_estimated_from_the_index(store: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "INDEX_FROM", 10**6)
     folders = Estimator(records.cost_groups())
     assert indexed.seconds(JOBS[35]) == folders.seconds(JOBS[35]) == (pytest.approx(14.5), "recorded")
-    assert indexed.size(JOBS[35]) == folders.size(JOBS[35])
+    assert indexed.bytes(JOBS[35]) == folders.bytes(JOBS[35])
     other = next(
         iter(evaluations("xnli", "e" * 64, SETTINGS.model_copy(update={"limit": 50}), "test", ["de"]))
     )
@@ -230,5 +230,5 @@ def test_status_reports_that_no_files_were_checked(
     monkeypatch.setattr(module, "INDEX_FROM", 2)
     call("grid", "run", grid)
     shown = call("grid", "status", grid)
-    assert "not looked at" in shown.stderr
+    assert "files were not checked" in shown.stderr
     assert '"files_checked": false' in call("grid", "status", grid, "--json").stdout
