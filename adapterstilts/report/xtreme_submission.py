@@ -351,8 +351,8 @@ def _positions(answers: Answers) -> str:
         raise MissingDataError("the evaluation has no search for the English sentences: repeat it")
     positions = {prediction["id"]: n for n, prediction in enumerate(answers.predictions)}
     english = [row.text for row in answers.rows if isinstance(row, RetrievalRow) and row.side == "candidate"]
-    # XTREME's copy of the English side is sorted, and its script searches for the English sentences, not among
-    # them.
+    # XTREME's copy of the English side is sorted, and its script searches for the English sentences, not
+    # among them.
     order = sorted(range(len(english)), key=lambda n: english[n].strip())
     return _lines(positions[answers.predictions[n]["reverse"]] for n in order)
 
