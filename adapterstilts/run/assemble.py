@@ -82,7 +82,7 @@ def _compose(host: Host, parts: Parts, names: tuple[str, ...]) -> ActiveAdapters
         host.add_fusion(names, parts.seed)
         return ActiveAdapters(language=language, fused=names, head=head)
     if parts.target and parts.composition.start:
-        host.average(parts.target, names, parts.composition.start)
+        host.add_average(parts.target, names, parts.composition.start)
     elif parts.target:
         host.add_adapter(parts.target, parts.spec, parts.seed)
     below = names if parts.composition.stacks else ()

@@ -12,7 +12,7 @@ from adapterstilts.job import EvalJob
 from adapterstilts.kinds import check_encoding, encoding_for, kind_of
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.model.backbone import BackboneFiles, check_length
-from adapterstilts.model.language_adapter import digest_of
+from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import fresh_host
@@ -218,7 +218,7 @@ def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
         data=loaded.fingerprint,
         encoding=encoding.model_dump(mode="json"),
         precision=resolve_precision(str(options.hyperparameters.get("precision", "auto"))),
-        language_adapter=digest_of(adapter),
+        language_adapter=adapter_digest(adapter),
     )
     scene = _Scene(target, order.files, encoding, adapter, loaded, leak)
     scored = order.store.get(job) or _evaluate_one(order.store, job, run, scene)

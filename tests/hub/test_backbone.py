@@ -79,13 +79,13 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside, files: dict[s
     wanted = {
         ("me/pickle", None): r"pickle.* has no model\.safetensors; .* a pickle, .*safe_serialization=True",
         ("me/nothing", None): r"nothing.* is not a backbone: it has no config\.json",
-        ("me/code", None): "auto_map: names code of its own",
-        ("me/code-too", None): "auto_map: names code of its own",
+        ("me/code", None): "auto_map: names custom code",
+        ("me/code-too", None): "auto_map: names custom code",
         ("me/t5", None): "of type 't5'",
-        ("you/secret", None): "no open repository 'you/secret'",
-        ("me/none", None): "no open repository 'me/none'",
-        (TINY, "v9"): f"no open repository '{TINY}' at revision 'v9'",
-        ("me/cut", None): "'me/cut' could not be fetched",
+        ("you/secret", None): "no public repository 'you/secret'",
+        ("me/none", None): "no public repository 'me/none'",
+        (TINY, "v9"): f"no public repository '{TINY}' at revision 'v9'",
+        ("me/cut", None): "'me/cut' could not be downloaded",
     }
     for message, found in zip(wanted.values(), locate(outside, hub_env, *wanted), strict=True):
         with pytest.raises(ValueError, match=f"BackboneError: .*{message}"):

@@ -187,7 +187,7 @@ CONFIG = "adapter_config.json"
         ),
         (lambda record: record.update(hidden_size=10**9), "different encoders"),
         (lambda record: record.update(layers=10**9), "describes an impossible encoder"),
-        (lambda record: record.update(layers=3), "differ about layer 2, output"),
+        (lambda record: record.update(layers=3), "differ in layer 2, output"),
         (lambda record: record.update(backbone="sha256:" + "0" * 64), "of another backbone"),
         (lambda record: record.update(sha256="0" * 64), "SHA-256 differs"),
     ],
@@ -207,10 +207,10 @@ def with_settings(files: Files, settings: dict[str, Any]) -> Files:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"reduction_factor": 2.0}, r"has the shape \(2, 32\), but by its configuration size 1 of it is 16"),
-        ({"reduction_factor": 0.001}, "by its configuration size 1 of it is 31999"),
-        ({"mh_adapter": True}, "differ about layer 0, attention"),
-        ({"leave_out": [1]}, "differ about layer 1, output"),
+        ({"reduction_factor": 2.0}, r"has the shape \(2, 32\), but the configuration requires size 16 in dimension 1"),
+        ({"reduction_factor": 0.001}, "the configuration requires size 31999 in dimension 1"),
+        ({"mh_adapter": True}, "differ in layer 0, attention"),
+        ({"leave_out": [1]}, "differ in layer 1, output"),
     ],
 )
 def test_settings_that_the_tensors_do_not_have(

@@ -67,7 +67,7 @@ def test_peft_gives_the_runs_logits(
 @pytest.mark.parametrize("kind", HEADS)
 def test_what_was_exported_reads_back_as_it_was(bert: Host, tmp_path: Path, kind: str) -> None:
     run = lora_run(bert, tmp_path / "run", HEADS[kind], **EVERYTHING)
-    spec, before = bert.spec("target"), bert._neutral("target")
+    spec, before = bert.adapter_spec("target"), bert._neutral_state("target")
     export(run, bert.files, tmp_path / "out")
     found = read(tmp_path / "out", bert.files)
     assert found.spec.config == spec.config

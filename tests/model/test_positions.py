@@ -56,7 +56,7 @@ def test_a_text_of_all_positions_is_encoded_and_computed(unlimited, tmp_path):
     ids = host.tokenizer("a " * 500, truncation=True, max_length=length, return_tensors="pt")
     batch = {name: ids[name] for name in ("input_ids", "attention_mask")}
     batch["token_type_ids"] = batch["input_ids"] * 0
-    assert host.hidden(batch, -1).shape[1] == positions
+    assert host.hidden_states(batch, -1).shape[1] == positions
 
 
 def test_fingerprints_in_a_message_differ_in_what_is_shown(tmp_path, tiny_backbone):
