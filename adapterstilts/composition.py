@@ -1,4 +1,4 @@
-"""How intermediate adapters are joined to a target task: small frozen values, nothing of torch."""
+"""Compositions of intermediate adapters with a target task, as frozen values that import no torch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.values import Value
 
 
-class Joined(Value):
-    """What every composition says of itself.
+class _Composition(Value):
+    """Properties of every composition.
 
     Attributes:
-        start: weights with which the sources' mean starts the target adapter; empty starts it fresh.
-        stacks: the sources stay frozen below the target adapter.
-        fuses: an AdapterFusion layer over the sources takes the target adapter's place.
+        start: Weights of the sources in the mean that initializes the target adapter; empty: random values.
+        stacks: Whether the sources stay frozen below the target adapter.
+        fuses: Whether an AdapterFusion layer over the sources replaces the target adapter.
     """
 
     stacks: ClassVar[bool] = False
@@ -37,14 +37,14 @@ UNFUSABLE = {"parallel", "invertible", "lora", "ia3", "prefix_tuning", "union"} 
 UNMERGEABLE = {"compacter", "prefix_tuning", "union"}  # their weights are products, or positions
 
 
-class Single(Joined):
+class Single(_Composition):
     """The target adapter alone: no intermediate task."""
 
     kind: Literal["single"] = "single"
     sources: tuple[()] = ()
 
 
-class Sequential(Joined):
+class Sequential(_Composition):
     """The target adapter starts from the weights of the intermediate one."""
 
     kind: Literal["sequential"] = "sequential"
@@ -52,11 +52,11 @@ class Sequential(Joined):
 
     @property
     def start(self) -> tuple[float, ...]:
-        """The one source in full."""
+        """All weight on the only source."""
         return (1.0,)
 
 
-class Stack(Joined):
+class Stack(_Composition):
     """The intermediate adapter stays frozen below a new target adapter."""
 
     stacks: ClassVar[bool] = True
@@ -64,7 +64,7 @@ class Stack(Joined):
     sources: tuple[str]
 
 
-class Fuse(Joined):
+class Fuse(_Composition):
     """An AdapterFusion layer (Pfeiffer et al. 2021) is trained over two to nine frozen adapters."""
 
     fuses: ClassVar[bool] = True
@@ -77,7 +77,7 @@ class Fuse(Joined):
         return self
 
 
-class Average(Joined):
+class Average(_Composition):
     """The target adapter starts from a weighted mean of adapters, in weight space."""
 
     kind: Literal["average"] = "average"
@@ -86,7 +86,7 @@ class Average(Joined):
 
     @property
     def start(self) -> tuple[float, ...]:
-        """The weights given."""
+        """Weights of the sources."""
         return self.weights
 
     @model_validator(mode="after")
@@ -108,14 +108,14 @@ CompositionName = Literal["single", "sequential", "stack", "fuse", "average"]
 
 
 def make(kind: CompositionName, sources: tuple[str, ...], weights: tuple[float, ...] = ()) -> Composition:
-    """Builds a composition over run keys; weights default to equal ones.
+    """Builds a composition over run keys; the default weights are equal.
 
     Raises:
-        ConfigError: too few or too many sources, or weights that do not fit.
+        ConfigError: Too few or too many sources, or invalid weights.
     """
     if kind == "average":
         if len(sources) < 2:
-            raise ConfigError("'average' wants two or more adapters")
+            raise ConfigError("'average' requires two or more adapters")
         even = tuple(1 / len(sources) for _ in sources)
         return Average.parse({"sources": sources, "weights": weights or even}, "average")
     if weights:
@@ -130,13 +130,13 @@ def make(kind: CompositionName, sources: tuple[str, ...], weights: tuple[float, 
 
 
 def check_methods(composition: Composition, methods: tuple[str, ...]) -> None:
-    """Refuses, before anything loads, what the adapter methods of the sources cannot do.
+    """Refuses a composition that the adapter methods of its sources do not support.
 
     Args:
-        methods: the `AdapterSpec.method` of each source (`bottleneck`, `lora`, `prefix_tuning`, ...).
+        methods: Value of `AdapterSpec.method` for each source (`bottleneck`, `lora`, `prefix_tuning`, ...).
 
     Raises:
-        AdapterError: with what works instead.
+        AdapterError: The methods do not support the composition; the message names alternatives.
     """
     match composition:
         case Fuse():

@@ -21,7 +21,7 @@ from adapterstilts.grid.config import GridConfig
 from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.plan import EvalScope, expand
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.status import look
+from adapterstilts.grid.status import read_status
 from adapterstilts.tasks import registry
 
 Found = TypeVar("Found")
@@ -37,21 +37,21 @@ def main() -> None:
         name: like.model_copy(update={"name": name, "trained_on": name})
         for name in (f"{role}{number}" for role in ("source", "target") for number in range(tasks))
     }
-    hyperparameters = GridConfig.model_validate({
+    grid_config = GridConfig.model_validate({
         "targets": [name for name in named if name.startswith("target")],
         "intermediate": [name for name in named if name.startswith("source")],
         "seeds": list(range(seeds)),
     })  # fmt: skip
-    scene = EvalScope("test", tuple(f"l{number}" for number in range(languages)))
+    scope = EvalScope("test", tuple(f"l{number}" for number in range(languages)))
     print("| step | seconds |\n|---|---|")
     plan = timed(
         "expand the recipe",
-        lambda: expand(hyperparameters, dict.fromkeys(hyperparameters.targets, scene), get=named.__getitem__),
+        lambda: expand(grid_config, dict.fromkeys(grid_config.targets, scope), get=named.__getitem__),
     )
-    timed("go through all jobs", lambda: sum(1 for _ in plan.requests()))
+    timed("go through all jobs", lambda: sum(1 for _ in plan.jobs()))
     with tempfile.TemporaryDirectory() as folder:
-        state = timed("see what is done", lambda: look(plan.requests(), Records(Path(folder))))
-        timed("estimate the rest", lambda: Estimator().total(state.left(plan.requests())))
+        state = timed("see what is done", lambda: read_status(plan.jobs(), Records(Path(folder))))
+        timed("estimate the rest", lambda: Estimator().total(state.pending(plan.jobs())))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     evaluations = state.counts["evaluate", "waiting"]
     print(f"\n{evaluations:,} evaluations of {len(plan.trainings):,} trainings; {peak:,.0f} MB at the most")

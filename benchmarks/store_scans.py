@@ -24,7 +24,7 @@ from typing import Any
 from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.job_spec import JobSettings, JobSpec, evaluations
 from adapterstilts.grid.records import Cost, Records
-from adapterstilts.grid.status import look
+from adapterstilts.grid.status import read_status
 from adapterstilts.job import EvalJob
 from adapterstilts.store import Run, Store
 
@@ -38,7 +38,7 @@ LINKED = {
 }
 
 
-def job(number: int) -> EvalJob:
+def eval_job(number: int) -> EvalJob:
     """A job that differs from the others by its data."""
     return EvalJob(
         run="0" * 64, task="xnli", task_version=1, split="test", language="de", backbone="sha256:b",
@@ -46,8 +46,8 @@ def job(number: int) -> EvalJob:
     )  # fmt: skip
 
 
-def requests() -> Iterator[JobSpec]:
-    """As many requests as are taken."""
+def jobs() -> Iterator[JobSpec]:
+    """As many jobs as are taken."""
     return evaluations("xnli", "f" * 64, TOLD, "test", (str(number) for number in range(10**9)))
 
 
@@ -56,8 +56,8 @@ def fill(store: Store, first: int, last: int) -> None:
     records = Records(store.root)
     os.fsync = lambda _: None  # a million small files need not survive a power cut
     files = {name: _entry(data) for name, data in LINKED.items()}
-    for number, request in enumerate(islice(requests(), first, last), first):
-        made = job(number)
+    for number, job in enumerate(islice(jobs(), first, last), first):
+        made = eval_job(number)
         folder = store.folder(made)
         folder.mkdir(parents=True)
         told = json.dumps({**made.model_dump(mode="json"), "key": made.key}, indent=2).encode()
@@ -66,7 +66,7 @@ def fill(store: Store, first: int, last: int) -> None:
         for name, data in LINKED.items():
             os.link(_shared(store.root / ".linked", f"{number // LINKS}-{name}", data), folder / name)
         (folder / "manifest.json").write_bytes(manifest)
-        records.finish(request, _run(folder, made, sum(each["size"] for each in files.values())), COST)
+        records.record_result(job, _run(folder, made, sum(each["size"] for each in files.values())), COST)
 
 
 def _shared(folder: Path, name: str, data: bytes) -> Path:
@@ -83,7 +83,7 @@ def _entry(data: bytes) -> dict[str, Any]:
 
 
 def _run(folder: Path, made: EvalJob, size: int) -> Run:
-    return Run(folder.name, made.key, folder, {}, {}, "", size)
+    return Run(folder.name, made.key, folder, made, {}, "", size)
 
 
 def seconds(call: Callable[[], object], repeat: int = 1) -> float:
@@ -96,16 +96,16 @@ def seconds(call: Callable[[], object], repeat: int = 1) -> float:
 
 def measure(store: Store, number: int) -> dict[str, float]:
     """Seconds of each way of reading a store with so many results."""
-    records, one = Records(store.root), job(number // 2)
+    records, one = Records(store.root), eval_job(number // 2)
     named = store.folder(one).name
 
     def status(planned: int, quick: bool = True) -> None:
-        _check(look(islice(requests(), planned), records, quick).total("done") == number)
+        _check(read_status(islice(jobs(), planned), records, quick).count("done") == number)
 
     looked = seconds(lambda: status(number, quick=False))
-    indexed = seconds(records.glance)
+    indexed = seconds(records.read_answers)
     quick = seconds(lambda: status(number))
-    estimate = seconds(lambda: Estimator(records.alike()))
+    estimate = seconds(lambda: Estimator(records.cost_groups()))
     planned = seconds(lambda: status(PLANNED))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     listed = seconds(lambda: _check(sum(isinstance(run, Run) for run in store.scan(quick=True)) == number))

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
-from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.estimate import Estimator, row_count
 from adapterstilts.grid.job_spec import JobSettings, JobSpec
-from adapterstilts.grid.sizes import rows_of
 from adapterstilts.tasks.multitask import split_name
 
 SUSTAINED = 0.4 * 989e12  # FLOP/s: 40 % of the dense bf16 peak of an H100 SXM, by NVIDIA's data sheet
@@ -116,7 +115,7 @@ def main() -> None:
 
 def read(job: dict) -> JobSpec:
     return JobSpec(
-        job["task"], job["composition"] or "single", tuple(job["needs"]), JobSettings.model_validate(job["told"]),
+        job["task"], job["composition"] or "single", tuple(job["needs"]), JobSettings.model_validate(job["settings"]),
         job["seed"], job["language"] or "", job["split"] or "", job["digest"],
     )  # fmt: skip
 
@@ -124,7 +123,7 @@ def read(job: dict) -> JobSpec:
 def add(costs: dict[str, Cost], request: JobSpec, shape: Shape) -> None:
     """Adds one job, and its evaluations on development data, as the plan counts rows and steps."""
     hyperparameters = request.settings.hyperparameters
-    rows = rows_of(request.task, request.split or "train", request.settings, {})
+    rows = row_count(request.task, request.split or "train", request.settings, {})
     sums = mean_length(request.task)
     costs[request.type].jobs += 1
     if request.language:
@@ -149,7 +148,7 @@ def mean_length(name: str) -> tuple[float, int]:
     """Tokens of an example, and of one of its sequences; of several tasks weighted by their rows."""
     told = JobSettings(version="1", kind=None, backbone="")
     names = split_name(name)
-    rows = [rows_of(each, "train", told, {}) for each in names]
+    rows = [row_count(each, "train", told, {}) for each in names]
     tokens = sum(n * LENGTHS[each][0] * LENGTHS[each][1] for n, each in zip(rows, names, strict=True)) / sum(
         rows
     )

@@ -33,7 +33,7 @@ def test_the_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.mark.parametrize(
     "read",
-    [locate, adapter_config, config.find, _language],
+    [locate, adapter_config, config.find_config, _language],
 )
 def test_an_unknown_user_is_an_error(read: Callable[[str], object]) -> None:
     with pytest.raises(StiltsError, match="no-such-user-here"):

@@ -66,7 +66,7 @@ def predict(
     from adapterstilts.data.prediction_input import candidates as read_candidates
 
     form = InputForm("retrieval") if candidates else predicted_form(run, options, task)
-    if form.kind == "retrieval" and candidates is None:
+    if form.rows == "retrieval" and candidates is None:
         raise ConfigError("retrieval requires the texts to search: pass --candidates FILE")
     lines, name = _lines(text, file, form)
     inputs = read_inputs(form, lines, name)

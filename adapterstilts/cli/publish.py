@@ -160,12 +160,12 @@ def _of_grid(grid_config: str, repo: str, store: Path) -> dict[str, str]:
     Raises:
         ConfigError: none is finished.
     """
-    from adapterstilts.grid.load_plan import read_plan
-    from adapterstilts.grid.remote_records import records_of
+    from adapterstilts.grid.load_plan import load_plan
+    from adapterstilts.grid.remote_records import open_records
 
-    records = records_of(str(store))
-    asked = [request for request in read_plan(grid_config).requests() if request.type != "evaluate"]
-    done = {found.run: None for request in asked if (found := records.done(request.digest))}
+    records = open_records(str(store))
+    asked = [request for request in load_plan(grid_config).jobs() if request.type != "evaluate"]
+    done = {found.run: None for job in asked if (found := records.find_finished(job.digest))}
     if not done:
         raise ConfigError(
             f"no adapter of {grid_config} is finished in {store}: adapterstilts grid run {grid_config}"

@@ -13,16 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.tasks.spec import KindName
+from adapterstilts.kinds.spec import kind_spec
 
 ITEMS = "items.bin"  # in a run's folder: sorted digests of what it trained on, 8 bytes each, little-endian
 DIGEST = np.dtype("<u8")  # among a million items a false match of one has a chance of 5e-14
-
-# The share of items that recur in a release by itself. Measured: of English development items 3.3 % (PAN-X)
-# and 2.4 % (UD, nearly all of one or two tokens) stand in the training file too; PAWS-X, XNLI, XCOPA, TyDiQA
-# and XQuAD against MLQA: none; between two parts of one file at most 1.5 % (Social IQa), mostly none.
-SHARE = 0.01
-SHARES: Mapping[KindName, float] = {"tagging": 0.05}
 
 LAST = 2**31  # the last row of a file that was read to its end
 
@@ -133,10 +127,10 @@ def parts(origin: Mapping[str, Any]) -> frozenset[Part]:
     return frozenset(Part(each["sha256"], *(each["slice"] or (1, LAST))) for each in found)
 
 
-def too_many(leaked: int, size: int, kind: KindName) -> bool:
+def too_many(leaked: int, size: int, kind: str) -> bool:
     """Whether more of `size` items were trained on than recur by chance.
 
     Chance is the kind's share of them, and three standard deviations (of a Poisson variable) more.
     """
-    expected = SHARES.get(kind, SHARE) * size
+    expected = kind_spec(kind).recurring_share * size
     return leaked > expected + 3 * sqrt(expected)

@@ -25,7 +25,8 @@ from adapterstilts.data.converters import (
 )
 from adapterstilts.data.items import Unlisted
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
-from adapterstilts.tasks.spec import GOLD, KindName, Split, Table, Task
+from adapterstilts.kinds.spec import RowForm
+from adapterstilts.tasks.spec import GOLD, Split, Table, Task
 
 
 def of_split(task: Task, split: Split | None) -> Task:
@@ -54,7 +55,7 @@ def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row]
     if passed_over(record, task, code):
         return None
     fields = {field: _field(record, field, column) for field, column in table.columns.items()}
-    return (ROWS[task.kind](fields, task, row_id_of(fields, ("id",), number)),)
+    return (ROWS[task.kind_spec.rows](fields, task, row_id_of(fields, ("id",), number)),)
 
 
 def passed_over(record: Record, task: Task, code: str) -> str | None:
@@ -173,9 +174,9 @@ def _choice(fields: Record, task: Task, row_id: str) -> ChoiceRow:
     return ChoiceRow(row_id, text_of(fields, "prompt"), texts, index_of(label, numbers, task))
 
 
-ROWS: Mapping[KindName, Callable[[Record, Task, str], Row]] = {
-    "sequence": _pair,
-    "tagging": _tagged,
-    "span": _question,
+ROWS: Mapping[RowForm, Callable[[Record, Task, str], Row]] = {
+    "pair": _pair,
+    "tagged": _tagged,
+    "question": _question,
     "choice": _choice,
 }

@@ -23,18 +23,9 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model.backbone import HUB_ID
 from adapterstilts.store.origin import TrainOrigin
 from adapterstilts.tasks.citations import REFERENCES
-from adapterstilts.tasks.spec import KindName, Metric, Task
+from adapterstilts.tasks.spec import Metric, Task
 
 LISTED = "adapter-transformers"  # the tag by which the Hub knows adapters of the `adapters` library
-PIPELINES: Mapping[KindName, str] = {
-    "sequence": "text-classification",
-    "tagging": "token-classification",
-    "span": "question-answering",
-    "choice": "multiple-choice",
-    "retrieval": "sentence-similarity",
-    "mining": "sentence-similarity",
-    "mlm": "fill-mask",
-}
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")  # as the Hub takes it
 METRICS = {"em": "exact_match", "map20": "map_at_20"}  # where the Hub's name is another
 HEADLINES: Mapping[Metric, str] = {
@@ -114,7 +105,7 @@ def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) 
         license_name=facts.licence.name,
         metrics=sorted({_metric(name) for score in facts.scores for name in score.metrics}) or None,
         model_name=one_line(repo.rpartition("/")[2]),
-        pipeline_tag=PIPELINES[task.kind] if facts.heads else None,
+        pipeline_tag=task.kind_spec.pipeline_tag if facts.heads else None,
         tags=tags,
         eval_results=list(_results(facts.scores)) or None,
         **{KEY: record},
@@ -130,7 +121,7 @@ def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
     for score in scores:
         for name, value in score.metrics.items():
             yield EvalResult(
-                task_type=PIPELINES[score.task.kind],
+                task_type=score.task.kind_spec.pipeline_tag,
                 dataset_type=one_line(score.task.hub.repo if score.task.hub else score.task.name),
                 dataset_name=one_line(f"{score.task.title} ({score.language})"),
                 dataset_config=one_line(score.language),

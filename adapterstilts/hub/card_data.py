@@ -9,8 +9,8 @@ from typing import Any
 
 from adapterstilts.hub.licence import Licence, licence_of
 from adapterstilts.job import EvalJob, TrainJob
-from adapterstilts.kinds import encoding_for
 from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.kinds.registry import encoding_for
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters

@@ -15,13 +15,12 @@ from adapterstilts import bounded_json
 from adapterstilts.errors import ConfigError, HubError
 from adapterstilts.hub import safety_checks
 from adapterstilts.hub.client import client, hub_errors
-from adapterstilts.hub.layout import CARD, OF_RUN, RUN, SETUP, back
+from adapterstilts.hub.layout import CARD, OF_RUN, RUN, back
 from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
 from adapterstilts.hub.safety_checks import Listed
 from adapterstilts.job import SCHEMA, TrainJob
-from adapterstilts.model import records as records_of
 from adapterstilts.model import tensors
-from adapterstilts.model.records import AdapterRecord
+from adapterstilts.model.saved import ACTIVE_ADAPTERS, SavedAdapter
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
 from adapterstilts.store.runs import Manifest
 from adapterstilts.values import distinct
@@ -141,19 +140,21 @@ def run_files(pulled: Pulled) -> dict[str, Path]:
     Raises:
         HubError: it lacks a file that every run has.
     """
-    for name in (JOB, SETUP, METRICS, ORIGIN, MANIFEST):
+    for name in (JOB, ACTIVE_ADAPTERS, METRICS, ORIGIN, MANIFEST):
         if f"{RUN}/{name}" not in pulled.names:
             raise HubError(f"{pulled.repo} is refused: {RUN}/{name} is missing")
-    setup = read_object(pulled, pulled.folder / RUN / SETUP).get("setup")
+    setup = read_object(pulled, pulled.folder / RUN / ACTIVE_ADAPTERS).get("adapters")
     if not isinstance(setup, Mapping):
-        raise HubError(f"{pulled.repo} is refused: {RUN}/{SETUP} does not say which adapters it has")
+        raise HubError(f"{pulled.repo} is refused: {RUN}/{ACTIVE_ADAPTERS} lists no adapters")
     back_again = back(pulled.names, setup)
     files = {own: pulled.folder / name for name, own in back_again.items()}
     if len(files) < len(back_again):
         raise HubError(f"{pulled.repo} is refused: it has two files for one of the run's")
     for name in files:
         if not OF_RUN.fullmatch(name):  # the setup names folders
-            raise HubError(f"{pulled.repo} is refused: {RUN}/{SETUP} makes {name!r} a file of the run")
+            raise HubError(
+                f"{pulled.repo} is refused: {RUN}/{ACTIVE_ADAPTERS} makes {name!r} a file of the run"
+            )
     _check_manifest(pulled, files)
     return files
 
@@ -217,7 +218,7 @@ def _check_records(pulled: Pulled, job: TrainJob) -> None:
     files = run_files(pulled)
     records = [name for name in files if name.startswith("adapters/") and name.endswith("/adapter.json")]
     for name in records:
-        record = records_of.read(files[name], AdapterRecord)
+        record = SavedAdapter.read(files[name])
         if record.backbone != job.backbone:
             theirs, own = distinct(str(record.backbone), job.backbone)
             raise HubError(

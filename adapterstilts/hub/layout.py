@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+from adapterstilts.model.saved import ACTIVE_ADAPTERS
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN
 
 CARD = "README.md"
@@ -17,14 +18,15 @@ ATTRIBUTES = ".gitattributes"  # the Hub writes it
 RUN = "run"
 LIBRARY = ("adapter.safetensors", "adapter_config.json", "model_head.safetensors", "head_config.json")
 PEFT = ("adapter_model.safetensors", "adapter_config.json")
-SETUP = "setup.json"
 ITEMS, DIGESTS = "items.bin", "items.digests"  # the Hub takes every .bin for a pickle
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_+-]*"
 _ADAPTER = r"adapter\.safetensors|adapter_config\.json|adapter\.json"
 _HEAD = r"model_head\.safetensors|head_config\.json|head\.json"
 _FUSION = r"model_adapter_fusion\.safetensors|adapter_fusion_config\.json|fusion\.json"
-_TOP = "|".join(map(re.escape, (JOB, METRICS, MANIFEST, SETUP, ORIGIN, "log.jsonl", ITEMS, DIGESTS)))
+_TOP = "|".join(
+    map(re.escape, (JOB, METRICS, MANIFEST, ACTIVE_ADAPTERS, ORIGIN, "log.jsonl", ITEMS, DIGESTS))
+)
 OF_RUN = re.compile(
     rf"({_TOP}|adapters/{_NAME}/({_ADAPTER})|head/({_HEAD})|heads/{_NAME}/({_HEAD})|fusion/({_FUSION}))"
 )
@@ -59,7 +61,7 @@ def back(names: Collection[str], setup: Mapping[str, object]) -> dict[str, str]:
     """Path in the repository -> path in the run, of those that are of the run.
 
     Args:
-        setup: as in `setup.json`, whose target names the folder of what stands at the top.
+        setup: as in `active_adapters.json`, whose target names the folder of what stands at the top.
     """
     found = {}
     at_top = LIBRARY[0] in names  # else what stands there is PEFT's

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.data.item_digests import read_items
-from adapterstilts.errors import AdapterError, ConfigError, HubError
+from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
 from adapterstilts.hub.card import LISTED
 from adapterstilts.hub.client import client, hub_errors
 from adapterstilts.hub.download import Pulled, download, job_of, read_object, run_files
@@ -27,8 +27,8 @@ from adapterstilts.model.saved import head_folder, read_active_adapters
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256
+from adapterstilts.store.metrics import check_metrics
 from adapterstilts.store.scratch import scratch
-from adapterstilts.store.shape import problem_of_metrics
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import split_name
 
@@ -145,8 +145,10 @@ def _assemble(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Pat
             raise HubError(f"{pulled.repo} is refused: nothing says what its task {name} is")
     origin.write(out)
     metrics = {name: numbers(value) for name, value in read_object(pulled, files[METRICS]).items()}
-    if problem := problem_of_metrics(metrics):
-        raise HubError(f"{pulled.repo} is refused: {problem}")
+    try:
+        check_metrics(metrics)
+    except StoreError as error:
+        raise HubError(f"{pulled.repo} is refused: {error}") from None
     _check_parts(pulled, out)
     check_job(pulled.repo, job, out, origin, metrics)
     return metrics

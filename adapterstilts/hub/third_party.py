@@ -19,8 +19,8 @@ from adapterstilts.hub.download import Pulled
 from adapterstilts.hub.layout import LIBRARY, PEFT
 from adapterstilts.hub.lora_tensors import check_named
 from adapterstilts.job import TrainJob
-from adapterstilts.kinds import encoding_for, kind_of
 from adapterstilts.kinds.base import HeadSpec
+from adapterstilts.kinds.registry import encoding_for, kind_of
 from adapterstilts.model import adapters_config, tensors
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles, locate
@@ -73,7 +73,7 @@ def foreign_run(pulled: Pulled, store: Store, given: PullHints) -> Run:
             "--backbone"
         )
     task = registry.get(given.task)
-    if task.kind == "mlm":
+    if task.kind_spec.plain_text:
         raise ConfigError(
             f"a language adapter needs no run: --language-adapter {pulled.repo}@{pulled.commit} takes it"
         )

@@ -20,27 +20,26 @@ from adapterstilts.kinds.base import (
     Floats,
     HeadSpec,
     Ints,
-    Metrics,
+    Kind,
     Prediction,
-    attach,
     gold_of,
-    headline,
     joined,
-    pad_batch,
 )
 from adapterstilts.kinds.bootstrap import percent
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.kinds.subwords import Template, Tokens, limit, pieces
 from adapterstilts.tasks.spec import Task
 
 
-class ChoiceKind:
+class ChoiceKind(Kind[Encoding]):
     """One of several choices, each scored as the pair (prompt, choice).
 
     A feature is a row with one sequence per choice; its target [2] is (number of choices, gold index),
     which also tells how the scores of a batch group, so rows with different numbers of choices mix.
     """
 
-    name = "choice"
+    spec = SPECS["choice"]
+    encoding = Encoding
 
     def head(self, task: Task) -> HeadSpec:
         """One score per sequence."""
@@ -67,10 +66,6 @@ class ChoiceKind:
             ids, types = zip(*pairs, strict=True)
             features.append(Feature(number, ids, types, target))
         return features
-
-    def collate(self, features: Sequence[Feature], pad: int) -> Batch:
-        """Inputs are [N, L] with N all choices of all features; labels [F, 2] (choices, gold index)."""
-        return attach(pad_batch(features, pad), [feature.target for feature in features])
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Cross-entropy over the choices of each row; `logits` [N] flat."""
@@ -122,12 +117,6 @@ class ChoiceKind:
     def rates(self, sums: Counts) -> dict[str, Counts]:
         """Accuracy."""
         return {"accuracy": percent(sums[..., 0], sums[..., 1])}
-
-    def score(
-        self, predictions: Sequence[Prediction], rows: Sequence[ChoiceRow], task: Task, language: str
-    ) -> Metrics:
-        """Accuracy."""
-        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
 def _pair(prompt: Ints, choice: Ints, template: Template, length: int) -> Tokens:

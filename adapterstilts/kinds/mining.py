@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import Field
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import DataError
 from adapterstilts.kinds.base import (
     Counts,
-    Encoding,
     Feature,
     Floats,
     Metrics,
@@ -19,12 +19,30 @@ from adapterstilts.kinds.base import (
     headline,
 )
 from adapterstilts.kinds.bootstrap import f1_rates
-from adapterstilts.kinds.embedding import Embedding, sides, unit
-from adapterstilts.kinds.neighbours import Indices, nearest, ratio
+from adapterstilts.kinds.embedding import (
+    EmbeddingEncoding,
+    EmbeddingKind,
+    Indices,
+    nearest,
+    ratio,
+    sides,
+    unit,
+)
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.tasks.spec import Task
 
 
-class MiningKind(Embedding):
+class MiningEncoding(EmbeddingEncoding):
+    """How texts become embeddings, which are always compared by margin."""
+
+    threshold: float | None = Field(
+        None,
+        description="Smallest margin of a translation pair (default: the one of best F1 on development "
+        "data, or on the evaluated rows where these are development data).",
+    )
+
+
+class MiningKind(EmbeddingKind[MiningEncoding]):
     """Pairs of a query and a candidate whose margin reaches a threshold.
 
     As XTREME's `third_party/utils_retrieve.py` does it. A sentence that stands in its text more than once is
@@ -32,7 +50,8 @@ class MiningKind(Embedding):
     threshold is the one of best F1 on development data; without one it is set on the rows themselves.
     """
 
-    name = "mining"
+    spec = SPECS["mining"]
+    encoding = MiningEncoding
 
     def decode(
         self,
@@ -40,7 +59,7 @@ class MiningKind(Embedding):
         features: Sequence[Feature],
         rows: Sequence[RetrievalRow],
         task: Task,
-        encoding: Encoding,
+        encoding: MiningEncoding,
     ) -> list[Prediction]:
         """`{"id", "candidate", "score", "threshold"}` per *query*, in their order.
 

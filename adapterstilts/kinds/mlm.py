@@ -20,12 +20,12 @@ from adapterstilts.kinds.base import (
     Floats,
     HeadSpec,
     Ints,
-    Metrics,
+    Kind,
     Prediction,
-    headline,
     joined,
     pad_batch,
 )
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.kinds.subwords import Template, limit, pieces
 from adapterstilts.tasks.spec import Task
 
@@ -82,14 +82,15 @@ def plain(feature: Feature) -> Ints:
     return np.where(feature.target == IGNORED, feature.ids[0], feature.target)
 
 
-class MlmKind:
+class MlmKind(Kind[Encoding]):
     """Masked subwords; a long text is cut into several features.
 
     A feature's target [L] holds the true subword where one is masked, -100 elsewhere. The masks that `encode`
     gives are fixed, for evaluation; training lays new ones on each batch (`Masking`).
     """
 
-    name = "mlm"
+    spec = SPECS["mlm"]
+    encoding = Encoding
 
     def head(self, task: Task) -> HeadSpec:
         """The backbone's own pretrained head, or a new one over its input embeddings."""
@@ -108,6 +109,10 @@ class MlmKind:
                 ids, types = template.build(part)
                 features.append(Feature(number, (ids,), (types,), np.full(len(ids), IGNORED, np.int32)))
         return masking(features, seed=(0,))
+
+    def dynamic_masking(self, tokenizer: PreTrainedTokenizerFast) -> Masking:
+        """Returns new masks for each training batch."""
+        return Masking.of(tokenizer)
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
         """Labels are [F, L], -100 where nothing is predicted."""
@@ -162,12 +167,6 @@ class MlmKind:
         masked, right, likelihood = np.moveaxis(sums, -1, 0)
         count = np.maximum(masked, 1)
         return {"accuracy": 100 * right / count, "perplexity": np.exp(-likelihood / count)}
-
-    def score(
-        self, predictions: Sequence[Prediction], rows: Sequence[TextRow], task: Task, language: str
-    ) -> Metrics:
-        """Accuracy and perplexity over the masked subwords."""
-        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
 def _cut(ids: Ints, budget: int) -> Iterator[Ints]:

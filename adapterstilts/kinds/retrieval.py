@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-import torch
-from transformers import PreTrainedTokenizerFast
+from pydantic import Field
 
 from adapterstilts.data.rows import RetrievalRow
-from adapterstilts.errors import ConfigError, DataError
-from adapterstilts.kinds.base import Counts, Encoding, Feature, Floats, Metrics, Prediction, headline
+from adapterstilts.errors import DataError
+from adapterstilts.kinds.base import Counts, Feature, Floats, Metrics, Prediction, headline
 from adapterstilts.kinds.bootstrap import percent
-from adapterstilts.kinds.embedding import Embedding, sides, unit
-from adapterstilts.kinds.neighbours import Ranked, nearest, ratio
+from adapterstilts.kinds.embedding import (
+    EmbeddingEncoding,
+    EmbeddingKind,
+    Ranked,
+    nearest,
+    ratio,
+    sides,
+    unit,
+)
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.tasks.spec import Task
 
 SHOWN = 5  # neighbours that a prediction lists,
@@ -21,10 +29,22 @@ DEPTH = 20  # and that it lists for a task scored by mAP@20
 RESCORED = 32  # nearest by cosine among which the margin looks for the best
 
 
-class RetrievalKind(Embedding):
+class RetrievalEncoding(EmbeddingEncoding):
+    """How texts become embeddings, and how these are compared."""
+
+    similarity: Literal["cosine", "margin"] = Field("cosine", description="Comparison of embeddings.")
+    context: bool = Field(False, description="Read a candidate together with its paragraph.")
+
+
+class RetrievalKind(EmbeddingKind[RetrievalEncoding]):
     """Queries find their gold among the candidates."""
 
-    name = "retrieval"
+    spec = SPECS["retrieval"]
+    encoding = RetrievalEncoding
+
+    def paired(self, row: RetrievalRow, encoding: RetrievalEncoding) -> bool:
+        """Whether a candidate is read together with its paragraph."""
+        return encoding.context and row.context is not None
 
     def decode(
         self,
@@ -32,7 +52,7 @@ class RetrievalKind(Embedding):
         features: Sequence[Feature],
         rows: Sequence[RetrievalRow],
         task: Task,
-        encoding: Encoding,
+        encoding: RetrievalEncoding,
     ) -> list[Prediction]:
         """`{"id", "neighbours": [{"id", "score"}, ...]}` per *query*, in their order.
 
@@ -140,42 +160,6 @@ def margin(queries: Floats, candidates: Floats, neighbours: int, count: int) -> 
 
 
 COMPARE = {"cosine": cosine, "margin": margin}
-
-
-def pool(
-    hidden: torch.Tensor,
-    attention_mask: torch.Tensor,
-    input_ids: torch.Tensor,
-    special_ids: Sequence[int] | torch.Tensor,
-    pooling: str,
-) -> torch.Tensor:
-    """Sentence embeddings [N, H] (float32, not normalised) from one hidden layer.
-
-    Args:
-        hidden: [N, L, H]; `attention_mask` and `input_ids` are [N, L].
-        special_ids: ids that "mean" leaves out: those of `special_ids(tokenizer)`.
-        pooling: "mean" over non-special tokens (over all of them where there are only special ones, an
-            empty text), "mean_all" over all non-padding tokens, "cls" the first token.
-
-    Raises:
-        ConfigError: another pooling.
-    """
-    hidden, mask = hidden.float(), attention_mask.bool()
-    if pooling == "cls":
-        return hidden[:, 0]
-    if pooling not in ("mean", "mean_all"):
-        raise ConfigError(f"unknown pooling '{pooling}'. Known: cls, mean, mean_all")
-    if pooling == "mean":
-        listed = torch.as_tensor(special_ids, device=input_ids.device)
-        plain = mask & ~torch.isin(input_ids, listed)
-        mask = torch.where(plain.any(dim=1, keepdim=True), plain, mask)
-    weights = mask.unsqueeze(2).float()
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-
-
-def special_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """Ids that hold no text: all special tokens but <unk>, which stands for a piece of the text."""
-    return sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})
 
 
 KIND = RetrievalKind()

@@ -20,23 +20,22 @@ from adapterstilts.kinds.base import (
     Floats,
     HeadSpec,
     Ints,
-    Metrics,
+    Kind,
     Prediction,
-    attach,
     gold_of,
-    headline,
     joined,
-    pad_batch,
 )
 from adapterstilts.kinds.bootstrap import percent
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.kinds.subwords import limit, sequences
 from adapterstilts.tasks.spec import Task
 
 
-class SequenceKind:
+class SequenceKind(Kind[Encoding]):
     """One label for one sequence; a feature is a row, its target [1] the label's index."""
 
-    name = "sequence"
+    spec = SPECS["sequence"]
+    encoding = Encoding
 
     def head(self, task: Task) -> HeadSpec:
         """A classifier over the task's labels."""
@@ -60,17 +59,9 @@ class SequenceKind:
                 features[n] = Feature(n, (ids,), (types,), _target(rows[n], task))
         return [features[n] for n in range(len(rows))]
 
-    def collate(self, features: Sequence[Feature], pad: int) -> Batch:
-        """Labels are [F, 1]."""
-        return attach(pad_batch(features, pad), [feature.target for feature in features])
-
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Cross-entropy; `logits` [F, classes]."""
         return torch.nn.functional.cross_entropy(logits.float(), batch["labels"].squeeze(1))
-
-    def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-        """One array [classes] per feature."""
-        return list(logits.detach().float().cpu().numpy())
 
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
         """Indices of labels, one for each row."""
@@ -117,12 +108,6 @@ class SequenceKind:
             "accuracy": percent(hits.sum(axis=-1), gold.sum(axis=-1)),
             "macro_f1": f1.sum(axis=-1) / ((found + gold) > 0).sum(axis=-1),
         }
-
-    def score(
-        self, predictions: Sequence[Prediction], rows: Sequence[PairRow], task: Task, language: str
-    ) -> Metrics:
-        """Accuracy and macro F1."""
-        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
 def _target(row: PairRow, task: Task) -> Ints:

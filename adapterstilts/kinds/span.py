@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import Field
+from scipy.special import softmax
 from transformers import PreTrainedTokenizerFast
 
+from adapterstilts.data.characters import SPACES, whole
 from adapterstilts.data.rows import QuestionRow
 from adapterstilts.kinds.answer_normalisation import exact_match, normaliser, word_f1
 from adapterstilts.kinds.base import (
+    LONGEST,
     Batch,
     Classes,
     Counts,
@@ -19,24 +25,46 @@ from adapterstilts.kinds.base import (
     Floats,
     HeadSpec,
     Ints,
+    Kind,
     Metrics,
     Prediction,
-    attach,
     cut,
     gold_of,
     headline,
     joined,
-    pad_batch,
 )
 from adapterstilts.kinds.bootstrap import percent
-from adapterstilts.kinds.span_search import Window, best_spans
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.kinds.subwords import Pieces, Template, limit, pieces
 from adapterstilts.tasks.spec import Task
 
+SHOWN = 5  # spans that a prediction lists
 NONE = (0, 0)  # start and end at the first token: the window holds no answer
 
 
-class SpanKind:
+class SpanEncoding(Encoding):
+    """XTREME's protocol for question answering: windows of 384 subwords with a stride of 128."""
+
+    max_length: int = Field(
+        384,
+        ge=8,
+        le=LONGEST,
+        description="Subwords of one window, special tokens included; the model's own limit applies too.",
+    )
+    stride: int = Field(
+        128,
+        ge=0,
+        le=LONGEST,
+        description="Subwords that neighbouring windows share, at most half of a context's window.",
+    )
+    n_best: int = Field(20, ge=1, le=LONGEST, description="Candidate spans per question.")
+    max_answer: int = Field(30, ge=1, le=LONGEST, description="Longest answer in subwords.")
+    null_threshold: float = Field(
+        0.0, description="SQuAD v2: no answer is predicted if null score - best span score exceeds it."
+    )
+
+
+class SpanKind(Kind[SpanEncoding]):
     """Start and end of the answer, in windows over the context.
 
     A feature is one window (question, part of the context). Its target [2] holds the positions of the
@@ -44,14 +72,19 @@ class SpanKind:
     context subword's characters (first, one past the last), -1 for every other position.
     """
 
-    name = "span"
+    spec = SPECS["span"]
+    encoding = SpanEncoding
 
     def head(self, task: Task) -> HeadSpec:
         """Two scores per subword: start and end."""
         return HeadSpec("span")
 
     def encode(
-        self, rows: Sequence[QuestionRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
+        self,
+        rows: Sequence[QuestionRow],
+        task: Task,
+        tokenizer: PreTrainedTokenizerFast,
+        encoding: SpanEncoding,
     ) -> list[Feature]:
         """Windows of (question, context), neighbours sharing `stride` subwords of the context.
 
@@ -71,10 +104,6 @@ class SpanKind:
                 target = _target(answer, begin, end, template.start(question))
                 features.append(_feature(number, template, question, part, target))
         return features
-
-    def collate(self, features: Sequence[Feature], pad: int) -> Batch:
-        """Labels are [F, 2]: start and end."""
-        return attach(pad_batch(features, pad), [feature.target for feature in features])
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Mean of the cross-entropies of start and end over the real tokens; `logits` [F, L, 2]."""
@@ -97,7 +126,7 @@ class SpanKind:
         features: Sequence[Feature],
         rows: Sequence[QuestionRow],
         task: Task,
-        encoding: Encoding,
+        encoding: SpanEncoding,
     ) -> list[Prediction]:
         """`{"id", "text", "start", "end", "score", "n_best"}` per row.
 
@@ -181,6 +210,87 @@ def _feature(row: int, template: Template, question: Ints, context: Pieces, targ
     start = template.start(question)
     align[start : start + len(context.ids)] = context.offsets
     return Feature(row, (ids,), (types,), target, align)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window: `logits` [L, 2] (start, end) and `align` [L, 2], characters or -1 outside the context."""
+
+    logits: Floats
+    align: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A candidate answer; characters [start, end) of the context, (-1, -1) for no answer."""
+
+    start: int
+    end: int
+    score: float
+
+
+def best_spans(
+    context: str, windows: Sequence[Window], encoding: SpanEncoding, *, none: bool
+) -> dict[str, Any]:
+    """The prediction for one question: its best span and the runners-up.
+
+    Args:
+        none: whether "no answer" may win. Its score is the least over the windows of the first token's
+            start and end logits; it wins if it exceeds the best span's by more than the threshold.
+    """
+    spans = _merge(context, [span for window in windows for span in _candidates(window, encoding)])
+    spans = spans[: encoding.n_best]
+    nothing = Span(-1, -1, min(float(window.logits[0].sum()) for window in windows))
+    if none:
+        spans = sorted([*spans, nothing], key=lambda span: -span.score)
+    real = next((span for span in spans if span != nothing), nothing)
+    best = nothing if none and nothing.score - real.score > encoding.null_threshold else real
+    chances = softmax([span.score for span in spans]) if spans else []
+    listed = [
+        {**_shown(context, span), "probability": round(float(chance), 6)}
+        for span, chance in zip(spans[:SHOWN], chances, strict=False)
+    ]
+    return {**_shown(context, best), "score": round(best.score, 6), "n_best": listed}
+
+
+def _candidates(window: Window, encoding: SpanEncoding) -> list[Span]:
+    """The n best spans of one window: every start with every end at most `max_answer` subwords long."""
+    at = np.flatnonzero(window.align[:, 0] >= 0)
+    if not len(at):
+        return []
+    starts, ends = window.logits[at].T.astype(np.float64)
+    longest = min(encoding.max_answer, len(at))
+    padded = np.concatenate([ends, np.full(longest - 1, -np.inf)])
+    scores = starts[:, None] + np.lib.stride_tricks.sliding_window_view(
+        padded, longest
+    )  # [start, length - 1]
+    flat = scores.ravel()
+    count = min(encoding.n_best, len(flat))
+    top = np.argpartition(-flat, count - 1)[:count]
+    first, extra = np.divmod(top[np.isfinite(flat[top])], longest)
+    characters = np.stack([window.align[at[first], 0], window.align[at[first + extra], 1]], axis=1)
+    return [
+        Span(int(start), int(end), float(scores[a, b]))
+        for (start, end), a, b in zip(characters, first, extra, strict=True)
+    ]
+
+
+def _merge(context: str, spans: Sequence[Span]) -> list[Span]:
+    """Spans of whole characters without surrounding space, each kept once with its best score, best first."""
+    best: dict[tuple[int, int], float] = {}
+    for span in spans:
+        text = context[span.start : span.end]
+        start = span.start + len(text) - len(text.lstrip(SPACES))
+        start, end = whole(context, start, start + len(text.strip(SPACES)))
+        if start < end and span.score > best.get((start, end), -np.inf):
+            best[start, end] = span.score
+    order = sorted(best.items(), key=lambda item: (-item[1], item[0]))  # ties: the earlier span
+    return [Span(start, end, score) for (start, end), score in order]
+
+
+def _shown(context: str, span: Span) -> dict[str, Any]:
+    text = context[span.start : span.end] if span.start >= 0 else ""
+    return {"text": text, "start": span.start, "end": span.end}
 
 
 KIND = SpanKind()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.converters import OTHER
+from adapterstilts.data.prediction_input import Input, with_spans
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError, unknown
 from adapterstilts.kinds.base import (
+    LONGEST,
     Batch,
     Classes,
     Counts,
@@ -21,24 +25,51 @@ from adapterstilts.kinds.base import (
     Floats,
     HeadSpec,
     Ints,
-    Metrics,
+    Kind,
     Prediction,
     cut,
     gold_of,
-    headline,
     joined,
     pad_batch,
 )
 from adapterstilts.kinds.bootstrap import f1_rates, percent
-from adapterstilts.kinds.entities import chunks
+from adapterstilts.kinds.entities import chunks, predicted_chunks
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.kinds.subwords import Template, limit, pieces
-from adapterstilts.kinds.unspaced_scripts import marks, read_off, written
+from adapterstilts.kinds.unspaced_scripts import WRITTEN_LANGUAGES, marks, read_off, written
 from adapterstilts.tasks.spec import Task
 
 IGNORED = -100  # PyTorch's cross-entropy skips it
 
 
-class TaggingKind:
+class TaggingEncoding(Encoding):
+    """How sentences become subwords."""
+
+    stride: int = Field(
+        128,
+        ge=0,
+        le=LONGEST,
+        description="Subwords that neighbouring windows share, at most a quarter of max_length.",
+    )
+    words: Literal["auto", "separate", "written"] = Field(
+        "auto",
+        description="Text that a word's subwords are made from: the word alone (separate) or the sentence as "
+        "it is written (written); auto depends on the language.",
+    )
+
+    def for_language(self, language: str) -> TaggingEncoding:
+        """Resolves `words`: scripts without spaces are tokenised as written."""
+        if self.words != "auto":
+            return self
+        words = "written" if language in WRITTEN_LANGUAGES else "separate"
+        return self.model_copy(update={"words": words})
+
+    def inherited(self) -> dict[str, Any]:
+        """Returns all settings but separate words, so that each language's default is evaluated."""
+        return self.model_dump(mode="json", exclude={"words"} if self.words == "separate" else None)
+
+
+class TaggingKind(Kind[TaggingEncoding]):
     """One tag for each word, read off its first subword.
 
     A feature is a window of whole words. Its target [L] holds the tag's index at each word's first
@@ -46,14 +77,19 @@ class TaggingKind:
     Words of one position share a subword: its target is the first one's tag.
     """
 
-    name = "tagging"
+    spec = SPECS["tagging"]
+    encoding = TaggingEncoding
 
     def head(self, task: Task) -> HeadSpec:
         """A token classifier over the task's tags."""
         return HeadSpec("tagging", task.labels)
 
     def encode(
-        self, rows: Sequence[TaggedRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
+        self,
+        rows: Sequence[TaggedRow],
+        task: Task,
+        tokenizer: PreTrainedTokenizerFast,
+        encoding: TaggingEncoding,
     ) -> list[Feature]:
         """Words are tokenised each on its own, the protocol of XTREME, or as the sentence is written.
 
@@ -111,7 +147,7 @@ class TaggingKind:
         features: Sequence[Feature],
         rows: Sequence[TaggedRow],
         task: Task,
-        encoding: Encoding,
+        encoding: TaggingEncoding,
     ) -> list[Prediction]:
         """`{"id", "tags"}` per row; a word in two windows is read where it is farthest from an edge.
 
@@ -135,6 +171,10 @@ class TaggingKind:
             {"id": row.id, "tags": [task.labels[tag] for tag in found]}
             for row, found in zip(rows, tags, strict=True)
         ]
+
+    def locate(self, item: Input, prediction: Prediction, task: Task) -> Prediction:
+        """Adds the entities as spans of the original text."""
+        return with_spans(item, prediction, predicted_chunks(prediction["tags"], task.labels))
 
     def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[TaggedRow], task: Task, language: str
@@ -161,12 +201,6 @@ class TaggingKind:
         """Chunk F1, precision and recall (micro), and the accuracy of the tags."""
         hits, found, gold, right, words = np.moveaxis(sums, -1, 0)
         return {**f1_rates(hits, found, gold), "accuracy": percent(right, words)}
-
-    def score(
-        self, predictions: Sequence[Prediction], rows: Sequence[TaggedRow], task: Task, language: str
-    ) -> Metrics:
-        """Chunk F1, precision, recall and accuracy."""
-        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
 def _counted(found: list[str], gold: list[str], never: str | None) -> tuple[int, ...]:

@@ -149,8 +149,8 @@ def locate(name: str, revision: str | None = None) -> BackboneFiles:
     Raises:
         BackboneError: The backbone is not available, or is not a BERT- or XLM-R-type encoder in safetensors.
     """
-    named = NAMES.get(name)
-    if named and named.embedded and revision is None:
+    entry = NAMES.get(name)
+    if entry and entry.embedded and revision is None:
         folder, sha256 = embedded.prepare()
         return _describe(name, folder, None, f"sha256:{sha256}")
     folder = expanded(name)
@@ -158,11 +158,11 @@ def locate(name: str, revision: str | None = None) -> BackboneFiles:
         if revision:
             raise BackboneError(f"{name} is a local folder, which has no revisions")
         return _describe(name, folder, None, None)
-    if not named and not HUB_ID.fullmatch(name):
+    if not entry and not HUB_ID.fullmatch(name):
         raise BackboneError(
             f"{unknown('backbone', name, NAMES)}, a Hub id, or a folder (there is none at {folder})"
         )
-    folder = _download(name, named.repo if named else name, revision)
+    folder = _download(name, entry.repo if entry else name, revision)
     # The Hub's client names the folder of a snapshot after its commit.
     return _describe(name, folder, folder.name, f"hub:{folder.name}")
 

@@ -119,8 +119,12 @@ USED: Rules = {
 REFUSED: Rules = {
     "auto_map": refused("names custom code, which is never run: use a backbone without it"),
     "custom_pipelines": refused("names code, which is never run: remove this key"),
-    "quantization_config": refused("requires quantised weights; only float32, float16 and bfloat16 are supported"),
-    "compression_config": refused("requires compressed weights; only float32, float16 and bfloat16 are supported"),
+    "quantization_config": refused(
+        "requires quantised weights; only float32, float16 and bfloat16 are supported"
+    ),
+    "compression_config": refused(
+        "requires compressed weights; only float32, float16 and bfloat16 are supported"
+    ),
     "transformers_weights": refused("names another weight file; only model.safetensors is loaded"),
     "pruned_heads": refused("requires pruned heads, which are not supported"),
     "is_decoder": refused(NO_DECODER),

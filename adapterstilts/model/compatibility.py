@@ -57,7 +57,9 @@ def check_warm_start(specs: Sequence[AdapterSpec]) -> None:
     for spec in specs[1:]:
         if spec.config != source.config:
             keys = sorted(
-                key for key in {*source.config, *spec.config} if source.config.get(key) != spec.config.get(key)
+                key
+                for key in {*source.config, *spec.config}
+                if source.config.get(key) != spec.config.get(key)
             )
             raise AdapterError(
                 f"a warm start requires adapters of one configuration, but '{source.name}' and '{spec.name}' "
@@ -85,8 +87,8 @@ def _check_stack(stack: Sequence[AdapterSpec]) -> None:
         if n and upper.invertible:
             # Trap: the library applies the invertible part of the first adapter of a stack only.
             raise AdapterError(
-                f"'{upper.name}' has an invertible part, which works only at the bottom of a stack, not on top "
-                f"of '{stack[0].name}': use seq_bn here"
+                f"'{upper.name}' has an invertible part, which works only at the bottom of a stack, not on "
+                f"top of '{stack[0].name}': use seq_bn here"
             )
         for lower in stack[:n]:
             _check_pair(lower, upper)
@@ -96,8 +98,8 @@ def _check_pair(lower: AdapterSpec, upper: AdapterSpec) -> None:
     bottlenecks = [spec.parts.get("bottleneck") for spec in (lower, upper)]
     if all(bottlenecks) and any(isinstance(part, Bottleneck) and part.is_parallel for part in bottlenecks):
         raise AdapterError(
-            f"'{upper.name}' on top of '{lower.name}': a parallel adapter discards the output of a bottleneck "
-            "below it; use sequential or average, or --config seq_bn for both"
+            f"'{upper.name}' on top of '{lower.name}': a parallel adapter discards the output of a "
+            "bottleneck below it; use sequential or average, or --config seq_bn for both"
         )
     updates = [spec.parts.get("lora") for spec in (lower, upper)]
     if all(updates) and any(isinstance(part, Lora) and part.composition_mode == "add" for part in updates):
@@ -118,7 +120,7 @@ def check_name(name: str, names: Collection[str]) -> None:
         AdapterError: The name is invalid or in use.
     """
     if not NAME.fullmatch(name):
-        raise AdapterError(f"'{name}' is not a valid name of an adapter or a head: use letters, digits, - and _")
+        raise AdapterError(f"'{name}' is not a valid adapter or head name: use letters, digits, - and _")
     if name in names:
         raise AdapterError(f"'{name}' is loaded already")
 

@@ -82,11 +82,13 @@ def _check_tokenizer(tokenizer: Any, files: BackboneFiles) -> None:
         # An id without an embedding would end the process on a GPU.
         if max(ids, default=0) >= files.config["vocab_size"] or max(types, default=0) >= max_types:
             raise BackboneError(
-                f"the tokenizer in {files.folder} returns ids for which the encoder has no embedding: they do "
-                "not belong together"
+                f"the tokenizer in {files.folder} returns ids for which the encoder has no embedding: they "
+                "do not belong together"
             )
         if len(ids) > MAX_PROBE:
-            raise BackboneError(f"the tokenizer in {files.folder} splits a short text into {len(ids):,} subwords")
+            raise BackboneError(
+                f"the tokenizer in {files.folder} splits a short text into {len(ids):,} subwords"
+            )
 
 
 def transformers_config(files: BackboneFiles) -> Any:

@@ -1,7 +1,6 @@
 """The frozen encoder with adapters, AdapterFusion and heads: the only file that imports `adapters`.
 
-Version 1.3 loads a wrong adapter, or trains a wrong part, without a warning. Comments here and in
-`adapters_workarounds.py` name each trap.
+Comments here and in `adapters_workarounds.py` name the traps of its version 1.3.
 """
 
 from __future__ import annotations

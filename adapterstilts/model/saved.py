@@ -1,6 +1,6 @@
 """Saved adapters, heads and AdapterFusion layers: written in the library's format, checked when read.
 
-The `adapters` library writes a weight file and a configuration. A record beside them holds their checksum, the
+The `adapters` library writes a weight file and a configuration. A record beside them holds a checksum, the
 backbone and the settings, so that damage, tampering and a wrong backbone are noticed.
 """
 
@@ -28,6 +28,7 @@ from adapterstilts.paths import expanded
 from adapterstilts.values import Value, canonical, digest
 
 State = Mapping[str, torch.Tensor]
+ACTIVE_ADAPTERS = "active_adapters.json"  # file of a run: its active adapters and its heads
 HeadKind = Literal["classification", "tagging", "span", "choice", "mlm"]
 MODEL_CLASSES = {
     "bert": "BertAdapterModel",
@@ -75,7 +76,8 @@ class _Record(Value):
             raise AdapterError(f"{path} was changed after it was written: retrain or download the adapter")
         return record
 
-    def _write(self, folder: Path) -> None:
+    def write(self, folder: Path) -> None:
+        """Writes the record into a folder, with a digest of itself."""
         # Canonical JSON first: the digest is of that form, whatever the layout of the file.
         text = canonical({"record": self.model_dump(mode="json"), "digest": digest(self)})
         (folder / self.RECORD).write_text(
@@ -142,7 +144,7 @@ class SavedAdapter(_Record):
             config: The library's configuration of the adapter.
         """
         sha256 = cls._write_weights(folder, name, state, {"config": dict(config)}, files)
-        cls(sha256=sha256, spec=spec, **_backbone(files))._write(folder)
+        cls(sha256=sha256, spec=spec, **_backbone(files)).write(folder)
 
     @classmethod
     def find(cls, folder: Path) -> SavedAdapter | None:
@@ -207,7 +209,7 @@ class SavedHead(_Record):
     ) -> None:
         """Writes a prediction head and its record."""
         sha256 = cls._write_weights(folder, name, state, {"config": dict(config)}, files)
-        cls(sha256=sha256, hidden_size=files.hidden_size, kind=spec.kind, labels=spec.labels)._write(folder)
+        cls(sha256=sha256, hidden_size=files.hidden_size, kind=spec.kind, labels=spec.labels).write(folder)
 
     @classmethod
     def load(cls, folder: Path, expected: HeadSpec, files: BackboneFiles) -> tensors.Tensors:
@@ -264,7 +266,7 @@ class SavedFusion(_Record):
         # The library names a fusion by its adapters' names, joined by commas.
         library = {"config": dict(config), "adapter_names": name.split(",")}
         sha256 = cls._write_weights(folder, name, state, library, files)
-        cls(sha256=sha256, sources=sources, **_backbone(files))._write(folder)
+        cls(sha256=sha256, sources=sources, **_backbone(files)).write(folder)
 
     @classmethod
     def load(cls, folder: Path, sources: tuple[str, ...], files: BackboneFiles) -> tensors.Tensors:
@@ -308,7 +310,7 @@ def _check_backbone(folder: Path, expected: Mapping[str, Any], saved: Mapping[st
             )
 
 
-class _SetupEntry(Value):
+class _ActiveAdaptersEntry(Value):
     """The saved form of `ActiveAdapters`."""
 
     language: str | None
@@ -331,20 +333,19 @@ def read_active_adapters(folder: Path) -> tuple[ActiveAdapters, dict[str, HeadSp
     Raises:
         AdapterError: The folder is not that of a trained run, or its file is damaged.
     """
-    path = folder / "setup.json"
+    path = folder / ACTIVE_ADAPTERS
     if not path.is_file():
-        raise AdapterError(f"{folder} holds no trained adapter (no setup.json)")
+        raise AdapterError(f"{folder} holds no trained adapter (no {ACTIVE_ADAPTERS})")
     data = read_object(path, AdapterError)
     try:
-        setup = ActiveAdapters(**_SetupEntry.parse(data["setup"], "setup").model_dump())
-        legacy = {setup.head: data["head"]} if data.get("head") else {}  # as version 0.1 wrote it
-        heads = {str(name): _HeadEntry.parse(head, "head") for name, head in data.get("heads", legacy).items()}
+        setup = ActiveAdapters(**_ActiveAdaptersEntry.parse(data["adapters"], "adapters").model_dump())
+        heads = {str(name): _HeadEntry.parse(head, "head") for name, head in data["heads"].items()}
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"{path} is damaged: {type(error).__name__}: {error}"[:400]) from None
     # Names become folder names: a slash or dots in one would lead out of the run's folder.
     for name in (*setup.stack, *setup.fused, *filter(None, [setup.head]), *heads):
         if not compatibility.NAME.fullmatch(name):
-            raise AdapterError(f"{path} is damaged: {name[:80]!r} is not a valid name of an adapter or a head")
+            raise AdapterError(f"{path} is damaged: {name[:80]!r} is not a valid adapter or head name")
     return setup, {name: HeadSpec(head.kind, head.labels) for name, head in heads.items()}
 
 

@@ -111,8 +111,8 @@ def _header_bytes(path: Path, error: type[StiltsError]) -> tuple[bytes, int]:
                 )
             if length > MAX_HEADER_BYTES:
                 raise error(
-                    f"{path} has a header of {length:,} bytes, more than the maximum of {MAX_HEADER_BYTES:,}: "
-                    "too many tensors"
+                    f"{path} has a header of {length:,} bytes, the maximum is {MAX_HEADER_BYTES:,}, "
+                    "which means too many tensors"
                 )
             return file.read(length), size
     except OSError as problem:

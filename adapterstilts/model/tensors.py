@@ -18,7 +18,7 @@ from adapterstilts.model.tensor_header import FLOATS, read_header
 Tensors = dict[str, torch.Tensor]
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
-# Modules in which the library stores the tensors of an adapter; `adapters` also matches `invertible_adapters`.
+# Modules with the tensors of an adapter in the library; `adapters` also matches `invertible_adapters`.
 ADAPTER_PLACES = "adapters|prefix_tunings|prefix_gates|loras|shared_parameters"
 FUSION_PLACE = "adapter_fusion_layer"
 
@@ -126,7 +126,9 @@ def copy(into: Mapping[str, torch.Tensor], values: Mapping[str, torch.Tensor], t
     shapes = {name: tensor.shape for name, tensor in values.items()}
     if expected != shapes:
         names = sorted(name for name in {*expected, *shapes} if expected.get(name) != shapes.get(name))
-        raise AdapterError(f"the weights of {target} do not fit: {names[0]} and {len(names) - 1} others differ")
+        raise AdapterError(
+            f"the weights of {target} do not fit: {names[0]} and {len(names) - 1} others differ"
+        )
     with torch.no_grad():
         for name, tensor in into.items():
             tensor.copy_(values[name])

@@ -31,8 +31,8 @@ from adapterstilts.known_keys import (
 from adapterstilts.model.backbone_config import MAX_VOCABULARY, MIN_POSITIONS, tokenizer_class
 from adapterstilts.model.tokenizer_rules import (
     ADDED_TOKEN,
-    MAX_PIECE,
     MAX_ADDED,
+    MAX_PIECE,
     TOKEN_ID,
     check_tokenizer,
     vocabulary,
@@ -43,7 +43,7 @@ TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.mo
 CONFIG = "tokenizer_config.json"
 SETTINGS = ("merges.txt", CONFIG, "special_tokens_map.json", "added_tokens.json")
 FILES = (*TOKENIZERS, *SETTINGS)
-MAX_BYTES = 96 * MEGABYTE  # of one file; those of XLM-R have 5 to 17 MB
+MAX_BYTES = 96 * MEGABYTE  # per file; those of XLM-R have 5 to 17 MB
 VOCABULARY_LIMITS = Limits(size=MAX_BYTES, depth=12, values=12_000_000)
 
 FROM_FILE = refused("names a file; the tokenizer's files have fixed names: remove this key")
@@ -86,7 +86,8 @@ CONFIG_RULES: Rules = {
     "extra_special_tokens": _extra_tokens,
     "model_specific_special_tokens": NO_OTHERS,
     **dict.fromkeys(
-        ("model_max_length", "max_len"), nullable(either(whole(MIN_POSITIONS, 10**31), number(MIN_POSITIONS, 1e31)))
+        ("model_max_length", "max_len"),
+        nullable(either(whole(MIN_POSITIONS, 10**31), number(MIN_POSITIONS, 1e31))),
     ),
     "model_input_names": items(choice("input_ids", "attention_mask", "token_type_ids"), 3),
     "never_split": nullable(items(text(400), 1_000)),

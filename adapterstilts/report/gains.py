@@ -117,27 +117,27 @@ def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callab
     def trainings(digest: str) -> list[Record]:
         """The records of a training and of all that it was made from."""
         if digest not in trained:
-            record = records.done(digest)
+            record = records.find_finished(digest)
             below = [each for need in plan.trainings[digest].needs for each in trainings(need)]
             trained[digest] = [*([record] if record else []), *below]
         return trained[digest]
 
     def inert(record: Record) -> bool:
-        if record.request not in effects_known:
-            effects_known[record.request] = _inert(record, records, tell)
-        return effects_known[record.request]
+        if record.digest not in effects_known:
+            effects_known[record.digest] = _inert(record, records, tell)
+        return effects_known[record.digest]
 
     def read(cell: Cell) -> Scores:
-        if cell.group not in known:
+        if cell.evaluations_key not in known:
             made_from = trainings(cell.training.digest)
             scores = _scores(cell, records, tell)
-            known[cell.group] = replace(
+            known[cell.evaluations_key] = replace(
                 scores,
                 trained_in={record.precision for record in made_from if record.precision},
                 pulled={record.pulled for record in made_from if record.pulled},
                 inert=bool(scores.by_language) and any(map(inert, made_from)),
             )
-        return known[cell.group]
+        return known[cell.evaluations_key]
 
     return read
 
@@ -145,7 +145,7 @@ def _reader(plan: Plan, records: Records, tell: Callable[[str], None]) -> Callab
 def _inert(record: Record, records: Records, tell: Callable[[str], None]) -> bool:
     """Whether a finished training changes nothing; false where that was not measured."""
     try:
-        effect = effect_in(records.metrics(record))
+        effect = effect_in(records.read_metrics(record))
     except DamagedError as error:
         tell(str(error))
         return False
@@ -154,21 +154,21 @@ def _inert(record: Record, records: Records, tell: Callable[[str], None]) -> boo
 
 def _scores(cell: Cell, records: Records, tell: Callable[[str], None]) -> Scores:
     found, leaked, evaluated_in = {}, set(), {}
-    for request in cell.evaluations(cell.languages):
-        record = records.done(request.digest)
+    for job in cell.evaluations(cell.languages):
+        record = records.find_finished(job.digest)
         if record is None:
             continue
         try:
-            metrics = records.metrics(record)
+            metrics = records.read_metrics(record)
         except DamagedError as error:
             tell(str(error))
             continue
         score = metrics.get("score")
-        found[request.language] = None if score is None else float(score)
+        found[job.language] = None if score is None else float(score)
         if record.leaked or metrics.get("leaked"):
-            leaked.add(request.language)
+            leaked.add(job.language)
         if record.precision:
-            evaluated_in[request.language] = record.precision
+            evaluated_in[job.language] = record.precision
     return Scores(found, leaked, evaluated_in)
 
 
@@ -176,7 +176,7 @@ def _effects(plan: Plan, read: Callable[[Cell], Scores], counts: Callable[[str],
     base = {_base_key(cell): cell for cell in plan.cells if cell.rank == 0}
     rows: dict[tuple[str, ...], list[Cell]] = {}
     for cell in plan.cells:
-        rows.setdefault(cell.row, []).append(cell)
+        rows.setdefault(cell.row_key, []).append(cell)
     return [_effect(cells, base, read, counts) for cells in rows.values()]
 
 
@@ -219,7 +219,7 @@ def _effect(
         config=cell.config,
         target=cell.target,
         intermediate=cell.intermediate,
-        how=cell.how,
+        how=cell.transfer,
         mean=fmean(means) if means else None,
         low=min(means) if len(means) > 1 else None,
         high=max(means) if len(means) > 1 else None,

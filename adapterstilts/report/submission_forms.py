@@ -11,6 +11,7 @@ from typing import Any
 from adapterstilts.data.rows import RetrievalRow, Row
 from adapterstilts.errors import MissingDataError
 from adapterstilts.kinds.base import Prediction
+from adapterstilts.kinds.spec import SubmissionFormat
 from adapterstilts.tasks.spec import Task
 
 # How XTREME's files spell labels where they are not ours.
@@ -33,11 +34,12 @@ class Answers:
     rows: Sequence[Row] | None
 
 
+Form = tuple[str, Callable[[Answers], str]]
+
+
 def suffix(task: Task) -> str:
     """The ending of the target's files."""
-    if task.kind == "span" or task.metric == "map20":
-        return "json"
-    return "jsonl" if task.kind == "choice" else "tsv"
+    return _form(task)[0]
 
 
 def text_of(answers: Answers) -> str:
@@ -46,8 +48,14 @@ def text_of(answers: Answers) -> str:
     Raises:
         MissingDataError: the evaluation does not hold what the file needs, or its rows are not at hand.
     """
-    ranked = answers.task.metric == "map20"
-    return _ranked(answers) if ranked else FORMS[answers.task.kind](answers)
+    return _form(answers.task)[1](answers)
+
+
+def _form(task: Task) -> Form:
+    if task.metric == "map20":
+        return RANKED
+    assert task.kind_spec.submission_format is not None
+    return FORMS[task.kind_spec.submission_format]
 
 
 def _lines(values: Iterable[object]) -> str:
@@ -111,11 +119,13 @@ def _ranked(answers: Answers) -> str:
     return json.dumps(found, ensure_ascii=False) + "\n"
 
 
-FORMS: Mapping[str, Callable[[Answers], str]] = {
-    "sequence": _labels,
-    "tagging": _tags,
-    "span": _answers,
-    "choice": _choices,
-    "mining": _pairs,
-    "retrieval": _indices,
+# Ending and text of the files
+FORMS: Mapping[SubmissionFormat, Form] = {
+    "labels": ("tsv", _labels),
+    "tags": ("tsv", _tags),
+    "answers": ("json", _answers),
+    "choices": ("jsonl", _choices),
+    "pairs": ("tsv", _pairs),
+    "positions": ("tsv", _indices),
 }
+RANKED: Form = ("json", _ranked)

@@ -11,11 +11,11 @@ from typing import Any
 from adapterstilts.composition import Composition
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import adapters_config, records
+from adapterstilts.model import adapters_config
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.saved import head_folder, read_active_adapters
+from adapterstilts.model.saved import ACTIVE_ADAPTERS, SavedAdapter, head_folder, read_active_adapters
 from adapterstilts.store import link
 
 LANGUAGE = "language"  # the name that a language adapter has in every host
@@ -59,7 +59,7 @@ class Parts:
     @property
     def kept(self) -> dict[str, HeadSpec]:
         """The heads that are saved: that for masked subwords serves training alone."""
-        return {name: head for name, head in self.heads.items() if head.kind != "mlm"}
+        return {name: head for name, head in self.heads.items() if not head.training_only}
 
 
 def build(host: Host, parts: Parts) -> ActiveAdapters:
@@ -108,9 +108,9 @@ def save(host: Host, setup: ActiveAdapters, parts: Parts, folder: Path) -> None:
         host.save_head(name, head_folder(folder, name, parts.kept))
     only = next(iter(parts.kept)) if len(parts.kept) == 1 else None
     heads = {name: asdict(head) for name, head in parts.kept.items()}
-    described: dict[str, Any] = {"setup": asdict(replace(setup, head=only)), "heads": heads}
+    described: dict[str, Any] = {"adapters": asdict(replace(setup, head=only)), "heads": heads}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "setup.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    (folder / ACTIVE_ADAPTERS).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 def restore(
@@ -160,7 +160,7 @@ def spec_of(folder: Path | None) -> AdapterSpec | None:
     """The configuration of a saved adapter, ours or one that the `adapters` library saved by itself."""
     if folder is None:
         return None
-    record = records.adapter_record(folder)
+    record = SavedAdapter.find(folder)
     return (
         record.spec if record else adapters_config.spec(adapters_config.read_config(folder)["config"], folder)
     )

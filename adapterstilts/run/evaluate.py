@@ -9,9 +9,9 @@ from pathlib import Path
 from adapterstilts.data.load import DataLocation, Loaded, available, load
 from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.job import EvalJob
-from adapterstilts.kinds import check_encoding, encoding_for, kind_of
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.model.backbone import BackboneFiles, check_length
+from adapterstilts.kinds.registry import check_encoding, encoding_for, kind_of
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
@@ -169,7 +169,7 @@ class _Order:
 def _evaluate_target(
     store: Store, run: Run, target: Task, languages: tuple[str, ...], split: Split | None, options: Options
 ) -> Evaluation:
-    if target.kind == "mlm":
+    if not target.kind_spec.evaluable:
         raise ConfigError(
             f"plain text is trained on, not evaluated: name a target with --task, or train one over this "
             f"adapter (--language-adapter {run.id})"
@@ -184,7 +184,7 @@ def _evaluate_target(
     chosen, wanted = _split_and_languages(target, location, languages, split)
     guard = LeakGuard(store, run, target, chosen, location, options.allow_leak)
     files = backbone_of(run, options)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     order = _Order(store, run, target, chosen, location, options, files, guard)
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
     precision = resolve_precision(str(options.hyperparameters.get("precision", "auto")))
@@ -206,7 +206,7 @@ def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
         say(f"{target.name} in {language}: {known}")
     leak = order.guard.check(language, loaded)
     adapter = language_adapter(language_reference(run, options), language, order.store)
-    if target.kind == "mining" and order.shown == "test" and "threshold" not in options.encoding:
+    if target.kind_spec.threshold_from_dev and order.shown == "test" and "threshold" not in options.encoding:
         encoding = encoding.model_copy(update={"threshold": _threshold(order, language)})
     job = EvalJob(
         run=run.key,

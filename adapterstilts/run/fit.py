@@ -12,9 +12,8 @@ from typing import Any, cast
 from adapterstilts.data.item_digests import Digests, write_items
 from adapterstilts.data.rows import Row
 from adapterstilts.job import TrainJob
-from adapterstilts.kinds import kind_of
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.kinds.mlm import Masking
+from adapterstilts.kinds.registry import kind_of
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
@@ -69,13 +68,17 @@ class Fit:
     @property
     def adapter(self) -> str:
         """What the target adapter is called inside the host and in its folder."""
-        names = [lesson.task.name for lesson in self.lessons if not self.mixed or lesson.task.kind != "mlm"]
+        names = [
+            lesson.task.name
+            for lesson in self.lessons
+            if not self.mixed or not lesson.task.kind_spec.plain_text
+        ]
         return "multitask" if len(names) > 1 else names[0] if names else self.job.task
 
     @property
     def mixed(self) -> bool:
         """Whether plain text is mixed in, beside tasks."""
-        return len(self.lessons) > 1 and self.lessons[-1].task.kind == "mlm"
+        return len(self.lessons) > 1 and self.lessons[-1].task.kind_spec.plain_text
 
 
 @lru_cache(maxsize=1)
@@ -147,7 +150,7 @@ def _stream(lesson: Lesson, host: Host, setup: ActiveAdapters, precision: str) -
     kind = kind_of(lesson.task)
     model = Model(host, replace(setup, head=lesson.task.name), kind, lesson.task, lesson.encoding, precision)
     features = kind.encode(lesson.train, lesson.task, host.tokenizer, lesson.encoding)
-    return Stream(model, features, lesson.dev, Masking.of(host.tokenizer) if kind.name == "mlm" else None)
+    return Stream(model, features, lesson.dev, kind.dynamic_masking(host.tokenizer))
 
 
 def _announce(plan: Fit, course: TrainingSchedule) -> None:
@@ -156,7 +159,7 @@ def _announce(plan: Fit, course: TrainingSchedule) -> None:
     for lesson, stream, share in zip(plan.lessons, course.streams, course.shares, strict=True):
         turns = f", {share:.0%} of the steps" if len(course.streams) > 1 else ""
         say(f"{lesson.task.name}: {len(lesson.train)} rows, {len(stream.features)} examples{turns}")
-        if lesson.task.kind == "mlm" and not host.has_pretrained_head(lesson.task.name):
+        if lesson.task.kind_spec.plain_text and not host.has_pretrained_head(lesson.task.name):
             say(
                 f"{plan.files.name} comes without a head for masked subwords: a new one over its input "
                 "embeddings is trained beside the adapter, and not kept"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from adapterstilts.data.rows import Row, text_size
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Metrics, Prediction
 from adapterstilts.kinds.bootstrap import interval
-from adapterstilts.kinds.retrieval import pool, special_ids
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
 from adapterstilts.run.batches import sorted_batches
@@ -35,7 +35,7 @@ class Model:
 
     host: Host
     setup: ActiveAdapters
-    kind: Kind
+    kind: Kind[Any]
     task: Task
     encoding: Encoding
     precision: str
@@ -88,9 +88,7 @@ def _forward(model: Model, features: Sequence[Feature]) -> list[Floats]:
     batch = to_device(model.kind.collate(features, tokenizer.pad_token_id))
     if model.setup.head is not None:
         return _finite(model.kind.split(host.forward(batch, model.setup.head).float(), features))
-    hidden = host.hidden_states(batch, model.encoding.layer).float()
-    special = special_ids(tokenizer)
-    pooled = pool(hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling)
+    pooled = model.kind.embed(partial(host.hidden_states, batch), batch, tokenizer, model.encoding)
     return _finite(list(pooled.cpu().numpy()))
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
-from adapterstilts.data.prediction_input import Input, InputForm, with_spans
+from adapterstilts.data.prediction_input import Input, InputForm
 from adapterstilts.data.rows import RetrievalRow, Row, text_size
 from adapterstilts.errors import ConfigError
-from adapterstilts.kinds import check_encoding, encoding_for
 from adapterstilts.kinds.base import Prediction
-from adapterstilts.kinds.entities import predicted_chunks
-from adapterstilts.model.backbone import check_length
+from adapterstilts.kinds.registry import check_encoding, encoding_for
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.evaluate import language_reference, model_of
 from adapterstilts.run.language_reference import language_adapter
@@ -45,12 +43,12 @@ def predicted_form(run: str, options: Options | None = None, task: str | None = 
     """
     trained = Store((options or Options()).store).find(run)
     target = named(task, trained) if task else task_of(trained)
-    if target.kind == "mlm":
+    if not target.kind_spec.evaluable:
         raise ConfigError(
             f"{trained.id} was trained on plain text and predicts no labels: train a task over it "
             f"(--language-adapter {trained.id}), or pass --candidates FILE to search for neighbours"
         )
-    return InputForm("retrieval" if target.kind == "mining" else target.kind, target.texts, target.labels)
+    return InputForm(target.kind, target.texts, target.labels)
 
 
 def predict(
@@ -111,13 +109,7 @@ def predict_inputs(
         for item, prediction in zip(
             portion, predict_rows(model, [item.row for item in portion]), strict=True
         ):
-            yield item, _with_entities(item, prediction, target)
-
-
-def _with_entities(item: Input, prediction: Prediction, target: Task) -> Prediction:
-    if target.kind != "tagging":
-        return prediction
-    return with_spans(item, prediction, predicted_chunks(prediction["tags"], target.labels))
+            yield item, model.kind.locate(item, prediction, target)
 
 
 def _loaded(
@@ -130,7 +122,7 @@ def _loaded(
     registry.check_code(target, language)
     check_encoding([target.kind], options.encoding)
     files = backbone_of(trained, options)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     encoding = encoding_for(target, language, {**own_encoding(trained, target), **options.encoding})
     precision = resolve_precision(str(options.hyperparameters.get("precision", "auto")))
     adapter = language_adapter(language_reference(trained, options), language, store)

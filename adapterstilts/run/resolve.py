@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapterstilts.errors import ConfigError
+from adapterstilts.kinds.registry import default_encoding
 from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.tasks import registry
@@ -44,7 +45,7 @@ def head_for(run: Run, target: Task) -> Task | None:
     Raises:
         ConfigError: the run has no such head.
     """
-    if target.kind in ("retrieval", "mining"):
+    if not target.kind_spec.needs_head:
         return None
     trained = tasks_of(run)
     fitting = [
@@ -79,4 +80,4 @@ def own_encoding(run: Run, target: Task) -> dict[str, Any]:
         return {}
     trained = head_for(run, target) or same[0]
     own = dict(encodings[trained.name] if several else encodings)
-    return {name: value for name, value in own.items() if (name, value) != ("words", "separate")}
+    return default_encoding(target.kind, own).inherited()

@@ -13,7 +13,7 @@ from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.load import Loaded, load
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.hyperparameters import Hyperparameters
-from adapterstilts.kinds import check_encoding, encoding_for
+from adapterstilts.kinds.registry import check_encoding, encoding_for
 from adapterstilts.run.fit import Lesson
 from adapterstilts.run.options import Options
 from adapterstilts.run.progress import say
@@ -77,7 +77,7 @@ def lessons(tasks: Sequence[Task], options: Options, hyperparameters: Hyperparam
 
 
 def _check_files(tasks: Sequence[Task], options: Options) -> None:
-    labelled = [task.name for task in tasks if task.kind != "mlm"]
+    labelled = [task.name for task in tasks if not task.kind_spec.plain_text]
     file = options.train_file or options.eval_file or options.translated
     if len(labelled) > 1 and file:
         raise ConfigError(
@@ -97,7 +97,7 @@ def _missing(tasks: Sequence[Task], missing: Mapping[str, MissingDataError]) -> 
 
 
 def _rows(task: Task, options: Options, hyperparameters: Hyperparameters, mixed: bool) -> TrainingRows:
-    if task.kind != "mlm":
+    if not task.kind_spec.plain_text:
         own = {"train_file": options.train_files.get(task.name, options.train_file)}
         return training_rows(task, options.model_copy(update=own), hyperparameters)
     if not options.mlm_languages:

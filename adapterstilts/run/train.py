@@ -10,7 +10,7 @@ from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.model import compatibility
-from adapterstilts.model.backbone import check_length, locate
+from adapterstilts.model.backbone import locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
 from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run import distributed
@@ -120,7 +120,7 @@ def _trainer(task: Task, kind: CompositionName) -> Task:
 def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], options: Options) -> Fit:
     """Resolves backbone, data and settings into a job with all it needs."""
     files = locate(options.backbone, options.revision)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     for run in found:
         if run.training.backbone != files.fingerprint:
             theirs, ours = distinct(run.job.backbone, files.fingerprint)

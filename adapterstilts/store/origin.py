@@ -121,13 +121,13 @@ class Origin(Value):
     """Common to the origins of trainings and evaluations: reading and writing the file."""
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any], what: str | None = None) -> Self:
+    def parse(cls, data: Mapping[str, Any], kind: str | None = None) -> Self:
         """Checks untrusted data; keys that this version does not know are ignored.
 
         Raises:
             ConfigError: A key is missing or has an invalid value.
         """
-        return super().parse({name: data[name] for name in cls.model_fields if name in data}, what or ORIGIN)
+        return super().parse({name: data[name] for name in cls.model_fields if name in data}, kind or ORIGIN)
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:

@@ -73,6 +73,7 @@ def credits_of(tasks: Iterable[Task]) -> tuple[Credit, ...]:
                 title=each.title,
                 licence=each.licence,
                 citation=each.citation,
-                dataset=each.hub.repo if each.hub and each.kind != "mlm" else None,  # text can be any
+                # Plain text can come from any data set.
+                dataset=each.hub.repo if each.hub and not each.kind_spec.plain_text else None,
             )
     return tuple(found.values())

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
+from adapterstilts.errors import unknown
+from adapterstilts.kinds.spec import SPECS, KindSpec
 from adapterstilts.values import Value
 
-KindName = Literal["sequence", "tagging", "span", "choice", "retrieval", "mining", "mlm"]
+KindName = str  # an entry of kinds/spec.py
 Role = Literal["intermediate", "target", "language", "demo"]
 Split = Literal["train", "dev", "test"]
 Metric = Literal["accuracy", "f1", "em_f1", "map20"]
@@ -137,16 +139,27 @@ class Task(Value):
     aliases: tuple[str, ...] = ()
     version: int | str = 1
 
+    @field_validator("kind")
+    @classmethod
+    def _kind_exists(cls, kind: KindName) -> KindName:
+        if kind not in SPECS:
+            raise ValueError(str(unknown("kind", kind, SPECS)))
+        return kind
+
     @model_validator(mode="after")
     def _labels_fit_kind(self) -> Self:
-        predicts = self.kind in ("sequence", "tagging")
-        if predicts != bool(self.labels) and not self.open_labels:
+        if self.kind_spec.labelled != bool(self.labels) and not self.open_labels:
             raise ValueError(f"{self.name}: a {self.kind} task has labels exactly if it predicts them")
         return self
+
+    @property
+    def kind_spec(self) -> KindSpec:
+        """Properties of the task's kind."""
+        return SPECS[self.kind]
 
     @property
     def texts(self) -> int | None:
         """Texts of one example of a sequence task: one, or two of a pair; None where it is not known."""
         if self.table:
             return 2 if "second" in self.table.columns else 1
-        return None if self.form == "table" or self.kind != "sequence" else 2
+        return None if self.form == "table" or self.kind_spec.rows != "pair" else 2

@@ -7,31 +7,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from adapterstilts.errors import ConfigError, unknown
+from adapterstilts.kinds.spec import SPECS, KindSpec, RowForm
 from adapterstilts.tasks.plain_text import codes_in_name
 from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import GOLD, FolderSource, HubSource, KindName, Metric, Split, Table, Task
 from adapterstilts.values import Value, digest, problem_text
 from adapterstilts.yaml_lines import read_document
 
-METRICS: Mapping[KindName, tuple[Metric, ...]] = {
-    "sequence": ("accuracy",),
-    "tagging": ("f1", "accuracy"),
-    "span": ("em_f1", "f1"),
-    "choice": ("accuracy",),
-    "retrieval": ("accuracy",),
-}
-FIELDS: Mapping[KindName, tuple[str, ...]] = {
-    "sequence": ("first", "label"),
-    "tagging": ("tokens", "tags"),
-    "span": ("question", "context"),
+# Fields of a table, required and optional, by the form of the kind's rows
+FIELDS: Mapping[RowForm, tuple[str, ...]] = {
+    "pair": ("first", "label"),
+    "tagged": ("tokens", "tags"),
+    "question": ("question", "context"),
     "choice": ("prompt", "choices", "label"),
 }
-MORE_FIELDS: Mapping[KindName, tuple[str, ...]] = {
-    "sequence": ("second",),
-    "span": ("answers", "answer", "start"),
+MORE_FIELDS: Mapping[RowForm, tuple[str, ...]] = {
+    "pair": ("second",),
+    "question": ("answers", "answer", "start"),
 }
 SUFFIXED = re.compile(r"(?![BI]-).+-[BI]")
 TELLING = ("pair", "qqp", "mewslix")  # forms whose rows may name their language
@@ -53,7 +48,7 @@ class Definition(Value):
     """
 
     name: str
-    kind: Literal["sequence", "tagging", "span", "choice", "retrieval"]
+    kind: KindName
     format: str | None = None
     files: Mapping[Split, str | tuple[str, ...]] = {}
     columns: Mapping[str, str | tuple[str, ...]] = {}
@@ -72,6 +67,19 @@ class Definition(Value):
     normalisation: Literal["squad", "mlqa"] = "squad"
     parallel: Literal["order", "id"] | None = None
     symmetric: bool = False
+
+    @field_validator("kind")
+    @classmethod
+    def _kind_takes_custom_tasks(cls, kind: KindName) -> KindName:
+        fitting = [repr(name) for name, spec in SPECS.items() if spec.metrics]
+        if repr(kind) not in fitting:
+            raise ValueError(f"should be {', '.join(fitting[:-1])} or {fitting[-1]}, not {kind!r}")
+        return kind
+
+    @property
+    def kind_spec(self) -> KindSpec:
+        """Properties of the task's kind."""
+        return SPECS[self.kind]
 
     @property
     def trains(self) -> bool:
@@ -122,15 +130,15 @@ def _about_itself(given: Definition) -> Problems:
     taken = [name for task in all_tasks().values() for name in (task.name, *task.aliases)]
     if given.name in taken:
         yield "name", f"'{given.name}' is a task of the package: choose another"
-    if given.metric is not None and given.metric not in METRICS[given.kind]:
-        yield "metric", f"a {given.kind} task is scored by {' or '.join(METRICS[given.kind])}"
+    if given.metric is not None and given.metric not in given.kind_spec.metrics:
+        yield "metric", f"a {given.kind} task is scored by {' or '.join(given.kind_spec.metrics)}"
     yield from _about_labels(given)
     yield from _about_languages(given)
     yield from _about_trainer(given)
 
 
 def _about_labels(given: Definition) -> Problems:
-    labelled = given.kind in ("sequence", "tagging")
+    labelled = given.kind_spec.labelled
     if labelled != bool(given.labels):
         yield "labels", f"a {given.kind} task {'wants its labels, in order' if labelled else 'has none'}"
     repeated = [label for label in given.labels if given.labels.count(label) > 1]
@@ -138,9 +146,9 @@ def _about_labels(given: Definition) -> Problems:
         yield "labels", f"'{repeated[0]}' occurs twice"
     if "" in map(str.strip, given.labels):
         yield "labels", "a label is empty, which in data means that there is none: choose a name for it"
-    if given.kind == "sequence" and len(given.labels) == 1:
-        yield "labels", "a sequence task needs at least two labels"
-    if given.kind == "tagging" and (suffixed := [tag for tag in given.labels if SUFFIXED.fullmatch(tag)]):
+    if labelled and 0 < len(given.labels) < given.kind_spec.min_labels:
+        yield "labels", f"a {given.kind} task needs at least {given.kind_spec.min_labels} labels"
+    if given.kind_spec.bio_labels and (suffixed := [tag for tag in given.labels if SUFFIXED.fullmatch(tag)]):
         yield (
             "labels",
             f"'{suffixed[0]}' has its B or I at the end: use B-X and I-X, and map the files' in label_names",
@@ -175,7 +183,7 @@ def _about_languages(given: Definition) -> Problems:
 
 def _about_trainer(given: Definition) -> Problems:
     if given.trained_on in (None, given.name):
-        if not given.trains and given.kind != "retrieval":
+        if not given.trains and given.kind_spec.needs_head:
             yield "trained_on", "it has no train split, so the task whose English data trains it is wanted"
         return
     if given.trained_on not in all_tasks():
@@ -192,7 +200,7 @@ def _about_data(given: Definition) -> Problems:
     if not given.files and not given.hub:
         yield "files", "neither files nor a Hub dataset (hub) is named"
     if given.hub and not given.columns:
-        yield "columns", f"a Hub dataset wants its columns: {', '.join(FIELDS.get(given.kind, ()))}"
+        yield "columns", f"a Hub dataset wants its columns: {', '.join(FIELDS.get(given.kind_spec.rows, ()))}"
     for split in given.location:
         if not given.columns or split not in {**given.files, **given.hub.get("splits", {})}:
             yield "where", f"it picks rows of a table's split, but there is no {split} split with columns"
@@ -203,7 +211,7 @@ def _about_data(given: Definition) -> Problems:
         return
     forms = sorted({task.form for task in all_tasks().values() if task.kind == given.kind})
     if given.files and given.format in FORMATS:
-        yield "columns", f"{given.format} wants them: {', '.join(FIELDS.get(given.kind, ()))}"
+        yield "columns", f"{given.format} wants them: {', '.join(FIELDS.get(given.kind_spec.rows, ()))}"
     elif given.files and given.format not in forms:
         yield (
             "format",
@@ -212,11 +220,11 @@ def _about_data(given: Definition) -> Problems:
 
 
 def _about_columns(given: Definition) -> Problems:
-    wanted = FIELDS.get(given.kind)
+    wanted = FIELDS.get(given.kind_spec.rows)
     if wanted is None:
         yield "columns", f"a {given.kind} task is not read from a table"
         return
-    known = (*wanted, *MORE_FIELDS.get(given.kind, ()), "id", "language")
+    known = (*wanted, *MORE_FIELDS.get(given.kind_spec.rows, ()), "id", "language")
     for field in given.columns:
         if field not in known:
             yield "columns", str(unknown(f"field of a {given.kind} task", field, known))
@@ -224,7 +232,7 @@ def _about_columns(given: Definition) -> Problems:
         if field not in given.columns:
             yield "columns", f"no column is named for '{field}'"
     yield from _about_gold(given.columns)
-    if given.kind == "span" and not (
+    if given.kind_spec.rows == "question" and not (
         "answers" in given.columns or {"answer", "start"} <= given.columns.keys()
     ):
         yield "columns", "no column is named for 'answers' (or for 'answer' and 'start')"
@@ -272,7 +280,7 @@ def _about_paths(given: Definition) -> Problems:
 
 
 def _task(given: Definition, path: Path) -> Task:
-    metric = given.metric or METRICS[given.kind][0]
+    metric = given.metric or given.kind_spec.metrics[0]
     trained_on = given.trained_on or (given.name if given.trains else None)
     table = None
     if given.columns:

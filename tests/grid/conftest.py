@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from adapterstilts.grid import availability
-from adapterstilts.grid.config import load
+from adapterstilts.grid.availability import DataSearch, build_plan
+from adapterstilts.grid.config import load_config
 from adapterstilts.grid.plan import Plan
 
 Write = Callable[..., Path]
@@ -42,4 +42,4 @@ def write(tmp_path: Path, tiny_backbone: Path) -> Write:
 
 def plan_of(path: Path) -> Plan:
     """The plan of a recipe's file."""
-    return availability.plan_of(load(str(path)))
+    return build_plan(load_config(str(path)), DataSearch())

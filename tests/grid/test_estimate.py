@@ -22,16 +22,16 @@ def asked(rows: int, seed: int = 1) -> JobSpec:
     return training("mnli", "single", (), told, seed)
 
 
-def recorded(request: JobSpec, seconds: float | None, examples: int) -> CostGroup:
-    told = request.settings.digest[:SETTINGS_DIGITS]
-    return CostGroup(request.type, request.task, request.composition, "tiny", told, seconds, examples, 1000)
+def recorded(job: JobSpec, seconds: float | None, examples: int) -> CostGroup:
+    told = job.settings.digest[:SETTINGS_DIGITS]
+    return CostGroup(job.type, job.task, job.composition, "tiny", told, seconds, examples, 1000)
 
 
 def test_the_same_settings_take_as_long_as_before() -> None:
-    request = asked(1000)
-    found = Estimator([recorded(request, 30.0, 1000), recorded(request, 50.0, 1000)])
+    job = asked(1000)
+    found = Estimator([recorded(job, 30.0, 1000), recorded(job, 50.0, 1000)])
     assert found.seconds(asked(1000, seed=2)) == (40.0, "recorded")
-    assert found.size(request) == 1000
+    assert found.bytes(job) == 1000
 
 
 def test_other_settings_take_as_much_longer_as_they_have_examples() -> None:
@@ -53,16 +53,16 @@ def test_an_estimate_says_its_range() -> None:
 
 
 def test_backbones_of_which_nothing_is_known() -> None:
-    request = asked(100)
-    assert list(Estimator().unknown_backbones([request])) == ["tiny"]
-    assert Estimator([recorded(request, 10.0, 100)]).unknown_backbones([request]) == {}
+    job = asked(100)
+    assert list(Estimator().unknown_backbones([job])) == ["tiny"]
+    assert Estimator([recorded(job, 10.0, 100)]).unknown_backbones([job]) == {}
 
 
 def test_what_will_not_be_made_takes_no_time() -> None:
     first, second, third = (asked(100, seed) for seed in (1, 2, 3))
     known = Estimator([recorded(first, 10.0, 100)])
     state = GridStatus({first.digest: "done", second.digest: "failed"}, {}, {}, (), {})
-    requests = [first, second, third]
-    assert list(known.within(requests, state, 10.0)) == requests
-    assert list(known.within(requests, state, 9.0)) == requests[:2]
-    assert list(known.within(requests, state, 10.0, retry_failed=True)) == requests[:2]
+    jobs = [first, second, third]
+    assert list(known.within(jobs, state, 10.0)) == jobs
+    assert list(known.within(jobs, state, 9.0)) == jobs[:2]
+    assert list(known.within(jobs, state, 10.0, retry_failed=True)) == jobs[:2]

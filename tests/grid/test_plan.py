@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from adapterstilts.grid.availability import scenes
-from adapterstilts.grid.config import GridConfig, load
+from adapterstilts.grid.availability import DataSearch, find_scopes
+from adapterstilts.grid.config import GridConfig, load_config
 from adapterstilts.grid.plan import EvalScope, Plan, expand
 
 from .conftest import Write, plan_of
@@ -18,16 +18,16 @@ ROOT = Path(__file__).parents[2]
 
 def plan(**given: object) -> Plan:
     grid_config = GridConfig.model_validate({"languages": "all", **given})
-    return expand(grid_config, *scenes(grid_config))
+    return expand(grid_config, *find_scopes(grid_config, DataSearch()))
 
 
 def digests(found: Plan) -> list[str]:
-    return [request.digest for request in found.requests()]
+    return [job.digest for job in found.jobs()]
 
 
 def test_xquad_and_mlqa_share_one_training() -> None:
     found = plan(targets=["xquad", "mlqa"])
-    assert [request.task for request in found.trainings.values()] == ["squad_v1"]
+    assert [job.task for job in found.trainings.values()] == ["squad_v1"]
     assert found.counts() == {"train": 1, "evaluate": 12 + 7}
 
 
@@ -41,7 +41,7 @@ def test_an_intermediate_adapter_serves_all_targets() -> None:
         + [(how, task) for how in ("sequential", "stack") for task in ("mnli", "panx")]
     )
     as_it_is = [cell for cell in found.cells if cell.target == "tatoeba" and cell.intermediate]
-    assert [(cell.how, cell.training.task) for cell in as_it_is] == [("as it is", "squad_v1")]
+    assert [(cell.transfer, cell.training.task) for cell in as_it_is] == [("as it is", "squad_v1")]
 
 
 def test_a_baseline_is_the_intermediate_adapter_of_the_same_task_and_settings() -> None:
@@ -65,7 +65,7 @@ def ways(found: Plan, how: str) -> list[list[str]]:
         made = found.trainings[digest]
         return [*(each for need in made.needs for each in way(need)), f"{made.composition} {made.task}"]
 
-    return [way(cell.training.digest) for cell in found.cells if cell.how == how]
+    return [way(cell.training.digest) for cell in found.cells if cell.transfer == how]
 
 
 def test_a_chain_is_trained_one_after_the_other() -> None:
@@ -87,31 +87,31 @@ def test_without_a_chain_nothing_changes() -> None:
 def test_a_language_adapter_lies_under_everything_and_leaks_are_the_evaluations() -> None:
     reference = "single-mlm-{lang}-"
     configs = ["seq_bn", {"name": "seq_bn", "language_adapter": reference}]
-    found = plan(targets=["panx"], intermediate=["mnli"], configs=configs, allow_leak=True)
-    over = [each for each in found.requests() if each.settings.language_adapter]
+    found = plan(targets=["panx"], intermediate=["mnli"], adapter_configs=configs, allow_leak=True)
+    over = [each for each in found.jobs() if each.settings.language_adapter]
     assert {each.settings.language_adapter for each in over} == {reference}
-    assert len(over) * 2 == len(list(found.requests()))
+    assert len(over) * 2 == len(list(found.jobs()))
     assert {cell.config for cell in found.cells} == {"seq_bn", f"seq_bn over {reference}"}
-    assert {each.type for each in found.requests() if each.settings.allow_leak} == {"evaluate"}
+    assert {each.type for each in found.jobs() if each.settings.allow_leak} == {"evaluate"}
     assert over[0].settings.options()["language_adapter"] == reference
 
 
 def test_what_came_later_leaves_older_digests_as_they_were() -> None:
-    told = next(plan(targets=["panx"]).requests()).settings
+    told = next(plan(targets=["panx"]).jobs()).settings
     assert not {"language_adapter", "allow_leak"} & told.model_dump().keys()
 
 
 def test_sets_are_joined_with_the_target_among_them() -> None:
     found = plan(
         targets=["panx", "tatoeba"], intermediate=["mnli"], compositions=["fuse", "average"],
-        sets=[["mnli", "squad_v1", "target"]],
+        adapter_sets=[["mnli", "squad_v1", "target"]],
     )  # fmt: skip
     base = next(cell.training for cell in found.cells if cell.target == "panx")
-    fused = next(cell.training for cell in found.cells if cell.how == "fuse")
+    fused = next(cell.training for cell in found.cells if cell.transfer == "fuse")
     assert [found.trainings[need].task for need in fused.needs] == ["mnli", "squad_v1", "panx"]
     assert fused.needs[-1] == base.digest
     assert fused.settings.config is None
-    merged = [cell.how for cell in found.cells if cell.target == "tatoeba"]
+    merged = [cell.transfer for cell in found.cells if cell.target == "tatoeba"]
     assert merged == ["baseline", "as it is", "average"]  # nothing is trained there, so nothing can be fused
 
 
@@ -119,19 +119,19 @@ def test_what_is_needed_stands_first_and_nothing_stands_twice() -> None:
     found = list(
         plan(
             targets=["xquad", "mlqa", "panx", "tatoeba"], intermediate=["mnli", "squad_v1"],
-            compositions=["sequential", "fuse"], sets=[["mnli", "squad_v1"]], seeds=[1, 2],
-        ).requests()
+            compositions=["sequential", "fuse"], adapter_sets=[["mnli", "squad_v1"]], seeds=[1, 2],
+        ).jobs()
     )  # fmt: skip
     seen: set[str] = set()
-    for request in found:
-        assert seen.issuperset(request.needs)
-        assert request.digest not in seen
-        seen.add(request.digest)
+    for job in found:
+        assert seen.issuperset(job.needs)
+        assert job.digest not in seen
+        seen.add(job.digest)
 
 
 def test_counts_are_those_of_the_requests() -> None:
     found = plan(targets=["xquad", "tatoeba"], intermediate=["mnli", "panx"], seeds=[1, 2, 3])
-    kinds = [request.type for request in found.requests()]
+    kinds = [job.type for job in found.jobs()]
     assert {kind: kinds.count(kind) for kind in ("train", "compose", "evaluate")} == dict(found.counts())
 
 
@@ -142,32 +142,32 @@ def test_the_most_informative_comes_first() -> None:
             intermediate=["mnli", "qqp"],
             compositions=["sequential", "stack"],
             seeds=[1, 2],
-        ).requests()
+        ).jobs()
     )
-    place = {request.digest: n for n, request in enumerate(found)}
-    trained = [request for request in found if not request.language]
-    assert [request.composition for request in trained[:2]] == ["single", "single"]
+    place = {job.digest: n for n, job in enumerate(found)}
+    trained = [job for job in found if not job.language]
+    assert [job.composition for job in trained[:2]] == ["single", "single"]
     last = max(place[each.digest] for each in trained if each.composition == "sequential" and each.seed == 1)
     assert last < min(place[each.digest] for each in trained if each.composition == "stack")
     assert last < min(place[each.digest] for each in trained if each.seed == 2)
-    first = [request.language for request in found if request.needs == (found[0].digest,)]
+    first = [job.language for job in found if job.needs == (found[0].digest,)]
     assert first[:5] == ["en", "zh", "ar", "de", "sw"]
 
 
 def test_a_language_adds_its_evaluations_alone(write: Write) -> None:
     less = digests(plan_of(write(languages=["en", "de"])))
     more = plan_of(write(languages=["en", "de", "sw"]))
-    added = [request for request in more.requests() if request.digest not in set(less)]
+    added = [job for job in more.jobs() if job.digest not in set(less)]
     assert set(less) < set(digests(more))
-    assert {request.language for request in added} == {"sw"}
+    assert {job.language for job in added} == {"sw"}
     assert len(added) == 3 + 3
 
 
 def test_a_seed_adds_its_own_jobs_alone(write: Write) -> None:
     less, more = digests(plan_of(write(seeds=[1]))), plan_of(write(seeds=[1, 2]))
-    added = [request for request in more.requests() if request.digest not in set(less)]
+    added = [job for job in more.jobs() if job.digest not in set(less)]
     assert set(less) < set(digests(more))
-    assert {request.seed for request in added if not request.language} == {2}
+    assert {job.seed for job in added if not job.language} == {2}
     bare = [each for each in more.trainings.values() if each.settings.hyperparameters is None]
     assert len(bare) == 1  # the bare encoder has no seed
 
@@ -175,9 +175,9 @@ def test_a_seed_adds_its_own_jobs_alone(write: Write) -> None:
 def test_a_target_adds_its_own_jobs_alone(write: Write) -> None:
     less = digests(plan_of(write()))
     more = plan_of(write(targets=["mini_paraphrase", "mini_retrieval", "mini_ner"]))
-    added = [request for request in more.requests() if request.digest not in set(less)]
+    added = [job for job in more.jobs() if job.digest not in set(less)]
     assert set(less) < set(digests(more))
-    assert {request.task for request in added} == {"mini_ner"}
+    assert {job.task for job in added} == {"mini_ner"}
 
 
 def test_a_setting_changes_the_digests_that_it_bears_on(write: Write) -> None:
@@ -193,7 +193,7 @@ def test_a_setting_changes_the_digests_that_it_bears_on(write: Write) -> None:
 
 def test_a_default_that_is_spelled_out_changes_nothing(write: Write) -> None:
     plain = digests(plan_of(write()))
-    spelled = digests(plan_of(write(configs="seq_bn", seeds=[1], compositions="sequential")))
+    spelled = digests(plan_of(write(adapter_configs="seq_bn", seeds=[1], compositions="sequential")))
     assert plain == spelled
 
 
@@ -201,7 +201,7 @@ def test_digests_are_the_same_in_every_process(write: Write) -> None:
     path = write()
     code = (
         "from pathlib import Path\nfrom tests.grid.conftest import plan_of\n"
-        f"print(*[request.digest for request in plan_of(Path({str(path)!r})).requests()])"
+        f"print(*[job.digest for job in plan_of(Path({str(path)!r})).jobs()])"
     )
     for seed in ("1", "2"):
         shown = subprocess.run(
@@ -216,14 +216,14 @@ def test_of_a_suite_those_are_left_out_whose_data_is_not_at_hand(tmp_path: Path)
     for ending in ("deu", "eng"):
         (tmp_path / "tatoeba" / f"tatoeba.deu-eng.{ending}").write_text("a\nb\n", encoding="utf-8")
     grid_config = GridConfig.model_validate({"suite": "xtreme", "data_dir": tmp_path, "source": "folder"})
-    found, left_out = scenes(grid_config)
+    found, skipped = find_scopes(grid_config, DataSearch())
     assert found == {"tatoeba": EvalScope("test", ("de",))}
-    assert "xnli" in left_out
+    assert "xnli" in skipped
 
 
 def test_the_paper_has_nine_tasks_and_all_of_them_together() -> None:
-    grid_config = load("paper-mbert")
-    found = expand(grid_config, *scenes(grid_config))
+    grid_config = load_config("paper-mbert")
+    found = expand(grid_config, *find_scopes(grid_config, DataSearch()))
     assert len({cell.intermediate for cell in found.cells} - {""}) == 10
     assert len({cell.target for cell in found.cells}) == 9
 
@@ -239,14 +239,14 @@ def test_revisions_of_a_backbone_are_apart() -> None:
     backbones = [{"name": "org/encoder", "revision": "a"}, {"name": "org/encoder", "revision": "b"}]
     found = plan(targets=["panx"], intermediate=["mnli"], backbones=backbones)
     assert [cell.backbone for cell in found.cells] == ["org/encoder@a"] * 2 + ["org/encoder@b"] * 2
-    assert len({cell.row for cell in found.cells}) == 4
+    assert len({cell.row_key for cell in found.cells}) == 4
 
 
 def test_no_adapter_is_joined_with_itself() -> None:
-    joined = {"compositions": ["fuse"], "sets": [["mnli", "squad_v1", "target"]]}
+    joined = {"compositions": ["fuse"], "adapter_sets": [["mnli", "squad_v1", "target"]]}
     found = plan(targets=["xquad", "panx"], intermediate=["mnli", "squad_v1"], **joined)
-    assert [(cell.target, cell.how) for cell in found.cells if cell.rank] == [("panx", "fuse")]
-    assert found.doubled == ("fuse mnli, squad_v1, target for xquad",)
+    assert [(cell.target, cell.transfer) for cell in found.cells if cell.rank] == [("panx", "fuse")]
+    assert found.duplicates == ("fuse mnli, squad_v1, target for xquad",)
 
 
 def test_a_precision_that_is_asked_for_is_that_of_evaluations_too() -> None:
@@ -257,8 +257,11 @@ def test_a_precision_that_is_asked_for_is_that_of_evaluations_too() -> None:
 
 def test_names_tell_jobs_apart() -> None:
     found = plan(
-        targets=["xnli", "panx"], intermediate=["mnli", "squad_v1"], configs=["seq_bn", "lora"], seeds=[1, 2]
+        targets=["xnli", "panx"],
+        intermediate=["mnli", "squad_v1"],
+        adapter_configs=["seq_bn", "lora"],
+        seeds=[1, 2],
     )
-    names = [request.name for request in found.requests()]
+    names = [job.name for job in found.jobs()]
     assert len(set(names)) == len(names)
     assert "sequential panx from mnli (me5-small, lora) seed 2" in names

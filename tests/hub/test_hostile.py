@@ -79,7 +79,7 @@ def test_code(name: str, hub: Hub, me: Path, files: Files) -> None:
     refused(hub, me, signed({**files, name: b"import os\n"}), f"'{name}' is code")
 
 
-@pytest.mark.parametrize("place", ["adapter_config.json", "run/setup.json", "head_config.json"])
+@pytest.mark.parametrize("place", ["adapter_config.json", "run/active_adapters.json", "head_config.json"])
 def test_configurations_that_want_code(place: str, hub: Hub, me: Path, files: Files) -> None:
     content = changed_json(files[place], lambda data: data.update(auto_map={"AutoModel": "evil.Model"}))
     refused(hub, me, signed({**files, place: content}), f"{place} wants code of its own")
@@ -108,9 +108,9 @@ def test_paths_that_lead_elsewhere(name: str, hub: Hub, me: Path, files: Files) 
 def test_paths_inside_configurations(hub: Hub, me: Path, files: Files) -> None:
     """The names of adapters become folders: they may not lead elsewhere either."""
     setup = changed_json(
-        files["run/setup.json"], lambda data: data["setup"].update(target="../../../escaped")
+        files["run/active_adapters.json"], lambda data: data["adapters"].update(target="../../../escaped")
     )
-    refused(hub, me, signed({**files, "run/setup.json": setup}), "setup.json")
+    refused(hub, me, signed({**files, "run/active_adapters.json": setup}), "active_adapters.json")
     assert not list(me.parent.rglob("escaped*"))
 
 
@@ -171,7 +171,7 @@ def test_a_job_that_was_changed(hub: Hub, me: Path, files: Files) -> None:
     job = changed_json(files["run/job.json"], lambda data: data.update(seed=7))
     refused(hub, me, signed({**files, "run/job.json": job}), "does not belong to the key that its card gives")
     newer = changed_json(files["run/job.json"], lambda data: data.update(schema_version=99))
-    refused(hub, me, signed({**files, "run/job.json": newer}), "schema 99, not 1: another version")
+    refused(hub, me, signed({**files, "run/job.json": newer}), "schema 99, not 2: another version")
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_cards_that_are_malformed(front: str, message: str, hub: Hub, me: Path, 
     refused(hub, me, {**files, "README.md": f"---\n{front}---\n# x\n".encode()}, message)
 
 
-@pytest.mark.parametrize("content", [b"[]", b"{", b"\xff", b'{"setup": 1}', b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"[]", b"{", b"\xff", b'{"adapters": 1}', b"[" * 100_000])
 def test_configurations_that_are_malformed(content: bytes, hub: Hub, me: Path, files: Files) -> None:
-    refused(hub, me, signed({**files, "run/setup.json": content}), "setup.json")
+    refused(hub, me, signed({**files, "run/active_adapters.json": content}), "active_adapters.json")
 
 
 def test_what_another_program_published_needs_its_task(hub: Hub, me: Path, files: Files) -> None:
@@ -270,10 +270,10 @@ def test_of_an_origin_only_what_is_understood_is_kept(hub: Hub, me: Path, files:
 @pytest.mark.parametrize(
     ("place", "change"),
     [
-        ("run/setup.json", lambda data: data["setup"].pop("head")),
-        ("run/setup.json", lambda data: data.update(heads=[])),
-        ("run/setup.json", lambda data: data["heads"].update(more={"kind": "span", "labels": []})),
-        ("run/setup.json", lambda data: data["setup"].update(head="another")),
+        ("run/active_adapters.json", lambda data: data["adapters"].pop("head")),
+        ("run/active_adapters.json", lambda data: data.update(heads=[])),
+        ("run/active_adapters.json", lambda data: data["heads"].update(more={"kind": "span", "labels": []})),
+        ("run/active_adapters.json", lambda data: data["adapters"].update(head="another")),
         ("run/metrics.json", lambda data: data.update(dev="fine")),
         ("run/metrics.json", lambda data: data.update(dev=float("nan"))),
         ("run/metrics.json", lambda data: data.update(deep=[[[{"x": "y"}]]])),
@@ -318,8 +318,8 @@ def test_cards_that_are_bombs(hub: Hub, me: Path, files: Files, tmp_path: Path) 
 
 
 def test_json_bombs(hub: Hub, me: Path, files: Files) -> None:
-    deep = b'{"setup": ' + b"[" * 900 + b"]" * 900 + b"}"
-    refused(hub, me, signed({**files, "run/setup.json": deep}), "setup.json|Recursion")
+    deep = b'{"adapters": ' + b"[" * 900 + b"]" * 900 + b"}"
+    refused(hub, me, signed({**files, "run/active_adapters.json": deep}), "active_adapters.json|Recursion")
 
 
 def test_too_many_files(hub: Hub, me: Path, files: Files) -> None:

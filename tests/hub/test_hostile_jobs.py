@@ -129,21 +129,21 @@ def test_another_composition_than_the_files_are_of(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda setup: setup["heads"].update({"../../evil": setup["heads"]["mini_nli"]}), "cannot name"),
-        (lambda setup: setup.update(heads={"/tmp/evil": setup["heads"]["mini_nli"]}), "cannot name"),
+        (lambda setup: setup["heads"].update({"../../evil": setup["heads"]["mini_nli"]}), "not a valid adapter or head name"),
+        (lambda setup: setup.update(heads={"/tmp/evil": setup["heads"]["mini_nli"]}), "not a valid adapter or head name"),
         (lambda setup: setup["heads"]["mini_nli"].update(labels=["a", "b", "c"]), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(kind="span"), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(evil=1), "unknown head key"),
-        (lambda setup: setup["setup"].update(head=None), "its setup and its heads do not fit"),
-        (lambda setup: setup["setup"].update(below="ab"), "setup.json is damaged"),
-        (lambda setup: setup["setup"].update(below=["mini_nli"]), "1 adapters below"),
-        (lambda setup: setup["setup"].update(language=3), "setup.json"),
-        (lambda setup: setup["setup"].update(evil=1), "unknown setup key"),
+        (lambda setup: setup["adapters"].update(head=None), "its setup and its heads do not fit"),
+        (lambda setup: setup["adapters"].update(below="ab"), "active_adapters.json is damaged"),
+        (lambda setup: setup["adapters"].update(below=["mini_nli"]), "1 adapters below"),
+        (lambda setup: setup["adapters"].update(language=3), "active_adapters.json"),
+        (lambda setup: setup["adapters"].update(evil=1), "unknown adapters key"),
     ],
 )
 def test_setups_that_lie(change: Change, message: str, hub: Hub, me: Path, files: Files) -> None:
-    setup = changed_json(files["run/setup.json"], change)
-    refused(hub, me, forged({**files, "run/setup.json": setup}), message)
+    setup = changed_json(files["run/active_adapters.json"], change)
+    refused(hub, me, forged({**files, "run/active_adapters.json": setup}), message)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,10 @@ def with_settings(files: Files, settings: dict[str, Any]) -> Files:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"reduction_factor": 2.0}, r"has the shape \(2, 32\), but the configuration requires size 16 in dimension 1"),
+        (
+            {"reduction_factor": 2.0},
+            r"has the shape \(2, 32\), but the configuration requires size 16 in dimension 1",
+        ),
         ({"reduction_factor": 0.001}, "the configuration requires size 31999 in dimension 1"),
         ({"mh_adapter": True}, "differ in layer 0, attention"),
         ({"leave_out": [1]}, "differ in layer 1, output"),
@@ -232,7 +235,7 @@ def _checksum(content: bytes) -> Change:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: {name: value.double() for name, value in state.items()}, "is of the type 'F64'"),
+        (lambda state: {name: value.double() for name, value in state.items()}, "is of type 'F64'"),
         (lambda state: {name: value.to(torch.float8_e4m3fn) for name, value in state.items()}, "'F8_E4M3'"),
         (lambda state: {name: torch.tensor(1.0) for name in state}, "is a single number"),
         (lambda state: {name: value.T.contiguous() for name, value in state.items()}, "has the shape"),

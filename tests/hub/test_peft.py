@@ -98,9 +98,9 @@ def test_of_several_heads_one_is_named(bert: Host, tmp_path: Path) -> None:
 )
 def test_a_composition_is_refused(bert: Host, tmp_path: Path, change: dict[str, Any], what: str) -> None:
     run = lora_run(bert, tmp_path / "run", PAIR)
-    path = tmp_path / "run" / "setup.json"
+    path = tmp_path / "run" / "active_adapters.json"
     described = json.loads(path.read_text())
-    described["setup"].update(change)
+    described["adapters"].update(change)
     path.write_text(json.dumps(described))
     with pytest.raises(AdapterError, match=f"single-made is {what}: only a single LoRA.*--config lora"):
         export(run, bert.files, tmp_path / "out")
@@ -289,7 +289,7 @@ CLASSIFIER = "base_model.model.classifier.weight"
         (f"{QUERY}.lora_A.weight", None, "query.lora_A.weight is missing"),
         (f"{QUERY}.lora_B.weight", torch.zeros(64, 4), r"of shape \(64, 4\), not \(32, 4\)"),
         (f"{QUERY}.lora_B.weight", torch.full((32, 4), torch.nan), "query.lora_B.weight holds NaN"),
-        (f"{QUERY}.lora_B.weight", torch.zeros(32, 4, dtype=torch.int8), "of the type 'I8'"),
+        (f"{QUERY}.lora_B.weight", torch.zeros(32, 4, dtype=torch.int8), "of type 'I8'"),
         (f"{QUERY}.lora_magnitude_vector", torch.ones(32), "lora_magnitude_vector has no place"),
         (f"{QUERY}.lora_B.bias", torch.ones(32), "lora_B.bias has no place"),
         (f"{QUERY}.bias", torch.ones(32), "query.bias has no place"),

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, TaggedRow
-from adapterstilts.kinds import default_encoding, kind_of
 from adapterstilts.kinds.bootstrap import f1_rates
+from adapterstilts.kinds.registry import default_encoding, kind_of
 from adapterstilts.kinds.retrieval import average_precision
 from adapterstilts.tasks import registry
 from adapterstilts.tasks.spec import Task

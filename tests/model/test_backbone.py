@@ -47,7 +47,7 @@ def test_ordinary_files_are_known_to_the_last_key(
     files = backbone.locate(str(folder))
     host = Host(files)
     assert not caplog.records
-    config_of = encoder.config_of(files).to_dict()
+    config_of = encoder.transformers_config(files).to_dict()
     differing = {key for key in config_of if config_of[key] != config.to_dict().get(key)}
     assert differing <= {"architectures", "dtype", "id2label", "label2id", "_name_or_path"}
     state = host.model.base_model.state_dict()

@@ -179,19 +179,19 @@ def test_dropout_can_be_kept(tiny_backbone: Path, batch: Batch) -> None:
     kept = Host(backbone.locate(str(tiny_backbone)), dropout=True)
     kept.add_adapter("a", spec_of("seq_bn"), seed=1)
     kept.activate(ActiveAdapters(target="a"), train=True)
-    assert not torch.equal(kept.hidden(batch, -1), kept.hidden(batch, -1))
-    kept.use_training_attention(on=True)
-    assert not torch.equal(kept.hidden(batch, -1), kept.hidden(batch, -1))
+    assert not torch.equal(kept.hidden_states(batch, -1), kept.hidden_states(batch, -1))
+    kept.use_training_attention(enabled=True)
+    assert not torch.equal(kept.hidden_states(batch, -1), kept.hidden_states(batch, -1))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_kinds_of_attention_agree(host: Host, batch: Batch, name: str) -> None:
     add(host, "a", name)
     fused = states(host, batch, target="a")
-    host.use_training_attention(on=True)
+    host.use_training_attention(enabled=True)
     kinds = {type(layer.attention.self).__name__ for layer in host.model.base_model.encoder.layer}
     plain = states(host, batch, target="a")
-    host.use_training_attention(on=False)
+    host.use_training_attention(enabled=False)
     assert kinds == {"BertSelfAttentionWithAdapters"}
     assert torch.allclose(plain, fused, atol=1e-5)
     assert torch.equal(states(host, batch, target="a"), fused)
@@ -284,7 +284,7 @@ def test_one_adapters_configuration_does_not_change_anothers(host: Host, tmp_pat
 
 def test_names_and_layers_that_cannot_be(host: Host) -> None:
     for name in ("a.b", "a,b", "", "a b"):
-        with pytest.raises(AdapterError, match="cannot name"):
+        with pytest.raises(AdapterError, match="not a valid adapter or head name"):
             host.add_adapter(name, spec_of("seq_bn"), seed=1)
     with pytest.raises(ConfigError, match="layers 0 to 1"):
         host.add_adapter("a", spec_of("seq_bn", leave_out=[7]), seed=1)
@@ -320,9 +320,9 @@ def test_arrangements_in_which_an_adapter_has_no_effect(host: Host) -> None:
     for setup, told in (
         (ActiveAdapters(below=("p",), target="q"), "parallel"),
         (ActiveAdapters(below=("b",), target="p"), "parallel"),
-        (ActiveAdapters(below=("l",), target="m"), "LoRA over"),
+        (ActiveAdapters(below=("l",), target="m"), "a LoRA takes the output of another"),
         (ActiveAdapters(below=("b",), target="i"), "bottom of a stack"),
-        (ActiveAdapters(fused=("b", "i"), target="l"), "takes the place"),
+        (ActiveAdapters(fused=("b", "i"), target="l"), "replaces the target"),
         (ActiveAdapters(target="b", head="none"), "no head 'none'"),
         (ActiveAdapters(fused=("b", "p")), "sequential bottlenecks"),
     ):
@@ -336,7 +336,7 @@ def test_the_library_does_lose_them(host: Host, batch: Batch, monkeypatch: pytes
         add(host, name, config, seed)
     host.add_adapter("m", spec_of("lora"), seed=4)  # fresh: adds nothing by itself
     bare, q = states(host, batch), states(host, batch, target="q")
-    monkeypatch.setattr("adapterstilts.model.compatibility.check_stack", lambda stack: None)
+    monkeypatch.setattr("adapterstilts.model.compatibility._check_stack", lambda stack: None)
     assert torch.equal(states(host, batch, below=("p",), target="q"), q)
     assert torch.allclose(states(host, batch, below=("l",), target="m"), bare, atol=1e-6)
 
@@ -365,7 +365,7 @@ def test_an_xlmr_encoder_works_too(tiny_xlmr: Path, batch: Batch, tmp_path: Path
         host.save_adapter(name, tmp_path / name)
         host.load_adapter(tmp_path / name, "again")
         assert torch.equal(states(host, batch, target="again"), before)
-        host.use_training_attention(on=True)
+        host.use_training_attention(enabled=True)
         assert torch.allclose(states(host, batch, target="again"), before, atol=1e-5)
-        host.use_training_attention(on=False)
+        host.use_training_attention(enabled=False)
         host.reset()

@@ -93,10 +93,10 @@ NAMES_CODE: dict[str, tuple[Edit, str]] = {
     "a code map": (config(auto_map=MAP), r"config\.json: auto_map: names custom code, which is never"),
     "a code map of the tokenizer": (
         tokenizer_settings(auto_map={"AutoTokenizer": ["theirs.Tokenizer", None]}),
-        r"tokenizer_config\.json: auto_map: names code",
+        r"tokenizer_config\.json: auto_map: names custom code",
     ),
     "a code map in another repository": (
-        config(auto_map={"AutoModel": "someone/repo--theirs.Model"}), "auto_map: names code",
+        config(auto_map={"AutoModel": "someone/repo--theirs.Model"}), "auto_map: names custom code",
     ),
     "a code map below another key": (
         config(encoder={"layers": [{"auto_map": MAP}]}), r"config\.json: encoder: names code",
@@ -124,7 +124,7 @@ NAMES_CODE: dict[str, tuple[Edit, str]] = {
     "a quantizer": (config(quantization_config={"quant_method": "bitsandbytes"}), "quantised weights"),
     "another weight file": (config(transformers_weights="other.safetensors"), "names another weight file"),
     "adapters inside": (
-        config(adapters={"adapters": {"a": "x"}, "config_map": {}}), "adapters lie in the backbone",
+        config(adapters={"adapters": {"a": "x"}, "config_map": {}}), "the backbone contains adapters",
     ),
     "a key that writes on the terminal": (
         config(**{"\x1b[31mauto\nmap": {"a": "b/c"}}),
@@ -159,7 +159,7 @@ def test_keys_that_name_code(folder: Path, case: str) -> None:
 FILES: dict[str, tuple[Edit, str]] = {
     "a pickle alone": (
         lambda folder: (folder / WEIGHTS).rename(folder / "pytorch_model.bin").write_bytes(zipped()),
-        r"pytorch_model\.bin, a pickle, is never loaded",
+        r"pytorch_model\.bin, a pickle, and weights",
     ),
     "a pickle under another name": (instead(WEIGHTS, content(pickled())), "not a safetensors file"),
     "a zipped pickle under another name": (instead(WEIGHTS, content(zipped())), "not a safetensors file"),
@@ -167,7 +167,7 @@ FILES: dict[str, tuple[Edit, str]] = {
     "an adapter's pickle": (
         lambda folder: (folder / "pytorch_adapter.bin").write_bytes(pickled()), r"holds pytorch_adapter\.bin",
     ),
-    "shards elsewhere": (only_shards, "nor are weights in several files"),
+    "shards elsewhere": (only_shards, "weights in several files are never loaded"),
     "weights elsewhere": (outside(WEIGHTS), "model.safetensors is a link to a file outside its folder"),
     "a configuration elsewhere": (outside("config.json"), "is a link to a file outside"),
     "a vocabulary elsewhere": (

@@ -55,7 +55,7 @@ def refused(path: Path, message: str) -> None:
         (entry(shape=[1] * 9), "no valid shape"),
         (entry(shape="1"), "no valid shape"),
         (entry(offsets=[0]), "no valid shape or offsets"),
-        (entry(offsets=[4, 0]), "another size"),
+        (entry(offsets=[4, 0]), "a size that contradicts"),
         (entry(offsets=[4, 8]), "leaves a gap before it"),
         ({**entry(), "b": entry()["a"]}, "b overlaps another tensor"),
         (entry(shape=[0], offsets=[0, 0]), "have 0 bytes, not 4"),
@@ -107,7 +107,7 @@ def test_infinity_does_not_come_in_through_float64(tmp_path: Path) -> None:
     """1e300 is finite in float64, and infinite in the float32 that it is used in."""
     path = tmp_path / "a.safetensors"
     save_file({"a": torch.tensor([1e300], dtype=torch.float64)}, path)
-    refused(path, "is of the type 'F64'")
+    refused(path, "is of type 'F64'")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

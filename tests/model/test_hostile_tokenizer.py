@@ -255,7 +255,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     ),
     "an unknown piece without a number": (
         tokenizer(model={"type": "Unigram", "unk_id": 7, "vocab": [["a", -1.0]]}),
-        "unk_id: 7 is not the number",
+        "unk_id: 7 is not the id",
     ),
     "scores that are texts": (
         tokenizer(model={"type": "Unigram", "vocab": [["a", "b"]]}),
@@ -288,7 +288,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     "a special token with a path": (special(loader="theirs.py"), "loader: names code"),
     "tokens with numbers that are none": (
         settings(added_tokens_decoder={"x": {"content": "a"}}),
-        "token numbers",
+        "token ids",
     ),
     "an added token below zero": (
         lambda folder: hostile.change(folder / "added_tokens.json", x=-1),

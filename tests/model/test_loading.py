@@ -138,7 +138,7 @@ def test_a_tensor_missing(host: Host, folder: Path) -> None:
 
 def test_a_tensor_too_many(host: Host, folder: Path) -> None:
     rewrite(folder, lambda tensors: tensors.update({"bert.extra": torch.ones(1)}))
-    refuses(host, folder, "1 have no place")
+    refuses(host, folder, "1 are unexpected")
 
 
 def test_a_tensor_of_another_shape(host: Host, folder: Path) -> None:
@@ -172,10 +172,10 @@ def test_of_another_depth(host: Host, folder: Path, deeper_backbone: Path) -> No
     deeper = Host(backbone.locate(str(deeper_backbone)))
     refuses(deeper, folder, "its layers is 2, that of .* is 3")
     deeper.reset()
-    refuses(deeper, as_others_save_it(folder), "tensors are missing from it")
+    refuses(deeper, as_others_save_it(folder), "tensors are missing")
     add(deeper, "b")
     deeper.save_adapter("b", folder.parent / "b")
-    refuses(host, as_others_save_it(folder.parent / "b"), "have no place")
+    refuses(host, as_others_save_it(folder.parent / "b"), "are unexpected")
 
 
 def test_of_another_type_width_or_weights(host: Host, folder: Path, tiny_xlmr: Path, tmp_path: Path) -> None:

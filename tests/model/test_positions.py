@@ -9,7 +9,7 @@ from adapterstilts import Options, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.subwords import limit
-from adapterstilts.model.backbone import check_length, locate
+from adapterstilts.model.backbone import locate
 from adapterstilts.model.encoder import load_tokenizer
 from adapterstilts.values import distinct
 
@@ -44,7 +44,7 @@ def test_a_longer_one_is_refused_before_training(unlimited, tmp_path):
         ConfigError, match=rf"max_length={positions + 1} is too long.*for {positions} subwords"
     ):
         train_adapter("mini_nli", options)
-    check_length(locate(str(backbone)), {"max_length": positions})
+    locate(str(backbone)).check_length({"max_length": positions})
 
 
 def test_a_text_of_all_positions_is_encoded_and_computed(unlimited, tmp_path):

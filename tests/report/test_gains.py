@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from adapterstilts.cli.grid_table import _as_markdown
+from adapterstilts.cli.grid_output import _print_markdown
 from adapterstilts.errors import DamagedError
-from adapterstilts.grid.availability import scenes
+from adapterstilts.grid.availability import DataSearch, find_scopes
 from adapterstilts.grid.config import GridConfig
 from adapterstilts.grid.plan import Cell, Plan, expand
 from adapterstilts.grid.records import Records
@@ -36,7 +36,7 @@ def plan() -> Plan:
             "seeds": [1, 2],
         }
     )
-    return expand(grid_config, *scenes(grid_config))
+    return expand(grid_config, *find_scopes(grid_config, DataSearch()))
 
 
 def read(cell: Cell) -> Scores:
@@ -90,7 +90,7 @@ def test_a_seed_without_its_baseline_does_not_count(plan: Plan) -> None:
 
 
 def test_markdown_takes_any_text(capsys: pytest.CaptureFixture[str]) -> None:
-    _as_markdown(["backbone", "nli"], [["a|b", "+1.0"]])
+    _print_markdown(["backbone", "nli"], [["a|b", "+1.0"]])
     assert capsys.readouterr().out == "| backbone | nli |\n|---|---|\n| a\\|b | +1.0 |\n"
 
 
@@ -108,7 +108,7 @@ def test_scores_of_items_that_were_trained_on_are_marked(plan: Plan) -> None:
 
 @dataclass
 class Finished:
-    """Every request finished with score 50, and what each training changes."""
+    """Every job finished with score 50, and what each training changes."""
 
     changes: Mapping[str, Any]
     damaged: str = ""
@@ -117,18 +117,18 @@ class Finished:
     precision = pulled = ""
 
     @property
-    def request(self) -> str:
-        return str(self.changes["request"])
+    def digest(self) -> str:
+        return str(self.changes["digest"])
 
-    def done(self, request: str) -> Any:
-        return Finished({"request": request})
+    def find_finished(self, digest: str) -> Any:
+        return Finished({"digest": digest})
 
-    def metrics(self, record: Any) -> dict[str, Any]:
-        request = record.changes["request"]
-        self.read.append(request)
-        if request == self.damaged:
+    def read_metrics(self, record: Any) -> dict[str, Any]:
+        digest = record.changes["digest"]
+        self.read.append(digest)
+        if digest == self.damaged:
             raise DamagedError("the run is damaged", "run")
-        return {"score": 50.0, **self.changes.get(request, {})}
+        return {"score": 50.0, **self.changes.get(digest, {})}
 
 
 IDLE = {"effect": {"adapters": {"a": [0.0, 0.0]}}}

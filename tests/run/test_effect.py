@@ -13,7 +13,7 @@ import torch
 
 from adapterstilts import Options, compose, train_adapter
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, TaggedRow, TextRow
-from adapterstilts.kinds import default_encoding, kind_of
+from adapterstilts.kinds.registry import default_encoding, kind_of
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.host import Host

@@ -74,7 +74,7 @@ def test_the_threshold_of_the_test_is_the_one_of_development_data(options: Optio
     (test,) = evaluate(squad.id, "bucc2018", ["de"], options, "test")
     (dev,) = evaluate(squad.id, "bucc2018", ["de"], options, "dev")
     threshold = dev.runs["de"].metrics["threshold"]
-    assert "threshold" not in dev.runs["de"].job.encoding
+    assert dev.runs["de"].job.encoding["threshold"] is None
     assert test.runs["de"].job.encoding["threshold"] == threshold
     assert test.runs["de"].metrics["threshold"] == threshold
     assert {"f1", "precision", "recall", "low", "high"} <= set(test.runs["de"].metrics)

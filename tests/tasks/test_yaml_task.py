@@ -82,7 +82,7 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("name: mine", "name: mine\ncodes: {no: en}", 2, "codes: the code 'en' stands for en and no"),
         ("[en, no]", "[en, no, en]", 4, "languages: the code 'en' stands for en and en"),
         ("[yes, no]", "[yes, '']", 3, "labels: a label is empty"),
-        ("[yes, no]", "[yes]", 3, "labels: a sequence task needs at least two labels"),
+        ("[yes, no]", "[yes]", 3, "labels: a sequence task needs at least 2 labels"),
         ("name: mine", "name: mine\nlabel_names: {yes: no}", 2, "label_names: 'yes' is a label itself"),
         ("first: text", "first: [text, class]", 7, "columns: the column 'class' is named for 'label'"),
         ("name: mine", "name: &n [*n]", 1, "a value holds itself, or more than 100000 others"),

@@ -37,7 +37,7 @@ def forged(files: Files) -> Files:
     job = json.loads(files["run/job.json"])
     job["key"] = digest({name: value for name, value in job.items() if name != "key"})
     files = {**files, "run/job.json": json.dumps(job).encode()}
-    setup = json.loads(files["run/setup.json"])["setup"]
+    setup = json.loads(files["run/active_adapters.json"])["adapters"]
     own = {inside: files[name] for name, inside in back(files, setup).items() if inside != "manifest.json"}
     entries = {name: {"sha256": sha256(each).hexdigest(), "size": len(each)} for name, each in own.items()}
     files = {**files, "run/manifest.json": json.dumps({"files": entries}).encode()}
