@@ -93,7 +93,7 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside, files: dict[s
     (cut,) = locate(outside, {**hub_env, "HF_HUB_OFFLINE": "1"}, ("me/cut", None))
     assert "has no model.safetensors" in cut["error"]  # half a download is none
     (wrong,) = locate(outside, {**hub_env, "HF_TOKEN": "hf_wrong"}, (TINY, "main"))
-    assert "401" in wrong["error"] and "look at your token" in wrong["error"]
+    assert "401" in wrong["error"] and "check your token" in wrong["error"]
     assert "hf_wrong" not in wrong["error"]
     (whole,) = locate(outside, hub_env, ("me/cut", None))
     assert whole["commit"] == hub.repos["models", "me/cut"].branches["main"]

@@ -129,8 +129,14 @@ def test_another_composition_than_the_files_are_of(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda setup: setup["heads"].update({"../../evil": setup["heads"]["mini_nli"]}), "not a valid adapter or head name"),
-        (lambda setup: setup.update(heads={"/tmp/evil": setup["heads"]["mini_nli"]}), "not a valid adapter or head name"),
+        (
+            lambda setup: setup["heads"].update({"../../evil": setup["heads"]["mini_nli"]}),
+            "not a valid adapter or head name",
+        ),
+        (
+            lambda setup: setup.update(heads={"/tmp/evil": setup["heads"]["mini_nli"]}),
+            "not a valid adapter or head name",
+        ),
         (lambda setup: setup["heads"]["mini_nli"].update(labels=["a", "b", "c"]), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(kind="span"), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(evil=1), "unknown head key"),
