@@ -129,7 +129,7 @@ def test_the_commands_accept_a_url(call: Call, write: Write, tmp_path: Path) -> 
     for place, said in {
         "nosuch://here": "cannot be opened",
         "ftp://127.0.0.1:1/here": "cannot be opened",
-        "http://127.0.0.1:1/here": "nothing can be listed or written",
+        "http://127.0.0.1:1/here": "can neither list nor write",
         "memory://here": "is lost when this command ends",
     }.items():
         assert said in call("grid", "status", path, "-C", place, code=2).stderr
