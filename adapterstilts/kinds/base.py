@@ -40,6 +40,11 @@ class Encoding(Numbers):
         description="Subwords of one sequence, special tokens included; the model's own limit applies too.",
     )
 
+    def limit(self, tokenizer: PreTrainedTokenizerFast) -> int:
+        """Returns the subwords that one sequence may have: the setting, or less if the model takes less."""
+        # Tokenizers without a limit report an astronomically large one.
+        return min(self.max_length, int(tokenizer.model_max_length))
+
     def for_language(self, language: str) -> Self:
         """Returns the encoding with settings that depend on the language resolved."""
         return self

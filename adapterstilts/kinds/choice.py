@@ -27,11 +27,11 @@ from adapterstilts.kinds.base import (
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import Template, Tokens, limit, pieces
+from adapterstilts.kinds.subwords import Template, Tokens, pieces
 from adapterstilts.tasks.spec import Task
 
 
-class ChoiceKind(Kind[Encoding]):
+class _ChoiceKind(Kind[Encoding]):
     """One of several choices, each scored as the pair (prompt, choice).
 
     A feature is a row with one sequence per choice. Its target [2] is (number of choices, gold index). A
@@ -53,7 +53,7 @@ class ChoiceKind(Kind[Encoding]):
         Raises:
             DataError: A row without choices, or a gold index out of range.
         """
-        template, length = Template.of(tokenizer, pair=True), limit(tokenizer, encoding)
+        template, length = Template.of(tokenizer, pair=True), encoding.limit(tokenizer)
         texts = [row.prompt for row in rows] + [choice for row in rows for choice in row.choices]
         subwords = pieces(tokenizer, texts)
         features = []
@@ -136,4 +136,4 @@ def _target(row: ChoiceRow) -> Ints:
     return np.array([len(row.choices), row.label], np.int32)
 
 
-KIND = ChoiceKind()
+KIND = _ChoiceKind()

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.kinds.base import LONGEST, Batch, Encoding, Feature, Floats, Kind
-from adapterstilts.kinds.subwords import limit, sequences
+from adapterstilts.kinds.subwords import sequences
 from adapterstilts.tasks.spec import Task
 
 Indices = npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ class EmbeddingKind(Kind[E]):
         self, rows: Sequence[RetrievalRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: E
     ) -> list[Feature]:
         """Returns one feature per row, query or candidate."""
-        length = limit(tokenizer, encoding)
+        length = encoding.limit(tokenizer)
         features: dict[int, Feature] = {}
         # One tokenizer call takes either pairs or single texts.
         for paired in (True, False):
@@ -65,6 +65,27 @@ class EmbeddingKind(Kind[E]):
     def paired(self, row: RetrievalRow, encoding: E) -> bool:
         """Whether a row is read together with its context."""
         return False
+
+    @staticmethod
+    def sides(rows: Sequence[RetrievalRow]) -> tuple[list[int], list[int]]:
+        """Returns the indices of queries and of candidates.
+
+        Raises:
+            DataError: There are queries but no candidate.
+        """
+        queries = [n for n, row in enumerate(rows) if row.side == "query"]
+        candidates = [n for n, row in enumerate(rows) if row.side == "candidate"]
+        if queries and not candidates:
+            raise DataError("retrieval has queries but no candidate sentences")
+        return queries, candidates
+
+    @staticmethod
+    def unit(outputs: Sequence[Floats], numbers: Sequence[int]) -> Floats:
+        """Returns the embeddings [N, H] with these numbers, normalised to length 1; zeros stay zeros."""
+        vectors = np.stack([outputs[n] for n in numbers])
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        # FAISS reads C-contiguous float32 only.
+        return np.ascontiguousarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Refuses to train.
@@ -85,27 +106,6 @@ class EmbeddingKind(Kind[E]):
     ) -> torch.Tensor:
         """Returns pooled hidden states [N, H], float32 and not normalised."""
         return pool(hidden(encoding.layer), batch, tokenizer, encoding.pooling)
-
-
-def sides(rows: Sequence[RetrievalRow]) -> tuple[list[int], list[int]]:
-    """Returns the indices of queries and of candidates.
-
-    Raises:
-        DataError: There are queries but no candidate.
-    """
-    queries = [n for n, row in enumerate(rows) if row.side == "query"]
-    candidates = [n for n, row in enumerate(rows) if row.side == "candidate"]
-    if queries and not candidates:
-        raise DataError("retrieval has queries but no candidate sentences")
-    return queries, candidates
-
-
-def unit(outputs: Sequence[Floats], numbers: Sequence[int]) -> Floats:
-    """Returns the embeddings [N, H] with these numbers, normalised to length 1; zeros stay zeros."""
-    vectors = np.stack([outputs[n] for n in numbers])
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    # FAISS reads C-contiguous float32 only.
-    return np.ascontiguousarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def nearest(queries: Floats, candidates: Floats, count: int) -> Ranked:

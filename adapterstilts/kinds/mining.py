@@ -25,8 +25,6 @@ from adapterstilts.kinds.embedding import (
     Indices,
     nearest,
     ratio,
-    sides,
-    unit,
 )
 from adapterstilts.kinds.spec import SPECS
 from adapterstilts.tasks.spec import Task
@@ -42,7 +40,7 @@ class MiningEncoding(EmbeddingEncoding):
     )
 
 
-class MiningKind(EmbeddingKind[MiningEncoding]):
+class _MiningKind(EmbeddingKind[MiningEncoding]):
     """Pairs of a query and a candidate whose margin reaches a threshold.
 
     As in XTREME's `third_party/utils_retrieve.py`. A sentence that its text repeats is searched for once, and
@@ -69,11 +67,11 @@ class MiningKind(EmbeddingKind[MiningEncoding]):
         Raises:
             DataError: There is no candidate.
         """
-        sources, targets = (_distinct(rows, numbers) for numbers in sides(rows))
+        sources, targets = (_distinct(rows, numbers) for numbers in self.sides(rows))
         pairs: dict[str, Prediction] = {}
         if sources:
             mined, scores = mine(
-                unit(outputs, list(sources)), unit(outputs, list(targets)), encoding.neighbours
+                self.unit(outputs, list(sources)), self.unit(outputs, list(targets)), encoding.neighbours
             )
             queries, candidates = list(sources.values()), list(targets.values())
             for (source, target), score in zip(mined, scores, strict=True):
@@ -187,4 +185,4 @@ def _queries_with_gold(rows: Sequence[RetrievalRow]) -> list[RetrievalRow]:
     return queries
 
 
-KIND = MiningKind()
+KIND = _MiningKind()

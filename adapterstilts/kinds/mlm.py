@@ -26,7 +26,7 @@ from adapterstilts.kinds.base import (
     pad_batch,
 )
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import Template, limit, pieces
+from adapterstilts.kinds.subwords import Template, pieces
 from adapterstilts.tasks.spec import Task
 
 IGNORED = -100  # in a target: a subword that is not predicted
@@ -65,8 +65,13 @@ class Masking:
         random = np.random.default_rng(list(seed))
         return [self._mask(feature, random) for feature in features]
 
+    @staticmethod
+    def unmasked(feature: Feature) -> Ints:
+        """Returns a copy of the feature's subwords without masks."""
+        return np.where(feature.target == IGNORED, feature.ids[0], feature.target)
+
     def _mask(self, feature: Feature, random: np.random.Generator) -> Feature:
-        ids = unmasked(feature)
+        ids = self.unmasked(feature)
         places = np.flatnonzero(~np.isin(ids, self.special))
         # At least one, so that the shortest text trains too.
         count = min(len(places), max(1, round(SHARE * len(places))))
@@ -80,12 +85,7 @@ class Masking:
         return replace(feature, ids=(ids,), target=target)
 
 
-def unmasked(feature: Feature) -> Ints:
-    """Returns a copy of the feature's subwords without masks."""
-    return np.where(feature.target == IGNORED, feature.ids[0], feature.target)
-
-
-class MlmKind(Kind[Encoding]):
+class _MlmKind(Kind[Encoding]):
     """Masked subwords; a long text becomes several features.
 
     A feature's target [L] holds the true subword where one is masked, -100 elsewhere. The masks of `encode`
@@ -104,7 +104,7 @@ class MlmKind(Kind[Encoding]):
     ) -> list[Feature]:
         """Returns windows of each text, which do not overlap."""
         template, masking = Template.of(tokenizer, pair=False), Masking.of(tokenizer)
-        budget = limit(tokenizer, encoding) - template.size
+        budget = encoding.limit(tokenizer) - template.size
         subwords = pieces(tokenizer, [row.text for row in rows])
         features = []
         for number, row in enumerate(rows):
@@ -179,4 +179,4 @@ def _windows(ids: Ints, budget: int) -> Iterator[Ints]:
         yield ids[start : start + budget]
 
 
-KIND = MlmKind()
+KIND = _MlmKind()

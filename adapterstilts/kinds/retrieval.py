@@ -18,8 +18,6 @@ from adapterstilts.kinds.embedding import (
     Ranked,
     nearest,
     ratio,
-    sides,
-    unit,
 )
 from adapterstilts.kinds.spec import SPECS
 from adapterstilts.tasks.spec import Task
@@ -36,7 +34,7 @@ class RetrievalEncoding(EmbeddingEncoding):
     context: bool = Field(False, description="Read a candidate together with its paragraph.")
 
 
-class RetrievalKind(EmbeddingKind[RetrievalEncoding]):
+class _RetrievalKind(EmbeddingKind[RetrievalEncoding]):
     """Queries search for their gold among the candidates."""
 
     spec = SPECS["retrieval"]
@@ -63,12 +61,12 @@ class RetrievalKind(EmbeddingKind[RetrievalEncoding]):
         Raises:
             DataError: There is no candidate.
         """
-        queries, candidates = sides(rows)
+        queries, candidates = self.sides(rows)
         if not queries:
             return []
         depth = DEPTH if task.metric == "map20" else NEIGHBOURS
         search = _margin if encoding.similarity == "margin" else _cosine
-        sources, targets = unit(outputs, queries), unit(outputs, candidates)
+        sources, targets = self.unit(outputs, queries), self.unit(outputs, candidates)
         ranked = search(sources, targets, encoding.neighbours, depth)
         reverses: list[Prediction] = [{} for _ in queries]
         if task.metric == "accuracy" and len(queries) == len(candidates):
@@ -160,4 +158,4 @@ def _margin(queries: Floats, candidates: Floats, neighbours: int, count: int) ->
     return np.take_along_axis(near, order, axis=1), np.take_along_axis(margins, order, axis=1)
 
 
-KIND = RetrievalKind()
+KIND = _RetrievalKind()

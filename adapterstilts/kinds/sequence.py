@@ -27,11 +27,11 @@ from adapterstilts.kinds.base import (
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import limit, sequences
+from adapterstilts.kinds.subwords import sequences
 from adapterstilts.tasks.spec import Task
 
 
-class SequenceKind(Kind[Encoding]):
+class _SequenceKind(Kind[Encoding]):
     """One label for one sequence. A feature is a row; its target [1] is the label's index."""
 
     spec = SPECS["sequence"]
@@ -49,7 +49,7 @@ class SequenceKind(Kind[Encoding]):
         Raises:
             ConfigError: A label that the task does not have.
         """
-        length = limit(tokenizer, encoding)
+        length = encoding.limit(tokenizer)
         features: dict[int, Feature] = {}
         # One tokenizer call takes either pairs or single texts.
         for pair in (True, False):
@@ -121,4 +121,4 @@ def _target(row: PairRow, task: Task) -> Ints:
     return np.array([task.labels.index(row.label)], np.int32)
 
 
-KIND = SequenceKind()
+KIND = _SequenceKind()

@@ -35,7 +35,7 @@ from adapterstilts.kinds.base import (
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import Pieces, Template, limit, pieces
+from adapterstilts.kinds.subwords import Pieces, Template, pieces
 from adapterstilts.tasks.spec import Task
 
 N_BEST = 5  # spans in a prediction
@@ -64,7 +64,7 @@ class SpanEncoding(Encoding):
     )
 
 
-class SpanKind(Kind[SpanEncoding]):
+class _SpanKind(Kind[SpanEncoding]):
     """Start and end of the answer, in windows over the context.
 
     A feature is one window (question, part of the context). Its target [2] is the positions of the answer's
@@ -91,7 +91,7 @@ class SpanKind(Kind[SpanEncoding]):
         The earliest gold answer is trained on; one that does not end on subword borders becomes the subwords
         that overlap it.
         """
-        template, length = Template.of(tokenizer, pair=True), limit(tokenizer, encoding)
+        template, length = Template.of(tokenizer, pair=True), encoding.limit(tokenizer)
         questions = pieces(tokenizer, [row.question for row in rows])
         contexts = pieces(tokenizer, [row.context for row in rows])
         features = []
@@ -302,4 +302,4 @@ def _as_json(context: str, span: _Span) -> dict[str, Any]:
     return {"text": text, "start": span.start, "end": span.end}
 
 
-KIND = SpanKind()
+KIND = _SpanKind()

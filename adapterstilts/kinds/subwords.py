@@ -11,18 +11,12 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.kinds.base import Encoding, Ints
+from adapterstilts.kinds.base import Ints
 from adapterstilts.kinds.offsets import repaired
 
 CHUNK = 8192  # texts per tokenizer call: bounds the Python lists alive at once
 
 Tokens = tuple[Ints, Ints]  # token ids and token type ids, both [length]
-
-
-def limit(tokenizer: PreTrainedTokenizerFast, encoding: Encoding) -> int:
-    """Returns the subwords that one sequence may have: the setting, or less if the model takes less."""
-    # Tokenizers without a limit report an astronomically large one.
-    return min(encoding.max_length, int(tokenizer.model_max_length))
 
 
 def sequences(

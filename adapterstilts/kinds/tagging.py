@@ -35,7 +35,7 @@ from adapterstilts.kinds.base import (
 from adapterstilts.kinds.bootstrap import f1_rates, percent
 from adapterstilts.kinds.entities import chunks, predicted_chunks
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import Template, limit, pieces
+from adapterstilts.kinds.subwords import Template, pieces
 from adapterstilts.kinds.unspaced_scripts import WRITTEN_LANGUAGES, marks, read_off, written
 from adapterstilts.tasks.spec import Task
 
@@ -69,7 +69,7 @@ class TaggingEncoding(Encoding):
         return self.model_dump(mode="json", exclude={"words"} if self.words == "separate" else None)
 
 
-class TaggingKind(Kind[TaggingEncoding]):
+class _TaggingKind(Kind[TaggingEncoding]):
     """One tag for each word, read off its leading subword.
 
     A feature is a window of whole words. Its target [L] is the tag's index at each word's leading subword and
@@ -99,7 +99,7 @@ class TaggingKind(Kind[TaggingEncoding]):
         Raises:
             ConfigError: A tag that the task does not have.
         """
-        template, length = Template.of(tokenizer, pair=False), limit(tokenizer, encoding)
+        template, length = Template.of(tokenizer, pair=False), encoding.limit(tokenizer)
         budget, stride = length - template.size, min(encoding.stride, length // 4)
         tokenise = _written if encoding.words == "written" else _separate
         sentences = tokenise(rows, tokenizer, budget)
@@ -150,7 +150,7 @@ class TaggingKind(Kind[TaggingEncoding]):
         task: Task,
         encoding: TaggingEncoding,
     ) -> list[Prediction]:
-        """Returns `{"id", "tags"}` per row; a word in two windows is read where it is farther from an edge."""
+        """Returns `{"id", "tags"}` per row; the window in which a word is farther from an edge decides."""
         tags = [np.zeros(len(row.tokens), np.int32) for row in rows]
         # Distance of a word's reading so far to the nearer edge of its window
         depth = [np.full(len(row.tokens), -1, np.int32) for row in rows]
@@ -283,7 +283,7 @@ def _tags(row: TaggedRow, index: dict[str, int], task: Task) -> Ints | None:
 
 
 def _windows(sizes: Ints, budget: int, stride: int) -> Iterator[tuple[int, int]]:
-    """Yields word ranges that fit into `budget` subwords, cover every word and overlap by at most `stride`."""
+    """Yields word ranges that fit into `budget` subwords, cover all words and overlap by at most `stride`."""
     ends = np.cumsum(sizes)
     starts = ends - sizes
     begin = 0
@@ -317,4 +317,4 @@ def _feature(row: int, sentence: _Sentence, tags: Ints | None, template: Templat
     return Feature(row, (ids,), (types,), target, align)
 
 
-KIND = TaggingKind()
+KIND = _TaggingKind()
