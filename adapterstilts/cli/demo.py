@@ -13,7 +13,7 @@ from adapterstilts.errors import StoreError
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
-    from adapterstilts.report.gains import Effect
+    from adapterstilts.report.gains import Gain
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def demo(
 ) -> None:
     """Train two intermediate adapters on bundled data and transfer each to two targets.
 
-    All results are zero-shot scores in ten languages. Takes about four minutes on two cores. The grid config
-    is grids/demo.yaml.
+    All results are zero-shot scores in ten languages. Takes about four minutes
+    on two cores. The grid config is grids/demo.yaml.
 
     Example: adapterstilts demo
     """
@@ -91,8 +91,10 @@ def _run(plan: Plan, store: Path) -> None:
         display.on_message(digest, message)
 
     executor = executor_for(WorkerSettings(store), None, on_message)
+    # Failures are retried: what failed in an earlier demo, such as a full disk, may be repaired
     with ProgressDisplay(jobs, records, Estimator.from_records(records), executor.size) as display:
         status = Scheduler(executor, records, display).run(jobs, retry_failed=True)
+    # The first failure is shown; others are usually its consequences
     for failure in status.failures.values():
         fail(f"{failure.name}: {failure.message} ({records.failure_file(failure.digest)})")
         raise typer.Exit(1)
@@ -105,31 +107,36 @@ def demo_rows(plan: Plan, store: Path) -> list[DemoRow]:
         StoreError: A result is damaged.
     """
     from adapterstilts.grid.records import Records
-    from adapterstilts.report.gains import effects, effects_by_language
+    from adapterstilts.report.gains import gains, gains_by_language
 
     def on_damage(text: str) -> None:
         raise StoreError(f"{text}: remove {store} and repeat the command")
 
     records = Records(store)
-    means = effects(plan, records, on_damage)
-    by_language = effects_by_language(plan, records, on_damage)
+    means = gains(plan, records, on_damage)
+    by_language = gains_by_language(plan, records, on_damage)
     # Scores of the baselines, and differences from them for the transfers; in the order of `means`
-    scores = {code: [effect.mean or 0.0 for effect in column] for code, column in by_language.items()}
+    scores = {code: [gain.mean or 0.0 for gain in column] for code, column in by_language.items()}
     return [_row(means, index, scores) for index in range(len(means))]
 
 
-def _row(means: list[Effect], index: int, scores: dict[str, list[float]]) -> DemoRow:
-    effect = means[index]
-    baseline = next(n for n, row in enumerate(means) if row.target == effect.target and row.how == "baseline")
+def _row(means: list[Gain], index: int, scores: dict[str, list[float]]) -> DemoRow:
+    from adapterstilts.grid.plan import BASELINE
+
+    gain = means[index]
+    baseline = next(
+        n for n, row in enumerate(means) if row.target == gain.target and row.transfer == BASELINE
+    )
     score, codes = means[baseline].mean or 0.0, sorted(scores.keys() - {"en"})
+    # The baseline's gains are scores, all others are differences from them
     if index == baseline:
-        return DemoRow(effect.target, "", scores["en"][index], score, 0.0, 0, len(codes))
+        return DemoRow(gain.target, "", scores["en"][index], score, 0.0, 0, len(codes))
     return DemoRow(
-        target=effect.target,
-        transfer=f"{effect.how} from {effect.intermediate}",
+        target=gain.target,
+        transfer=f"{gain.transfer} from {gain.intermediate}",
         english=scores["en"][baseline] + scores["en"][index],
-        other_languages=score + (effect.mean or 0.0),
-        gain=effect.mean or 0.0,
+        other_languages=score + (gain.mean or 0.0),
+        gain=gain.mean or 0.0,
         languages_better=sum(scores[code][index] > 0 for code in codes),
         languages=len(codes),
     )

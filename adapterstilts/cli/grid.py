@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -16,15 +16,17 @@ from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
     from adapterstilts.grid.job_spec import JobSpec
-    from adapterstilts.grid.process_executor import WorkerSettings
     from adapterstilts.grid.scheduler import Executor
     from adapterstilts.grid.status import GridStatus
 
 app = typer.Typer(no_args_is_help=True)
+# Against typos: each process loads the backbone
 MAX_PROCESSES = 10_000
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DEFAULT_STORE = str(console.DEFAULT_STORE)
-RAY = "Ray (--engine ray)"
+# Panels of the help. Each has its own column widths, so that no option name is cut off at 80 columns.
+estimate_option = partial(typer.Option, rich_help_panel="Time estimate")
+execution_option = partial(typer.Option, rich_help_panel="Execution", show_default=False)
+ray_option = partial(typer.Option, rich_help_panel="Ray (--engine ray)", show_default=False)
 
 GridName = Annotated[
     str,
@@ -44,9 +46,9 @@ Budget = Annotated[
 ]
 Calibrate = Annotated[
     bool | None,
-    typer.Option(
+    estimate_option(
         "--calibrate/--no-calibrate",
-        help="Time real steps for the estimate (default: a few, if no rates are known).",
+        help="Time real steps (default: a few, if no rates are known).",
         show_default=False,
     ),
 ]
@@ -67,7 +69,7 @@ def plan(
     budget: Budget = None,
     calibrate: Calibrate = None,
     processes: Annotated[
-        int, typer.Option(min=1, max=MAX_PROCESSES, help="Processes (or GPUs) that share the work.")
+        int, estimate_option(min=1, max=MAX_PROCESSES, help="Processes (or GPUs) that share the work.")
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print each job as a line of JSON.")] = False,
 ) -> None:
@@ -81,6 +83,7 @@ def plan(
 
     search = DataSearch()
     planned, records = load_plan(grid, search), grid_output.open_store(store, may_be_new=True)
+    # Quick: with very many results the index suffices for an overview
     with busy("reading the store"):
         grid_status = read_status(planned.jobs(), records, quick=True)
     # Programs that read the JSON do not expect to wait for a calibration
@@ -92,7 +95,7 @@ def plan(
     def jobs_within_budget() -> Iterable[JobSpec]:
         if budget is None:
             return planned.jobs()
-        return estimator.within(planned.jobs(), grid_status, processes * _seconds(budget))
+        return estimator.within(planned.jobs(), grid_status, processes * grid_output.parse_duration(budget))
 
     if not grid_status.count("done"):
         grid_output.print_foreign_runs(records)
@@ -125,46 +128,34 @@ def run(
         bool,
         typer.Option("--recheck", help="Re-read all data and recompute only what changed."),
     ] = False,
+    calibrate: Calibrate = None,
     processes: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=MAX_PROCESSES,
-            help="Parallel processes (default: one per GPU, otherwise one per core).",
-            show_default=False,
-        ),
-    ] = None,
-    calibrate: Calibrate = None,
-    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5.0,
-    checkpoint_steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps between checkpoints.", show_default=False)
+        execution_option(min=1, max=MAX_PROCESSES, help="Parallel processes (default: one per GPU or core)."),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Execution backend: local processes or Ray.")
+        Literal["local", "ray"],
+        execution_option(help="Execution backend: local processes or Ray.", show_default=True),
     ] = "local",
+    checkpoint_minutes: Annotated[
+        float, execution_option(min=0, help="Minutes between checkpoints.", show_default=True)
+    ] = 5.0,
+    checkpoint_steps: Annotated[
+        int | None, execution_option(min=1, help="Optimizer steps between checkpoints.")
+    ] = None,
     ray_address: Annotated[
         str,
-        typer.Option(
+        ray_option(
             envvar="RAY_ADDRESS",
-            help="Address of the cluster; auto: a running one; local: start one.",
-            rich_help_panel=RAY,
+            help="Address of the cluster; auto: a running one; local: a new one (default).",
         ),
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=MAX_PROCESSES,
-            help="Number of workers (default: as many as fit).",
-            show_default=False,
-            rich_help_panel=RAY,
-        ),
+        ray_option(min=1, max=MAX_PROCESSES, help="Number of workers (default: as many as fit)."),
     ] = None,
     gpus_per_worker: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="GPUs of each worker; 0.5: two share one.", show_default=False, rich_help_panel=RAY
-        ),
+        float | None, ray_option(min=0, help="GPUs of each worker; 0.5: two share one.")
     ] = None,
 ) -> None:
     """Compute the missing results of a grid. Interrupt it at any time; repeat the command to resume.
@@ -175,13 +166,14 @@ def run(
     from adapterstilts.grid.availability import DataSearch
     from adapterstilts.grid.load_plan import load_plan
     from adapterstilts.grid.process_executor import WorkerSettings
-    from adapterstilts.grid.scheduler import Scheduler
+    from adapterstilts.grid.scheduler import Scheduler, executor_for
     from adapterstilts.grid.status import read_status
 
     _check_run_options(engine, store, recheck, processes, workers, gpus_per_worker)
     search = DataSearch()
     planned, records = load_plan(grid, search), grid_output.open_store(store, may_be_new=True)
     jobs = list(planned.jobs())
+    # Not quick: damaged results must be found here to be recomputed
     status_before = read_status(jobs, records)
     warning = grid_output.print_provenance(jobs, status_before)
     if not (recheck or retry_failed or any(status_before.pending(jobs))):
@@ -189,7 +181,7 @@ def run(
     grid_output.print_missing_data(planned, search)
     if not status_before.count("done"):
         grid_output.print_foreign_runs(records)
-    # With Ray other machines compute, whose speed is not measured here
+    # With Ray, other machines compute, whose speed cannot be measured here
     timed = False if engine == "ray" and calibrate is None else calibrate
     estimator = grid_output.make_estimator(planned, records, status_before.pending(jobs), timed, search)
 
@@ -198,36 +190,28 @@ def run(
         display.on_message(digest, message)
 
     settings = WorkerSettings(store, checkpoint_minutes, checkpoint_steps)
-    cluster = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
-    executor = _make_executor(settings, processes, cluster, on_message)
+    executor: Executor
+    if engine == "ray":
+        # Ray is an optional dependency
+        from adapterstilts.grid.ray_executor import RayCluster, RayExecutor
+
+        cluster = RayCluster(ray_address, workers, gpus_per_worker)
+        executor = RayExecutor(settings, cluster, on_message)
+    else:
+        executor = executor_for(settings, processes, on_message)
+    # After the executor started, since only then the number of workers is known
     if budget is not None:
-        seconds = executor.size * _seconds(budget)
+        seconds = executor.size * grid_output.parse_duration(budget)
         jobs = list(estimator.within(jobs, status_before, seconds, retry_failed))
         note(f"{len(jobs)} of {status_before.job_count} jobs fit into {budget}")
     with ProgressDisplay(jobs, records, estimator, executor.size) as display:
         scheduler = Scheduler(executor, records, display)
         status_after = scheduler.run(jobs, retry_failed, recheck)
     grid_output.print_time(scheduler.finished, jobs, estimator)
+    # Results of this run may be the first ones with another precision
     if not warning:
         grid_output.print_provenance(jobs, status_after)
     return _print_result(grid, status_after)
-
-
-def _make_executor(
-    settings: WorkerSettings,
-    processes: int | None,
-    cluster: tuple[str, int | None, float | None] | None,
-    on_message: Callable[[str, str], None],
-) -> Executor:
-    """Returns an executor of local processes, or of a Ray cluster (address, workers, GPUs of each)."""
-    if cluster is None:
-        from adapterstilts.grid.scheduler import executor_for
-
-        return executor_for(settings, processes, on_message)
-    # Imported late: Ray is an optional dependency
-    from adapterstilts.grid.ray_executor import RayCluster, RayExecutor
-
-    return RayExecutor(settings, RayCluster(*cluster), on_message)
 
 
 def _check_run_options(
@@ -333,6 +317,7 @@ def verify(grid: GridName, store: StoreName = DEFAULT_STORE) -> None:
             f"damaged runs could not be marked ({result.mark_error}), so `grid run` may still use them. "
             "Repeat this command where the store is writable, or remove the runs (adapterstilts runs rm)"
         )
+    # Exit code 1, so that scripts notice damage
     if result.damaged or result.missing:
         note(f"recompute them with: adapterstilts grid run {grid}")
         raise typer.Exit(1)
@@ -365,11 +350,13 @@ def gc(
     if garbage.foreign:
         note(f"kept {garbage.foreign} runs of another version of adapterstilts")
     if not garbage.runs:
+        # Temporary files and records of missing runs can go without a question
         remove_garbage(garbage, records)
         leftovers = f"removed {len(garbage.leftovers)} leftover files of interrupted jobs"
         note(leftovers if garbage.leftovers else "nothing to remove")
         return
     question = f"Remove {len(garbage.runs)} runs ({size_text(garbage.size)})?"
+    # On standard error: standard output holds the table, which may be redirected
     if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(1)
     remove_garbage(garbage, records)
@@ -389,9 +376,12 @@ def show_table(
 ) -> None:
     """Show the effect of each intermediate task on each target, in points over the baseline.
 
-    A cell is the mean over seeds of the mean over all languages except English, with the lowest and the
-    highest seed in brackets. The baseline's row shows its scores. Marks: * some languages or seeds are
-    missing, ! some evaluated items were trained on (allow_leak), ~ several precisions, ^ pulled adapters.
+    A cell is the mean over seeds of the mean over all languages except English,
+    with the lowest and the highest seed in brackets. The baseline's row shows
+    its scores.
+
+    Marks: * some languages or seeds are missing, ! some evaluated items were
+    trained on (allow_leak), ~ several precisions, ^ pulled adapters.
 
     Example: adapterstilts grid table quick --per-language
     """
@@ -402,15 +392,3 @@ def show_table(
     if len(forms) > 1:
         raise ConfigError("use only one of --markdown, --csv and --json")
     grid_output.print_gains(load_plan(grid), grid_output.open_store(store), per_language, "".join(forms))
-
-
-def _seconds(text: str) -> float:
-    """Returns the seconds of a budget such as `8h`, `30m`, `2d` or `90s`.
-
-    Raises:
-        ConfigError: The text is no such time.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
-    if not match:
-        raise ConfigError(f"--budget requires a time such as 8h, 30m or 2d, not '{text}'")
-    return float(match[1]) * UNITS[match[2]]

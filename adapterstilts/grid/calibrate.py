@@ -24,7 +24,7 @@ from adapterstilts.run.fit import host_for
 from adapterstilts.store.origin import TrainOrigin
 
 
-class Probe(NamedTuple):
+class _Probe(NamedTuple):
     """Amount of work that a calibration times.
 
     Attributes:
@@ -40,15 +40,16 @@ class Probe(NamedTuple):
     offline: bool = False
 
 
-FULL = Probe(20, 32, 160)
-QUICK = Probe(6, 8, 56, offline=True)
+FULL = _Probe(20, 32, 160)
+QUICK = _Probe(6, 8, 56, offline=True)
 
 
 def calibrate(
     plan: Plan,
     records: Records,
+    search: DataSearch,
     on_message: Callable[[str], None],
-    probe: Probe = FULL,
+    probe: _Probe = FULL,
     backbones: Iterable[str] | None = None,
 ) -> Mapping[str, Rates]:
     """Times the backbones of a plan and stores the rates beside the records for later estimates.
@@ -56,6 +57,7 @@ def calibrate(
     Args:
         plan: Plan of the grid.
         records: Records of the store that keeps the rates.
+        search: Search for data that made the plan.
         on_message: Receiver of one message per kind: its speed, or why it could not be timed.
         probe: Amount of work to time.
         backbones: Backbones to time; all of the plan by default.
@@ -74,7 +76,9 @@ def calibrate(
         # The timed runs are no results, so they go into a temporary store.
         with tempfile.TemporaryDirectory(prefix="calibrate-") as folder:
             worker = Worker(Records(Path(folder)), on_message=lambda *_: None)
-            timed = {name: _Timer(worker, on_message, probe).time_backbone(plan, name) for name in names}
+            timed = {
+                name: _Timer(worker, search, on_message, probe).time_backbone(plan, name) for name in names
+            }
     finally:
         torch.set_num_threads(threads)
         # The processes of the grid load the backbone again: this one would only occupy memory.
@@ -97,9 +101,9 @@ class _Timer:
     """
 
     worker: Worker
+    search: DataSearch
     on_message: Callable[[str], None]
-    probe: Probe = FULL
-    search: DataSearch = field(default_factory=DataSearch)
+    probe: _Probe = FULL
     train: dict[str, float] = field(default_factory=dict)
     evaluate: dict[str, float] = field(default_factory=dict)
     overhead: dict[str, list[float]] = field(default_factory=dict)

@@ -60,7 +60,7 @@ def verify(
             damaged[name] = run.reason
             try:
                 for record in run_records:
-                    records.write_record(replace(record, damaged=True))
+                    records.write_record(replace(record, recheck=True))
             except (OSError, StoreError) as error:
                 mark_error = mark_error or str(error)
         else:
@@ -147,7 +147,7 @@ def _with_sources(names: set[str], runs: dict[str, Run]) -> set[str]:
         name = queue.pop()
         if name not in reached:
             reached.add(name)
-            # A damaged run does not tell its sources, so these may become garbage.
+            # The sources of a damaged run are unknown, so they may become garbage.
             parents = runs[name].parents if name in runs else ()
             queue += [by_key[key] for key in parents if key in by_key]
     return reached

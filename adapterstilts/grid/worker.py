@@ -36,7 +36,7 @@ FATAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """What came of one call of `Worker.run_job`.
+    """Outcome of one call of `Worker.run_job`.
 
     Attributes:
         result: Record or failure of the job. None if another process is running it.
@@ -138,7 +138,7 @@ class Worker:
         if isinstance(error, DamagedError):
             damaged = [record for record in self.records.read_all() if record.run == error.run]
             for record in damaged:
-                self.records.write_record(replace(record, damaged=True))
+                self.records.write_record(replace(record, recheck=True))
             if damaged:
                 # Not a recorded failure: the next `grid run` repairs the source and then runs this job.
                 message = f"{error.run} is damaged: the next `grid run` recomputes it, and then this job"

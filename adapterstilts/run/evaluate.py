@@ -11,8 +11,8 @@ from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDa
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.registry import check_encoding, encoding_for, kind_of
-from adapterstilts.model.backbone import BackboneFiles, check_length
-from adapterstilts.model.language_adapter import digest_of
+from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import fresh_host
@@ -184,7 +184,7 @@ def _evaluate_target(
     chosen, wanted = _split_and_languages(target, location, languages, split)
     guard = LeakGuard(store, run, target, chosen, location, options.allow_leak)
     files = backbone_of(run, options)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     order = _Order(store, run, target, chosen, location, options, files, guard)
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
     precision = resolve_precision(str(options.hyperparameters.get("precision", "auto")))
@@ -218,7 +218,7 @@ def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
         data=loaded.fingerprint,
         encoding=encoding.model_dump(mode="json"),
         precision=resolve_precision(str(options.hyperparameters.get("precision", "auto"))),
-        language_adapter=digest_of(adapter),
+        language_adapter=adapter_digest(adapter),
     )
     scene = _Scene(target, order.files, encoding, adapter, loaded, leak)
     scored = order.store.get(job) or _evaluate_one(order.store, job, run, scene)

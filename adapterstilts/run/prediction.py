@@ -10,7 +10,6 @@ from adapterstilts.data.rows import RetrievalRow, Row, text_size
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import Prediction
 from adapterstilts.kinds.registry import check_encoding, encoding_for
-from adapterstilts.model.backbone import check_length
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.evaluate import language_reference, model_of
 from adapterstilts.run.language_reference import language_adapter
@@ -123,7 +122,7 @@ def _loaded(
     registry.check_code(target, language)
     check_encoding([target.kind], options.encoding)
     files = backbone_of(trained, options)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     encoding = encoding_for(target, language, {**own_encoding(trained, target), **options.encoding})
     precision = resolve_precision(str(options.hyperparameters.get("precision", "auto")))
     adapter = language_adapter(language_reference(trained, options), language, store)

@@ -10,9 +10,9 @@ from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.model import compatibility
-from adapterstilts.model.backbone import check_length, locate
+from adapterstilts.model.backbone import locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
-from adapterstilts.model.language_adapter import digest_of
+from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Source, as_source, spec_of
 from adapterstilts.run.device import resolve_precision
@@ -120,7 +120,7 @@ def _trainer(task: Task, kind: CompositionName) -> Task:
 def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], options: Options) -> Fit:
     """Resolves backbone, data and settings into a job with all it needs."""
     files = locate(options.backbone, options.revision)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     for run in found:
         if run.training.backbone != files.fingerprint:
             theirs, ours = distinct(run.job.backbone, files.fingerprint)
@@ -129,7 +129,7 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
                 "pass that one with --backbone"
             )
     language = language_adapter(options.language_adapter, "en", Store(options.store))
-    _check_language_adapter(found, digest_of(language))
+    _check_language_adapter(found, adapter_digest(language))
     sources = [as_source(run.key, run.job.task, run.path) for run in found]
     if joined.fuses and (options.config or options.adapter):
         raise ConfigError(
@@ -150,7 +150,7 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
         hyperparameters=hyperparameters,
         encoding=taught.encoding,
         composition=joined,
-        language_adapter=digest_of(language),
+        language_adapter=adapter_digest(language),
         languages=tuple(sorted(set(options.mlm_languages))),
         seed=options.seed if hyperparameters else 0,
     )
