@@ -21,7 +21,7 @@ from adapterstilts.data.hub import read_hub
 from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError, listed_items, unlisted_note
 from adapterstilts.data.release_files import read
 from adapterstilts.data.retrieval_files import ORIGINS
-from adapterstilts.data.row_slices import Span, cut, ended_early, parse_slice
+from adapterstilts.data.location import Span, cut, ended_early, parse_slice
 from adapterstilts.data.rows import Row
 from adapterstilts.data.table_columns import of_split
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StiltsError

@@ -9,7 +9,7 @@ import pytest
 
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.load import FOLDER_VARIABLE, DataLocation, available, load
-from adapterstilts.data.row_slices import Span, parse_slice
+from adapterstilts.data.location import Span, parse_slice
 from adapterstilts.data.rows import PairRow, RetrievalRow
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks.lookup import get_task
