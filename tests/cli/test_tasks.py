@@ -179,4 +179,4 @@ def test_check_says_which_records_are_no_examples(call: Call, tmp_path: Path) ->
     (tmp_path / "own.yaml").write_text(definition, encoding="utf-8")
     (tmp_path / "train.tsv").write_text("a\tb\tx\nc\td\t-\n", encoding="utf-8")
     printed = call("tasks", "check", "own.yaml")
-    assert "train en: 1 records are skipped that are no examples" in printed.stderr
+    assert "train en: skipped 1 records that are not examples" in printed.stderr
