@@ -47,9 +47,10 @@ class Loaded:
 
     Attributes:
         origin: Kind of source, file (with its SHA-256) or Hub dataset (with its commit), slice, limit and
-            number of rows. Number of records without a gold label in the release ("dropped"). Number of rows in
-            each language that the task does not list ("unlisted"). Whether labels are hidden, and the reason. Row
-            at which the file ends inside the slice ("ended"). For a mixture, the same for each part.
+            number of rows. Number of records without a gold label in the release ("dropped"). Number of
+            rows in each language that the task does not list ("unlisted"). Whether labels are hidden, and
+            the reason. Row at which the file ends inside the slice ("ended"). For a mixture, the same for
+            each part.
         fingerprint: SHA-256 of the rows. Does not depend on their source.
     """
 

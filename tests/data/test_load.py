@@ -239,7 +239,7 @@ def test_the_same_rows_have_the_same_fingerprint_wherever_they_lie(folder: Path)
 
 def own_bundled(monkeypatch: pytest.MonkeyPatch, package: Path, files: dict[Split, tuple[str, ...]]) -> Task:
     """A task whose data comes with a package that lies in `package`."""
-    monkeypatch.setattr("adapterstilts.data.load.resources.files", lambda name: package)
+    monkeypatch.setattr("adapterstilts.data.location.resources.files", lambda name: package)
     return XNLI.model_copy(update={"bundled": FolderSource(files=files), "folder": None, "hub": None})
 
 
@@ -277,7 +277,7 @@ def test_missing_data_says_what_where_and_how(folder: Path) -> None:
     with pytest.raises(MissingDataError) as caught:
         load(XNLI, "dev", "fr", DataLocation(data_dir=folder))
     message = str(caught.value)
-    assert "no dev data of xnli in 'fr' is at hand" in message
+    assert "no dev data of xnli in 'fr' found" in message
     assert XNLI.obtain in message
     assert f"no xnli/dev-fr.tsv or XNLI-1.0/xnli.dev.tsv in {folder}" in message
     assert "HF_HUB_OFFLINE is set" in message
