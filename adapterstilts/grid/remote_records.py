@@ -24,7 +24,7 @@ from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256, stats_in, write_json
-from adapterstilts.store.quick_check import metrics_of
+from adapterstilts.store.quick_check import manifest_files, metrics_of
 from adapterstilts.store.remote import Remote, RemoteFile
 from adapterstilts.store.runs import RUN_NAME, check
 
@@ -209,11 +209,7 @@ class RemoteRecords(Records):
     def _is_complete(self, record: Record) -> bool:
         """Whether all files of a run are at the URL in their sizes, as of the last listing."""
         try:
-            text = self._local_path(f"{record.run}/{MANIFEST}").read_bytes()
-            # Checked before parsing: anybody may have written the file.
-            if hashlib.sha256(text).hexdigest() != record.manifest:
-                return False
-            files: dict[str, dict[str, Any]] = json.loads(text)["files"]
+            files = manifest_files(self._local_path(record.run), record.manifest)
             listing = self._last_listing()
             sizes = {name: listing[f"{record.run}/{name}"].size for name in [*files, MANIFEST]}
             return all(sizes[name] == entry["size"] for name, entry in files.items())
