@@ -105,7 +105,7 @@ def test_other_errors_keep_their_traceback(failing: Call) -> None:
 
 def test_an_interrupt_says_how_to_go_on(failing: Call) -> None:
     assert failing(KeyboardInterrupt("stopped at step 5 of 10"), code=130).stderr == (
-        "stopped at step 5 of 10. Give the same command again to go on.\n"
+        "stopped at step 5 of 10. Run the same command again to resume.\n"
     )
     assert failing(KeyboardInterrupt(), code=130).stderr == "interrupted\n"
 
