@@ -28,7 +28,7 @@ class Leak:
     Attributes:
         items: Number of evaluated items that were trained on, themselves or (`translated` of them) in another
             language.
-        examples: Number of evaluated items; 0 if nothing can leak (retrieval: no pair of texts was trained on).
+        examples: Number of evaluated items; 0 if nothing can leak (retrieval: no pairs are trained on).
         example: the text of one.
         unchecked: what could not be checked and why; empty if everything was.
     """
@@ -120,8 +120,8 @@ class LeakGuard:
     def _refusal(self, leak: Leak, language: str) -> DataError:
         how = f" ({leak.translated} of them in another language)" if leak.translated else ""
         return DataError(
-            f"{leak.items} of the {leak.examples} items of {self.target.name} in '{language}' were trained on by "
-            f"{self.run.id} or a run that it was built on{how}, such as: {leak.example!r}. "
+            f"{leak.items} of the {leak.examples} items of {self.target.name} in '{language}' were trained "
+            f"on by {self.run.id} or a run that it was built on{how}, such as: {leak.example!r}. "
             "Their scores would not be of new text: evaluate other rows (--eval-file FILE#first-last), "
             "or insist with --allow-leak, and the result will say so"
         )

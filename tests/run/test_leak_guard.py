@@ -218,7 +218,7 @@ def test_the_questions_of_xquad_are_items_of_lareqa(options: Options, tmp_path: 
         (6, 6, 10),
     ]
     sampled = evaluate(run.id, "lareqa", ["de"], told(wanted, limit=5))[0].leaks["de"]
-    assert 0 < sampled.items <= sampled.of == 5
+    assert 0 < sampled.items <= sampled.examples == 5
 
 
 def test_a_symmetric_pair_is_the_same_item_in_either_order(options: Options, tmp_path: Path) -> None:
