@@ -15,7 +15,7 @@ from adapterstilts.errors import DataError
 from adapterstilts.run.leak_guard import LeakGuard
 from adapterstilts.run.lineage import history
 from adapterstilts.store import Run, Store
-from adapterstilts.tasks.registry import get
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split, Task
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -264,8 +264,8 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
     folder = options.store / "copy"
     folder.mkdir()
     old = Run("old", trained.key, folder, trained.job, {}, "", 0)
-    guard = LeakGuard(Store(options.store), old, get("xnli"), "dev", options.location(None))
-    leak = guard.check("en", load(get("xnli"), "dev", "en", options.location(None)))
+    guard = LeakGuard(Store(options.store), old, get_task("xnli"), "dev", options.location(None))
+    leak = guard.check("en", load(get_task("xnli"), "dev", "en", options.location(None)))
     assert str(leak) == "what old was trained on could not be checked"
     job = trained.training.model_copy(update={"composition": Sequential(sources=("0" * 64,))})
     found = history(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
@@ -282,9 +282,9 @@ def test_the_real_files(shared_data: Path, tiny_backbone: Path, tmp_path: Path, 
     run = train_adapter("mnli", told(options, train_file=f"xnli/dev-{trained_in}.tsv#1-2000"))
     for rows in ("", "#2001-2490"):
         location = options.location("xnli/dev-{lang}.tsv" + rows)
-        guard = LeakGuard(Store(tmp_path), run, get("xnli"), "dev", location)
+        guard = LeakGuard(Store(tmp_path), run, get_task("xnli"), "dev", location)
         for language in ("en", "ar", "de", "es", "fr", "hi", "ru", "sw", "tr", "zh"):
-            loaded = load(get("xnli"), "dev", language, location)
+            loaded = load(get_task("xnli"), "dev", language, location)
             if rows:
                 assert str(guard.check(language, loaded)) == ""
             else:
