@@ -114,7 +114,7 @@ def test_without_the_rows_a_limited_evaluation_is_still_refused(call, store, dat
     words = ["submit", run.id, "--store", str(store.root), "--out", "out", "--targets", "pawsx", "--partial"]
     said = call(*words).stderr
     assert "pawsx en: evaluated on some rows only (2)" in said
-    assert "not compared with their rows, which are not at hand: pawsx de" in said
+    assert "not compared with their rows, which were not found: pawsx de" in said
 
 
 def test_the_first_run_and_its_latest_evaluation_win(submit, store, data, tmp_path):
