@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from adapterstilts.data.load import DataLocation, SourceName, available
-from adapterstilts.data.row_slices import parse_slice
+from adapterstilts.data.location import parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.config import GridConfig, Problem, stages
 from adapterstilts.grid.job_spec import JobSpec
