@@ -15,7 +15,7 @@ from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
 from adapterstilts.hub.card import LISTED
 from adapterstilts.hub.client import client, hub_errors
 from adapterstilts.hub.download import Pulled, download, job_of, read_object, run_files
-from adapterstilts.hub.job_parts import check_job
+from adapterstilts.hub.job_checks import check_job
 from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.origin import checked_origin
 from adapterstilts.hub.record import MALFORMED
