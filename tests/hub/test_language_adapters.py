@@ -123,7 +123,10 @@ def test_harmless_unknown_keys_are_dropped_and_said(
     config = changed_json(files[CONFIG], lambda data: data.update(mood="cheerful", size=3))
     hub.put("models", REPO, {**files, CONFIG: config})
     assert language_adapter(REPO, "sw", Store(me))
-    assert "were ignored: adapter_config.json: mood, adapter_config.json: size" in capsys.readouterr().err
+    assert (
+        "ignored unknown settings in configuration files: adapter_config.json: mood, adapter_config.json: size"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,9 @@ def test_weights(change: Change, message: str, hub: Hub, me: Path, files: Files)
 def test_what_is_no_language_adapter(hub: Hub, me: Path, files: Files) -> None:
     refused(hub, me, {"README.md": b"# x"}, "is not an adapter of the adapters library")
     refused(hub, me, {}, "is not an adapter of the adapters library")
-    with pytest.raises(StiltsError, match=r"'you/nothing' is no folder, and from the Hub: .*no such repos"):
+    with pytest.raises(
+        StiltsError, match=r"'you/nothing' is no folder, and from the Hub: .*does not exist or is private"
+    ):
         language_adapter("you/nothing", "sw", Store(me))
 
 

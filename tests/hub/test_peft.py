@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from adapterstilts.errors import AdapterError
 from adapterstilts.hub.lora_tensors import form_of
 from adapterstilts.hub.peft_export import ADAPTER, CONFIG, export
-from adapterstilts.hub.peft_import import Foreign, read
+from adapterstilts.hub.peft_import import PeftAdapter, read
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.active_adapters import ActiveAdapters
@@ -78,7 +78,9 @@ def test_what_was_exported_reads_back_as_it_was(bert: Host, tmp_path: Path, kind
 
 def test_of_several_heads_one_is_named(bert: Host, tmp_path: Path) -> None:
     run = lora_run(bert, tmp_path / "run", PAIR, HEADS["span"])
-    with pytest.raises(AdapterError, match="has a head for each of task0, task1: say which with --task"):
+    with pytest.raises(
+        AdapterError, match="has several heads \\(task0, task1\\): pass one of them with --task"
+    ):
         export(run, bert.files, tmp_path / "out")
     with pytest.raises(AdapterError, match="has no head for task2; it has: task0, task1"):
         export(run, bert.files, tmp_path / "out", "task2")
@@ -146,7 +148,7 @@ def saved(tmp_path: Path) -> Saved:
     return make
 
 
-def of_foreign(host: Host, found: Foreign) -> torch.Tensor:
+def of_foreign(host: Host, found: PeftAdapter) -> torch.Tensor:
     host.reset()
     host.place_adapter("t", found.spec, found.weights)
     if found.head:
@@ -221,7 +223,7 @@ def test_a_pooler_that_the_backbone_lacks_leaves_the_head_out(
     kept = {k: v for k, v in load_file(bare / "model.safetensors").items() if not k.startswith("pooler.")}
     save_file(kept, bare / "model.safetensors", metadata={"format": "pt"})
     found = read(folder, backbone.locate(str(bare)))
-    assert found.head is None and "own pooler" in str(found.headless)
+    assert found.head is None and "requires the pooler" in str(found.headless)
 
 
 def test_a_regressions_head_is_left_out(hosts: dict[str, Host], saved: Saved) -> None:
@@ -325,14 +327,14 @@ def test_a_tensor_without_place_is_refused(
 def test_uneven_layers_are_refused(bert: Host, saved: Saved) -> None:
     targets = ["layer.0.attention.self.query", "layer.1.attention.self.query", "layer.1.attention.self.value"]
     folder, _ = saved(bert, "AutoModel", None, target_modules=targets)
-    with pytest.raises(AdapterError, match=r"in layer 0 only attention.self.query: .*merge_and_unload"):
+    with pytest.raises(AdapterError, match=r"but in layer 0 only attention.self.query: .*merge_and_unload"):
         read(folder, bert.files)
 
 
 def test_a_missing_head_that_was_promised_is_refused(bert: Host, usual: Path) -> None:
     state = {name: tensor for name, tensor in load_file(usual / ADAPTER).items() if "lora" in name}
     save_file(state, usual / ADAPTER)
-    with pytest.raises(AdapterError, match="head's tensors are missing"):
+    with pytest.raises(AdapterError, match="tensors of its head are missing"):
         read(usual, bert.files)
 
 
@@ -346,7 +348,7 @@ def test_pickles_and_what_is_no_adapter_are_refused(bert: Host, usual: Path, tmp
     (usual / CONFIG).write_text("{}")
     with pytest.raises(AdapterError, match="no 'peft_type'"):
         read(usual, bert.files)
-    with pytest.raises(AdapterError, match="holds no adapter_config"):
+    with pytest.raises(AdapterError, match="has no adapter_config"):
         read(tmp_path, bert.files)
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from adapterstilts.errors import AdapterError
-from adapterstilts.hub.third_party import _order
+from adapterstilts.hub.third_party import _label_order
 
 
 def test_rows_follow_the_labels_whatever_their_case():
-    assert _order(("no", "yes"), ("YES", "no")) == [1, 0]
+    assert _label_order(("no", "yes"), ("YES", "no")) == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,5 @@ def test_rows_follow_the_labels_whatever_their_case():
 )
 def test_a_mismatch_shows_both_lists(labels, shown):
     with pytest.raises(AdapterError) as caught:
-        _order(("a", "b"), labels)
+        _label_order(("a", "b"), labels)
     assert str(caught.value).startswith(shown)
