@@ -26,7 +26,7 @@ from adapterstilts.data.rows import Row
 from adapterstilts.data.table_columns import of_split
 from adapterstilts.errors import ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.paths import expanded
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import check_language, get_task
 from adapterstilts.tasks.spec import FolderSource, Split, Task
 from adapterstilts.values import Value
 
@@ -127,7 +127,7 @@ def load(
         DataError: the data is not what it should be; file and line are named.
         MissingDataError: what was looked for where, and how to provide it.
     """
-    registry.check_language(task, language)
+    check_language(task, language)
     try:
         return collect(task, split, language, location, limit, seed)
     except HiddenLabelsError as error:
@@ -188,7 +188,7 @@ def _only_hub(task: Task, location: DataLocation) -> bool:
 
 def _on_hub(task: Task, split: Split) -> tuple[str, ...]:
     if task.parts:
-        parts = [_on_hub(registry.get(part), split) for part in task.parts]
+        parts = [_on_hub(get_task(part), split) for part in task.parts]
         return tuple(code for code in task.languages if all(code in found for found in parts))
     if task.hub is None or split not in task.hub.splits or _offline():
         return ()
@@ -203,7 +203,7 @@ def _candidates(task: Task, location: DataLocation) -> tuple[str, ...]:
 
 def _at_hand(task: Task, split: Split, language: str, location: DataLocation, hidden: bool) -> bool:
     if task.parts and location.file is None:
-        return all(_at_hand(registry.get(part), split, language, location, hidden) for part in task.parts)
+        return all(_at_hand(get_task(part), split, language, location, hidden) for part in task.parts)
     place = _find(task, split, language, location, [])
     if place is None or place.kind != "folder":
         return place is not None
@@ -280,7 +280,7 @@ def _mixture(
     origins = []
     for name in task.parts:
         try:
-            found, origin = _open(registry.get(name), split, language, location)
+            found, origin = _open(get_task(name), split, language, location)
         except MissingDataError as error:
             raise MissingDataError(f"{task.name} joins {', '.join(task.parts)}, but: {error}") from None
         items = [tuple(replace(row, id=f"{name}/{row.id}") for row in item) for item in found]

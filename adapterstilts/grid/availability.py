@@ -14,7 +14,7 @@ from adapterstilts.grid.plan import EvalScope, Plan, expand
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.paths import expanded
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import split_name
 from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.tasks.suites import suite_languages
@@ -118,7 +118,7 @@ def find_missing_data(plan: Plan, search: DataSearch) -> tuple[list[str], dict[s
     tasks = set()
     for job in plan.trainings.values():
         for name in split_name(job.task) if job.settings.hyperparameters else ():
-            if not search.find_languages(registry.get(name), "train", _location(job, name)):
+            if not search.find_languages(get_task(name), "train", _location(job, name)):
                 tasks.add(name)
     # Seeds and transfers of one target read the same data
     cells = {(cell.target, cell.reference, cell.split, cell.settings.eval_file): cell for cell in plan.cells}
@@ -126,7 +126,7 @@ def find_missing_data(plan: Plan, search: DataSearch) -> tuple[list[str], dict[s
     for cell in cells.values():
         settings = cell.settings
         location = DataLocation(data_dir=settings.data_dir, file=settings.eval_file, source=settings.source)
-        task = registry.get(cell.reference)
+        task = get_task(cell.reference)
         codes = _not_in(cell.languages, search.find_languages(task, cell.split, location))
         # Test files without labels can be evaluated as well: their predictions are for a submission
         if codes:
@@ -145,7 +145,7 @@ def pin_to_local_data(job: JobSpec, search: DataSearch) -> JobSpec | None:
     if not (embedded or is_folder(settings.backbone)):
         return None
     reads_data = job.language or settings.hyperparameters
-    tasks = [registry.get(name) for name in split_name(job.task)] if reads_data else []
+    tasks = [get_task(name) for name in split_name(job.task)] if reads_data else []
     sources: tuple[SourceName, ...] = (
         ("bundled", "folder") if settings.source == "auto" else (settings.source,)
     )
@@ -176,7 +176,7 @@ def _not_in(codes: tuple[str, ...], found_codes: tuple[str, ...]) -> tuple[str, 
 
 def _scope(grid_config: GridConfig, name: str, search: DataSearch) -> EvalScope:
     """Returns the split and languages of one target."""
-    task = registry.get(name)
+    task = get_task(name)
     choice, in_suite = grid_config.languages_for(name), name not in grid_config.targets
     codes = task.languages
     if in_suite and grid_config.suite:
@@ -211,7 +211,7 @@ def _check_training_data(grid_config: GridConfig, target: Task, search: DataSear
         return
     chain = stages(grid_config.trained_on.get(target.name, target.trained_on))
     for name in (part for stage in chain for part in split_name(stage)):
-        task = target if name == target.name else registry.get(name)
+        task = target if name == target.name else get_task(name)
         files = grid_config.files.get(task.name)
         location = DataLocation(
             data_dir=grid_config.data_dir, file=files.train if files else None, source=grid_config.source

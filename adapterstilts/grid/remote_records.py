@@ -46,10 +46,10 @@ def open_records(store: str | Path, list_all: bool = True) -> Records:
         store: Folder or URL.
         list_all: Whether to list everything at a URL. A worker needs only the jobs that it runs.
     """
-    return RemoteRecords(str(store), list_all) if is_url(store) else Records(Path(store))
+    return _RemoteRecords(str(store), list_all) if is_url(store) else Records(Path(store))
 
 
-def local_copy(url: str) -> Path:
+def _local_copy(url: str) -> Path:
     """Returns the folder of this machine's copy of a URL."""
     cache = os.environ.get("ADAPTERSTILTS_CACHE")
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -57,11 +57,11 @@ def local_copy(url: str) -> Path:
     return folder / "shared" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
-class RemoteRecords(Records):
+class _RemoteRecords(Records):
     """Records at a URL; `store` is this machine's copy."""
 
     def __init__(self, url: str, list_all: bool = True):
-        super().__init__(local_copy(url))
+        super().__init__(_local_copy(url))
         self._remote = Remote(url)
         self._list_all = list_all
         self._small_files = self.store / ".remote"

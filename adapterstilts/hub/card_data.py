@@ -16,9 +16,10 @@ from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.store.origin import EvalOrigin, TrainOrigin
-from adapterstilts.tasks import registry
 from adapterstilts.tasks.citations import Credit
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 
 NOT_A_SCORE = ("examples", "score", "threshold", "leaked", "labels", "low", "high")  # in metrics.json
@@ -199,7 +200,7 @@ def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
         job = evaluation.job
         if not isinstance(job, EvalJob) or job.run != run.key or "score" not in evaluation.metrics:
             continue
-        if job.task not in tasks.keys() | registry.all_tasks().keys():
+        if job.task not in tasks.keys() | all_tasks().keys():
             continue  # a custom task that is defined in a file outside the run
         score = _score(evaluation, job, tasks)
         group = (score.task.name, score.language, score.split)
@@ -219,7 +220,7 @@ def _completeness(score: Score) -> tuple[int, int]:
 
 def _score(evaluation: Run, job: EvalJob, tasks: Mapping[str, Task]) -> Score:
     metrics = evaluation.metrics
-    task = tasks[job.task] if job.task in tasks else registry.get(job.task)
+    task = tasks[job.task] if job.task in tasks else get_task(job.task)
     origin = EvalOrigin.read(evaluation.path)
     record = without_paths(origin.data) if origin else {}
     scores = {

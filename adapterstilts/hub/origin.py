@@ -10,7 +10,8 @@ from adapterstilts.hub.card_data import without_paths
 from adapterstilts.hub.download import Pulled
 from adapterstilts.hub.markdown import one_line
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
 
@@ -56,8 +57,8 @@ def _task(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     if task.name != name:
         raise ValueError(f"task {name} has the name {task.name}")
     # Otherwise a stranger could redefine "xnli", and its scores would still be shown as XNLI's
-    if name in registry.all_tasks():
-        registered = registry.get(name)
+    if name in all_tasks():
+        registered = get_task(name)
         labels = task.labels if registered.open_labels else registered.labels
         return registered.model_copy(update={"labels": labels}).model_dump(mode="json")
     without_sources = {**dict.fromkeys(SOURCES), "base": None, "parts": ()}

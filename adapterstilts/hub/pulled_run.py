@@ -26,8 +26,8 @@ from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256
 from adapterstilts.store.metrics import check_metrics
 from adapterstilts.store.runs import Manifest
 from adapterstilts.store.scratch import scratch
-from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import split_name
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.values import distinct
 
 # Names of tasks become names of folders, so a stranger's may hold neither "/" nor ".."
@@ -171,7 +171,7 @@ def _assemble(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Pat
     if any(path.startswith("adapters/language/") for path in files):
         say(f"{pulled.repo} is stacked on a language adapter: pass --language-adapter to exchange it")
     for name in split_name(job.task):
-        if name not in origin.tasks and name not in registry.all_tasks():
+        if name not in origin.tasks and name not in all_tasks():
             raise HubError(f"{pulled.repo} is refused: its task {name} is not defined anywhere")
     origin.write(out)
     metrics = {name: _numbers(value) for name, value in _read_object(pulled, files[METRICS]).items()}

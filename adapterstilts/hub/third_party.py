@@ -34,7 +34,7 @@ from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.effect import KEY
 from adapterstilts.store.files import sha256
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value, digest
 
@@ -73,7 +73,7 @@ def third_party_run(pulled: Pulled, store: Store, hints: PullHints) -> Run:
             f"{pulled.repo} was not published by adapterstilts, so its task and backbone are unknown: pass "
             "--task (see adapterstilts tasks) and --backbone"
         )
-    task = registry.get(hints.task)
+    task = get_task(hints.task)
     if task.kind_spec.plain_text:
         raise ConfigError(
             f"a language adapter does not have to be pulled: pass --language-adapter "

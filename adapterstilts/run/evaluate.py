@@ -26,7 +26,7 @@ from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import head_for, named, own_encoding, targets_of
 from adapterstilts.run.trained_backbone import backbone_of
 from adapterstilts.store import EvalOrigin, Run, Store, TrainOrigin, write_predictions
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import check_language
 from adapterstilts.tasks.spec import Split, Task
 
 
@@ -142,7 +142,7 @@ def _asked(
     chosen = at_hand or targets
     for language in languages:
         if not any(language in target.languages for target in chosen):
-            registry.check_language(chosen[0], language)
+            check_language(chosen[0], language)
     fitting = [(target, tuple(code for code in languages if code in target.languages)) for target in chosen]
     return [(target, own) for target, own in fitting if own or not languages]
 
@@ -295,7 +295,7 @@ def _split_and_languages(
 ) -> tuple[Split, tuple[str, ...]]:
     """Which split and languages are evaluated: what was asked for, else what is at hand."""
     for language in languages:
-        registry.check_language(target, language)
+        check_language(target, language)
     splits: tuple[Split, ...] = ("test", "dev") if split is None else (split,)
     at_hand = {each: available(target, each, location, hidden=split is not None) for each in splits}
     if not any(at_hand.values()):

@@ -19,7 +19,7 @@ from adapterstilts.run.predict import predict as predict_rows
 from adapterstilts.run.resolve import head_for, named, own_encoding
 from adapterstilts.run.trained_backbone import backbone_of
 from adapterstilts.store import Run, Store, task_of
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import check_code, get_task
 from adapterstilts.tasks.spec import KindName, Task
 
 
@@ -119,7 +119,7 @@ def _loaded(
     store = Store(options.store)
     trained = store.find(run)
     target = _target(trained, retrieval, task)
-    registry.check_code(target, language)
+    check_code(target, language)
     check_encoding([target.kind], options.encoding)
     files = backbone_of(trained, options)
     files.check_length(options.encoding)
@@ -131,7 +131,7 @@ def _loaded(
 
 def _target(run: Run, retrieval: bool, task: str | None) -> Task:
     if retrieval:
-        return registry.get("tatoeba")
+        return get_task("tatoeba")
     target = named(task, run) if task else task_of(run)
     head_for(run, target)
     return target

@@ -26,7 +26,7 @@ from adapterstilts.run.task_data import Taught, lessons
 from adapterstilts.run.trained_backbone import backbone_origin
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.origin import TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
@@ -95,7 +95,7 @@ def _not_here(run: Run) -> str:
 def _trainers(target: str, kind: CompositionName, options: Options) -> list[Task]:
     """The tasks to train: one or, in `a+b+c`, several; plain text that is mixed in stands last."""
     names = split_name(target) + ((TEXT,) if options.mlm else ())
-    tasks = {task.name: task for task in (_trainer(registry.get(name), kind) for name in names)}
+    tasks = {task.name: task for task in (_trainer(get_task(name), kind) for name in names)}
     idle = [task.name for task in tasks.values() if task.trained_on is None]
     if idle and len(tasks) > 1:
         raise ConfigError(f"{idle[0]} has no training data, so it cannot be trained together with others")
@@ -107,7 +107,7 @@ def _trainers(target: str, kind: CompositionName, options: Options) -> list[Task
 def _trainer(task: Task, kind: CompositionName) -> Task:
     """The task whose English data trains the target; retrieval targets have none."""
     if task.trained_on:
-        return task if task.trained_on == task.name else registry.get(task.trained_on)
+        return task if task.trained_on == task.name else get_task(task.trained_on)
     if kind not in ("single", "average"):
         raise ConfigError(
             f"{task.name} has no training data, so there is nothing for '{kind}' to train: evaluate an "

@@ -12,7 +12,7 @@ from adapterstilts.errors import MissingDataError
 from adapterstilts.grid import availability
 from adapterstilts.grid.availability import DataSearch, find_missing_data
 from adapterstilts.grid.load_plan import load_plan
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write
@@ -68,7 +68,7 @@ def test_a_verb_searches_once_for_each_task_and_split(
 def test_a_failed_search_is_remembered(searches: Counter[tuple[Any, ...]], tmp_path: Path) -> None:
     search = DataSearch()
     location = availability.DataLocation(file=str(tmp_path / "missing.tsv"))
-    task = registry.get("mini_nli")
+    task = get_task("mini_nli")
     for _ in range(2):
         with pytest.raises(MissingDataError, match=r"missing\.tsv"):
             search.languages(task, "train", location)

@@ -124,7 +124,7 @@ def test_harmless_unknown_keys_are_dropped_and_said(
     hub.put("models", REPO, {**files, CONFIG: config})
     assert language_adapter(REPO, "sw", Store(me))
     assert (
-        "ignored unknown settings in configuration files: adapter_config.json: mood, adapter_config.json: size"
+        "unknown settings in configuration files: adapter_config.json: mood, adapter_config.json: size"
         in capsys.readouterr().err
     )
 

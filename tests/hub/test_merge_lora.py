@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
 from adapterstilts.hub.lora_tensors import form_of
+from adapterstilts.hub.merge_lora import merge_run
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.host import Host

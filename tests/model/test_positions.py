@@ -8,7 +8,6 @@ import pytest
 from adapterstilts import Options, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.kinds.subwords import limit
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.encoder import load_tokenizer
 from adapterstilts.values import distinct
@@ -34,7 +33,7 @@ def test_the_default_length_ends_at_the_positions(unlimited):
     backbone, positions = unlimited
     files = locate(str(backbone))
     assert files.positions == positions
-    assert limit(load_tokenizer(files), Encoding(max_length=384)) == positions
+    assert Encoding(max_length=384).limit(load_tokenizer(files)) == positions
 
 
 def test_a_longer_one_is_refused_before_training(unlimited, tmp_path):
@@ -52,7 +51,7 @@ def test_a_text_of_all_positions_is_encoded_and_computed(unlimited, tmp_path):
 
     backbone, positions = unlimited
     host = fresh_host(locate(str(backbone)))
-    length = limit(host.tokenizer, Encoding(max_length=1000))
+    length = Encoding(max_length=1000).limit(host.tokenizer)
     ids = host.tokenizer("a " * 500, truncation=True, max_length=length, return_tensors="pt")
     batch = {name: ids[name] for name in ("input_ids", "attention_mask")}
     batch["token_type_ids"] = batch["input_ids"] * 0
