@@ -148,8 +148,8 @@ def one_lora(run: Run, files: BackboneFiles, task: str | None = None) -> OneLora
     form = form_of(head.kind if head else None, files.model_type)
     weights: Tensors = {}
     if name and head:
-        state = SavedHead.load(head_folder(run.path, name, heads), head, files)
-        weights = {target: state[source] for source, target in form.tensor_names().items()}
+        head_state = SavedHead.load(head_folder(run.path, name, heads), head, files)
+        weights = {target: head_state[source] for source, target in form.tensor_names().items()}
     return OneLora(part, _pairs(state), head, weights, form)
 
 

@@ -60,7 +60,12 @@ def test_as_it_should_be_it_is_taken(hub: Hub, me: Path, files: Files, trained: 
     "name", ["pytorch_adapter.bin", "run/items.bin", "training_args.bin", "weights.pt", "x.PKL", "model.ckpt"]
 )
 def test_pickles(name: str, hub: Hub, me: Path, files: Files) -> None:
-    refused(hub, me, signed({**files, name: pickle.dumps(Explosive())}), f"'{name}' is a pickle")
+    refused(
+        hub,
+        me,
+        signed({**files, name: pickle.dumps(Explosive())}),
+        f"'{name}' can run code",
+    )
     assert not hub.calls("GET", f"/resolve/.*{name}"), "it is not even downloaded"
 
 
@@ -82,14 +87,14 @@ def test_code(name: str, hub: Hub, me: Path, files: Files) -> None:
 @pytest.mark.parametrize("place", ["adapter_config.json", "run/active_adapters.json", "head_config.json"])
 def test_configurations_that_want_code(place: str, hub: Hub, me: Path, files: Files) -> None:
     content = changed_json(files[place], lambda data: data.update(auto_map={"AutoModel": "evil.Model"}))
-    refused(hub, me, signed({**files, place: content}), f"{place} wants code of its own")
+    refused(hub, me, signed({**files, place: content}), f"{place} requires custom code")
 
 
 @pytest.mark.parametrize(
     "name", ["run/extra.json", "model.safetensors", "run/adapters/a/b/adapter.json", "x"]
 )
 def test_files_that_no_adapter_has(name: str, hub: Hub, me: Path, files: Files) -> None:
-    refused(hub, me, signed({**files, name: b"{}"}), f"'{name}' is not a file that an adapter consists of")
+    refused(hub, me, signed({**files, name: b"{}"}), f"'{name}' is not a file of an adapter")
 
 
 @pytest.mark.parametrize(
@@ -137,20 +142,20 @@ def test_weights_that_are_not_finite(value: float, hub: Hub, me: Path, files: Fi
 def test_weights_of_other_shapes(hub: Hub, me: Path, files: Files, tiny_backbone: Path) -> None:
     """The records beside the weights give them away even where the card was written anew."""
     state = {name: torch.zeros(4096, 64) for name in load(files[WEIGHTS])}
-    refused(hub, me, signed({**files, WEIGHTS: save(state)}), "is not the file that its manifest.json lists")
+    refused(hub, me, signed({**files, WEIGHTS: save(state)}), "match the checksum in its manifest.json")
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "model_head.safetensors", "run/job.json", "run/items.digests"])
 def test_checksums_that_differ_from_the_cards(name: str, hub: Hub, me: Path, files: Files) -> None:
     content = bytearray(files[name])
     content[-1] = 32 if content[-1] == 10 else content[-1] ^ 1  # a space at the end leaves JSON as it was
-    refused(hub, me, {**files, name: bytes(content)}, f"{name} is not the file whose SHA-256 its card gives")
+    refused(hub, me, {**files, name: bytes(content)}, f"{name} does not match the SHA-256 in its card")
 
 
 def test_a_file_that_is_missing(hub: Hub, me: Path, files: Files) -> None:
     for name in ("run/head/head.json", WEIGHTS):
         less = {each: content for each, content in files.items() if each != name}
-        refused(hub, me, less, f"{name} is named in its card, but is not there")
+        refused(hub, me, less, f"{name} is listed in its card, but is missing")
         refused(hub, me, signed(less), "of the run is missing")
 
 
@@ -169,7 +174,7 @@ def test_another_backbone_than_its_own(hub: Hub, me: Path, files: Files) -> None
 
 def test_a_job_that_was_changed(hub: Hub, me: Path, files: Files) -> None:
     job = changed_json(files["run/job.json"], lambda data: data.update(seed=7))
-    refused(hub, me, signed({**files, "run/job.json": job}), "does not belong to the key that its card gives")
+    refused(hub, me, signed({**files, "run/job.json": job}), "does not match the key in its card")
     newer = changed_json(files["run/job.json"], lambda data: data.update(schema_version=99))
     refused(hub, me, signed({**files, "run/job.json": newer}), "schema 99, not 2: another version")
 
@@ -179,10 +184,10 @@ def test_a_job_that_was_changed(hub: Hub, me: Path, files: Files) -> None:
     [
         ("adapterstilts: {run: a}\n", "key"),
         ("adapterstilts: [1, 2]\n", "README.md"),
-        ("adapterstilts: {{}\n", "metadata of its card cannot be read"),
+        ("adapterstilts: {{}\n", "metadata of its card cannot be parsed"),
         (
             "adapterstilts: !!python/object/apply:open [exploded, w]\n",
-            "metadata of its card cannot be read",
+            "metadata of its card cannot be parsed",
         ),
     ],
 )
@@ -216,7 +221,7 @@ def test_unexpected_files_can_be_left(hub: Hub, me: Path, files: Files, tiny_bac
 )
 def test_names_of_tasks_that_are_no_folders(task: str, hub: Hub, me: Path, files: Files) -> None:
     job = changed_json(files["run/job.json"], lambda data: data.update(task=task))
-    refused(hub, me, forged({**files, "run/job.json": job}), "is no name of a task")
+    refused(hub, me, forged({**files, "run/job.json": job}), "is not a valid task name")
 
 
 def rows_of(origin: Any) -> Any:
@@ -231,10 +236,10 @@ def forged_origin(files: Files, change: Callable[[Any], None]) -> Files:
     ("change", "message"),
     [
         (lambda data: data["backbone"].update(name="you/evil"), "card and its origin.json name different"),
-        (lambda data: data["backbone"].update(name="/etc"), "names paths of a machine"),
+        (lambda data: data["backbone"].update(name="/etc"), "contains absolute paths"),
         (
             lambda data: rows_of(data).update(file="../../etc/passwd"),
-            "names paths of a machine",
+            "contains absolute paths",
         ),
         (lambda data: data.clear(), "backbone: is missing"),
         (lambda data: data.update(tasks={"x": 3}), "is refused"),
@@ -287,7 +292,7 @@ def test_what_would_fail_later_is_refused_now(
 
 def test_a_task_that_nothing_defines(hub: Hub, me: Path, files: Files) -> None:
     job = changed_json(files["run/job.json"], lambda data: data.update(task="nobodys"))
-    refused(hub, me, forged({**files, "run/job.json": job}), "nothing says what its task nobodys is")
+    refused(hub, me, forged({**files, "run/job.json": job}), "its task nobodys is not defined anywhere")
 
 
 def test_a_licence_beside_is_no_harm(hub: Hub, me: Path, files: Files, trained: Run) -> None:
@@ -313,7 +318,7 @@ def test_cards_that_are_bombs(hub: Hub, me: Path, files: Files, tmp_path: Path) 
         hub,
         me,
         {**files, "README.md": b"-" * (safety_checks.LARGEST_CARD + 1)},
-        r"README\.md is .* bytes large",
+        r"README\.md is .* bytes",
     )
 
 

@@ -15,7 +15,7 @@ def test_rows_follow_the_labels_whatever_their_case():
     [
         (("a", "c"), "its labels are a, c (2), the task's are a, b (2)"),
         (("a", "b", "c"), "its labels are a, b, c (3), the task's are a, b (2)"),
-        ((), "its labels are not named, the task's are a, b (2)"),
+        ((), "its labels are unknown, the task's are a, b (2)"),
         (("a", "A"), "its labels are a, A (2), the task's are a, b (2)"),
     ],
 )
