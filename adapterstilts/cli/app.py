@@ -49,6 +49,7 @@ class _Program(HelpGroup):
         except OSError as error:
             if error.errno not in PATH_ERRORS:
                 raise
+            # The path alone: "[Errno 13]" helps nobody.
             fail(f"{error.filename}: {error.strerror}")
             raise typer.Exit(2) from error
         except KeyboardInterrupt as interrupt:

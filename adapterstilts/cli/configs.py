@@ -12,6 +12,7 @@ def configs(as_json: AsJson = False) -> None:
 
     Example: adapterstilts configs --json
     """
+    # Inside the function: --help must not load pydantic models.
     from adapterstilts.model.configs import adapter_config, config_folder, config_names
 
     specs = [adapter_config(name) for name in config_names()]
@@ -34,4 +35,5 @@ def _settings(name: str) -> str:
 
 
 def _short(value: object) -> str:
+    # JSON without quotes: lists and true read as in the YAML file.
     return json.dumps(value, separators=(",", ":")).replace('"', "")

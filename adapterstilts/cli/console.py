@@ -33,7 +33,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 StorePath = Annotated[
     Path, typer.Option("--store", "-C", envvar="ADAPTERSTILTS_STORE", help="Folder of results.")
 ]
-DEFAULT_STORE = Path("checkpoints")
+DEFAULT_STORE = Path("checkpoints")  # in the working folder
 
 
 def at_terminal() -> bool:
@@ -49,6 +49,7 @@ def plain(text: str, style: str = "") -> Text:
 
 def fail(message: str) -> None:
     """Prints an error message on standard error."""
+    # Errors of connections can quote URLs with credentials.
     ERR.print(Text.assemble(("error: ", "bold red"), plain(_short(masked(message)))))
 
 

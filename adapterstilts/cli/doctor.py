@@ -189,9 +189,11 @@ def _connection_problem(url: str) -> str | None:
 
     if not url.startswith(("https://", "http://")):
         return "HF_ENDPOINT is not a web address"
+    # HEAD: only the status matters, nothing is downloaded.
     try:
         with urlopen(Request(url, method="HEAD"), timeout=HUB_SECONDS):
             return None
+    # Any other status, such as 404, is an answer of a working server.
     except HTTPError as error:
         return None if error.code < 500 else f"status {error.code}"
     except (OSError, ValueError) as error:

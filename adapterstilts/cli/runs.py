@@ -41,6 +41,7 @@ def runs(context: typer.Context, store: StorePath = DEFAULT_STORE, as_json: AsJs
 
     Example: adapterstilts runs --json
     """
+    # `runs --store X show ...` works like `runs show ... --store X`.
     context.obj = store
     if context.invoked_subcommand:
         return
@@ -107,6 +108,7 @@ def remove(
 
     runs = Store(store or context.obj)
     folder = runs.locate(run)
+    # Dependents are named in the question, but do not prevent the removal.
     # The run may be damaged, so that its key is known only by the short form in its folder's name.
     key = folder.name.rpartition("-")[2]
     entries = [entry for entry in runs.scan(quick=True) if isinstance(entry, Run)]

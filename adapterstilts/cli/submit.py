@@ -69,6 +69,7 @@ def print_submission(submission: Submission) -> None:
         for target, files in counts.items()
     ]
     table(("target", "files", "rows", "languages"), rows, right=("files", "rows"))
+    # Without the data a prediction can belong to another version of a row.
     unchecked = [f"{file.target} {file.language}" for file in submission.files if not file.checked]
     if unchecked:
         note(f"not compared with their rows, which were not found: {', '.join(unchecked)}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from adapterstilts.data.load import DataLocation, SourceName, available
-from adapterstilts.data.row_slices import parse_slice
+from adapterstilts.data.load import DataIndex, DataLocation, SourceName, find_data
+from adapterstilts.data.location import parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.config import GridConfig, Problem, stages
 from adapterstilts.grid.job_spec import JobSpec
@@ -22,36 +22,27 @@ from adapterstilts.tasks.suites import suite_languages
 
 @dataclass
 class DataSearch:
-    """Searches for data without reading it, and remembers the results.
+    """Finds out which data exists, without reading it, and remembers the results.
 
     One verb uses one search: a grid asks for the same data many times, and on a network file system each
     search is slow. A longer life would miss files that appear in between.
     """
 
-    _results: dict[tuple[str, str, Split, DataLocation, bool], tuple[str, ...] | MissingDataError] = field(
-        default_factory=dict
-    )
+    _indexes: dict[tuple[str, str, DataLocation], DataIndex] = field(default_factory=dict)
 
     def languages(
         self, task: Task, split: Split, location: DataLocation, *, hidden: bool = False
     ) -> tuple[str, ...]:
-        """Returns the languages whose data was found; see `data.load.available`.
+        """Returns the languages whose data was found; see `DataIndex.languages`.
 
         Raises:
             MissingDataError: An explicit file or the data folder does not exist.
         """
         # A custom task may have the name of a bundled one, so its folder is part of the key
-        key = (task.base or "", task.name, split, location, hidden)
-        if key not in self._results:
-            try:
-                self._results[key] = available(task, split, location, hidden=hidden)
-            # An error is a result as well: it would be the same next time
-            except MissingDataError as error:
-                self._results[key] = error
-        result = self._results[key]
-        if isinstance(result, MissingDataError):
-            raise result
-        return result
+        key = (task.base or "", task.name, location)
+        if key not in self._indexes:
+            self._indexes[key] = find_data(task, location)
+        return self._indexes[key].languages(split, hidden=hidden)
 
     def find_languages(
         self, task: Task, split: Split, location: DataLocation, *, hidden: bool = False

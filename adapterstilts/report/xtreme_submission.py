@@ -251,6 +251,7 @@ def _missing_text(missing: Mapping[str, Mapping[str, str]]) -> str:
 
 def _write(out: Path, texts: Mapping[str, str]) -> None:
     """Writes the folder under a temporary name beside it, then renames it."""
+    # The temporary folder is a sibling: a rename works only within one file system.
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
@@ -297,6 +298,7 @@ def text_of(answers: Answers) -> str:
 
 
 def _format_of(task: Task) -> Format:
+    # LAReQA and Mewsli-X rank candidates although they are retrieval tasks like Tatoeba.
     if task.metric == "map20":
         return RANKED
     assert task.kind_spec.submission_format is not None

@@ -127,6 +127,7 @@ class Damaged:
     foreign: bool = False
 
 
+# Apart from damage: such a run is not repaired or removed, since the other version can use it.
 class _ForeignError(StoreError):
     """The run was written by another version, with another schema."""
 

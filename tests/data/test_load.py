@@ -9,7 +9,7 @@ import pytest
 
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.load import FOLDER_VARIABLE, DataLocation, available, load
-from adapterstilts.data.row_slices import Span, parse_slice
+from adapterstilts.data.location import Span, parse_slice
 from adapterstilts.data.rows import PairRow, RetrievalRow
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks.lookup import get_task
@@ -153,7 +153,7 @@ def test_a_slice_beyond_the_end(folder: Path) -> None:
 
 @pytest.mark.parametrize("rows", ["3", "0-3", "4-3", "a-b", "3-", "-3", ""])
 def test_slices_that_are_none(folder: Path, rows: str) -> None:
-    with pytest.raises(ConfigError, match="rows are given as #first-last"):
+    with pytest.raises(ConfigError, match="a range of rows is #first-last"):
         load(XNLI, "dev", "en", DataLocation(file=str(folder / f"xnli/dev-en.tsv#{rows}")))
 
 
@@ -173,7 +173,7 @@ def test_slices_count_records_without_gold_too(tmp_path: Path) -> None:
     found = load(get_task("mnli"), "train", "en", DataLocation(file=f"{path}#2-3"))
     assert [row.id for row in found.rows] == ["x2"]
     assert found.origin["dropped"] == 1
-    assert found.notes == ("1 records are skipped that are no examples, such as those without a gold label",)
+    assert found.notes == ("skipped 1 records that are not examples, such as those without a gold label",)
 
 
 def test_limit_is_a_seeded_subsample_in_order(folder: Path) -> None:
@@ -208,7 +208,7 @@ def test_limit_of_retrieval_keeps_all_candidates(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_that_leaves_nothing(folder: Path, limit: int) -> None:
-    with pytest.raises(ConfigError, match="leaves nothing"):
+    with pytest.raises(ConfigError, match="leaves no rows"):
         load(XNLI, "dev", "de", DataLocation(data_dir=folder), limit=limit)
 
 
@@ -239,7 +239,7 @@ def test_the_same_rows_have_the_same_fingerprint_wherever_they_lie(folder: Path)
 
 def own_bundled(monkeypatch: pytest.MonkeyPatch, package: Path, files: dict[Split, tuple[str, ...]]) -> Task:
     """A task whose data comes with a package that lies in `package`."""
-    monkeypatch.setattr("adapterstilts.data.load.resources.files", lambda name: package)
+    monkeypatch.setattr("adapterstilts.data.location.resources.files", lambda name: package)
     return XNLI.model_copy(update={"bundled": FolderSource(files=files), "folder": None, "hub": None})
 
 
@@ -277,7 +277,7 @@ def test_missing_data_says_what_where_and_how(folder: Path) -> None:
     with pytest.raises(MissingDataError) as caught:
         load(XNLI, "dev", "fr", DataLocation(data_dir=folder))
     message = str(caught.value)
-    assert "no dev data of xnli in 'fr' is at hand" in message
+    assert "no dev data of xnli in 'fr' found" in message
     assert XNLI.obtain in message
     assert f"no xnli/dev-fr.tsv or XNLI-1.0/xnli.dev.tsv in {folder}" in message
     assert "HF_HUB_OFFLINE is set" in message
@@ -287,12 +287,12 @@ def test_missing_data_says_what_where_and_how(folder: Path) -> None:
 
 
 def test_missing_training_data_names_the_option_for_it() -> None:
-    with pytest.raises(MissingDataError, match=r"no data folder is given.*--train-file PATH"):
+    with pytest.raises(MissingDataError, match=r"no data folder was specified.*--train-file PATH"):
         load(get_task("squad"), "train", "en", DataLocation())
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("xquad", "it is trained on squad_v1"), ("tatoeba", "nothing trains it")]
+    ("name", "why"), [("xquad", "it is trained on squad_v1"), ("tatoeba", "no task trains it")]
 )
 def test_targets_without_training_data_of_their_own(name: str, why: str) -> None:
     task = get_task(name)
@@ -301,10 +301,10 @@ def test_targets_without_training_data_of_their_own(name: str, why: str) -> None
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MissingDataError, match=r"nowhere \(from --data-dir\) is not there"):
+    with pytest.raises(MissingDataError, match=r"nowhere \(from --data-dir\) does not exist"):
         load(XNLI, "dev", "de", DataLocation(data_dir=tmp_path / "nowhere"))
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "gone"))
-    with pytest.raises(MissingDataError, match=rf"gone \(from {FOLDER_VARIABLE}\) is not there"):
+    with pytest.raises(MissingDataError, match=rf"gone \(from {FOLDER_VARIABLE}\) does not exist"):
         load(XNLI, "dev", "de", DataLocation())
 
 
