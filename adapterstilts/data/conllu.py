@@ -120,8 +120,8 @@ def _parsed(text: str, number: int, before: Sequence[_Line]) -> list[_Line]:
         raise MalformedError(f"the head {converters.shown(head)} is not a number")
     if not form:
         raise MalformedError("a word without its FORM")
-    enhanced = (each.partition(":")[0] for each in deps.split("|"))
-    heads = frozenset(int(each) for each in (head, *enhanced) if NUMBER.fullmatch(each))
+    enhanced = (dependency.partition(":")[0] for dependency in deps.split("|"))
+    heads = frozenset(int(dependency) for dependency in (head, *enhanced) if NUMBER.fullmatch(dependency))
     form = form.strip().replace("\u200c", "").replace(" ", "")
     space = "SpaceAfter=No" not in misc.split("|")
     return [_Line(number, expected, int(last or expected), form, upos, heads, space)]
@@ -130,16 +130,16 @@ def _parsed(text: str, number: int, before: Sequence[_Line]) -> list[_Line]:
 def _tokens(lines: Sequence[_Line], precedence: Sequence[str]) -> list[_Line]:
     """Words, those of a multiword token replaced by it."""
     words = {line.first: line for line in lines if line.first == line.last}
-    found: list[_Line] = []
+    tokens: list[_Line] = []
     for line in lines:
-        if found and line.first <= found[-1].last:
+        if tokens and line.first <= tokens[-1].last:
             continue
         if line.last > len(words):
             raise MalformedError(
                 f"the multiword token {line.form!r} continues to word {line.last}, which does not exist"
             )
-        found.append(line if line.first == line.last else _fused(line, words, precedence))
-    return found
+        tokens.append(line if line.first == line.last else _fused(line, words, precedence))
+    return tokens
 
 
 def _fused(token: _Line, words: Mapping[int, _Line], precedence: Sequence[str]) -> _Line:

@@ -14,14 +14,14 @@ from adapterstilts.tasks.spec import Task
 
 Record = Mapping[str, Any]
 
-# The names that releases give to the columns of a pair, the preferred one first.
+# Column names of a pair in releases, the preferred one first
 FIRST = ("sentence1", "premise", "question1", "sentence_A", "context")
 SECOND = ("sentence2", "hypothesis", "hypo", "question2", "sentence_B")
 LABEL = ("gold_label", "label", "is_duplicate", "entailment_judgment")
 PAIR_ID = ("pairID", "pair_ID", "uid", "id")
 
-# Columns of releases that hold neither text that is read nor a label, and those that are read. A record with
-# any other column and no label column is refused: the label may stand there under another name.
+# Columns of releases, other than the label's. A record with any other column and no label column is refused:
+# the label may be in that column.
 PAIR_COLUMNS = frozenset((*FIRST, *SECOND, *PAIR_ID)).union(
     "index idx promptID captionID genre sentence1_parse sentence2_parse sentence1_binary_parse "
     "sentence2_binary_parse sentence1_tokenized sentence2_tokenized match reason tag emturk language "
@@ -51,10 +51,10 @@ CAUSE_OR_EFFECT = {"cause": "What was the cause?", "effect": "What happened as a
 
 
 class MalformedError(ValueError):
-    """A record that is not what its form says; whoever reads it adds the place.
+    """A malformed record; the reader adds file and line.
 
     Attributes:
-        hidden: It has no label, as releases hand out their test data.
+        hidden: Whether the label is missing, as in a release's test data.
     """
 
     def __init__(self, message: str, hidden: bool = False):
@@ -63,7 +63,7 @@ class MalformedError(ValueError):
 
 
 class MisplacedError(MalformedError):
-    """An answer that is not where it should be in its context."""
+    """An answer that is not at its offset in the context."""
 
 
 class EmptyError(MalformedError):
@@ -155,7 +155,7 @@ def text_of(record: Record, *names: str) -> str:
     """The text under the first of the names that the record has.
 
     Raises:
-        MalformedError: There is none, or it is not text that UTF-8 can hold.
+        MalformedError: The field is missing, or not text that UTF-8 can represent.
     """
     name = pick(record, names)
     if name is None:
@@ -184,10 +184,10 @@ def _only_text(record: Record, names: Sequence[str]) -> str:
 
 
 def _is_hidden(raw: object, task: Task, what: str = "label") -> bool:
-    """Whether there is no label, which is right exactly where the task is read without labels.
+    """Whether the record has no label.
 
     Raises:
-        MalformedError: There is none, or one where the other records have none.
+        MalformedError: The label is missing, or present although the task is read without labels.
     """
     none = raw is None or raw == ""
     if none and not task.hidden:
@@ -202,9 +202,8 @@ def _is_hidden(raw: object, task: Task, what: str = "label") -> bool:
 def label_of(raw: object, task: Task, what: str = "label") -> str | None:
     """The task's label for a release's spelling of it; None where labels are hidden.
 
-    Spelling is exact; a number, true or false is spelled as in JSON.
-
-    Where the label set is open, any label is fine until the set is known, and then others become `OTHER`.
+    Spelling is exact; a number, true or false is spelled as in JSON. Until an open label set is known, every
+    label is valid; then labels outside it become `OTHER`.
 
     Raises:
         MalformedError: A label that the task does not have, or see `_is_hidden`.
@@ -218,15 +217,15 @@ def label_of(raw: object, task: Task, what: str = "label") -> str | None:
             return label
         if task.open_labels:
             return OTHER
-    known = ", ".join((*task.labels, *task.label_names))
-    raise MalformedError(f"{what} {shown(raw)} is not one of {task.name}'s: {known}")
+    labels = ", ".join((*task.labels, *task.label_names))
+    raise MalformedError(f"{what} {shown(raw)} is not one of {task.name}'s: {labels}")
 
 
 def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label") -> int | None:
     """The number (from 0) of the right choice, given as one of `names`; None where labels are hidden.
 
     Raises:
-        MalformedError: It is none of them, or see `_is_hidden`.
+        MalformedError: The value is not one of the names; see also `_is_hidden`.
     """
     if _is_hidden(raw, task, what):
         return None
@@ -259,8 +258,8 @@ def tagged_row(tokens: Sequence[str], tags: Sequence[object], task: Task, number
         raise MalformedError(f"{len(tokens)} tokens but {len(tags)} tags")
     if not tokens:
         raise MalformedError("a sentence without tokens")
-    found = [label_of(tag, task, "tag") for tag in tags]
-    return TaggedRow(number, tuple(tokens), tuple(tag for tag in found if tag is not None) or None)
+    labels = [label_of(tag, task, "tag") for tag in tags]
+    return TaggedRow(number, tuple(tokens), tuple(tag for tag in labels if tag is not None) or None)
 
 
 def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]]) -> QuestionRow:
@@ -288,15 +287,15 @@ def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]])
             raise MisplacedError(
                 f"question {row_id}: the answer {text!r} is not at character {start} of its context"
             )
-    found = tuple(Answer(text, start) for text, start in answers)
-    return QuestionRow(row_id, text_of(record, "question"), context, found)
+    gold = tuple(Answer(text, start) for text, start in answers)
+    return QuestionRow(row_id, text_of(record, "question"), context, gold)
 
 
 def answers_of(value: object, task: Task) -> list[tuple[str, int]]:
     """Answers with their offsets, from an object with 'text' and 'answer_start': lists, or one of each.
 
     Raises:
-        MalformedError: It is not that; or see `_is_hidden`.
+        MalformedError: The value has another structure; see also `_is_hidden`.
     """
     if not isinstance(value, Mapping) or not {"text", "answer_start"} <= value.keys():
         if value is None:
@@ -372,11 +371,8 @@ def _siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
 
 
 def _copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
-    """COPA and XCOPA: which of two sentences is the cause, or the effect, of the premise.
-
-    The question is put in English for every language, as XCOPA itself distributes it only as the English
-    words "cause" and "effect".
-    """
+    """COPA and XCOPA: which of two sentences is the cause, or the effect, of the premise."""
+    # The question is in English for every language: XCOPA has only the English words "cause" and "effect"
     question = text_of(record, "question")
     if question not in CAUSE_OR_EFFECT:
         raise MalformedError(f"question {shown(question)} is not one of: {', '.join(CAUSE_OR_EFFECT)}")
@@ -387,9 +383,9 @@ def _copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
 
 
 def _texts(value: object, count: int, what: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) != count or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or len(value) != count or not all(isinstance(text, str) for text in value):
         raise MalformedError(f"field '{what}' should be a list of {count} texts")
-    return tuple(text_of({what: each}, what) for each in value)
+    return tuple(text_of({what: text}, what) for text in value)
 
 
 # The reader of a multiple-choice record by release, for files and for copies on the Hub

@@ -74,11 +74,11 @@ def languages_of_template(template: str, task: Task, split: Split) -> tuple[str,
 
     Training data is English by definition, and so is development data, unless the file tells otherwise.
     """
-    named = codes_in_name(template, task.languages)
-    if split == "train" and (not named or "en" in named):
+    codes = codes_in_name(template, task.languages)
+    if split == "train" and (not codes or "en" in codes):
         return ("en",)
-    if named:
-        return named
+    if codes:
+        return codes
     if split == "dev" and task.base and not holds_several(task):
         return ("en",)
     return task.languages

@@ -49,7 +49,7 @@ def items(rows: Iterable[Row]) -> list[Item]:
     another text to retrieve, or to predict masked words of, has no label that training could have shown.
     """
     contexts: dict[str, str] = {}
-    found: list[Item] = []
+    result: list[Item] = []
     texts: tuple[str, ...]
     for row in rows:
         if isinstance(row, RetrievalRow):
@@ -60,8 +60,8 @@ def items(rows: Iterable[Row]) -> list[Item]:
         else:
             texts = item_text(row)
         if texts:
-            found.append(Item(row.id, texts))
-    return found
+            result.append(Item(row.id, texts))
+    return result
 
 
 def item_text(row: Row) -> tuple[str, ...]:
@@ -84,9 +84,9 @@ def digests(rows: Iterable[Row]) -> Digests:
     return digests_of(item.texts for item in items(rows))
 
 
-def digests_of(found: Iterable[Sequence[str]]) -> Digests:
+def digests_of(items: Iterable[Sequence[str]]) -> Digests:
     """One digest per item."""
-    return np.frombuffer(b"".join(map(_digest, found)), DIGEST)
+    return np.frombuffer(b"".join(map(_digest, items)), DIGEST)
 
 
 def _digest(texts: Iterable[str]) -> bytes:
@@ -98,11 +98,11 @@ def write_items(folder: Path, rows: Sequence[Row], before: Digests | None = None
     """Writes what a run trained on, the originals of translated rows too, into its folder.
 
     Args:
-        before: What the runs that it was built on were trained on.
+        before: Digests of the runs that it was built on.
     """
     originals = [row.original for row in rows if isinstance(row, PairRow) and row.original]
-    known = [digests(rows), digests_of(originals), digests(()) if before is None else before]
-    (folder / ITEMS).write_bytes(np.unique(np.concatenate(known)).tobytes())
+    arrays = [digests(rows), digests_of(originals), digests(()) if before is None else before]
+    (folder / ITEMS).write_bytes(np.unique(np.concatenate(arrays)).tobytes())
 
 
 def read_items(folder: Path) -> Digests | None:
@@ -123,8 +123,8 @@ def origins(origin: Any) -> Iterator[Mapping[str, Any]]:
 
 def parts(origin: Mapping[str, Any]) -> frozenset[Part]:
     """The rows of files that an origin names."""
-    found = (each for each in origins(origin) if "sha256" in each)
-    return frozenset(Part(each["sha256"], *(each["slice"] or (1, LAST))) for each in found)
+    records = (record for record in origins(origin) if "sha256" in record)
+    return frozenset(Part(record["sha256"], *(record["slice"] or (1, LAST))) for record in records)
 
 
 def too_many(leaked: int, size: int, kind: str) -> bool:

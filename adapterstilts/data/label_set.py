@@ -27,14 +27,14 @@ def with_labels(task: Task, rows: Sequence[Row]) -> tuple[Task, tuple[Row, ...]]
         return task, tuple(rows)
     tagged = [row for row in rows if isinstance(row, TaggedRow)]
     counts = Counter(tag for row in tagged for tag in row.tags or ())
-    kept = sorted(tag for tag, count in counts.items() if count >= task.open_labels and tag != OTHER)
-    if not kept:
+    labels = sorted(tag for tag, count in counts.items() if count >= task.open_labels and tag != OTHER)
+    if not labels:
         raise DataError(
             f"no tag occurs {task.open_labels} times in the {len(tagged)} training sentences, so {task.name} "
             "has no label to learn: use more training data"
         )
-    labelled = _labelled_task(task, (OTHER, *kept))
-    return labelled, tuple(_spelled(row, frozenset(kept)) for row in tagged)
+    labelled = _labelled_task(task, (OTHER, *labels))
+    return labelled, tuple(_spelled(row, frozenset(labels)) for row in tagged)
 
 
 def _labelled_task(task: Task, labels: Sequence[str]) -> Task:
@@ -42,5 +42,5 @@ def _labelled_task(task: Task, labels: Sequence[str]) -> Task:
     return task.model_copy(update={"labels": tuple(labels)}) if task.open_labels else task
 
 
-def _spelled(row: TaggedRow, kept: frozenset[str]) -> TaggedRow:
-    return replace(row, tags=tuple(tag if tag in kept else OTHER for tag in row.tags or ()))
+def _spelled(row: TaggedRow, labels: frozenset[str]) -> TaggedRow:
+    return replace(row, tags=tuple(tag if tag in labels else OTHER for tag in row.tags or ()))

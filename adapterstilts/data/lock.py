@@ -104,11 +104,11 @@ def lock_file() -> Path | None:
     Raises:
         ConfigError: ADAPTERSTILTS_LOCK names a file that is not there.
     """
-    given = os.environ.get(LOCK_VARIABLE)
-    path = expanded(given) if given else LOCK_FILE
+    setting = os.environ.get(LOCK_VARIABLE)
+    path = expanded(setting) if setting else LOCK_FILE
     if path.is_file():
         return path
-    if given:
+    if setting:
         raise ConfigError(
             f"the lock file {path} (from {LOCK_VARIABLE}) does not exist: run adapterstilts tasks lock"
         )
@@ -119,7 +119,7 @@ def read_lock(path: Path) -> Lock:
     """A lock file, checked.
 
     Raises:
-        ConfigError: It is not one.
+        ConfigError: The file is not a valid lock file.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -137,7 +137,7 @@ def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
     """What a retrieval query is compared with: one text a line; the id is the line number.
 
     Raises:
-        DataError: There is none.
+        DataError: The file has no text.
     """
     ids: set[str] = set()
     for item in _read(InputForm("retrieval"), _candidate, (line.strip() for line in lines), name):

@@ -39,7 +39,7 @@ def read(path: Path, task: Task, language: str) -> Iterator[Item]:
         record in its file (from 1).
 
     Raises:
-        DataError: What is wrong, with file and line.
+        DataError: The file is not valid; the message has file and line.
     """
     if is_parquet(path) and task.form != "table":
         return _read_parquet(path, task, language)
@@ -51,14 +51,14 @@ def _code(task: Task, language: str) -> str:
     return task.folder.codes.get(language, language) if task.folder else language
 
 
-def _no_row(path: Path, task: Task, language: str, others: Counter[str]) -> NoRowError:
+def _no_row(path: Path, task: Task, language: str, skipped: Counter[str]) -> NoRowError:
     """The error for a file that is in order but holds no row that is read; it says what the file holds."""
-    if not others:
+    if not skipped:
         return NoRowError(f"no labelled row of {task.name} in '{language}': a header alone", path)
-    counts = ", ".join(f"{value} ({rows})" for value, rows in others.most_common(8))
-    more = ", …" if len(others) > 8 else ""
+    counts = ", ".join(f"{value} ({rows})" for value, rows in skipped.most_common(8))
+    more = ", …" if len(skipped) > 8 else ""
     return NoRowError(
-        f"no labelled row of {task.name} in '{language}' among {others.total()}, which are of {counts}{more}",
+        f"no labelled row of {task.name} in '{language}' among {skipped.total()}: {counts}{more}",
         path,
     )
 
@@ -68,11 +68,11 @@ def _rows(
 ) -> Iterator[Item]:
     """Rows of flat records; those that name another language are passed over."""
     number = 0
-    others = Counter[str]()
+    skipped = Counter[str]()
     for line, record in numbered:
         spoken = converters.language_of(record)
         if spoken is not None and spoken.casefold() not in (language, _code(task, language).casefold()):
-            others[f"language {spoken}"] += 1
+            skipped[f"language {spoken}"] += 1
             yield from unlisted(record, task)
             continue
         number += 1
@@ -84,7 +84,7 @@ def _rows(
             row = None  # machine translation failed on some pairs of PAWS-X's training data
         yield () if row is None else (row,)
     if not number:
-        raise _no_row(path, task, language, others)
+        raise _no_row(path, task, language, skipped)
 
 
 def _read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -95,10 +95,10 @@ def _read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     Fields are never quoted: a quote character is text. XTREME's script writes fields that hold one with CSV
     quoting, and its own loader reads them as they stand; so does this one.
     """
-    first = next(numbered_lines(path))[1]
-    if first.lstrip().startswith(("{", "[")) and "\t" not in first:
+    line = next(numbered_lines(path))[1]
+    if line.lstrip().startswith(("{", "[")) and "\t" not in line:
         return _rows(json_lines(path), path, task, language, converters.pair_row)
-    header = first.split("\t")
+    header = line.split("\t")
     if not (set(header) & set(converters.FIRST) and set(header) & set(converters.SECOND)):
         return _rows(_plain_pairs(path, task), path, task, language, _plain_pair)
     return _rows(tsv_records(path), path, task, language, converters.pair_row)
@@ -109,8 +109,8 @@ def _read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
 
     Questions with a line end in them are broken over lines in its first release: they are joined again.
     """
-    first = next(numbered_lines(path))[1]
-    if "\t" not in first or not set(first.split("\t")) & set(converters.FIRST):
+    line = next(numbered_lines(path))[1]
+    if "\t" not in line or not set(line.split("\t")) & set(converters.FIRST):
         return _read_pair(path, task, language)
     return _rows(continued_records(path), path, task, language, converters.pair_row)
 
@@ -174,8 +174,8 @@ def _read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 def _read_cosmosqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Cosmos QA's CSV (quoted, with a header), or its JSON lines."""
-    first = next(numbered_lines(path))[1]
-    numbered = json_lines(path) if first.lstrip().startswith(("{", "[")) else csv_records(path)
+    line = next(numbered_lines(path))[1]
+    numbered = json_lines(path) if line.lstrip().startswith(("{", "[")) else csv_records(path)
     return _rows(numbered, path, task, language, converters.CHOICE_ROWS["cosmosqa"])
 
 
@@ -195,8 +195,8 @@ def _unfold(record: Record) -> Record:
     nested = record.get("question")
     if not isinstance(nested, dict) or not isinstance(nested.get("choices"), list):
         return record
-    choices = [each for each in nested["choices"] if isinstance(each, dict)]
-    columns = {name: [each.get(name) for each in choices] for name in ("label", "text")}
+    choices = [choice for choice in nested["choices"] if isinstance(choice, dict)]
+    columns = {name: [choice.get(name) for choice in choices] for name in ("label", "text")}
     return {**record, "question": nested.get("stem"), "choices": columns}
 
 
@@ -211,10 +211,10 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
         yield from json_lines(path)
         return
     labels = [line for _, line in numbered_lines(beside)]
-    found = list(json_lines(path))
-    if len(labels) != len(found):
-        raise DataError(f"{len(found)} records, but {beside} has {len(labels)} labels", path)
-    for (line, record), label in zip(found, labels, strict=True):
+    records = list(json_lines(path))
+    if len(labels) != len(records):
+        raise DataError(f"{len(records)} records, but {beside} has {len(labels)} labels", path)
+    for (line, record), label in zip(records, labels, strict=True):
         if converters.spell(record.get("label", label)) != label:
             message = f"label {converters.shown(record['label'])}, but {beside} has {converters.shown(label)}"
             raise DataError(message, path, line)
@@ -223,16 +223,16 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
 
 def _read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """COPA's and XCOPA's JSON lines; XTREME-R's download sets all labels of its test files to 0."""
-    found = list(json_lines(path))
-    blanked = len(found) >= 100 and all(record.get("label") == 0 for _, record in found)
+    records = list(json_lines(path))
+    blanked = len(records) >= 100 and all(record.get("label") == 0 for _, record in records)
     if blanked and task.hidden:
-        found = [(line, {**record, "label": None}) for line, record in found]
+        records = [(line, {**record, "label": None}) for line, record in records]
     elif blanked:
         raise HiddenLabelsError(
-            f"all {len(found)} labels are 0, as in XTREME-R's test files: use the original files",
+            f"all {len(records)} labels are 0, as in XTREME-R's test files: use the original files",
             path,
         )
-    return _rows(iter(found), path, task, language, converters.CHOICE_ROWS["copa"])
+    return _rows(iter(records), path, task, language, converters.CHOICE_ROWS["copa"])
 
 
 def _read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -240,7 +240,7 @@ def _read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
     assert task.table is not None
     code = _code(task, language)
     number = 0
-    others = Counter[str]()
+    skipped = Counter[str]()
     records_of = TABLES["parquet" if is_parquet(path) else task.table.format]
     for line, record in records_of(path):
         try:
@@ -248,13 +248,13 @@ def _read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
         except MalformedError as error:
             raise located(error, path, line) from None
         if item is None:
-            others[str(passed_over(record, task, code))] += 1
+            skipped[str(passed_over(record, task, code))] += 1
             yield from unlisted(record, task)
             continue
         number += 1
         yield item
     if not number:
-        raise _no_row(path, task, language, others)
+        raise _no_row(path, task, language, skipped)
 
 
 # The reader of a Parquet file, by the form that the task's text files have: that of the data set's Hub copy.
@@ -278,20 +278,20 @@ def _read_parquet(path: Path, task: Task, language: str) -> Iterator[Item]:
         row_of = HUB_READERS[task.hub.reader]
     code = _code(task, language)
     number = 0
-    others = Counter[str]()
+    skipped = Counter[str]()
     for position, record in parquet_records(path):
         try:
             item = row_of(record, task, code, str(number + 1))
         except MalformedError as error:
             raise located(error, path, position) from None
         if item is None:
-            others[f"language {converters.language_of(record)}"] += 1
+            skipped[f"language {converters.language_of(record)}"] += 1
             yield from unlisted(record, task)
             continue
         number += 1
         yield item
     if not number:
-        raise _no_row(path, task, language, others)
+        raise _no_row(path, task, language, skipped)
 
 
 TABLES: Mapping[str, Callable[[Path], Iterator[tuple[int, Record]]]] = {

@@ -34,7 +34,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             `LONGEST_LINE`, or a file whose lines end in carriage returns alone.
     """
     waiting: list[int] = []  # empty lines that may turn out to be the end
-    last = 0
+    final = 0
     for number, line, ended in _file_lines(path, LONGEST_LINE):
         if not line:
             waiting.append(number)
@@ -43,9 +43,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             raise DataError(OLD_MAC, path, 1)
         yield from ((empty, "") for empty in waiting)
         waiting.clear()
-        last = number
+        final = number
         yield number, line
-    if not last:
+    if not final:
         raise DataError("the file is empty", path)
 
 
@@ -108,7 +108,7 @@ def json_object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
     """The object of one line of a JSON lines file.
 
     Raises:
-        DataError: It is not a JSON object.
+        DataError: The line is not a JSON object.
     """
     value = parse_json(line, path, number)
     if isinstance(value, list):
@@ -243,5 +243,5 @@ def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             yield reader.line_num, dict(zip(header, fields, strict=True))
             start = reader.line_num + 1
     except csv.Error as error:
-        last = f", in the record that ends in line {reader.line_num}" if reader.line_num > start else ""
-        raise DataError(f"not valid CSV: {error}{last}", path, start) from None
+        suffix = f", in the record that ends in line {reader.line_num}" if reader.line_num > start else ""
+        raise DataError(f"not valid CSV: {error}{suffix}", path, start) from None

@@ -191,7 +191,7 @@ def test_tables_that_are_none(own_task: OwnTask, form: str, content: str, messag
 def test_rows_of_other_splits_and_languages_are_counted(own_task: OwnTask, read_text: ReadText) -> None:
     definition = LABELLED + "languages: [en, zh]\ncolumns: {first: t, label: l, language: g}\n"
     content = "".join(f'{{"t": "one", "l": "x", "g": "{code}"}}\n' for code in ("zh-CN", "zh-CN", "de"))
-    message = r"no labelled row of s in 'en' among 3, which are of language zh-CN \(2\), language de \(1\)"
+    message = r"no labelled row of s in 'en' among 3: language zh-CN \(2\), language de \(1\)"
     with pytest.raises(DataError, match=message):
         rows(own_task(definition, **{"a.jsonl": content}))
     definition = LABELLED + "columns: {first: t, label: l}\nwhere: {train: {g: no}}\n"
