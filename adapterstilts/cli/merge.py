@@ -41,11 +41,11 @@ def merge(
 
     Example: adapterstilts merge sequential-xnli-1a2b --out xnli-model
     """
-    from adapterstilts import Options
+    from adapterstilts.run.options import ModelOptions
     from adapterstilts.hub.merging import merge as write
 
     given = {"store": store, "backbone": backbone, "revision": revision}
-    options = Options.parse({name: value for name, value in given.items() if value is not None})
+    options = ModelOptions.parse({name: value for name, value in given.items() if value is not None})
     merged = write(run, out, task, options)
     if as_json:
         print_json({**asdict(merged), "folder": str(merged.folder)})

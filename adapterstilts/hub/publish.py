@@ -22,8 +22,8 @@ from adapterstilts.hub.peft_export import export
 from adapterstilts.hub.upload import Uploaded, upload
 from adapterstilts.job import EvalJob
 from adapterstilts.run.lineage import history
-from adapterstilts.run.options import Options
-from adapterstilts.run.trained_backbone import backbone_of
+from adapterstilts.run.options import ModelOptions
+from adapterstilts.run.resolve import trained_backbone
 from adapterstilts.store import Run, Store
 from adapterstilts.store.files import stats_in
 from adapterstilts.store.scratch import scratch
@@ -134,5 +134,5 @@ def _form(told: Facts, settings: Publishing) -> tuple[Form, Export | None]:
     one = settings.task or next(iter(told.heads), None)
     head = told.heads[one] if one else None
     given = {"backbone": settings.backbone} if settings.backbone else {}
-    files = backbone_of(told.run, Options.parse({**given, "revision": settings.backbone_revision}, "option"))
+    files = trained_backbone(told.run, ModelOptions.parse({**given, "revision": settings.backbone_revision}, "option"))
     return Form("peft", head, settings.revision), partial(export, told.run, files, task=settings.task)

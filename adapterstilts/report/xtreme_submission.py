@@ -14,7 +14,7 @@ from adapterstilts.errors import ConfigError, DataError, MissingDataError, Store
 from adapterstilts.job import EvalJob
 from adapterstilts.report.submission_forms import Answers, suffix, text_of
 from adapterstilts.run.leak_guard import LeakGuard
-from adapterstilts.run.options import Options
+from adapterstilts.run.options import EvaluationOptions
 from adapterstilts.store import EvalOrigin, Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
 from adapterstilts.tasks import registry, suites
@@ -72,7 +72,7 @@ class _Order:
     store: Store
     runs: tuple[Run, ...]
     split: str
-    options: Options
+    options: EvaluationOptions
 
     @property
     def read(self) -> Split:
@@ -92,7 +92,7 @@ def submit(
     suite: str = "xtreme",
     split: str = "test",
     partial: bool = False,
-    options: Options | None = None,
+    options: EvaluationOptions | None = None,
 ) -> Submission:
     """Writes `<target>/test-<language>.<tsv|json|jsonl>` from the runs' evaluations.
 
@@ -117,7 +117,7 @@ def submit(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already and not empty: name another folder with --out")
     wanted = {name: suites.suite_languages(suite, name) for name in _targets(targets, suite)}
-    options = options or Options()
+    options = options or EvaluationOptions()
     store = Store(options.store)
     order = _Order(store, tuple(_trained(store, run) for run in runs), split, options)
     files, texts, missing = _collect(order, wanted)
