@@ -52,8 +52,8 @@ _MODULES = {
 }
 __all__ = [
     "Average", "Evaluation", "EvaluationOptions", "Evaluations", "Fuse", "PredictionOptions", "Run",
-    "Sequential", "Single", "Stack", "Store", "Submission", "TrainingOptions", "compose", "evaluate", "predict",
-    "publish", "pull", "submit", "train_adapter",
+    "Sequential", "Single", "Stack", "Store", "Submission", "TrainingOptions", "compose", "evaluate",
+    "predict", "publish", "pull", "submit", "train_adapter",
 ]  # fmt: skip
 
 

@@ -51,8 +51,9 @@ class _Composition(Value):
         if not adapters:
             super().__init__(**fields)
             return
+        fields["sources"] = tuple(str(getattr(run, "path", run)) for run in adapters)
         try:
-            super().__init__(**fields, sources=tuple(str(getattr(run, "path", run)) for run in adapters))
+            super().__init__(**fields)
         except ValidationError as error:
             name = type(self).__name__
             raise ConfigError(f"{name}: {problem_text(dict(error.errors()[0]))}") from None

@@ -89,7 +89,7 @@ def digest(data: Any) -> str:
     return hashlib.sha256(canonical(data).encode("utf-8")).hexdigest()
 
 
-def distinct(left: str, right: str, length: int = 20) -> tuple[str, str]:
+def distinct(mine: str, theirs: str, length: int = 20) -> tuple[str, str]:
     """Returns two fingerprints shortened to `length` characters, or whole if they differ only later.
 
     >>> distinct("sha256:aaaab-1", "sha256:aaaab-2", 8)
@@ -97,8 +97,8 @@ def distinct(left: str, right: str, length: int = 20) -> tuple[str, str]:
     >>> distinct("sha256:abcdef0123456789", "sha256:bcdef01234567890", 10)
     ('sha256:abc…', 'sha256:bcd…')
     """
-    same = next((n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), len(left))
+    same = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), len(mine))
     if same >= length:
-        return left, right
-    short = [value if len(value) <= length else f"{value[:length]}…" for value in (left, right)]
+        return mine, theirs
+    short = [value if len(value) <= length else f"{value[:length]}…" for value in (mine, theirs)]
     return short[0], short[1]

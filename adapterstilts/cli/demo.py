@@ -13,7 +13,7 @@ from adapterstilts.errors import StoreError
 
 if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
-    from adapterstilts.report.gains import Effect
+    from adapterstilts.report.gains import Gain
 
 
 @dataclass(frozen=True)
@@ -105,31 +105,35 @@ def demo_rows(plan: Plan, store: Path) -> list[DemoRow]:
         StoreError: A result is damaged.
     """
     from adapterstilts.grid.records import Records
-    from adapterstilts.report.gains import effects, effects_by_language
+    from adapterstilts.report.gains import gains, gains_by_language
 
     def on_damage(text: str) -> None:
         raise StoreError(f"{text}: remove {store} and repeat the command")
 
     records = Records(store)
-    means = effects(plan, records, on_damage)
-    by_language = effects_by_language(plan, records, on_damage)
+    means = gains(plan, records, on_damage)
+    by_language = gains_by_language(plan, records, on_damage)
     # Scores of the baselines, and differences from them for the transfers; in the order of `means`
-    scores = {code: [effect.mean or 0.0 for effect in column] for code, column in by_language.items()}
+    scores = {code: [gain.mean or 0.0 for gain in column] for code, column in by_language.items()}
     return [_row(means, index, scores) for index in range(len(means))]
 
 
-def _row(means: list[Effect], index: int, scores: dict[str, list[float]]) -> DemoRow:
-    effect = means[index]
-    baseline = next(n for n, row in enumerate(means) if row.target == effect.target and row.how == "baseline")
+def _row(means: list[Gain], index: int, scores: dict[str, list[float]]) -> DemoRow:
+    gain = means[index]
+    from adapterstilts.grid.plan import BASELINE
+
+    baseline = next(
+        n for n, row in enumerate(means) if row.target == gain.target and row.transfer == BASELINE
+    )
     score, codes = means[baseline].mean or 0.0, sorted(scores.keys() - {"en"})
     if index == baseline:
-        return DemoRow(effect.target, "", scores["en"][index], score, 0.0, 0, len(codes))
+        return DemoRow(gain.target, "", scores["en"][index], score, 0.0, 0, len(codes))
     return DemoRow(
-        target=effect.target,
-        transfer=f"{effect.how} from {effect.intermediate}",
+        target=gain.target,
+        transfer=f"{gain.transfer} from {gain.intermediate}",
         english=scores["en"][baseline] + scores["en"][index],
-        other_languages=score + (effect.mean or 0.0),
-        gain=effect.mean or 0.0,
+        other_languages=score + (gain.mean or 0.0),
+        gain=gain.mean or 0.0,
         languages_better=sum(scores[code][index] > 0 for code in codes),
         languages=len(codes),
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -16,13 +15,11 @@ from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
     from adapterstilts.grid.job_spec import JobSpec
-    from adapterstilts.grid.process_executor import WorkerSettings
     from adapterstilts.grid.scheduler import Executor
     from adapterstilts.grid.status import GridStatus
 
 app = typer.Typer(no_args_is_help=True)
 MAX_PROCESSES = 10_000
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DEFAULT_STORE = str(console.DEFAULT_STORE)
 RAY = "Ray (--engine ray)"
 
@@ -92,7 +89,7 @@ def plan(
     def jobs_within_budget() -> Iterable[JobSpec]:
         if budget is None:
             return planned.jobs()
-        return estimator.within(planned.jobs(), grid_status, processes * _seconds(budget))
+        return estimator.within(planned.jobs(), grid_status, processes * grid_output.parse_duration(budget))
 
     if not grid_status.count("done"):
         grid_output.print_foreign_runs(records)
@@ -175,7 +172,7 @@ def run(
     from adapterstilts.grid.availability import DataSearch
     from adapterstilts.grid.load_plan import load_plan
     from adapterstilts.grid.process_executor import WorkerSettings
-    from adapterstilts.grid.scheduler import Scheduler
+    from adapterstilts.grid.scheduler import Scheduler, executor_for
     from adapterstilts.grid.status import read_status
 
     _check_run_options(engine, store, recheck, processes, workers, gpus_per_worker)
@@ -198,10 +195,17 @@ def run(
         display.on_message(digest, message)
 
     settings = WorkerSettings(store, checkpoint_minutes, checkpoint_steps)
-    cluster = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
-    executor = _make_executor(settings, processes, cluster, on_message)
+    executor: Executor
+    if engine == "ray":
+        # Imported here: Ray is an optional dependency
+        from adapterstilts.grid.ray_executor import RayCluster, RayExecutor
+
+        cluster = RayCluster(ray_address, workers, gpus_per_worker)
+        executor = RayExecutor(settings, cluster, on_message)
+    else:
+        executor = executor_for(settings, processes, on_message)
     if budget is not None:
-        seconds = executor.size * _seconds(budget)
+        seconds = executor.size * grid_output.parse_duration(budget)
         jobs = list(estimator.within(jobs, status_before, seconds, retry_failed))
         note(f"{len(jobs)} of {status_before.job_count} jobs fit into {budget}")
     with ProgressDisplay(jobs, records, estimator, executor.size) as display:
@@ -211,23 +215,6 @@ def run(
     if not warning:
         grid_output.print_provenance(jobs, status_after)
     return _print_result(grid, status_after)
-
-
-def _make_executor(
-    settings: WorkerSettings,
-    processes: int | None,
-    cluster: tuple[str, int | None, float | None] | None,
-    on_message: Callable[[str, str], None],
-) -> Executor:
-    """Returns an executor of local processes, or of a Ray cluster (address, workers, GPUs of each)."""
-    if cluster is None:
-        from adapterstilts.grid.scheduler import executor_for
-
-        return executor_for(settings, processes, on_message)
-    # Imported late: Ray is an optional dependency
-    from adapterstilts.grid.ray_executor import RayCluster, RayExecutor
-
-    return RayExecutor(settings, RayCluster(*cluster), on_message)
 
 
 def _check_run_options(
@@ -360,8 +347,8 @@ def gc(
     records = grid_output.open_store(store)
     garbage = find_garbage((job for grid in grids for job in possible_jobs(grid)), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in garbage.runs.items()], right=("size",))
-    if garbage.kept:
-        note(f"kept {garbage.kept} runs that no grid computed")
+    if garbage.other_runs:
+        note(f"kept {garbage.other_runs} runs that no grid computed")
     if garbage.foreign:
         note(f"kept {garbage.foreign} runs of another version of adapterstilts")
     if not garbage.runs:
@@ -402,15 +389,3 @@ def show_table(
     if len(forms) > 1:
         raise ConfigError("use only one of --markdown, --csv and --json")
     grid_output.print_gains(load_plan(grid), grid_output.open_store(store), per_language, "".join(forms))
-
-
-def _seconds(text: str) -> float:
-    """Returns the seconds of a budget such as `8h`, `30m`, `2d` or `90s`.
-
-    Raises:
-        ConfigError: The text is no such time.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
-    if not match:
-        raise ConfigError(f"--budget requires a time such as 8h, 30m or 2d, not '{text}'")
-    return float(match[1]) * UNITS[match[2]]

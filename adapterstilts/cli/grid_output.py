@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, fields
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from adapterstilts.grid.plan import Plan
     from adapterstilts.grid.records import Record, Records
     from adapterstilts.grid.status import GridStatus
-    from adapterstilts.report.gains import Effect
+    from adapterstilts.report.gains import Gain
 
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MAX_NAMES = 4  # names in one message; more are only counted
 RUNS_TO_CHECK = 100  # runs whose version is read for the note about other versions
 # Estimated seconds of work below which an automatic calibration would take longer than it is worth
@@ -93,7 +95,7 @@ def make_estimator(
         # Imported late: the calibration loads torch
         from adapterstilts.grid.calibrate import calibrate as measure
 
-        measure(plan, records, note)
+        measure(plan, records, search, note)
         return Estimator.from_records(records)
     seconds = estimator.unknown_backbones(pending)
     backbones = [name for name, total in seconds.items() if total > MIN_SECONDS_TO_CALIBRATE]
@@ -108,11 +110,23 @@ def make_estimator(
         "minute (--no-calibrate skips this)"
     )
     try:
-        measure(plan, records, note, QUICK, backbones)
+        measure(plan, records, search, note, QUICK, backbones)
     except (OSError, StoreError) as error:
         # Nobody requested this calibration, so its failure must not stop the verb
         note(f"the estimate stays rough: the measured rates cannot be stored ({error})")
     return Estimator.from_records(records)
+
+
+def parse_duration(text: str) -> float:
+    """Returns the seconds of a budget such as `8h`, `30m`, `2d` or `90s`.
+
+    Raises:
+        ConfigError: The text is no such time.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text.strip())
+    if not match:
+        raise ConfigError(f"--budget requires a time such as 8h, 30m or 2d, not '{text}'")
+    return float(match[1]) * UNITS[match[2]]
 
 
 def job_json(job: JobSpec, status: GridStatus) -> dict[str, object]:
@@ -198,14 +212,15 @@ def _auto_precision() -> str:
 
 def print_missing_data(plan: Plan, search: DataSearch) -> None:
     """Prints a warning for each kind of job that will fail because its data was not found."""
-    from adapterstilts.grid.availability import missing_evaluation_data, missing_training_data
+    from adapterstilts.grid.availability import find_missing_data
 
-    if tasks := missing_training_data(plan.trainings.values(), search):
+    tasks, missing = find_missing_data(plan, search)
+    if tasks:
         note(
             f"no training data found for {', '.join(tasks)}: jobs that need it will fail "
             f"(adapterstilts tasks show {tasks[0]} lists the required files)"
         )
-    if missing := missing_evaluation_data(plan.cells, search):
+    if missing:
         targets = [
             f"{name} ({', '.join(codes) if len(codes) <= MAX_NAMES else f'{len(codes)} languages'})"
             for name, codes in missing.items()
@@ -260,50 +275,50 @@ def print_gains(plan: Plan, records: Records, per_language: bool, form: str) -> 
         per_language: Whether to print a column for each language instead of each target.
         form: "markdown", "csv", "json", or "" for the terminal.
     """
-    from adapterstilts.report.gains import MARKS, effects, effects_by_language, grid_of
+    from adapterstilts.report.gains import MARKS, gains, gains_by_language, table_by_language, table_by_target
 
     damaged: list[str] = []
     if per_language:
-        columns = effects_by_language(plan, records, damaged.append)
+        columns = gains_by_language(plan, records, damaged.append)
     else:
-        columns = {"": effects(plan, records, damaged.append)}
+        columns = {"": gains(plan, records, damaged.append)}
     for text in damaged:
         note(f"{text} (`grid verify` marks it, and `grid run` recomputes it)")
     if form in ("csv", "json"):
-        lines = [_effect_json(effect, code) for code, column in columns.items() for effect in column]
-        _print_effects_csv(lines) if form == "csv" else print_json(lines)
+        lines = [_gain_json(gain, code) for code, column in columns.items() for gain in column]
+        _print_gains_csv(lines) if form == "csv" else print_json(lines)
         return
-    head, *rows = grid_of([], columns) if per_language else grid_of(columns[""])
+    head, *rows = table_by_language(columns) if per_language else table_by_target(columns[""])
     # Only columns with scores can hold marks; a task's name may contain any character
     score_column = head.index("intermediate") + 1
     if form == "markdown":
         _print_markdown(head, rows)
     else:
         table(head, rows, right=head[score_column:])
-    all_effects = [effect for column in columns.values() for effect in column]
-    pulled = ", ".join(dict.fromkeys(effect.pulled for effect in all_effects if effect.pulled))
+    all_gains = [gain for column in columns.values() for gain in column]
+    pulled = ", ".join(dict.fromkeys(gain.pulled for gain in all_gains if gain.pulled))
     for mark, meaning in MARKS.items():
         if any(mark in cell for row in rows for cell in row[score_column:]):
             note(f"{mark} {meaning}{f' ({pulled})' if mark == '^' else ''}")
-    if any(effect.mixed for effect in all_effects):
+    if any(gain.mixed for gain in all_gains):
         from adapterstilts.grid.status import read_status
 
         print_provenance(plan.jobs(), read_status(plan.jobs(), records, quick=True))
 
 
-def _effect_json(effect: Effect, language: str) -> dict[str, object]:
-    """Returns an effect with its numbers rounded."""
+def _gain_json(gain: Gain, language: str) -> dict[str, object]:
+    """Returns a gain with its numbers rounded."""
     values = {
-        name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(effect).items()
+        name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(gain).items()
     }
     return {**values, "language": language or "mean without en"}
 
 
-def _print_effects_csv(lines: list[dict[str, object]]) -> None:
-    from adapterstilts.report.gains import Effect
+def _print_gains_csv(lines: list[dict[str, object]]) -> None:
+    from adapterstilts.report.gains import Gain
 
     # The header is printed even if there are no lines
-    print_csv([*(field.name for field in fields(Effect)), "language"], lines)
+    print_csv([*(field.name for field in fields(Gain)), "language"], lines)
 
 
 def _print_markdown(head: list[str], rows: list[list[str]]) -> None:

@@ -41,8 +41,8 @@ def merge(
 
     Example: adapterstilts merge sequential-xnli-1a2b --out xnli-model
     """
-    from adapterstilts.run.options import ModelOptions
     from adapterstilts.hub.merging import merge as write
+    from adapterstilts.run.options import ModelOptions
 
     given = {"store": store, "backbone": backbone, "revision": revision}
     options = ModelOptions.parse({name: value for name, value in given.items() if value is not None})

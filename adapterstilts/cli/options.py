@@ -190,7 +190,9 @@ def comma_separated(values: Sequence[str], option: str) -> list[str]:
     """
     names = [name.strip() for name in ",".join(values).split(",")]
     if not all(names):
-        raise ConfigError(f"{option} requires names separated by commas, such as de,fr, not '{','.join(values)}'")
+        raise ConfigError(
+            f"{option} requires names separated by commas, such as de,fr, not '{','.join(values)}'"
+        )
     return names
 
 

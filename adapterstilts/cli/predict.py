@@ -60,7 +60,7 @@ def predict(
 
     Example: adapterstilts predict single-squad_v1-1a2b --file questions.jsonl > answers.jsonl
     """
-        from adapterstilts.cli.prediction_view import show
+    from adapterstilts.cli.prediction_view import show
     from adapterstilts.data.prediction_input import InputForm, read_inputs
     from adapterstilts.data.prediction_input import candidates as read_candidates
     from adapterstilts.run.predict import predict_inputs, predicted_form

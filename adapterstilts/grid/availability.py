@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from adapterstilts.data.load import DataLocation, SourceName, available
@@ -10,7 +10,7 @@ from adapterstilts.data.row_slices import parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.config import GridConfig, Problem, stages
 from adapterstilts.grid.job_spec import JobSpec
-from adapterstilts.grid.plan import Cell, EvalScope, Plan, expand
+from adapterstilts.grid.plan import EvalScope, Plan, expand
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.paths import expanded
@@ -110,38 +110,36 @@ def find_scopes(grid_config: GridConfig, search: DataSearch) -> tuple[dict[str, 
     return scopes, skipped
 
 
-def missing_training_data(trainings: Iterable[JobSpec], search: DataSearch) -> list[str]:
-    """Returns the trained tasks whose English data was not found."""
-    missing = set()
-    for job in trainings:
+def find_missing_data(plan: Plan, search: DataSearch) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """Returns the trained tasks whose English data was not found, and target -> languages without data."""
+    tasks = set()
+    for job in plan.trainings.values():
         for name in split_name(job.task) if job.settings.hyperparameters else ():
             if not search.find_languages(registry.get(name), "train", _location(job, name)):
-                missing.add(name)
-    return sorted(missing)
-
-
-def missing_evaluation_data(cells: Iterable[Cell], search: DataSearch) -> dict[str, tuple[str, ...]]:
-    """Returns target -> languages to evaluate whose data was not found."""
+                tasks.add(name)
     # Seeds and transfers of one target read the same data
-    unique = {(cell.target, cell.reference, cell.split, cell.settings.eval_file): cell for cell in cells}
-    missing: dict[str, tuple[str, ...]] = {}
-    for cell in unique.values():
+    cells = {(cell.target, cell.reference, cell.split, cell.settings.eval_file): cell for cell in plan.cells}
+    targets: dict[str, tuple[str, ...]] = {}
+    for cell in cells.values():
         settings = cell.settings
         location = DataLocation(data_dir=settings.data_dir, file=settings.eval_file, source=settings.source)
         task = registry.get(cell.reference)
         codes = _not_in(cell.languages, search.find_languages(task, cell.split, location))
         # Test files without labels can be evaluated as well: their predictions are for a submission
-        codes = codes and _not_in(codes, search.find_languages(task, cell.split, location, hidden=True))
         if codes:
-            missing[cell.target] = codes
-    return missing
+            codes = _not_in(codes, search.find_languages(task, cell.split, location, hidden=True))
+        if codes:
+            targets[cell.target] = codes
+    return sorted(tasks), targets
 
 
 def pin_to_local_data(job: JobSpec, search: DataSearch) -> JobSpec | None:
     """Returns the job with its source set to where its data was found. None if it requires a download."""
     settings = job.settings
-    known = NAMES.get(settings.backbone)
-    if not (is_folder(settings.backbone) or (known and known.embedded and settings.revision is None)):
+    backbone = NAMES.get(settings.backbone)
+    # A revision is one of the Hub, even for a backbone whose weights are part of the package
+    embedded = backbone and backbone.embedded and settings.revision is None
+    if not (embedded or is_folder(settings.backbone)):
         return None
     reads_data = job.language or settings.hyperparameters
     tasks = [registry.get(name) for name in split_name(job.task)] if reads_data else []
@@ -153,18 +151,6 @@ def pin_to_local_data(job: JobSpec, search: DataSearch) -> JobSpec | None:
         if source != "hub" and all(_has_data(task, pinned, search) for task in tasks):
             return pinned
     return None
-
-
-def with_all_languages(grid_config: GridConfig) -> Iterator[GridConfig]:
-    """Yields the grid config as if all languages had data: once with test splits, once with dev splits.
-
-    Explicit languages and splits stay as they are.
-    """
-    languages = {name: grid_config.languages_for(name) for name in grid_config.all_targets}
-    languages = {name: "all" if choice == "available" else choice for name, choice in languages.items()}
-    for split in ("test", "dev"):
-        splits = {name: grid_config.split_for(name) or split for name in grid_config.all_targets}
-        yield grid_config.model_copy(update={"languages": languages, "split": splits})
 
 
 def _location(job: JobSpec, task: str) -> DataLocation:

@@ -47,6 +47,7 @@ QUICK = Probe(6, 8, 56, offline=True)
 def calibrate(
     plan: Plan,
     records: Records,
+    search: DataSearch,
     on_message: Callable[[str], None],
     probe: Probe = FULL,
     backbones: Iterable[str] | None = None,
@@ -56,6 +57,7 @@ def calibrate(
     Args:
         plan: Plan of the grid.
         records: Records of the store that keeps the rates.
+        search: Search for data that made the plan.
         on_message: Receiver of one message per kind: its speed, or why it could not be timed.
         probe: Amount of work to time.
         backbones: Backbones to time; all of the plan by default.
@@ -74,7 +76,9 @@ def calibrate(
         # The timed runs are no results, so they go into a temporary store.
         with tempfile.TemporaryDirectory(prefix="calibrate-") as folder:
             worker = Worker(Records(Path(folder)), on_message=lambda *_: None)
-            timed = {name: _Timer(worker, on_message, probe).time_backbone(plan, name) for name in names}
+            timed = {
+                name: _Timer(worker, search, on_message, probe).time_backbone(plan, name) for name in names
+            }
     finally:
         torch.set_num_threads(threads)
         # The processes of the grid load the backbone again: this one would only occupy memory.
@@ -97,9 +101,9 @@ class _Timer:
     """
 
     worker: Worker
+    search: DataSearch
     on_message: Callable[[str], None]
     probe: Probe = FULL
-    search: DataSearch = field(default_factory=DataSearch)
     train: dict[str, float] = field(default_factory=dict)
     evaluate: dict[str, float] = field(default_factory=dict)
     overhead: dict[str, list[float]] = field(default_factory=dict)
@@ -160,17 +164,17 @@ class _Timer:
 
     def _shorten(self, job: JobSpec) -> JobSpec | None:
         """A training of a few steps without sources; None if it would download something."""
-        found = pin_to_local_data(job, self.search) if self.probe.offline else job
-        if found is None:
+        local_job = pin_to_local_data(job, self.search) if self.probe.offline else job
+        if local_job is None:
             return None
         steps = self.probe.steps
-        hyperparameters, limit = found.settings.hyperparameters, found.settings.limit
+        hyperparameters, limit = local_job.settings.hyperparameters, local_job.settings.limit
         if hyperparameters and self.probe.offline:
             limit = min(limit or 10**9, 2 * steps * hyperparameters.batch_size)
         # As many epochs as steps, so that few rows do not end it early; no evaluation but the last one.
         changes = {"max_steps": steps, "epochs": float(steps), "eval_every": 10**6, "dev_rows": 16}
         shortened = hyperparameters.model_copy(update=changes) if hyperparameters else None
-        settings = found.settings.model_copy(update={"hyperparameters": shortened, "limit": limit})
+        settings = local_job.settings.model_copy(update={"hyperparameters": shortened, "limit": limit})
         return training(job.task, "single", (), settings, 1)
 
     def _time_evaluation(self, kind: str, cell: Cell) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from adapterstilts.errors import ConfigError, StiltsError, unknown
-from adapterstilts.grid.availability import DataSearch, build_plan, check_files, with_all_languages
+from adapterstilts.grid.availability import DataSearch, build_plan, check_files
 from adapterstilts.grid.config import GridConfig, Problem, affected_kinds, load_config
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.plan import SET_COMPOSITIONS, Plan
@@ -31,8 +31,20 @@ def possible_jobs(grid: str) -> Iterator[JobSpec]:
     Their results stay in use: data on a disk that is not mounted comes back.
     """
     grid_config, search = _load_checked(grid), DataSearch()
-    for variant in (grid_config, *with_all_languages(grid_config)):
+    for variant in (grid_config, *_with_all_languages(grid_config)):
         yield from build_plan(variant, search).jobs()
+
+
+def _with_all_languages(grid_config: GridConfig) -> Iterator[GridConfig]:
+    """Yields the grid config as if all languages had data: once with test splits, once with dev splits.
+
+    Explicit languages and splits stay as they are.
+    """
+    languages = {name: grid_config.languages_for(name) for name in grid_config.all_targets}
+    languages = {name: "all" if choice == "available" else choice for name, choice in languages.items()}
+    for split in ("test", "dev"):
+        splits = {name: grid_config.split_for(name) or split for name in grid_config.all_targets}
+        yield grid_config.model_copy(update={"languages": languages, "split": splits})
 
 
 def _load_checked(grid: str) -> GridConfig:

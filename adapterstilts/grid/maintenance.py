@@ -60,7 +60,7 @@ def verify(
             damaged[name] = run.reason
             try:
                 for record in run_records:
-                    records.write_record(replace(record, damaged=True))
+                    records.write_record(replace(record, recheck=True))
             except (OSError, StoreError) as error:
                 mark_error = mark_error or str(error)
         else:
@@ -87,14 +87,14 @@ class Garbage:
         runs: Id -> size in bytes of runs that grids computed, damaged ones included.
         records: Digests of jobs in none of the grid configs whose runs are garbage or gone.
         leftovers: Working files of finished jobs, as a kill at the last moment leaves them.
-        kept: Number of runs that no grid computed according to the records. They stay.
+        other_runs: Number of runs that no grid computed, according to the records. They stay.
         foreign: Number of runs of another version of adapterstilts. They and their records stay.
     """
 
     runs: dict[str, int]
     records: tuple[str, ...]
     leftovers: tuple[Path, ...]
-    kept: int
+    other_runs: int
     foreign: int
 
     @property
@@ -147,7 +147,7 @@ def _with_sources(names: set[str], runs: dict[str, Run]) -> set[str]:
         name = queue.pop()
         if name not in reached:
             reached.add(name)
-            # A damaged run does not tell its sources, so these may become garbage.
+            # The sources of a damaged run are unknown, so they may become garbage.
             parents = runs[name].parents if name in runs else ()
             queue += [by_key[key] for key in parents if key in by_key]
     return reached

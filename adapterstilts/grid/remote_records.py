@@ -87,7 +87,7 @@ class RemoteRecords(Records):
         if not self._list_all:
             return self._fetch_finished(digest)
         record = self.read_record(digest)
-        return record if record and not record.damaged and self._is_complete(record) else None
+        return record if record and not record.recheck and self._is_complete(record) else None
 
     def _read_remote(self, digest: str) -> Record | None:
         """Reads the record at the URL; None if there is none or it is unreadable."""
@@ -103,7 +103,7 @@ class RemoteRecords(Records):
         except DamagedError:
             self.mark_for_recheck(digest)  # the recomputed run then replaces the one at the URL
             return None
-        if record is None or record.damaged:
+        if record is None or record.recheck:
             return None
         folder = self.store / record.run
         # With another manifest, the run was recomputed for another job since this record was written.
@@ -128,7 +128,7 @@ class RemoteRecords(Records):
         """Makes a job count as open at the URL until it was recomputed."""
         record = self._read_remote(digest)
         if record:
-            self.write_record(replace(record, damaged=True))
+            self.write_record(replace(record, recheck=True))
 
     def fetch_run(self, digest: str) -> Record | None:
         """Reads the record of a job and fetches its run unless this machine has it."""
@@ -145,7 +145,7 @@ class RemoteRecords(Records):
     def record_result(self, job: JobSpec, run: Run, cost: Cost) -> Record:
         """Publishes a run unless it is complete at the URL, then the record."""
         previous = self._read_remote(job.digest)
-        if (previous and previous.damaged) or not self._remote.holds(run.path):
+        if (previous and previous.recheck) or not self._remote.holds(run.path):
             self._remote.publish(run.path)
         record = super().record_result(job, run, cost)
         self._remote.remove(self._name(self.failure_file(job.digest)))
@@ -263,8 +263,8 @@ class RemoteRecords(Records):
 def _remove_unlisted(folder: Path) -> None:
     """Removes files that the manifest does not list: they are no reason to recompute the run."""
     try:
-        listed = loads((folder / MANIFEST).read_text("utf-8"))["files"]
-        for name in stats_in(folder).keys() - {*listed, MANIFEST}:
+        manifest_files = loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        for name in stats_in(folder).keys() - {*manifest_files, MANIFEST}:
             (folder / name).unlink()
     except (OSError, ValueError, KeyError, TypeError):
         return  # the check that follows reports the damaged manifest

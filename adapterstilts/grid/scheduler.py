@@ -108,7 +108,7 @@ class Scheduler:
     _losses: Counter[str] = field(default_factory=Counter)  # digest -> number of lost workers
 
     def run(self, jobs: Iterable[JobSpec], retry_failed: bool = False, recheck: bool = False) -> GridStatus:
-        """Runs all open jobs. Jobs that another program is running are awaited, not repeated.
+        """Runs all open jobs. It waits for jobs that another program is running.
 
         Args:
             jobs: Jobs, each after those that it needs.
@@ -135,12 +135,12 @@ class Scheduler:
             while queue:
                 idle = False  # whether a worker is free and no job is ready for it
                 while not idle and len(self._running) < self.executor.size:
-                    job_or_none = queue.next_job()
-                    if job_or_none is None:
+                    ready_job = queue.next_job()
+                    if ready_job is None:
                         idle = True
-                    else:
-                        self.listener.on_job_started(job_or_none)
-                        self._running[self.executor.submit(job_or_none)] = job_or_none
+                        continue
+                    self.listener.on_job_started(ready_job)
+                    self._running[self.executor.submit(ready_job)] = ready_job
                 # Polling is needed only if a free worker could run a job that another program gave up.
                 poll = idle and bool(self._deferred)
                 self._collect(queue, POLL_SECONDS if poll else None)
@@ -155,8 +155,8 @@ class Scheduler:
         if not self._running:
             time.sleep(timeout or 0.0)
             return
-        done, _ = wait(self._running, timeout, FIRST_COMPLETED)
-        for future in done:
+        ended = wait(self._running, timeout, FIRST_COMPLETED).done
+        for future in ended:
             job = self._running.pop(future)
             try:
                 outcome = future.result()

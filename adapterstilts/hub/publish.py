@@ -134,5 +134,7 @@ def _form(told: Facts, settings: Publishing) -> tuple[Form, Export | None]:
     one = settings.task or next(iter(told.heads), None)
     head = told.heads[one] if one else None
     given = {"backbone": settings.backbone} if settings.backbone else {}
-    files = trained_backbone(told.run, ModelOptions.parse({**given, "revision": settings.backbone_revision}, "option"))
+    files = trained_backbone(
+        told.run, ModelOptions.parse({**given, "revision": settings.backbone_revision}, "option")
+    )
     return Form("peft", head, settings.revision), partial(export, told.run, files, task=settings.task)

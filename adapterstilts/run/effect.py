@@ -40,7 +40,7 @@ def measure(host: Host, adapters: ActiveAdapters, schedule: TrainingSchedule | N
     Args:
         host: The host with the trained parts.
         adapters: The active adapters. Without any, the result is empty.
-        schedule: The finished training. Its mixed-in text is excluded, because that head is discarded. If None
+        schedule: The finished training. Its mixed-in text is excluded: that head is discarded. If None
             (nothing was trained), the adapters are measured on `SENTENCES`.
     """
     if not adapters.stack and not adapters.fused:
@@ -76,7 +76,9 @@ def _inputs(schedule: TrainingSchedule, data: TaskData) -> list[Feature]:
     return spread(schedule.predictor(data).encode(spread(data.dev, PREDICTED)), PREDICTED)
 
 
-def _majority(schedule: TrainingSchedule, data: TaskData, features: Sequence[Feature]) -> dict[str, Any] | None:
+def _majority(
+    schedule: TrainingSchedule, data: TaskData, features: Sequence[Feature]
+) -> dict[str, Any] | None:
     """Returns the most frequent prediction of a task's head; None if there is nothing to predict."""
     outputs = schedule.predictor(data).outputs(features, f"{data.task.name} predictions")
     predicted, gold = data.kind.classes(outputs, features)

@@ -16,7 +16,7 @@ from adapterstilts.model.language_adapter import digest_of
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.language_adapters import find_language_adapter, language_adapter_reference
 from adapterstilts.run.leak_guard import Leak, LeakGuard
-from adapterstilts.run.options import EvaluationOptions
+from adapterstilts.run.options import EvaluationOptions, TrainingOptions
 from adapterstilts.run.predictor import load_predictor
 from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import head_task, targets_of, task_named, trained_backbone, trained_encoding
@@ -60,7 +60,7 @@ def evaluate(
     run: Run | str,
     task: str | None = None,
     languages: Sequence[str] = (),
-    options: EvaluationOptions | None = None,
+    options: EvaluationOptions | TrainingOptions | None = None,
     split: Split | None = None,
 ) -> Evaluations:
     """Evaluates a finished run zero-shot; stored results are not computed again.
@@ -70,7 +70,7 @@ def evaluate(
         task: The target. By default every target that the run's training task trains and whose data is
             available; for an explicit file the first of them.
         languages: ISO codes; by default all available ones.
-        options: Backbone, data, store and precision.
+        options: Backbone, data, store and precision; those of a training may be reused.
         split: "test" or "dev". By default the split that is available in more languages, test if equal. Files
             without labels count if the split is passed, or if no others are available.
 
@@ -83,7 +83,7 @@ def evaluate(
         DataError: Items were trained on, and `options.allow_leak` is not set.
         StiltsError: Nothing could be evaluated; all failures are named.
     """
-    options = options or EvaluationOptions()
+    options = EvaluationOptions.of(options)
     precision = resolve_precision(options.precision)
     options = options.model_copy(update={"precision": precision})
     store = Store(options.store)
@@ -92,8 +92,8 @@ def evaluate(
     requests = _with_data(targets, tuple(languages), options, split)
     check_encoding([target.kind for target, _ in requests], options.encoding)
     evaluations = Evaluations()
-    for target, codes in requests:
-        scope, codes = _scope(store, run, target, codes, split, options)
+    for target, requested in requests:
+        scope, codes = _scope(store, run, target, requested, split, options)
         if run.precision not in ("", precision):
             say(f"evaluating in {precision}, but the run was trained in {run.precision}: see --precision")
         runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
@@ -267,6 +267,6 @@ def _split_and_languages(
     if not requested:
         raise MissingDataError(
             f"no evaluation data found for {target.name}. Required: {target.obtain} Pass it with "
-            "--data-dir FOLDER or --eval-file PATH (with {lang} for the language; otherwise also --languages)."
+            "--data-dir FOLDER or --eval-file PATH (with {lang}, or with --languages too)."
         )
     return best, requested

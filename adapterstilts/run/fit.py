@@ -80,8 +80,8 @@ def _announce(plan: TrainingPlan, schedule: TrainingSchedule) -> None:
         say(f"{data.task.name}: {len(data.train)} rows, {len(data.features)} examples{share_text}")
         if data.task.kind_spec.plain_text and not host.pretrained(data.task.name):
             say(
-                f"{plan.files.name} has no head for masked subwords: a new one, tied to its input embeddings, "
-                "is trained with the adapter and discarded afterwards"
+                f"{plan.files.name} has no head for masked subwords: a new one, tied to its input "
+                "embeddings, is trained with the adapter and discarded afterwards"
             )
     trainable = sum(parameter.numel() for parameter in host.trainable().values())
     processes = f" in {distributed.count()} processes" if distributed.count() > 1 else ""

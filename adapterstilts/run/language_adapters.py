@@ -36,8 +36,8 @@ def find_language_adapter(reference: str | None, language: str, store: Store) ->
     """Returns the folder of the language adapter for a language.
 
     Args:
-        reference: Run id, unique prefix (`single-mlm-{lang}-`) or folder of a run; a folder with an adapter; or
-            a Hub id (`owner/name`, optionally with `@revision`). `{lang}` in it is replaced.
+        reference: Run id, unique prefix (`single-mlm-{lang}-`) or folder of a run; a folder with an adapter;
+            or a Hub id (`owner/name`, optionally with `@revision`). `{lang}` in it is replaced.
         language: Code of the language.
         store: The store to search for runs.
 
@@ -52,9 +52,7 @@ def find_language_adapter(reference: str | None, language: str, store: Store) ->
     if (folder / JOB).is_file() or (not folder.is_dir() and "/" not in name):
         run = store.find(str(folder) if folder.is_dir() else name)
         if run.training.language_adapter:
-            raise AdapterError(
-                f"{run.id} was trained on top of a language adapter and cannot be used as one"
-            )
+            raise AdapterError(f"{run.id} was trained on top of a language adapter and cannot be used as one")
         return as_source(run.key, run.job.task, run.path).folder
     return check_folder(folder if folder.is_dir() else _downloaded(name), name)
 

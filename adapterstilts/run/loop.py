@@ -87,8 +87,8 @@ def train(schedule: TrainingSchedule) -> dict[str, Any]:
             if distributed.leads() and (due or time.monotonic() - save_time > 60 * policy.minutes):
                 save()
                 save_time = time.monotonic()
-            # In a launch all processes stop at the same step, the one at which they shared the signal. A single
-            # process also reacts to a signal that came during the evaluation.
+            # In a launch all processes stop at the same step, the one at which they shared the signal. A
+            # single process also reacts to a signal that came during the evaluation.
             if interrupted or (signals and distributed.count() == 1):
                 distributed.from_leader(save)
                 raise Interrupted(f"stopped at step {state.step} of {schedule.total}")
@@ -117,7 +117,9 @@ def _resume(
     elif problem:
         raise StoreError(f"{path}: {problem}")
     if distributed.from_leader(lambda: state.step) != state.step:
-        raise StoreError(f"not all processes see {path}: the machines of a launch must share the results folder")
+        raise StoreError(
+            f"not all processes see {path}: the machines of a launch must share the results folder"
+        )
     if state.step:
         say(f"resuming from step {state.step}")
     return state
@@ -266,8 +268,8 @@ def _signals() -> Iterator[list[int]]:
 class Log:
     """JSON lines of a training; when it resumes, lines after the checkpoint are removed.
 
-    The last line summarizes the training. A kill between that line and publishing leaves a complete log beside
-    the last checkpoint, so that line is removed too and written again.
+    The last line summarizes the training. A kill between that line and publishing leaves a complete log
+    beside the last checkpoint, so that line is removed too and written again.
     """
 
     def __init__(self, path: Path, step: int):

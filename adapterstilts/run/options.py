@@ -21,8 +21,8 @@ class ModelOptions(Value):
     Attributes:
         backbone: Name (`adapterstilts backbones`), Hub id or folder of the frozen encoder.
         revision: Commit or tag of the backbone.
-        language_adapter: MAD-X adapter (run id, folder or Hub id) below everything. `{lang}` in it is replaced
-            by "en" in training and by the evaluated language in evaluation.
+        language_adapter: MAD-X adapter (run id, folder or Hub id) below everything. `{lang}` in it is
+            replaced by "en" in training and by the evaluated language in evaluation.
         encoding: Overrides of the kind's encoding settings; unknown keys are errors.
         store: Folder of results.
     """
@@ -66,7 +66,7 @@ class TrainingOptions(ModelOptions, DataOptions):
             target adapter starts from them.
         adapter: Overrides of the adapter config's settings.
         hyperparameters: Overrides of the kind's training hyperparameters; unknown keys are errors.
-        train_file: English training data in the release's form; may end in `#first-last`, rows counted from 1.
+        train_file: English training data in the release's form; may end in `#first-last` (rows from 1).
         dev_file: English development data in the same form.
         train_files: Training files by task, for multi-task training.
         translated: Training data in other languages, in the release's form or XTREME's translate-train form.
@@ -110,9 +110,25 @@ class EvaluationOptions(PredictionOptions, DataOptions):
     """Options of evaluations.
 
     Attributes:
-        eval_file: File in the release's form; may hold `{lang}` and end in `#first-last`, rows counted from 1.
+        eval_file: File in the release's form; may hold `{lang}` and end in `#first-last` (rows from 1).
         allow_leak: Whether to score items that were trained on; the result reports them.
     """
 
     eval_file: str | None = None
     allow_leak: bool = False
+
+    @classmethod
+    def of(cls, options: ModelOptions | None) -> EvaluationOptions:
+        """Returns the options of an evaluation; those of a training stand for the fields that they share.
+
+        Args:
+            options: Options of any verb. A training's precision is among its hyperparameters.
+        """
+        if options is None or isinstance(options, EvaluationOptions):
+            return options or cls()
+        fields = {
+            name: getattr(options, name) for name in options.model_fields_set if name in cls.model_fields
+        }
+        if isinstance(options, TrainingOptions) and "precision" in options.hyperparameters:
+            fields["precision"] = options.hyperparameters["precision"]
+        return cls.parse(fields, "option")

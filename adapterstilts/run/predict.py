@@ -15,7 +15,7 @@ from adapterstilts.kinds.registry import check_encoding, encoding_for
 from adapterstilts.model.backbone import check_length
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.language_adapters import find_language_adapter, language_adapter_reference
-from adapterstilts.run.options import PredictionOptions
+from adapterstilts.run.options import EvaluationOptions, ModelOptions, PredictionOptions
 from adapterstilts.run.predictor import Predictor, in_portions, load_predictor
 from adapterstilts.run.resolve import head_task, task_named, trained_backbone, trained_encoding
 from adapterstilts.store import Run, Store, task_of
@@ -26,9 +26,7 @@ NEIGHBOUR_TASK = "tatoeba"  # its encoding and decoding serve nearest-neighbour 
 Text = str | tuple[str, ...] | Mapping[str, Any]
 
 
-def predicted_form(
-    run: Run | str, options: PredictionOptions | None = None, task: str | None = None
-) -> InputForm:
+def predicted_form(run: Run | str, options: ModelOptions | None = None, task: str | None = None) -> InputForm:
     """Returns what one input of a run's task holds, for `read_inputs`.
 
     Args:
@@ -39,7 +37,7 @@ def predicted_form(
     Raises:
         ConfigError: The run was trained on plain text, or has several heads and none was chosen.
     """
-    trained = Store((options or PredictionOptions()).store).find(run)
+    trained = Store(EvaluationOptions.of(options).store).find(run)
     target = task_named(task, trained) if task else task_of(trained)
     if not target.kind_spec.evaluable:
         raise ConfigError(
@@ -52,7 +50,7 @@ def predicted_form(
 def predict(
     run: Run | str,
     inputs: Sequence[Text | Row],
-    options: PredictionOptions | None = None,
+    options: ModelOptions | None = None,
     language: str = "en",
     task: str | None = None,
 ) -> list[Prediction]:
@@ -64,7 +62,7 @@ def predict(
             mapping with the fields of a JSON line (see `adapterstilts predict --help`), or a canonical row
             (`adapterstilts.data.rows`). Retrieval rows, queries before candidates, fit any run and give one
             prediction per query.
-        options: Backbone, store and precision.
+        options: Backbone, store and precision; those of a training or evaluation may be reused.
         language: Language of the text: it selects the language adapter and how words to tag are encoded.
         task: Task whose head predicts, for a multi-task run.
 
@@ -77,7 +75,7 @@ def predict(
         DataError: An input that does not fit the task.
         AdapterError: The run's outputs are not finite.
     """
-    options = options or PredictionOptions()
+    options = EvaluationOptions.of(options)
     if not inputs:
         Store(options.store).find(run)
         return []
@@ -105,7 +103,7 @@ def _line(text: Any, form: InputForm) -> str:
 def predict_inputs(
     run: Run | str,
     inputs: Iterable[Input],
-    options: PredictionOptions | None = None,
+    options: ModelOptions | None = None,
     language: str = "en",
     task: str | None = None,
     retrieval: bool = False,
@@ -126,7 +124,7 @@ def predict_inputs(
     """
     portions = in_portions(inputs, lambda item: text_size(item.row))
     portion = next(portions, [])  # an error in it is raised before the model is loaded
-    predictor = _load(run, retrieval, options or PredictionOptions(), language, task)
+    predictor = _load(run, retrieval, EvaluationOptions.of(options), language, task)
     if predictor.adapters.head is None:  # the nearest neighbours among all candidates
         items = [*portion, *itertools.chain.from_iterable(portions)]
         queries = (item for item in items if isinstance(item.row, RetrievalRow) and item.row.side == "query")

@@ -79,7 +79,7 @@ class Predictor:
         return self.kind.decode(self.outputs(features, title), features, rows, self.task, self.encoding)
 
     def predict_neighbours(self, rows: Sequence[Row]) -> list[Prediction]:
-        """Like `predict`, for kinds without a head and many rows: of each portion only embeddings are kept."""
+        """Like `predict`, for kinds without a head and many rows: only embeddings are kept in memory."""
         vectors = [
             vector for part in in_portions(rows, text_size) for vector in self.outputs(self.encode(part))
         ]
@@ -137,8 +137,8 @@ class Predictor:
         # No score and no label can be based on NaN or infinity.
         if not all(np.isfinite(value).all() for value in values):
             raise AdapterError(
-                "the model computes values that are not finite (NaN or infinity): its weights are damaged, or "
-                "training diverged (lower --learning-rate), or they are too large for this precision (try "
+                "the model computes values that are not finite (NaN or infinity): its weights are damaged, "
+                "or training diverged (lower --learning-rate), or they are too large for this precision (try "
                 "--precision fp32)"
             )
         return values

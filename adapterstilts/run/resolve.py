@@ -39,7 +39,9 @@ def targets_of(run: Run) -> list[Task]:
         and run_tasks.keys() & {task.name, task.trained_on, *task.then_trained_on}
     ]
     if not targets:
-        raise ConfigError(f"{run.id} was trained on {run.job.task}, which trains no target: pass --task TARGET")
+        raise ConfigError(
+            f"{run.id} was trained on {run.job.task}, which trains no target: pass --task TARGET"
+        )
     return targets
 
 

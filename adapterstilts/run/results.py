@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapterstilts.errors import ConfigError, StiltsError
 from adapterstilts.run.leak_guard import Leak
@@ -126,7 +126,7 @@ class Evaluations(list[Evaluation]):
 
     def _repr_html_(self) -> str:
         """Shows the tables of all targets in a notebook."""
-        return "".join(evaluation._repr_html_() for evaluation in self)  # noqa: SLF001
+        return "".join(evaluation._repr_html_() for evaluation in self)
 
     def to_pandas(self) -> pd.DataFrame:
         """Returns one table for all targets; see `Evaluation.to_pandas`.

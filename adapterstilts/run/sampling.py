@@ -1,4 +1,4 @@
-"""The schedule of one training: its batches, which task each step trains, and when checkpoints are written."""
+"""The schedule of one training: its batches, the task of each step, and the interval of checkpoints."""
 
 from __future__ import annotations
 

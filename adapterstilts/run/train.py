@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from adapterstilts.composition import Composition, Single, with_sources
 from adapterstilts.errors import AdapterError, ConfigError
@@ -61,7 +62,7 @@ def compose(target: str, composition: Composition, options: TrainingOptions | No
 
     Raises:
         ConfigError: Unknown names or settings, or adapters and weights that do not fit the composition.
-        AdapterError: An adapter of another backbone, damaged, or of a method that cannot be composed this way.
+        AdapterError: An adapter of another backbone, damaged, or of an unsuitable method.
         MissingDataError, DataError: The English data was not found or is malformed.
     """
     options = options or TrainingOptions()
@@ -102,16 +103,18 @@ def _training_tasks(target: str, composition: Composition, options: TrainingOpti
             task = registry.get(str(task.trained_on))
         if task.trained_on is None and composition.kind not in ("single", "average"):
             raise ConfigError(
-                f"{task.name} has no training data, so '{composition.kind}' has nothing to train: evaluate an "
-                f"adapter directly (adapterstilts evaluate RUN --task {task.name}), or merge several first "
-                f"(adapterstilts average {task.name} RUN RUN)"
+                f"{task.name} has no training data, so '{composition.kind}' has nothing to train: evaluate "
+                f"an adapter directly (adapterstilts evaluate RUN --task {task.name}), or merge several "
+                f"first (adapterstilts average {task.name} RUN RUN)"
             )
         tasks[task.name] = task
     untrained = [task.name for task in tasks.values() if task.trained_on is None]
     if untrained and len(tasks) > 1:
         raise ConfigError(f"{untrained[0]} has no training data and cannot be trained with other tasks")
     if options.mlm_languages and TEXT not in tasks:
-        raise ConfigError("languages of a text were passed without the text: pass it with --mlm FILE or --text FILE")
+        raise ConfigError(
+            "languages of a text were passed without the text: pass it with --mlm FILE or --text FILE"
+        )
     return sorted(tasks.values(), key=lambda task: (task.name == TEXT, task.name))
 
 
@@ -126,7 +129,9 @@ def _plan(
     _check_sources(runs, files.fingerprint, digest_of(language), options)
     sources = [as_source(run.key, run.job.task, run.path) for run in runs]
     if composition.fuses and (options.config or options.adapter):
-        raise ConfigError("'fuse' trains only the fusion, no adapter of the target: remove --config and --set")
+        raise ConfigError(
+            "'fuse' trains only the fusion, no adapter of the target: remove --config and --set"
+        )
     # A language adapter has an invertible part (Pfeiffer et al. 2020).
     default = "seq_bn_inv" if tasks[0].name == TEXT else "seq_bn"
     spec = _adapter_spec(options, sources if composition.start else (), default)
@@ -173,7 +178,7 @@ def _check_sources(
             )
         if run.job.language_adapter not in (None, language):
             raise AdapterError(
-                f"{run.id} was trained on top of a language adapter: pass the same one with --language-adapter"
+                f"{run.id} was trained on top of a language adapter: pass it with --language-adapter too"
             )
 
 
@@ -202,12 +207,10 @@ def _fingerprints(data: Sequence[TaskData]) -> dict[str, str]:
     """Returns the digests of the rows by split; for several tasks by "TASK/SPLIT"."""
     if len(data) == 1:
         return dict(data[0].fingerprints)
-    return {
-        f"{part.task.name}/{split}": value for part in data for split, value in part.fingerprints.items()
-    }
+    return {f"{part.task.name}/{split}": value for part in data for split, value in part.fingerprints.items()}
 
 
-def _encodings(data: Sequence[TaskData]) -> dict[str, object]:
+def _encodings(data: Sequence[TaskData]) -> dict[str, Any]:
     """Returns the encoding; for several tasks each one's under its name."""
     encodings = {part.task.name: part.encoding.model_dump(mode="json") for part in data}
     return encodings[data[0].task.name] if len(data) == 1 else encodings

@@ -121,7 +121,9 @@ def _missing(tasks: Sequence[Task], missing: Mapping[str, MissingDataError]) -> 
         return error
     names = "+".join(task.name for task in tasks if task.name not in missing)
     advice = f" To train without them: train-adapter {names}." if names else ""
-    return MissingDataError(f"no training data found for {', '.join(missing)}.{advice} The first error: {error}")
+    return MissingDataError(
+        f"no training data found for {', '.join(missing)}.{advice} The first error: {error}"
+    )
 
 
 def _load_task(task: Task, options: TrainingOptions, hyperparameters: Hyperparameters) -> TaskData:
@@ -146,7 +148,10 @@ def _load_task(task: Task, options: TrainingOptions, hyperparameters: Hyperparam
             **{name: part.fingerprint for name, part in parts.items()},
             "dev": dev.fingerprint if dev else "",
         },
-        {**{name: dict(part.origin) for name, part in parts.items()}, **({"dev": dict(dev.origin)} if dev else {})},
+        {
+            **{name: dict(part.origin) for name, part in parts.items()},
+            **({"dev": dict(dev.origin)} if dev else {}),
+        },
     )
     if dev:
         return data
@@ -165,7 +170,7 @@ def _load_task(task: Task, options: TrainingOptions, hyperparameters: Hyperparam
 
 
 def _hold_out(data: TaskData, options: TrainingOptions, hyperparameters: Hyperparameters) -> TaskData:
-    """Moves some training rows to the development rows; the fingerprints stay, since these are the same rows."""
+    """Moves some training rows to the development rows; the fingerprints stay: the rows are the same."""
     train, dev = hold_out(data.train, hyperparameters.holdout, hyperparameters.dev_rows, options.seed)
     return replace(data, train=train, dev=dev, origin={**data.origin, "dev": {"held_out": len(dev)}})
 
@@ -208,7 +213,9 @@ def load_translated(
     if "{lang}" in template and not languages:
         raise ConfigError(f"{template}: pass the languages to read with --translated-languages (de,fr)")
     if "{lang}" not in template and len(languages) > 1:
-        raise ConfigError(f"{template} is one file, but {len(languages)} languages were passed: put {{lang}} into it")
+        raise ConfigError(
+            f"{template} is one file, but {len(languages)} languages were passed: put {{lang}} into it"
+        )
     # The task itself may lack these languages: its data in them is a translation.
     english = task.model_copy(update={"languages": ("en",)})
     rows: list[Row] = []

@@ -16,13 +16,15 @@ from adapterstilts.grid.records import Records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
 from adapterstilts.grid.worker import Worker
 from tests.grid.conftest import Write, plan_of, write  # noqa: F401
-from tests.grid.test_run import Silent
+from tests.grid.test_run import SilentListener
 
 
 def test_gains_are_differences_from_the_baseline_of_the_target(write: Write, tmp_path: Path) -> None:  # noqa: F811
     plan = plan_of(write(targets=["mini_paraphrase", "mini_ner"], intermediate=["mini_nli"]))
     records = Records(tmp_path / "store")
-    Scheduler(InlineExecutor(Worker(records, on_message=lambda *_: None)), records, Silent()).run(plan.jobs())
+    Scheduler(InlineExecutor(Worker(records, on_message=lambda *_: None)), records, SilentListener()).run(
+        plan.jobs()
+    )
     lines = demo_rows(plan, records.store)
     assert [(line.target, line.transfer) for line in lines] == [
         ("mini_paraphrase", ""), ("mini_paraphrase", "sequential from mini_nli"),

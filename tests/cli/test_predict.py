@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from adapterstilts import Options, predict_inputs, train_adapter
+from adapterstilts import TrainingOptions, train_adapter
 from adapterstilts.cli import console
 from adapterstilts.cli import predict as verb
 from adapterstilts.cli.app import app
@@ -17,6 +17,7 @@ from adapterstilts.data.prediction_input import read_inputs
 from adapterstilts.errors import AdapterError, ConfigError, DataError
 from adapterstilts.model.host import Host
 from adapterstilts.run import predict
+from adapterstilts.run.predict import predict_inputs
 
 PAIR = "Anna sees Tom.\tTom is here."
 
@@ -29,7 +30,9 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def options(tiny_backbone, store):
     hyperparameters = {"max_steps": 2, "batch_size": 8, "precision": "fp32"}
-    return Options(backbone=str(tiny_backbone), store=store, limit=20, hyperparameters=hyperparameters)
+    return TrainingOptions(
+        backbone=str(tiny_backbone), store=store, limit=20, hyperparameters=hyperparameters
+    )
 
 
 @pytest.fixture(scope="module")

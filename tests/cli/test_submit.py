@@ -91,7 +91,7 @@ def test_a_complete_target(submit, store, data, tmp_path):
     assert found["missing"] == {} and [file["language"] for file in found["files"]] == list(LANGUAGES)
     assert all(file["rows"] == 3 and file["checked"] for file in found["files"])
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
-    assert "is there already" in submit(run.id, code=2).stderr
+    assert "exists and is not empty" in submit(run.id, code=2).stderr
 
 
 def test_what_is_missing_is_named_and_nothing_is_written(submit, store, data, tmp_path):
@@ -100,7 +100,7 @@ def test_what_is_missing_is_named_and_nothing_is_written(submit, store, data, tm
     evaluate(store, data, run, "en", "different", limit=2)
     said = " ".join(submit(run.id, code=2).stderr.split())
     assert "pawsx (es, fr, ja, ko, zh): not evaluated" in said
-    assert "pawsx (en): evaluated on other rows (2) than those at hand (3)" in said
+    assert "pawsx (en): evaluated on other rows (2) than those found (3)" in said
     assert not (tmp_path / "out").exists()
     said = submit(run.id, "--partial").stderr
     assert "missing: pawsx en" in said
@@ -148,7 +148,7 @@ def test_the_latest_evaluation_of_all_rows_wins(call, store, data, tmp_path, at_
         (["--targets", "pawsx", "--suite", "xtreme-r"], "unknown target of xtreme-r 'pawsx'"),
         (["--suite", "xtrem"], "did you mean 'xtreme'"),
         (["--split", "tset"], "did you mean 'test'"),
-        ([], "there is nothing to write"),
+        ([], "no file can be written"),
     ],
 )
 def test_wrong_words(call, store, words, message):
@@ -160,4 +160,4 @@ def test_wrong_words(call, store, words, message):
 
 def test_an_evaluation_is_not_a_run_to_submit(submit, store, data):
     found = evaluate(store, data, train(store), "de", "different")
-    assert "name the run that it evaluates" in " ".join(submit(found.id, code=2).stderr.split())
+    assert "pass the run that it evaluates" in " ".join(submit(found.id, code=2).stderr.split())

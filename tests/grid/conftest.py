@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture
 def write(tmp_path: Path, tiny_backbone: Path) -> Write:
-    """Writes a recipe like `SMALL` with changes; a change to None takes the key out."""
+    """Writes a grid config like `SMALL` with changes; None removes a key."""
 
     def run(name: str = "small", **changes: Any) -> Path:
         data = {"backbones": str(tiny_backbone), **SMALL, **changes}
@@ -41,5 +41,5 @@ def write(tmp_path: Path, tiny_backbone: Path) -> Write:
 
 
 def plan_of(path: Path) -> Plan:
-    """The plan of a recipe's file."""
+    """Returns the plan of a grid config."""
     return build_plan(load_config(str(path)), DataSearch())

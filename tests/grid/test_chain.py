@@ -1,4 +1,4 @@
-"""Recipes with trainings one after the other, language adapters and leaks run to their end."""
+"""Grids with chains of trainings, language adapters and leaks run to their end."""
 # ruff: noqa: F811
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def ran(call: Call, path: Path) -> None:
     call("grid", "run", str(path), "-C", "store", "--processes", "1")
 
 
-def test_a_chain_goes_on_from_each_adapter(call: Call, write: Write) -> None:
+def test_each_training_of_a_chain_starts_from_the_previous_adapter(call: Call, write: Write) -> None:
     path = write(**SMALL, **CHAIN)
     ran(call, path)
     store, records = Store(Path("store")), Records(Path("store"))
@@ -37,7 +37,7 @@ def test_a_chain_goes_on_from_each_adapter(call: Call, write: Write) -> None:
         assert tasks == expected
 
 
-def test_language_adapters_are_exchanged_and_leaks_said(
+def test_language_adapters_are_exchanged_and_leaks_reported(
     call: Call, write: Write, tiny_backbone: Path
 ) -> None:
     Path("text.txt").write_text("the cat saw a dog .\nAnna took the red book .\n" * 20, encoding="utf-8")

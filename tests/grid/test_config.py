@@ -100,12 +100,12 @@ WRONG = [
     ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "rows are given as #first-last"),
     ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "rows are given as #first-last"),
     # Values that are of no use here
-    ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping is no key"),
-    ("targets: [xnli]\nhyperparameters:\n  ? {a: b}\n  : 2", 3, "a list or a mapping is no key"),
+    ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping cannot be a key"),
+    ("targets: [xnli]\nhyperparameters:\n  ? {a: b}\n  : 2", 3, "a list or a mapping cannot be a key"),
     ("targets: [xnli]\nseeds: 2024-13-45", 2, "should be a whole number, not '2024-13-45'"),
     ("targets: [xnli]\nseeds: !!timestamp 2024-13-45", 2, "the type timestamp is not read"),
     ("targets: [xnli]\nseeds: " + 5000 * "1", 2, "should be a whole number"),
-    ("targets: [xnli]\nseeds: !!int " + 5000 * "1", 2, "the value is no int"),
+    ("targets: [xnli]\nseeds: !!int " + 5000 * "1", 2, "the value is not of type int"),
     ('targets: ["a\\0b.yaml"]', 1, "the value holds a NUL character"),
     ('targets: ["\\uD800"]', 1, "the value holds half of a surrogate pair"),
     ("targets: [" + 300 * "a" + ".yaml]", 1, "File name too long"),
@@ -165,7 +165,7 @@ WRONG = [
     ("targets: [xnli]\nlanguages: []", 2, "languages: list at least one"),
     ("targets: [xnli]\nlanguages:\n  xnli: []", 3, "languages.xnli: list at least one"),
     ("suite: xtreme\ntargets: [pawsx]\nlanguages: [sw]", 3, "pawsx has none of these languages"),
-    ("targets: [xnli]\nseeds: &all [*all]", 2, "holds itself"),
+    ("targets: [xnli]\nseeds: &all [*all]", 2, "contains itself"),
 ]
 
 
@@ -194,7 +194,7 @@ def test_aliases_that_stand_for_too_much_are_refused_at_once(tmp_path: Path) -> 
     path = tmp_path / "grid.yaml"
     levels = [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11)]
     path.write_text("\n".join(["targets: panx", "adapter_sets:", "  a0: &a0 [x]", *levels]), encoding="utf-8")
-    with pytest.raises(ConfigError, match="line 8: a value holds itself, or more than 100000 others"):
+    with pytest.raises(ConfigError, match="line 8: a value contains itself, or more than 100000 others"):
         load_config(str(path))
 
 

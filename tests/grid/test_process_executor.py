@@ -1,4 +1,4 @@
-"""Several processes make the same store as one, whatever happens to them."""
+"""Several processes produce the same store as one, whatever happens to them."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from adapterstilts.grid.worker import JobOutcome, Worker
 
 from .conftest import Write, plan_of
 from .test_kill import complete, results
-from .test_run import Silent
+from .test_run import SilentListener
 
 ONE_THREAD: Mapping[str, str] = {"OMP_NUM_THREADS": "1"}
 GRID = {"targets": ["mini_paraphrase"], "languages": ["en", "de"], "intermediate": ["mini_nli"]}
 
 
-def test_the_order_is_the_plans_but_nothing_comes_before_what_it_needs(write: Write) -> None:
+def test_jobs_run_in_the_order_of_the_plan_after_their_sources(write: Write) -> None:
     jobs = list(plan_of(write()).jobs())
-    order, made = ReadyQueue(jobs, (), ()), []
+    order, computed = ReadyQueue(jobs, (), ()), []
     while job := order.next_job():
-        assert set(job.needs) <= set(made)
-        made.append(job.digest)
+        assert set(job.needs) <= set(computed)
+        computed.append(job.digest)
         order.mark_finished(job.digest)
-    assert made == [job.digest for job in jobs]
+    assert computed == [job.digest for job in jobs]
     assert not order
 
 
-def test_what_needs_something_lost_is_lost_too(write: Write) -> None:
+def test_dependents_of_a_failed_job_are_dropped(write: Write) -> None:
     jobs = list(plan_of(write(**GRID)).jobs())
     (nli,) = [r for r in jobs if r.task == "mini_nli" and not r.language]
     for order in (ReadyQueue(jobs, (), [nli.digest]), ReadyQueue(jobs, (), ())):
@@ -56,7 +56,7 @@ def test_what_needs_something_lost_is_lost_too(write: Write) -> None:
         assert not order
 
 
-def test_places() -> None:
+def test_worker_environments() -> None:
     cores = len(os.sched_getaffinity(0))
     assert worker_environments(cores, 0) == [ONE_THREAD] * cores
     assert worker_environments(1, 0) == [{"OMP_NUM_THREADS": str(cores)}]
@@ -64,7 +64,7 @@ def test_places() -> None:
     assert [each["CUDA_VISIBLE_DEVICES"] for each in worker_environments(3, 2)] == ["0", "1", "0"]
 
 
-def test_gpus_that_were_chosen_stay_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visible_gpus_keep_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     assert [each["CUDA_VISIBLE_DEVICES"] for each in worker_environments(None, 2)] == ["4", "7"]
 
@@ -75,7 +75,7 @@ def test_little_memory_means_few_processes(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class Losing(InlineExecutor):
-    """A crew whose worker dies again and again."""
+    """Executor whose worker dies again and again."""
 
     losses = 0
 
@@ -88,10 +88,10 @@ class Losing(InlineExecutor):
         return future
 
 
-def test_a_request_that_takes_its_worker_down_is_given_up(write: Write, tmp_path: Path) -> None:
+def test_a_job_that_loses_its_workers_fails(write: Write, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
     executor = Losing(Worker(records, on_message=lambda *_: None))
-    state = Scheduler(executor, records, Silent()).run(plan_of(write(**GRID)).jobs())
+    state = Scheduler(executor, records, SilentListener()).run(plan_of(write(**GRID)).jobs())
     assert executor.losses == MAX_LOSSES
     (failure,) = state.failures.values()
     assert "runs out of memory" in failure.message
@@ -106,7 +106,7 @@ def test_a_killed_worker_changes_nothing(write: Write, tmp_path: Path) -> None:
     victims: list[int] = []
 
     def kill_one() -> None:
-        """Kills a worker as soon as one makes something."""
+        """Kills a worker as soon as one runs a job."""
         records = Records(store)
         while not victims and (time.sleep(0.02) is None):
             victims.extend(each.process for each in records.running_jobs()[:1])
@@ -116,27 +116,27 @@ def test_a_killed_worker_changes_nothing(write: Write, tmp_path: Path) -> None:
     executor = ProcessExecutor(
         WorkerSettings(store, checkpoint_steps=1), [ONE_THREAD] * 2, lambda _, line: said.append(line)
     )
-    listener = Silent()
-    engine = Scheduler(executor, Records(store), listener)
-    state = engine.run(jobs)
+    listener = SilentListener()
+    scheduler = Scheduler(executor, Records(store), listener)
+    state = scheduler.run(jobs)
     assert not [failure.traceback for failure in state.failures.values()]
-    assert state.count("done") == len(jobs) == len(listener.made)
+    assert state.count("done") == len(jobs) == len(listener.finished)
     assert victims
     assert len(complete(store)) == len(jobs)
     assert any("rows" in line for line in said)
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order have other last digits
-    Scheduler(InlineExecutor(Worker(Records(alone))), Records(alone), Silent()).run(jobs)
+    Scheduler(InlineExecutor(Worker(Records(alone))), Records(alone), SilentListener()).run(jobs)
     torch.set_num_threads(before)
     assert results(store) == results(alone)
 
 
 @pytest.mark.slow
-def test_an_interrupt_stops_the_processes_and_the_same_call_goes_on(write: Write, tmp_path: Path) -> None:
+def test_an_interrupt_stops_the_processes_and_the_same_call_resumes(write: Write, tmp_path: Path) -> None:
     jobs = list(plan_of(write(**GRID)).jobs())
     records = Records(tmp_path / "store")
 
-    class Impatient(Silent):
+    class Impatient(SilentListener):
         def on_job_finished(self, job: JobSpec, record: object) -> None:
             raise KeyboardInterrupt
 
@@ -146,7 +146,7 @@ def test_an_interrupt_stops_the_processes_and_the_same_call_goes_on(write: Write
         ).run(jobs)
     assert records.running_jobs() == []
     assert records.record_digests()
-    state = Scheduler(InlineExecutor(Worker(records)), records, Silent()).run(jobs)
+    state = Scheduler(InlineExecutor(Worker(records)), records, SilentListener()).run(jobs)
     assert state.count("done") == len(jobs)
 
 
@@ -155,8 +155,8 @@ def test_an_interrupt_while_the_processes_start_is_not_lost(write: Write, tmp_pa
     jobs = list(plan_of(write(**GRID, hyperparameters={"max_steps": 200, "batch_size": 4})).jobs())
     records = Records(tmp_path / "store")
 
-    class Early(Silent):
-        """Interrupts when the first process ignores SIGINT and still imports what it needs."""
+    class Early(SilentListener):
+        """Interrupts when the first process ignores SIGINT and still imports libraries."""
 
         def on_job_started(self, job: JobSpec) -> None:
             children = multiprocessing.active_children()

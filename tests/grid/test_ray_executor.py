@@ -1,4 +1,4 @@
-"""On Ray: the same store as in one process, whatever happens to workers and to their driver."""
+"""Ray workers produce the same store as one process, whatever happens to them and their driver."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from adapterstilts.grid.worker import Worker
 from .conftest import Write, plan_of
 from .test_kill import complete, results, start
 from .test_remote_records import downloaded
-from .test_run import Silent
+from .test_run import SilentListener
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 TOKEN = secrets.token_hex(32)  # one for all tests: a process reads it once
 GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
 
 
-class MessageRecorder(Silent):
+class MessageRecorder(SilentListener):
     """Records the messages, too."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class MessageRecorder(Silent):
 
 
 class Fragile(RayWorker):
-    """Dies of every job for German."""
+    """Dies whenever it gets a job for German."""
 
     def run_job(self, job: JobSpec):  # type: ignore[no-untyped-def]
         if job.language == "de":
@@ -66,7 +66,7 @@ class Fragile(RayWorker):
 
 @pytest.fixture(autouse=True)
 def own_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray asks for a token, which it would keep in the home of whoever runs the tests."""
+    """Sets a token: Ray would otherwise store one in the user's home folder."""
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     monkeypatch.setenv("ADAPTERSTILTS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -75,9 +75,9 @@ def own_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def alone(write: Write, tmp_path: Path) -> Path:
-    """The store of one process, undisturbed."""
+    """Store of one undisturbed process."""
     store = tmp_path / "alone"
-    Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent()).run(
+    Scheduler(InlineExecutor(Worker(Records(store))), Records(store), SilentListener()).run(
         plan_of(write(**GRID)).jobs()
     )
     return store
@@ -96,7 +96,7 @@ def run(
 
 
 def grid_run(path: Path, store: Path) -> None:
-    """What a child process does: the verb itself."""
+    """Runs the command in a child process."""
     from adapterstilts.cli.app import app
 
     given = ["--engine", "ray", "--workers", "2", "--checkpoint-steps", "1"]
@@ -104,7 +104,7 @@ def grid_run(path: Path, store: Path) -> None:
 
 
 def until(store: Path, jobs: int, still: Callable[[], bool] = lambda: True) -> int:
-    """Waits until so many jobs are done and another one is being made; whose process that is."""
+    """Waits until `jobs` jobs are done and another one is running; returns its process id."""
     records = Records(store)
     while True:
         assert still(), "it ended before it could be stopped"
@@ -114,7 +114,7 @@ def until(store: Path, jobs: int, still: Callable[[], bool] = lambda: True) -> i
         time.sleep(0.02)
 
 
-def test_a_killed_worker_changes_nothing_of_what_workers_share_at_a_url(
+def test_a_killed_worker_does_not_change_the_results_at_a_url(
     write: Write, alone: Path, tmp_path: Path
 ) -> None:
     path, url, listener = write(**GRID), f"file://{tmp_path}/shared", MessageRecorder()
@@ -123,11 +123,11 @@ def test_a_killed_worker_changes_nothing_of_what_workers_share_at_a_url(
     state = run(path, url, listener)
     assert state.count("done") == state.job_count
     assert any("lost the worker" in line for line in listener.lines)
-    assert len(listener.made) == state.job_count
+    assert len(listener.finished) == state.job_count
     assert results(downloaded(url, tmp_path / "copy")) == results(alone)
 
 
-def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Path) -> None:
+def test_a_killed_driver_does_not_change_the_results(write: Write, alone: Path, tmp_path: Path) -> None:
     path, store = write(**GRID), tmp_path / "store"
     for number, how in [(1, signal.SIGKILL), (2, signal.SIGINT)]:
         child = start(grid_run, path, store)
@@ -140,13 +140,13 @@ def test_a_killed_driver_changes_nothing(write: Write, alone: Path, tmp_path: Pa
             time.sleep(0.1)
         assert before.items() <= complete(store).items()
     before = complete(store)
-    engine = Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent())
+    engine = Scheduler(InlineExecutor(Worker(Records(store))), Records(store), SilentListener())
     assert engine.run(plan_of(path).jobs()).count("failed") == 0
-    assert before.items() <= complete(store).items()  # whatever was complete was not made again
+    assert before.items() <= complete(store).items()  # complete runs are not recomputed
     assert results(store) == results(alone)
 
 
-def test_a_job_that_always_kills_its_worker_is_given_up(
+def test_a_job_that_always_kills_its_worker_fails(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler, "MAX_LOSSES", 2)  # each loss takes seconds, as a new worker starts
@@ -154,11 +154,11 @@ def test_a_job_that_always_kills_its_worker_is_given_up(
     run(path, str(tmp_path / "store"), listener, Fragile, workers=1)
     state = read_status(plan_of(path).jobs(), Records(tmp_path / "store"))
     assert (state.count("done"), state.count("failed")) == (2, 1)
-    assert "lost 2 times" in next(iter(state.failures.values())).message
+    assert "lost its worker 2 times" in next(iter(state.failures.values())).message
     assert sum("lost the worker" in line for line in listener.lines) == 1
 
 
-def test_room() -> None:
+def test_available_workers() -> None:
     nodes = {"CPU": 16.0, "GPU": 4.0}
     assert _available_workers(RayCluster(), nodes) == (1.0, 4)
     assert _available_workers(RayCluster(gpus=0.5), nodes) == (0.5, 8)
@@ -171,8 +171,8 @@ def test_room() -> None:
         _available_workers(RayCluster(gpus=0.5), {"CPU": 3.0})
 
 
-def test_a_ray_of_one_machine_stays_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No port is open to other machines, and what connects needs the token."""
+def test_a_local_ray_listens_on_loopback_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No port is open to other machines, and every connection requires the token."""
     import psutil
     import ray
 
@@ -193,7 +193,7 @@ def test_a_ray_of_one_machine_stays_on_it(tmp_path: Path, monkeypatch: pytest.Mo
         ray.shutdown()
 
 
-def test_the_token_is_the_one_that_is_set_or_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_token_is_used_else_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     _restrict_to_loopback()
@@ -210,7 +210,7 @@ def test_the_token_is_the_one_that_is_set_or_a_new_one(monkeypatch: pytest.Monke
     assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
-def test_a_ray_that_other_machines_reach_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_ray_that_other_machines_reach_is_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = Mock()
     ray.nodes.return_value = [{"NodeManagerAddress": "192.0.2.7"}]
     with pytest.raises(ClusterError, match=r"Ray listens on 192\.0\.2\.7"):
@@ -218,6 +218,6 @@ def test_a_ray_that_other_machines_reach_is_ended(monkeypatch: pytest.MonkeyPatc
     ray.shutdown.assert_called_once()
 
 
-def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_cluster_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
         RayExecutor(WorkerSettings(tmp_path), RayCluster("127.0.0.1:9"), lambda *_: None)

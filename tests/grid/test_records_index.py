@@ -1,4 +1,4 @@
-"""Where a very large grid stands is seen in an index, which says the same as the folders do."""
+"""The status of a very large grid is read from an index, which agrees with the folders."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Results of the first thirty jobs, which were recorded before."""
+    """Store with results of the first thirty jobs, recorded a moment ago."""
     records = Records(tmp_path / "store")
     for number, job in enumerate(JOBS[:30]):
         finish(records, job, float(number))
@@ -60,7 +60,7 @@ def finish(records: Records, job: JobSpec, seconds: float | None, name: str = ""
 
 
 def seen(store: Path) -> GridStatus:
-    """Where the jobs stand by the index, which says what a look at the folders says."""
+    """Returns the status by the index after comparing it with the status by the folders."""
     fresh = Records(store)
     found = read_status(JOBS, fresh, quick=True)
     looked = read_status(JOBS, fresh)
@@ -71,7 +71,7 @@ def seen(store: Path) -> GridStatus:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The jobs whose records are read from their files."""
+    """Digests of the jobs whose records are read from their files."""
     found: list[str] = []
     read_record = Records.read_record
 
@@ -83,7 +83,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_it_says_what_the_folders_say(store: Path) -> None:
+def test_the_index_agrees_with_the_folders(store: Path) -> None:
     assert seen(store).count("done") == 30
     records = Records(store)
     records.remove_record(JOBS[0].digest)
@@ -111,7 +111,7 @@ def test_records_are_read_once(store: Path, read: list[str]) -> None:
     assert read == [JOBS[7].digest]
 
 
-def test_what_was_written_just_now_is_read_again(
+def test_recently_written_records_are_read_again(
     store: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records_index, "SETTLED_AFTER", 10**18)
@@ -124,7 +124,7 @@ def test_what_was_written_just_now_is_read_again(
 
 
 def test_a_folder_that_was_copied_with_its_times_is_read(store: Path) -> None:
-    """As rsync does that brings the results of another machine."""
+    """As rsync copies the results of another machine."""
     seen(store)
     records = Records(store)
     folder = records.record_file(JOBS[35].digest).parent
@@ -145,7 +145,7 @@ def test_a_record_that_could_not_be_read_once_is_read_again(
 
 
 @pytest.mark.parametrize("harm", ["no database", "older", "removed", "cut off", "overwritten", "no tables"])
-def test_it_is_made_again(store: Path, harm: str) -> None:
+def test_a_damaged_index_is_rebuilt(store: Path, harm: str) -> None:
     seen(store)
     path = store / ".grid" / "index.sqlite"
     data = path.read_bytes()
@@ -159,14 +159,14 @@ def test_it_is_made_again(store: Path, harm: str) -> None:
         path.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
     else:
         with closing(sqlite3.connect(path)) as base, base:
-            base.execute("UPDATE files SET run = 'wrong'" if harm == "older" else "DROP TABLE files")
+            base.execute("UPDATE records SET run = 'wrong'" if harm == "older" else "DROP TABLE records")
             if harm == "older":
                 base.execute("PRAGMA user_version = 5")
     assert seen(store).count("done") == 30
 
 
 @pytest.mark.parametrize("size", [10**30, -(10**30)])
-def test_what_it_cannot_hold_is_read_from_the_folders(store: Path, size: int) -> None:
+def test_values_that_sqlite_cannot_hold_are_read_from_the_folders(store: Path, size: int) -> None:
     records = Records(store)
     record = records.read_record(JOBS[3].digest)
     assert record
@@ -176,7 +176,7 @@ def test_what_it_cannot_hold_is_read_from_the_folders(store: Path, size: int) ->
     assert not found.quick
 
 
-def test_a_full_disk_for_answers_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_during_a_query_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / "abc.json").write_text("{}")
 
@@ -189,11 +189,11 @@ def test_a_full_disk_for_answers_does_no_harm(tmp_path: Path, monkeypatch: pytes
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     with monkeypatch.context() as patch:
         patch.setattr(records_index.RecordsIndex, "_update_and_query", Mock(side_effect=full))
-        assert made().query(("name",)) is None
-    assert made().query(("name", "letters")) == [("abc", "ABC")]
+        assert made().query(("digest",)) is None
+    assert made().query(("digest", "letters")) == [("abc", "ABC")]
 
 
-def test_where_none_can_be_kept_the_folders_are_read(store: Path) -> None:
+def test_without_an_index_file_the_folders_are_read(store: Path) -> None:
     (store / ".grid" / "index.sqlite").mkdir()
     found = read_status(JOBS, Records(store), quick=True)
     assert found.count("done") == 30
@@ -201,27 +201,27 @@ def test_where_none_can_be_kept_the_folders_are_read(store: Path) -> None:
     assert Estimator(Records(store).cost_groups()).seconds(JOBS[35])[0] == pytest.approx(14.5)
 
 
-def test_times_are_estimated_by_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_estimated_from_the_index(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = Records(store)
     finish(records, JOBS[30], None)
     indexed = Estimator(records.cost_groups())
     monkeypatch.setattr(module, "INDEX_FROM", 10**6)
     folders = Estimator(records.cost_groups())
     assert indexed.seconds(JOBS[35]) == folders.seconds(JOBS[35]) == (pytest.approx(14.5), "recorded")
-    assert indexed.size(JOBS[35]) == folders.size(JOBS[35])
+    assert indexed.bytes(JOBS[35]) == folders.bytes(JOBS[35])
     other = next(
         iter(evaluations("xnli", "e" * 64, SETTINGS.model_copy(update={"limit": 50}), "test", ["de"]))
     )
     assert indexed.seconds(other) == folders.seconds(other)
 
 
-def test_few_results_are_looked_at(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_results_need_no_index(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "INDEX_FROM", 30)
     assert not read_status(JOBS, Records(store), quick=True).quick
     assert not (store / ".grid" / "index.sqlite").exists()
 
 
-def test_status_says_that_no_files_were_looked_at(
+def test_status_reports_that_no_files_were_checked(
     call: Call,  # noqa: F811
     write: Write,
     monkeypatch: pytest.MonkeyPatch,
@@ -230,5 +230,5 @@ def test_status_says_that_no_files_were_looked_at(
     monkeypatch.setattr(module, "INDEX_FROM", 2)
     call("grid", "run", grid)
     shown = call("grid", "status", grid)
-    assert "not looked at" in shown.stderr
+    assert "files were not checked" in shown.stderr
     assert '"files_checked": false' in call("grid", "status", grid, "--json").stdout

@@ -1,4 +1,4 @@
-"""Results at a URL: the same files as in a folder, nothing counts that is not whole, and damage is found."""
+"""Results at a URL: the same files as in a folder; incomplete runs do not count and damage is found."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.cli.conftest import Call, call  # noqa: F401
 from .conftest import Write, plan_of
 from .test_kill import results
 from .test_maintenance import flip
-from .test_run import Silent
+from .test_run import SilentListener
 
 GRID = {"intermediate": ["mini_nli"], "targets": ["mini_paraphrase"], "languages": ["en", "de"]}
 MEMORY = "memory://bucket/grid"
@@ -40,12 +40,12 @@ def own_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 
 def run(path: Path, store: str, retry: bool = False) -> tuple[GridStatus, list[str]]:
-    """Makes a grid in this process; also which jobs were computed."""
+    """Runs a grid in this process; returns its status and the names of the computed jobs."""
     worker, jobs = Worker(open_records(store, list_all=False), on_message=lambda *_: None), plan_of(path).jobs
-    engine = Scheduler(InlineExecutor(worker), open_records(store), Silent())
-    state = engine.run(jobs(), retry)
-    made = {record.digest for record in engine.finished}
-    return state, [job.name for job in jobs() if job.digest in made]
+    scheduler = Scheduler(InlineExecutor(worker), open_records(store), SilentListener())
+    state = scheduler.run(jobs(), retry)
+    computed = {record.digest for record in scheduler.finished}
+    return state, [job.name for job in jobs() if job.digest in computed]
 
 
 def downloaded(url: str, folder: Path) -> Path:
@@ -56,19 +56,19 @@ def downloaded(url: str, folder: Path) -> Path:
 def test_a_url_has_the_same_files_as_a_folder(write: Write, tmp_path: Path) -> None:
     path = write(**GRID)
     run(path, str(tmp_path / "folder"))
-    state, made = run(path, MEMORY)
-    assert state.count("done") == state.job_count == len(made) == 3 + 2 * 2
+    state, computed = run(path, MEMORY)
+    assert state.count("done") == state.job_count == len(computed) == 3 + 2 * 2
     assert results(downloaded(MEMORY, tmp_path / "copy")) == results(tmp_path / "folder")
     local_copy(MEMORY).rename(tmp_path / "gone")  # another machine, with an empty cache
     assert run(path, MEMORY)[1] == []
-    state, made = run(write(**{**GRID, "languages": ["en", "de", "sw"]}), MEMORY)
-    assert [name.partition(" of ")[0] for name in made] == ["evaluate mini_paraphrase sw"] * 2
+    state, computed = run(write(**{**GRID, "languages": ["en", "de", "sw"]}), MEMORY)
+    assert [name.partition(" of ")[0] for name in computed] == ["evaluate mini_paraphrase sw"] * 2
     records = open_records(MEMORY)
     assert all(records.read_metrics(each)["score"] >= 0 for each in records.read_all() if each.language)
     assert not [file for run in local_copy(MEMORY).glob("evaluate-*-en-*") for file in run.iterdir()]
 
 
-def test_what_is_not_whole_does_not_count(write: Write) -> None:
+def test_incomplete_runs_do_not_count(write: Write) -> None:
     path, files = write(**{**GRID, "intermediate": []}), fsspec.filesystem("memory")
     run(path, MEMORY)
     remote = Remote(MEMORY)
@@ -78,7 +78,7 @@ def test_what_is_not_whole_does_not_count(write: Write) -> None:
         whole = files.cat(f"/bucket/grid/{name}")
         for part in (None, whole[:-1]):
             files.rm(f"/bucket/grid/{name}") if part is None else files.pipe(f"/bucket/grid/{name}", part)
-            left = 2 if name == names[0] else 0  # what was made from an adapter waits for it
+            left = 2 if name == names[0] else 0  # dependents of an open training are open
             assert read_status(plan_of(path).jobs(), open_records(MEMORY)).count("done") == left
             assert len(run(path, MEMORY)[1]) == 1
     assert read_status(plan_of(path).jobs(), open_records(MEMORY)).count("done") == 3
@@ -96,21 +96,21 @@ def test_a_manifest_is_uploaded_last(write: Write, monkeypatch: pytest.MonkeyPat
         assert order[end - 2].partition("/")[0] == order[end - 1].partition("/")[0]
 
 
-def test_a_failure_is_seen_elsewhere_and_forgiven_there(write: Write, tmp_path: Path) -> None:
+def test_a_failure_is_seen_and_retried_on_another_machine(write: Write, tmp_path: Path) -> None:
     data = tmp_path / "train.tsv"
     data.write_text("a\tb\tnonsense\n", encoding="utf-8")
     path = write(**{**GRID, "languages": ["de"], "files": {"mini_nli": {"train": str(data)}}})
     state, _ = run(path, MEMORY)
     assert (state.count("done"), state.count("failed"), state.count("blocked")) == (2, 1, 2)
     local_copy(MEMORY).rename(tmp_path / "gone")
-    state, made = run(path, MEMORY)
+    state, computed = run(path, MEMORY)
     assert "line 1" in next(iter(state.failures.values())).message
-    assert made == []
+    assert computed == []
     data.write_text("a\tb\tentailment\nc\td\tneutral\n", encoding="utf-8")
     assert run(path, MEMORY, retry=True)[0].count("done") == 5
 
 
-def test_the_verbs_take_a_url(call: Call, write: Write, tmp_path: Path) -> None:  # noqa: F811
+def test_the_commands_accept_a_url(call: Call, write: Write, tmp_path: Path) -> None:  # noqa: F811
     path, url = str(write(**GRID)), f"file://{tmp_path}/shared"
     call("grid", "run", path, "-C", url, "--processes", "1")
     totals = json.loads(call("grid", "status", path, "--json", "-C", url).stdout)["totals"]
@@ -129,14 +129,14 @@ def test_the_verbs_take_a_url(call: Call, write: Write, tmp_path: Path) -> None:
     for place, said in {
         "nosuch://here": "cannot be opened",
         "ftp://127.0.0.1:1/here": "cannot be opened",
-        "http://127.0.0.1:1/here": "nothing can be listed or written",
+        "http://127.0.0.1:1/here": "can neither list nor write",
         "memory://here": "is lost when this command ends",
     }.items():
         assert said in call("grid", "status", path, "-C", place, code=2).stderr
     assert not (tmp_path / "file:").exists()
 
 
-def test_a_damaged_run_is_not_worked_with(write: Write) -> None:
+def test_a_damaged_run_is_not_used(write: Write) -> None:
     path, files = write(**{**GRID, "intermediate": []}), fsspec.filesystem("memory")
     run(path, MEMORY)
     (trained,) = [r for r in open_records(MEMORY).read_all() if not r.language]
@@ -162,7 +162,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("cache", ["kept", "gone", "gone, without verify"])
 @pytest.mark.parametrize("what", DAMAGE)
-def test_damage_at_the_url_is_named_and_mended(
+def test_damage_at_the_url_is_reported_and_repaired(
     call: Call,  # noqa: F811
     write: Write,
     tmp_path: Path,
@@ -187,13 +187,13 @@ def test_damage_at_the_url_is_named_and_mended(
     assert results(store) == whole
 
 
-def test_a_run_that_was_made_again_for_another_recipe_answers_both(
+def test_a_run_that_another_grid_recomputed_serves_both(
     call: Call,  # noqa: F811
     write: Write,
     tmp_path: Path,
     tiny_backbone: Path,
 ) -> None:
-    """One encoder under two names: the jobs are the same, the jobs are not."""
+    """One encoder under two names: the grids' jobs differ, but their runs are the same."""
     shutil.copytree(tiny_backbone, tmp_path / "twin")
     few = {**GRID, "languages": ["de"]}
     one, two = str(write(**few)), str(write("two", **few, backbones=str(tmp_path / "twin")))
@@ -207,14 +207,14 @@ def test_a_run_that_was_made_again_for_another_recipe_answers_both(
         call("grid", "run", path, "-C", f"file://{store}", "--processes", "1")
 
 
-def test_a_strangers_file_at_the_url_is_in_nobodys_way(write: Write, tmp_path: Path) -> None:
+def test_an_additional_file_at_the_url_does_no_harm(write: Write, tmp_path: Path) -> None:
     run(write(**{**GRID, "intermediate": []}), MEMORY)
     (trained,) = [r for r in open_records(MEMORY).read_all() if not r.language]
     fsspec.filesystem("memory").pipe(f"/bucket/grid/{trained.run}/.DS_Store", b"x")
     local_copy(MEMORY).rename(tmp_path / "gone")
     more = write("more", **{**GRID, "intermediate": [], "languages": ["en", "de", "sw"]})
-    state, made = run(more, MEMORY)
-    assert (state.count("done"), len(made)) == (4, 1)
+    state, computed = run(more, MEMORY)
+    assert (state.count("done"), len(computed)) == (4, 1)
 
 
 def test_damage_in_this_machines_copy_is_fetched_again(write: Write) -> None:
@@ -224,13 +224,13 @@ def test_damage_in_this_machines_copy_is_fetched_again(write: Write) -> None:
     whole = copied.read_bytes()
     copied.write_bytes(whole[:100])
     more = write("more", **{**GRID, "intermediate": [], "languages": ["en", "de", "sw"]})
-    state, made = run(more, MEMORY)
+    state, computed = run(more, MEMORY)
     assert state.count("done") == 4
-    assert made == ["evaluate mini_paraphrase sw of single mini_paraphrase seed 1"]
+    assert computed == ["evaluate mini_paraphrase sw of single mini_paraphrase seed 1"]
     assert copied.read_bytes() == whole
 
 
-def test_what_is_published_already_is_not_taken_away(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_published_run_is_not_published_again(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(**{**GRID, "intermediate": []})
     run(path, MEMORY)
     records, uploads = open_records(MEMORY, list_all=False), []
@@ -238,18 +238,18 @@ def test_what_is_published_already_is_not_taken_away(write: Write, monkeypatch: 
     monkeypatch.setattr(Remote, "upload", lambda *given: (uploads.append(given[2]), real(*given)))
     (job,) = [each for each in plan_of(path).jobs() if not each.language]
     found = Store(records.store).find(open_records(MEMORY).read_record(job.digest).run)  # type: ignore[union-attr]
-    records.record_result(job._replace(digest="0" * 64), found, Cost())  # another job leads to the same run
+    records.record_result(job._replace(digest="0" * 64), found, Cost())  # another job with the same run
     assert uploads == [f".grid/records/00/{'0' * 64}.json"]
 
 
-def test_verify_looks_at_the_url_and_not_only_at_the_copy(write: Write, tmp_path: Path) -> None:
+def test_verify_reads_the_url_and_not_only_the_copy(write: Write, tmp_path: Path) -> None:
     path = write(**{**GRID, "intermediate": []})
     run(path, MEMORY)
     local_copy(MEMORY).rename(tmp_path / "gone")
     assert verify(plan_of(path).jobs(), open_records(MEMORY)).intact == 3
 
 
-def test_names_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:
+def test_names_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
     files = fsspec.filesystem("memory")
     files.pipe("/bucket/grid/x/../manifest.json", b"{}")
     named = {"files": {"../../x": {"sha256": "0", "size": 1}}}

@@ -81,7 +81,7 @@ def test_honest_runs_are_taken_and_say_where_they_came_from(
         ),
         (lambda job: job["hyperparameters"].update(epochs="many"), "hyperparameters"),
         (lambda job: job.update(encoding={}), "does not have one encoding for each of its tasks"),
-        (lambda job: job.update(encoding={"max_length": 64}), "the encoding in its job is incomplete"),
+        (lambda job: job.update(encoding={"max_length": "64"}), "the encoding in its job is incomplete"),
         (lambda job: job["encoding"].update(max_length=-5), "max_length"),
         (lambda job: job["encoding"].update(more=1), "unknown encoding key"),
         (lambda job: job.update(seed=10**30), "the seed in its job is out of range"),

@@ -14,7 +14,7 @@ from adapterstilts.grid.availability import DataSearch, find_scopes
 from adapterstilts.grid.config import GridConfig
 from adapterstilts.grid.plan import Cell, Plan, expand
 from adapterstilts.grid.records import Records
-from adapterstilts.report.gains import MARKS, Scores, _effects, cell_text, effects, grid_of
+from adapterstilts.report.gains import MARKS, Scores, _gains, gains, table_by_target
 
 SCORES: dict[tuple[str, int], Mapping[str, float]] = {
     ("", 1): {"en": 90, "de": 50, "zh": 60},
@@ -44,24 +44,31 @@ def read(cell: Cell) -> Scores:
 
 
 def test_means_are_over_seeds_and_languages_but_english(plan: Plan) -> None:
-    base, nli, qa = _effects(plan, read, lambda code: code != "en")
+    base, nli, qa = _gains(plan, read, lambda code: code != "en")
     assert (base.mean, base.low, base.high) == (55.0, 55.0, 55.0)
-    assert (nli.mean, nli.low, nli.high, nli.whole) == (2.0, 2.0, 2.0, True)
-    assert (qa.mean, qa.low, qa.high, qa.whole, qa.languages, qa.wanted) == (0.25, -0.5, 1.0, False, 1, 2)
-    assert [cell_text(each) for each in (base, nli, qa)] == [
+    assert (nli.mean, nli.low, nli.high, nli.complete) == (2.0, 2.0, 2.0, True)
+    assert (qa.mean, qa.low, qa.high, qa.complete, qa.languages, qa.expected_languages) == (
+        0.25,
+        -0.5,
+        1.0,
+        False,
+        1,
+        2,
+    )
+    assert [str(each) for each in (base, nli, qa)] == [
         "55.0 [55.0, 55.0]", "+2.0 [+2.0, +2.0]", "+0.2 [-0.5, +1.0]*",
     ]  # fmt: skip
 
 
 def test_english_alone(plan: Plan) -> None:
-    base, nli, _ = _effects(plan, read, lambda code: code == "en")
+    base, nli, _ = _gains(plan, read, lambda code: code == "en")
     assert (base.mean, nli.mean, nli.low, nli.high) == (91.0, -5.5, -12.0, 1.0)
 
 
 def test_without_results_there_is_a_dash(plan: Plan) -> None:
-    found = _effects(plan, lambda cell: Scores({}), lambda code: code != "en")
-    assert [cell_text(each) for each in found] == ["-", "-", "-"]
-    assert grid_of(found) == [
+    found = _gains(plan, lambda cell: Scores({}), lambda code: code != "en")
+    assert [str(each) for each in found] == ["-", "-", "-"]
+    assert table_by_target(found) == [
         ["composition", "intermediate", "mini_paraphrase"],
         ["baseline", "", "-"],
         ["sequential", "mini_nli", "-"],
@@ -73,20 +80,20 @@ def test_languages_without_labels_do_not_count(plan: Plan) -> None:
     def hidden(cell: Cell) -> Scores:
         return Scores({**read(cell).by_language, "zh": None})
 
-    base, nli, qa = _effects(plan, hidden, lambda code: code != "en")
+    base, nli, qa = _gains(plan, hidden, lambda code: code != "en")
     assert (base.mean, nli.mean, qa.mean) == (51.0, 3.5, 0.0)
-    assert all(each.whole and each.wanted == 1 for each in (base, nli, qa))
-    assert [cell_text(each) for each in _effects(plan, hidden, lambda code: code == "zh")] == ["-"] * 3
+    assert all(each.complete and each.expected_languages == 1 for each in (base, nli, qa))
+    assert [str(each) for each in _gains(plan, hidden, lambda code: code == "zh")] == ["-"] * 3
 
 
 def test_a_seed_without_its_baseline_does_not_count(plan: Plan) -> None:
-    found = _effects(
+    found = _gains(
         plan,
         lambda cell: Scores({}) if (cell.intermediate, cell.seed) == ("", 2) else read(cell),
         lambda c: c != "en",
     )
     assert (found[2].mean, found[2].seeds, found[2].low) == (-0.5, 1, None)
-    assert [cell_text(each)[-1] for each in found] == ["*"] * 3  # of two seeds there is one
+    assert [str(each)[-1] for each in found] == ["*"] * 3  # of two seeds there is one
 
 
 def test_markdown_takes_any_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,10 +106,10 @@ def test_scores_of_items_that_were_trained_on_are_marked(plan: Plan) -> None:
         leaked = {"de"} if cell.intermediate == "mini_nli" else {"en"}
         return Scores(read(cell).by_language, leaked)
 
-    base, nli, qa = _effects(plan, leaky, lambda code: code != "en")
+    base, nli, qa = _gains(plan, leaky, lambda code: code != "en")
     assert (base.leaked, nli.leaked, qa.leaked) == (0, 1, 0)
-    assert cell_text(nli) == "+2.0 [+2.0, +2.0]!"
-    english = _effects(plan, leaky, lambda code: code == "en")
+    assert str(nli) == "+2.0 [+2.0, +2.0]!"
+    english = _gains(plan, leaky, lambda code: code == "en")
     assert [each.leaked for each in english] == [1, 1, 1]  # of the second the baseline's
 
 
@@ -136,8 +143,8 @@ BUSY = {"effect": {"adapters": {"a": [0.0, 0.1]}}}
 
 
 def marked(plan: Plan, finished: Finished) -> list[tuple[str, int]]:
-    found = effects(plan, cast(Records, finished), finished.read.append)
-    return [(each.intermediate, each.inert) for each in found if "=" in cell_text(each)]
+    found = gains(plan, cast(Records, finished), finished.read.append)
+    return [(each.intermediate, each.inert) for each in found if "=" in str(each)]
 
 
 def test_runs_that_change_nothing_are_marked(plan: Plan) -> None:

@@ -85,7 +85,7 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("[yes, no]", "[yes]", 3, "labels: a sequence task needs at least 2 labels"),
         ("name: mine", "name: mine\nlabel_names: {yes: no}", 2, "label_names: 'yes' is a label itself"),
         ("first: text", "first: [text, class]", 7, "columns: the column 'class' is named for 'label'"),
-        ("name: mine", "name: &n [*n]", 1, "a value holds itself, or more than 100000 others"),
+        ("name: mine", "name: &n [*n]", 1, "a value contains itself, or more than 100000 others"),
         ("name: mine", "name: " + "[" * 2000, 1, "not YAML: it has more than 50 levels"),
         ("name: mine", "name: mine\ntitle: {<<: [{a: b}]}", 2, "title: should be a valid string"),
     ],

@@ -10,14 +10,13 @@ from pydantic import ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.grid.config.schema import (
+    CANONICAL_KEYS,
     ROLES,
     TARGET,
     AdapterConfig,
     Backbone,
     GridConfig,
     TaskFiles,
-    canonical,
-    canonical_target,
     stages,
 )
 from adapterstilts.grid.config.validate import Problem, affected_kinds, check
@@ -40,15 +39,6 @@ __all__ = [
     "stages",
 ]
 
-# Keys below these sections are names of tasks. Aliases are resolved while reading, so that `squad` and
-# `squad_v1` count as the same key and a repetition is an error.
-CANONICAL_KEYS = {
-    "files": canonical,
-    "overrides": canonical,
-    "trained_on": canonical_target,
-    "languages": canonical_target,
-    "split": canonical_target,
-}
 EXPECTED = {  # pydantic's error type -> what the value should be
     "bool_parsing": "true or false",
     "bool_type": "true or false",

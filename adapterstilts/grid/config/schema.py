@@ -23,7 +23,7 @@ ROLES = ("intermediate", "target")
 TARGET = "target"
 
 
-def canonical(name: str) -> str:
+def _canonical(name: str) -> str:
     """Returns a task's canonical name for an alias or YAML file; `a+b` is resolved task by task.
 
     A name that does not resolve is returned unchanged, so that validation reports it with its line.
@@ -34,9 +34,20 @@ def canonical(name: str) -> str:
         return name
 
 
-def canonical_target(name: str) -> str:
+def _canonical_target(name: str) -> str:
     """Returns the canonical name of a target. The path of a YAML file is kept: only it locates the task."""
-    return name if name.endswith((".yaml", ".yml")) else canonical(name)
+    return name if name.endswith((".yaml", ".yml")) else _canonical(name)
+
+
+# Keys below these sections are names of tasks. Aliases are resolved while reading, so that `squad` and
+# `squad_v1` count as the same key and a repetition is an error.
+CANONICAL_KEYS = {
+    "files": _canonical,
+    "overrides": _canonical,
+    "trained_on": _canonical_target,
+    "languages": _canonical_target,
+    "split": _canonical_target,
+}
 
 
 def stages(name: str) -> tuple[str, ...]:
@@ -45,7 +56,7 @@ def stages(name: str) -> tuple[str, ...]:
 
 
 def _canonical_targets(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(canonical_target, names))
+    return tuple(map(_canonical_target, names))
 
 
 def _as_list(value: Any) -> Any:
@@ -53,9 +64,10 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | float | int | Mapping) else value
 
 
-class Section(Value):
+class _Section(Value):
     """A mapping of the grid config. An unknown key is an error that suggests the nearest one."""
 
+    # Before pydantic's own check, whose message suggests nothing
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, data: Any) -> Any:
@@ -66,7 +78,7 @@ class Section(Value):
         return data
 
 
-class Backbone(Section):
+class Backbone(_Section):
     """A frozen encoder. A string in YAML is its name."""
 
     name: str = Field("me5-small", description="Name of a known backbone, Hub id, or folder.")
@@ -83,7 +95,7 @@ class Backbone(Section):
         return {"name": data} if isinstance(data, str) else data
 
 
-class AdapterConfig(Section):
+class AdapterConfig(_Section):
     """An adapter config with its settings and language adapter. A string in YAML is its name."""
 
     name: str = Field("seq_bn", description="Name of an adapter config, or a YAML file.")
@@ -98,8 +110,8 @@ class AdapterConfig(Section):
     def label(self) -> str:
         """Name for tables, with the settings and the language adapter."""
         settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
-        below = f" over {self.language_adapter}" if self.language_adapter else ""
-        return f"{self.name} ({settings}){below}" if settings else f"{self.name}{below}"
+        language = f" over {self.language_adapter}" if self.language_adapter else ""
+        return f"{self.name}{f' ({settings})' if settings else ''}{language}"
 
     @model_validator(mode="before")
     @classmethod
@@ -107,7 +119,7 @@ class AdapterConfig(Section):
         return {"name": data} if isinstance(data, str) else data
 
 
-class RowLimits(Section):
+class RowLimits(_Section):
     """Maximum numbers of rows. Larger data is subsampled with a fixed seed."""
 
     train: int | None = Field(
@@ -118,7 +130,7 @@ class RowLimits(Section):
     )
 
 
-class TaskFiles(Section):
+class TaskFiles(_Section):
     """Explicit files of one task, relative to the working directory or to `data_dir`."""
 
     train: str | None = Field(None, description="English training file. May end in #FIRST-LAST (rows).")
@@ -128,7 +140,7 @@ class TaskFiles(Section):
     )
 
 
-class JobDefaults(Section):
+class JobDefaults(_Section):
     """Settings that apply to all jobs, or under `overrides` to some of them."""
 
     hyperparameters: Mapping[str, Any] = Field(
@@ -142,6 +154,7 @@ AS_LIST = BeforeValidator(_as_list)
 NOT_EMPTY = Field(min_length=1)
 Names = Annotated[tuple[str, ...], AS_LIST]
 LanguageChoice = Literal["available", "all"] | Annotated[tuple[str, ...], NOT_EMPTY, AS_LIST]
+# PyTorch accepts larger seeds, NumPy does not. Strict, since YAML's `true` would pass for 1.
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 
@@ -220,13 +233,13 @@ class GridConfig(JobDefaults):
     def settings_for(self, *names: str) -> JobDefaults:
         """Returns the settings merged with the overrides of these names; later names win."""
         layers = [self, *(self.overrides[name] for name in names if name in self.overrides)]
-        merged: dict[str, dict[str, Any]] = {"hyperparameters": {}, "encoding": {}, "limits": {}}
+        values: dict[str, dict[str, Any]] = {"hyperparameters": {}, "encoding": {}, "limits": {}}
         for layer in layers:
-            merged["hyperparameters"] |= layer.hyperparameters
-            merged["encoding"] |= layer.encoding
+            values["hyperparameters"] |= layer.hyperparameters
+            values["encoding"] |= layer.encoding
             # An unset limit must not replace one of an earlier layer; an explicit null does
-            merged["limits"] |= layer.limits.model_dump(exclude_unset=True)
-        return JobDefaults.model_validate(merged)
+            values["limits"] |= layer.limits.model_dump(exclude_unset=True)
+        return JobDefaults.model_validate(values)
 
     def languages_for(self, target: str) -> LanguageChoice:
         """Returns the languages to evaluate a target in, as configured."""

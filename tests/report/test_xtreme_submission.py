@@ -10,7 +10,7 @@ import pytest
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import MissingDataError
-from adapterstilts.report.submission_forms import Answers, suffix, text_of
+from adapterstilts.report.xtreme_submission import Answers, suffix, text_of
 from adapterstilts.tasks import registry
 
 
@@ -60,7 +60,7 @@ def test_tatoeba_has_a_place_for_each_english_sentence_in_sorted_order():
         rows += [RetrievalRow(row_id, "?", "query"), RetrievalRow(f"en-{row_id}", english, "candidate")]
     found = [{"id": "1", "reverse": "1"}, {"id": "2", "reverse": "3"}, {"id": "3", "reverse": "3"}]
     assert text("tatoeba", found, rows) == "2\n2\n0\n"  # All left, Be quiet, Come
-    with pytest.raises(MissingDataError, match="not at hand"):
+    with pytest.raises(MissingDataError, match="its sentences were not found"):
         text("tatoeba", found)
     with pytest.raises(MissingDataError, match="repeat it"):
         text("tatoeba", [{"id": "1"}], rows)
