@@ -168,7 +168,7 @@ def _embedded_state() -> str:
     """Whether the default backbone is unpacked, can be unpacked, or must be installed first."""
     from adapterstilts.model import embedded
 
-    if embedded.cached():
+    if embedded.is_unpacked():
         return f"unpacked in {embedded.cache_folder()}"
     if all(embedded.source(part) for part in embedded.SOURCES):
         return f"installed; unpacked when first used, into {embedded.cache_folder()}"

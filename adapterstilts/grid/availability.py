@@ -40,10 +40,12 @@ class DataSearch:
         Raises:
             MissingDataError: An explicit file or the data folder does not exist.
         """
+        # A custom task may have the name of a bundled one, so its folder is part of the key
         key = (task.base or "", task.name, split, location, hidden)
         if key not in self._results:
             try:
                 self._results[key] = available(task, split, location, hidden=hidden)
+            # An error is a result as well: it would be the same next time
             except MissingDataError as error:
                 self._results[key] = error
         result = self._results[key]
@@ -100,6 +102,7 @@ def find_scopes(grid_config: GridConfig, search: DataSearch) -> tuple[dict[str, 
     for name in grid_config.all_targets:
         try:
             scopes[name] = _scope(grid_config, name, search)
+        # A suite is evaluated as far as possible, but an explicit target without data is a mistake
         except MissingDataError as error:
             if name in grid_config.targets:
                 raise
@@ -146,6 +149,7 @@ def pin_to_local_data(job: JobSpec, search: DataSearch) -> JobSpec | None:
     sources: tuple[SourceName, ...] = (
         ("bundled", "folder") if settings.source == "auto" else (settings.source,)
     )
+    # Pinned, so that the timed job cannot fall back to a download
     for source in sources:
         pinned = job._replace(settings=settings.model_copy(update={"source": source}))
         if source != "hub" and all(_has_data(task, pinned, search) for task in tasks):
@@ -177,11 +181,13 @@ def _scope(grid_config: GridConfig, name: str, search: DataSearch) -> EvalScope:
     codes = task.languages
     if in_suite and grid_config.suite:
         codes = suite_languages(grid_config.suite, name)
+    # No search: a grid can be planned before its data is downloaded
     if choice == "all":
         return EvalScope(grid_config.split_for(name) or _default_split(task), _english_first(codes))
     split, found_codes = _best_split(grid_config, name, task, search)
     if choice != "available":
         codes = tuple(code for code in task.languages if code in choice)
+        # Explicit languages are planned even without data; their jobs fail with a list of required files
         if not codes:
             raise MissingDataError(f"{name} has none of the languages {', '.join(choice)}")
         return EvalScope(

@@ -24,7 +24,7 @@ from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256, stats_in, write_json
-from adapterstilts.store.quick_check import metrics_of
+from adapterstilts.store.quick_check import manifest_files, metrics_of
 from adapterstilts.store.remote import Remote, RemoteFile
 from adapterstilts.store.runs import RUN_NAME, check
 
@@ -46,10 +46,10 @@ def open_records(store: str | Path, list_all: bool = True) -> Records:
         store: Folder or URL.
         list_all: Whether to list everything at a URL. A worker needs only the jobs that it runs.
     """
-    return RemoteRecords(str(store), list_all) if is_url(store) else Records(Path(store))
+    return _RemoteRecords(str(store), list_all) if is_url(store) else Records(Path(store))
 
 
-def local_copy(url: str) -> Path:
+def _local_copy(url: str) -> Path:
     """Returns the folder of this machine's copy of a URL."""
     cache = os.environ.get("ADAPTERSTILTS_CACHE")
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -57,11 +57,11 @@ def local_copy(url: str) -> Path:
     return folder / "shared" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
-class RemoteRecords(Records):
+class _RemoteRecords(Records):
     """Records at a URL; `store` is this machine's copy."""
 
     def __init__(self, url: str, list_all: bool = True):
-        super().__init__(local_copy(url))
+        super().__init__(_local_copy(url))
         self._remote = Remote(url)
         self._list_all = list_all
         self._small_files = self.store / ".remote"
@@ -209,11 +209,7 @@ class RemoteRecords(Records):
     def _is_complete(self, record: Record) -> bool:
         """Whether all files of a run are at the URL in their sizes, as of the last listing."""
         try:
-            text = self._local_path(f"{record.run}/{MANIFEST}").read_bytes()
-            # Checked before parsing: anybody may have written the file.
-            if hashlib.sha256(text).hexdigest() != record.manifest:
-                return False
-            files: dict[str, dict[str, Any]] = json.loads(text)["files"]
+            files = manifest_files(self._local_path(record.run), record.manifest)
             listing = self._last_listing()
             sizes = {name: listing[f"{record.run}/{name}"].size for name in [*files, MANIFEST]}
             return all(sizes[name] == entry["size"] for name, entry in files.items())

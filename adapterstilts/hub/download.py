@@ -19,10 +19,8 @@ from adapterstilts.hub.layout import CARD, OF_RUN, RUN, back
 from adapterstilts.hub.record import MALFORMED, Record, exactly, read_record
 from adapterstilts.hub.safety_checks import Listed
 from adapterstilts.job import SCHEMA, TrainJob
-from adapterstilts.model import records as records_of
 from adapterstilts.model import tensors
-from adapterstilts.model.records import AdapterRecord
-from adapterstilts.model.saved import ACTIVE_ADAPTERS
+from adapterstilts.model.saved import ACTIVE_ADAPTERS, SavedAdapter
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256, write_whole
 from adapterstilts.store.runs import Manifest
 from adapterstilts.values import distinct
@@ -220,7 +218,7 @@ def _check_records(pulled: Pulled, job: TrainJob) -> None:
     files = run_files(pulled)
     records = [name for name in files if name.startswith("adapters/") and name.endswith("/adapter.json")]
     for name in records:
-        record = records_of.read(files[name], AdapterRecord)
+        record = SavedAdapter.read(files[name])
         if record.backbone != job.backbone:
             theirs, own = distinct(str(record.backbone), job.backbone)
             raise HubError(

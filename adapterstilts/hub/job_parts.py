@@ -13,11 +13,16 @@ from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.kinds.registry import default_encoding, kind_of
-from adapterstilts.model import adapters_config, records, saved
+from adapterstilts.model import adapters_config
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec, adapter_config, fill
-from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
-from adapterstilts.model.saved import head_folder, read_active_adapters
+from adapterstilts.model.saved import (
+    SavedAdapter,
+    SavedFusion,
+    SavedHead,
+    head_folder,
+    read_active_adapters,
+)
 from adapterstilts.model.shapes import check_shapes
 from adapterstilts.model.tensor_header import read_header
 from adapterstilts.store.effect import KEY as EFFECT
@@ -161,7 +166,7 @@ def _about_adapters(parts: Parts) -> Problems:
     if job.composition.fuses:
         if dict(job.adapter) != adapter_config().config:
             yield "its job names a trained adapter, but a fusion trains none"
-        fusion = records.read(parts.folder / "fusion" / records.FUSION, FusionRecord)
+        fusion = SavedFusion.read(parts.folder / "fusion" / SavedFusion.RECORD)
         if len(fusion.sources) != len(setup.fused) or fusion.backbone != job.backbone:
             yield "its fusion does not fit the adapters or the backbone of its job"
     elif fill(job.adapter) != dict(job.adapter):
@@ -170,15 +175,15 @@ def _about_adapters(parts: Parts) -> Problems:
         folder = parts.folder / "adapters" / name
         config = adapters_config.read_config(folder)
         spec = adapters_config.spec(config["config"], folder)
-        if (folder / records.ADAPTER).is_file():
-            record = records.read(folder / records.ADAPTER, AdapterRecord)
+        if (folder / SavedAdapter.RECORD).is_file():
+            record = SavedAdapter.read(folder / SavedAdapter.RECORD)
             yield from _about_record(record, spec, config, parts, name)
         elif name != setup.language:
             yield f"its adapter {name} has no record"
 
 
 def _about_record(
-    record: AdapterRecord, spec: AdapterSpec, config: Mapping[str, Any], parts: Parts, name: str
+    record: SavedAdapter, spec: AdapterSpec, config: Mapping[str, Any], parts: Parts, name: str
 ) -> Problems:
     if record.backbone != parts.job.backbone:
         yield f"its adapter {name} belongs to another backbone than its job"
@@ -188,7 +193,7 @@ def _about_record(
         yield f"the record and the configuration of its adapter {name} name different encoders"
     if not (0 < record.hidden_size <= 2**16 and 0 < record.layers <= 1000):
         yield f"the record of its adapter {name} describes an impossible encoder"
-    header = read_header(parts.folder / "adapters" / name / saved.ADAPTER[0], HubError)
+    header = read_header(parts.folder / "adapters" / name / SavedAdapter.WEIGHTS, HubError)
     shapes = {tensor: entry.shape for tensor, entry in header.items()}
     check_shapes(shapes, spec, record.hidden_size, record.layers, f"its adapter {name}")
     if name == parts.setup.target and not _same_settings(dict(parts.job.adapter), spec.config, parts):
@@ -224,10 +229,10 @@ def _about_heads(parts: Parts) -> Problems:
         yield "its setup and its heads do not fit"
     for name, head in parts.heads.items():
         folder = head_folder(parts.folder, name, parts.heads)
-        record = records.read(folder / records.HEAD, HeadRecord)
+        record = SavedHead.read(folder / SavedHead.RECORD)
         if (record.kind, record.labels) != (head.kind, head.labels):
             yield f"the record of its head {name} and its setup differ"
-        entries = read_header(folder / saved.HEAD[0], HubError)
+        entries = read_header(folder / SavedHead.WEIGHTS, HubError)
         layers = {int(match[1]): entries[match[0]] for match in map(LAYER_WEIGHT.fullmatch, entries) if match}
         outputs = len(head.labels) or {"span": 2, "choice": 1}[head.kind]
         shape = layers[max(layers)].shape if layers else ()

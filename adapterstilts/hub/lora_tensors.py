@@ -12,12 +12,12 @@ from safetensors import safe_open
 
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import saved, tensors
+from adapterstilts.model import tensors
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import HUB_ID, WEIGHTS, BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora
 from adapterstilts.model.known_backbones import NAMES
-from adapterstilts.model.saved import head_folder, read_active_adapters
+from adapterstilts.model.saved import SavedAdapter, SavedHead, head_folder, read_active_adapters
 from adapterstilts.model.tensors import Tensors
 from adapterstilts.store import Run
 
@@ -133,16 +133,16 @@ def one_lora(run: Run, files: BackboneFiles, task: str | None = None) -> OneLora
     target = _target(run, setup)
     name = _head(run, setup, heads, task)
     folder = run.path / "adapters" / target
-    record = saved.check_adapter(folder, files)
+    record = SavedAdapter.check(folder, files)
     if record is None:
         raise AdapterError(f"{folder} has no record of what it is (adapter.json): pull or train it again")
     part = _check_method(run, record.spec)
-    state = tensors.neutral(tensors.load(folder / saved.ADAPTER[0], record.sha256), target)
+    state = tensors.neutral(tensors.load(folder / SavedAdapter.WEIGHTS, record.sha256), target)
     head = heads[name] if name else None
     form = form_of(head.kind if head else None, files.model_type)
     weights: Tensors = {}
     if name and head:
-        own = saved.read_head(head_folder(run.path, name, heads), head, files)
+        own = SavedHead.load(head_folder(run.path, name, heads), head, files)
         weights = {place: own[inside] for inside, place in form.places().items()}
     return OneLora(part, _pairs(state), head, weights, form)
 

@@ -89,7 +89,7 @@ def merged_state(lora: OneLora, files: BackboneFiles) -> Tensors:
 
 
 def _config(lora: OneLora, files: BackboneFiles) -> Any:
-    config = encoder.config_of(files)
+    config = encoder.transformers_config(files)
     config.name_or_path = ""  # no path of this machine
     config.architectures = [class_name(lora.form, files.model_type)]
     config.dtype = torch.float32

@@ -18,7 +18,7 @@ from adapterstilts.model.adapters_config import RULES
 from adapterstilts.store.files import sha256
 
 CODE = (".py", ".pyc", ".so", ".sh", ".ipynb")
-PICKLES = (*tensors.PICKLE, ".pickle", ".joblib", ".npy", ".npz", ".h5", ".msgpack", ".onnx")
+PICKLES = (*tensors.PICKLE_SUFFIXES, ".pickle", ".joblib", ".npy", ".npz", ".h5", ".msgpack", ".onnx")
 REMOTE = ("auto_map", "custom_pipelines", "trust_remote_code")
 # Bytes: nine adapters' AdapterFusion on XLM-R large has 0.6 GB; eight for each item that was trained on
 LARGEST = {".safetensors": 2**30, ".digests": 2**27}

@@ -205,7 +205,7 @@ def _listed(labels: Sequence[str]) -> str:
 def _publish(
     host: Host, pulled: Pulled, store: Store, task: Task, given: PullHints, head: HeadSpec | None
 ) -> Run:
-    spec, files = host.spec(task.name), host.files
+    spec, files = host.adapter_spec(task.name), host.files
     weights = {name: sha256(pulled.folder / name) for name in pulled.names if name.endswith(".safetensors")}
     job = TrainJob(
         task=task.name,

@@ -12,12 +12,12 @@ from adapterstilts.data.item_digests import Digests
 from adapterstilts.errors import AdapterError
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import adapters_config, records
+from adapterstilts.model import adapters_config
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.saved import ACTIVE_ADAPTERS, head_folder, read_active_adapters
+from adapterstilts.model.saved import ACTIVE_ADAPTERS, SavedAdapter, head_folder, read_active_adapters
 from adapterstilts.run.training_data import TaskData
 from adapterstilts.store import TrainOrigin, link
 
@@ -101,7 +101,7 @@ def build(host: Host, plan: TrainingPlan) -> ActiveAdapters:
         adapters = replace(adapters, fused=names)
     else:
         if target and composition.start:
-            host.average(target, names, composition.start)
+            host.add_average(target, names, composition.start)
         elif target:
             host.add_adapter(target, plan.spec, seed)
         adapters = replace(adapters, below=names if composition.stacks else (), target=target)
@@ -201,7 +201,7 @@ def spec_of(folder: Path | None) -> AdapterSpec | None:
     """Returns the configuration of a saved adapter, from this program or from the `adapters` library."""
     if folder is None:
         return None
-    record = records.adapter_record(folder)
+    record = SavedAdapter.find(folder)
     if record:
         return record.spec
     return adapters_config.spec(adapters_config.read_config(folder)["config"], folder)

@@ -11,8 +11,8 @@ from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDa
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds.bootstrap import interval
 from adapterstilts.kinds.registry import check_encoding, encoding_for
-from adapterstilts.model.backbone import BackboneFiles, check_length
-from adapterstilts.model.language_adapter import digest_of
+from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.language_adapters import find_language_adapter, language_adapter_reference
 from adapterstilts.run.leak_guard import Leak, LeakGuard
@@ -169,7 +169,7 @@ def _scope(
     split, languages = _split_and_languages(target, location, languages, split)
     guard = LeakGuard(store, run, target, split, location, options.allow_leak)
     files = trained_backbone(run, options)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     return EvalScope(store, run, target, split, location, options, files, guard), languages
 
 
@@ -198,7 +198,7 @@ def _evaluate_language(scope: EvalScope, language: str) -> tuple[Run, Leak]:
         data=loaded.fingerprint,
         encoding=encoding.model_dump(mode="json"),
         precision=options.precision,
-        language_adapter=digest_of(adapter),
+        language_adapter=adapter_digest(adapter),
     )
     result = scope.store.get(job)
     if result is None:

@@ -78,7 +78,7 @@ def _announce(plan: TrainingPlan, schedule: TrainingSchedule) -> None:
     for data, share in zip(schedule.data, schedule.shares, strict=True):
         share_text = f", {share:.0%} of the steps" if len(schedule.data) > 1 else ""
         say(f"{data.task.name}: {len(data.train)} rows, {len(data.features)} examples{share_text}")
-        if data.task.kind_spec.plain_text and not host.pretrained(data.task.name):
+        if data.task.kind_spec.plain_text and not host.has_pretrained_head(data.task.name):
             say(
                 f"{plan.files.name} has no head for masked subwords: a new one, tied to its input "
                 "embeddings, is trained with the adapter and discarded afterwards"

@@ -154,7 +154,7 @@ def _step(
     torch.manual_seed(schedule.seed * 1_000_003 + number + (distributed.number() << 53))
     examples = distributed.share(data.batch(indices, (schedule.seed, number)))
     host.model.train()
-    host.training_attention(True)
+    host.use_training_attention(True)
     total = 0.0
     parts = math.ceil(hyperparameters.accumulation / distributed.count())
     size = max(1, math.ceil(len(examples) / parts))

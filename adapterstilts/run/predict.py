@@ -12,7 +12,6 @@ from adapterstilts.data.rows import RetrievalRow, Row, text_size
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import Prediction
 from adapterstilts.kinds.registry import check_encoding, encoding_for
-from adapterstilts.model.backbone import check_length
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.language_adapters import find_language_adapter, language_adapter_reference
 from adapterstilts.run.options import EvaluationOptions, ModelOptions, PredictionOptions
@@ -149,7 +148,7 @@ def _load(
     registry.check_code(target, language)
     check_encoding([target.kind], options.encoding)
     files = trained_backbone(trained, options)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     encoding = encoding_for(target, language, {**trained_encoding(trained, target), **options.encoding})
     adapter = find_language_adapter(language_adapter_reference(trained, options), language, store)
     return load_predictor(trained, target, files, encoding, resolve_precision(options.precision), adapter)

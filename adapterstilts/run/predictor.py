@@ -98,7 +98,7 @@ class Predictor:
         batches = sorted_batches(lengths, TOKENS_PER_BATCH, [len(feature.ids) for feature in features])
         values: list[Floats] = [np.empty(0, np.float32)] * len(features)
         self.host.model.eval()
-        self.host.training_attention(False)
+        self.host.use_training_attention(False)
         parts = 1
         with torch.inference_mode(), autocast(self.precision):
             for indices in track(batches, title, len(features)):
@@ -132,7 +132,7 @@ class Predictor:
         if self.adapters.head is not None:
             values = kind.split(host.forward(batch, self.adapters.head).float(), features)
         else:
-            vectors = kind.embed(partial(host.hidden, batch), batch, host.tokenizer, self.encoding)
+            vectors = kind.embed(partial(host.hidden_states, batch), batch, host.tokenizer, self.encoding)
             values = list(vectors.cpu().numpy())
         # No score and no label can be based on NaN or infinity.
         if not all(np.isfinite(value).all() for value in values):

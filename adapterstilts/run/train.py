@@ -10,9 +10,9 @@ from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.model import compatibility
-from adapterstilts.model.backbone import check_length, locate
+from adapterstilts.model.backbone import locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
-from adapterstilts.model.language_adapter import digest_of
+from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Source, TrainingPlan, as_source, spec_of
 from adapterstilts.run.device import resolve_precision
@@ -124,9 +124,9 @@ def _plan(
     """Resolves backbone, adapters, data and settings into a job with everything that it needs."""
     store = Store(options.store)
     files = locate(options.backbone, options.revision)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     language = find_language_adapter(options.language_adapter, "en", store)
-    _check_sources(runs, files.fingerprint, digest_of(language), options)
+    _check_sources(runs, files.fingerprint, adapter_digest(language), options)
     sources = [as_source(run.key, run.job.task, run.path) for run in runs]
     if composition.fuses and (options.config or options.adapter):
         raise ConfigError(
@@ -148,7 +148,7 @@ def _plan(
         hyperparameters=hyperparameters,
         encoding=_encodings(data),
         composition=composition,
-        language_adapter=digest_of(language),
+        language_adapter=adapter_digest(language),
         languages=tuple(sorted(set(options.mlm_languages))),
         seed=options.seed if hyperparameters else 0,  # without training the seed has no effect
     )

@@ -33,8 +33,8 @@ def write(tmp_path: Path, tiny_backbone: Path) -> Write:
     def run(name: str = "small", **changes: Any) -> Path:
         data = {"backbones": str(tiny_backbone), **SMALL, **changes}
         path = tmp_path / f"{name}.yaml"
-        kept = {key: value for key, value in data.items() if value is not None}
-        path.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+        settings = {key: value for key, value in data.items() if value is not None}
+        path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         return path
 
     return run

@@ -129,8 +129,14 @@ def test_another_composition_than_the_files_are_of(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda setup: setup["heads"].update({"../../evil": setup["heads"]["mini_nli"]}), "cannot name"),
-        (lambda setup: setup.update(heads={"/tmp/evil": setup["heads"]["mini_nli"]}), "cannot name"),
+        (
+            lambda setup: setup["heads"].update({"../../evil": setup["heads"]["mini_nli"]}),
+            "not a valid adapter or head name",
+        ),
+        (
+            lambda setup: setup.update(heads={"/tmp/evil": setup["heads"]["mini_nli"]}),
+            "not a valid adapter or head name",
+        ),
         (lambda setup: setup["heads"]["mini_nli"].update(labels=["a", "b", "c"]), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(kind="span"), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(evil=1), "unknown head key"),
@@ -187,7 +193,7 @@ CONFIG = "adapter_config.json"
         ),
         (lambda record: record.update(hidden_size=10**9), "different encoders"),
         (lambda record: record.update(layers=10**9), "describes an impossible encoder"),
-        (lambda record: record.update(layers=3), "differ about layer 2, output"),
+        (lambda record: record.update(layers=3), "differ in layer 2, output"),
         (lambda record: record.update(backbone="sha256:" + "0" * 64), "of another backbone"),
         (lambda record: record.update(sha256="0" * 64), "SHA-256 differs"),
     ],
@@ -207,10 +213,13 @@ def with_settings(files: Files, settings: dict[str, Any]) -> Files:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"reduction_factor": 2.0}, r"has the shape \(2, 32\), but by its configuration size 1 of it is 16"),
-        ({"reduction_factor": 0.001}, "by its configuration size 1 of it is 31999"),
-        ({"mh_adapter": True}, "differ about layer 0, attention"),
-        ({"leave_out": [1]}, "differ about layer 1, output"),
+        (
+            {"reduction_factor": 2.0},
+            r"has the shape \(2, 32\), but the configuration requires size 16 in dimension 1",
+        ),
+        ({"reduction_factor": 0.001}, "the configuration requires size 31999 in dimension 1"),
+        ({"mh_adapter": True}, "differ in layer 0, attention"),
+        ({"leave_out": [1]}, "differ in layer 1, output"),
     ],
 )
 def test_settings_that_the_tensors_do_not_have(
@@ -232,7 +241,7 @@ def _checksum(content: bytes) -> Change:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: {name: value.double() for name, value in state.items()}, "is of the type 'F64'"),
+        (lambda state: {name: value.double() for name, value in state.items()}, "is of type 'F64'"),
         (lambda state: {name: value.to(torch.float8_e4m3fn) for name, value in state.items()}, "'F8_E4M3'"),
         (lambda state: {name: torch.tensor(1.0) for name in state}, "is a single number"),
         (lambda state: {name: value.T.contiguous() for name, value in state.items()}, "has the shape"),

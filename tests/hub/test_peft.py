@@ -67,7 +67,7 @@ def test_peft_gives_the_runs_logits(
 @pytest.mark.parametrize("kind", HEADS)
 def test_what_was_exported_reads_back_as_it_was(bert: Host, tmp_path: Path, kind: str) -> None:
     run = lora_run(bert, tmp_path / "run", HEADS[kind], **EVERYTHING)
-    spec, before = bert.spec("target"), bert._neutral("target")
+    spec, before = bert.adapter_spec("target"), bert._neutral_state("target")
     export(run, bert.files, tmp_path / "out")
     found = read(tmp_path / "out", bert.files)
     assert found.spec.config == spec.config
@@ -289,7 +289,7 @@ CLASSIFIER = "base_model.model.classifier.weight"
         (f"{QUERY}.lora_A.weight", None, "query.lora_A.weight is missing"),
         (f"{QUERY}.lora_B.weight", torch.zeros(64, 4), r"of shape \(64, 4\), not \(32, 4\)"),
         (f"{QUERY}.lora_B.weight", torch.full((32, 4), torch.nan), "query.lora_B.weight holds NaN"),
-        (f"{QUERY}.lora_B.weight", torch.zeros(32, 4, dtype=torch.int8), "of the type 'I8'"),
+        (f"{QUERY}.lora_B.weight", torch.zeros(32, 4, dtype=torch.int8), "of type 'I8'"),
         (f"{QUERY}.lora_magnitude_vector", torch.ones(32), "lora_magnitude_vector has no place"),
         (f"{QUERY}.lora_B.bias", torch.ones(32), "lora_B.bias has no place"),
         (f"{QUERY}.bias", torch.ones(32), "query.bias has no place"),

@@ -66,7 +66,7 @@ def test_a_warm_start_needs_the_same_configuration() -> None:
 
 
 def test_layers_that_the_encoder_does_not_have() -> None:
-    compatibility.check_layers(spec_of("seq_bn", leave_out=[1]), 2)
+    spec_of("seq_bn", leave_out=[1]).check_layers(2)
     for settings in ({"leave_out": [2]}, {"reduction_factor": {"2": 4, "default": 2}}):
         with pytest.raises(ConfigError, match="layers 0 to 1"):
-            compatibility.check_layers(spec_of("seq_bn", **settings), 2)
+            spec_of("seq_bn", **settings).check_layers(2)

@@ -103,6 +103,7 @@ class _Checks:
     def size(self) -> Iterator[Problem]:
         """A grid that would not fit into memory."""
         config = self.grid_config
+        # An upper bound, since repetitions are planned once; the size of lists in YAML is what matters
         transfers = (len(config.intermediate) + len(config.adapter_sets)) * len(config.compositions)
         columns = len(config.backbones) * len(config.adapter_configs) * len(config.seeds)
         cells = columns * len(config.all_targets) * (1 + transfers)
@@ -141,6 +142,7 @@ class _Checks:
             if name in ("fuse", "average") and not config.adapter_sets:
                 yield ("compositions", n), f"'{name}' combines several adapters: list them in `adapter_sets`"
         for n, group in enumerate(config.adapter_sets):
+            # Compared by training data: `mnli` and `xnli` are trained on the same rows
             trainings = {
                 name if name == TARGET else tuple(map(_training_tasks, stages(name))) for name in group
             }
@@ -167,6 +169,7 @@ class _Checks:
             for code in choice if isinstance(choice, tuple) else ():
                 if code not in codes:
                     yield ("languages", name), str(unknown("language", code, codes))
+        # Targets of the suite without these languages are skipped later; an explicit one is a mistake
         for name in config.targets if isinstance(config.languages, tuple) else ():
             if not set(self.targets[name].languages).intersection(config.languages):
                 text = f"{name} has none of these languages: remove it, or list the languages for each target"
@@ -202,6 +205,7 @@ class _Checks:
 
     def _hyperparameters(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Invalid hyperparameters of an override ("" is the top level): key and message."""
+        # One by one, so that an error has the line of its key
         for key, value in values.items():
             try:
                 Hyperparameters.parse({key: value}, "hyperparameters")
