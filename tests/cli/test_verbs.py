@@ -216,7 +216,7 @@ def test_bad_input_that_needs_a_run(call, trained, tmp_path):
         (["evaluate", nli, "--task", "mini_ner"], "has no head for mini_ner"),
         (["evaluate", nli, "--split", "tets"], "did you mean 'test'"),
         (["evaluate", nli, "--precision", "fp16"], "precision: should be 'auto', 'fp32' or 'bf16'"),
-        (["fuse", "mini_ner", nli, qa, "--config", "lora"], "leave --config and --set out"),
+        (["fuse", "mini_ner", nli, qa, "--config", "lora"], "remove --config and --set"),
         (["fuse", "mini_ner", nli], "at least 2"),
         (["fuse", "mini_ner", nli, nli], "twice"),
         (["fuse", "mini_retrieval", nli, qa], "has no training data"),

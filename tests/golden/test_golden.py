@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from adapterstilts import TrainingOptions, compose, evaluate, train_adapter
+from adapterstilts import Stack, TrainingOptions, compose, evaluate, train_adapter
 from adapterstilts.composition import Average
 from adapterstilts.grid.availability import DataSearch, find_scopes
 from adapterstilts.grid.config import GridConfig
@@ -133,7 +133,7 @@ def test_job_specs_of_a_grid() -> None:
 
 def test_files_of_runs(trained: tuple[Run, TrainingOptions], evaluated: Mapping[str, Run]) -> None:
     training, options = trained
-    stacked = compose("mini_paraphrase", "stack", [training.id], options)
+    stacked = compose("mini_paraphrase", Stack(training.id), options)
     runs = {"train": training, "evaluate": evaluated["de"]}
     files = {name: files_of(run) for name, run in runs.items()}
     names = sorted(str(path.relative_to(stacked.path)) for path in stacked.path.rglob("*") if path.is_file())

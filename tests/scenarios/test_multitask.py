@@ -121,10 +121,10 @@ def test_several_tasks_can_start_from_an_adapter(three, options):
 
 
 def test_all_tasks_without_data_are_named_at_once(options, tmp_path):
-    with pytest.raises(MissingDataError, match=f"missing of {', '.join(NINE)}"):
+    with pytest.raises(MissingDataError, match=f"no training data found for {', '.join(NINE)}"):
         train_adapter("multitask", given(options, data_dir=tmp_path, source="folder", limit=None))
     with pytest.raises(
-        MissingDataError, match=r"missing of csqa, qqp\. To leave them out: train-adapter mini_nli\."
+        MissingDataError, match=r"found for csqa, qqp\. To train without them: train-adapter mini_nli\."
     ):
         train_adapter("mini_nli+qqp+csqa", given(options, data_dir=tmp_path))
 
@@ -138,12 +138,12 @@ def test_all_tasks_without_data_are_named_at_once(options, tmp_path):
         (
             "mini_nli",
             {"hyperparameters": {"temperature": 2.0}},
-            "temperature has an effect only where several",
+            "temperature has an effect only when several",
         ),
-        (THREE, {"hyperparameters": {"mlm_ratio": 0.5}}, "mlm_ratio has an effect only where --mlm"),
-        ("mini_nli", {"mlm_languages": ("sw",)}, "which text is in these languages"),
-        ("mini_nli", {"mlm": "a.txt"}, "of which languages is the text"),
-        ("mlm", {"mlm": "a.txt", "mlm_languages": ("sw", "de")}, "one file, but several languages"),
+        (THREE, {"hyperparameters": {"mlm_ratio": 0.5}}, "mlm_ratio has an effect only with --mlm"),
+        ("mini_nli", {"mlm_languages": ("sw",)}, "languages of a text were passed without the text"),
+        ("mini_nli", {"mlm": "a.txt"}, "pass the text's languages"),
+        ("mlm", {"mlm": "a.txt", "mlm_languages": ("sw", "de")}, "one file, but 2 languages were passed"),
         ("mlm", {"mlm": "{lang}.txt", "mlm_languages": ("xx",)}, "unknown language of mlm 'xx'"),
     ],
 )
@@ -209,9 +209,11 @@ def test_what_is_no_language_adapter_is_refused(options, swahili):
     with pytest.raises(StoreError, match="no run 'single-mlm-hi'"):
         train_adapter("mini_nli", given(options, language_adapter="single-mlm-hi"))
     over = train_adapter("mini_nli", given(options, language_adapter=swahili.id))
-    with pytest.raises(AdapterError, match="lies over a language adapter itself"):
+    with pytest.raises(
+        AdapterError, match="was trained on top of a language adapter and cannot be used as one"
+    ):
         train_adapter("mini_ner", given(options, language_adapter=over.id))
     with pytest.raises(ConfigError, match="trains no target"):
         evaluate(swahili.id, options=options)
-    with pytest.raises(ConfigError, match="plain text is trained on"):
+    with pytest.raises(ConfigError, match="plain text cannot be evaluated"):
         evaluate(swahili.id, "mlm", options=options)
