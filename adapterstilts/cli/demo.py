@@ -86,7 +86,7 @@ def _run(plan: Plan, store: Path) -> None:
 
     records, jobs = Records(store), list(plan.jobs())
 
-    # The executor starts before the display, which shows the number of its workers
+    # The display is created after the executor, since it shows the number of workers
     def on_message(digest: str, message: str) -> None:
         display.on_message(digest, message)
 

@@ -185,7 +185,7 @@ def run(
     timed = False if engine == "ray" and calibrate is None else calibrate
     estimator = grid_output.make_estimator(planned, records, status_before.pending(jobs), timed, search)
 
-    # The executor starts before the display, which shows the number of its workers
+    # The display is created after the executor, since it shows the number of workers
     def on_message(digest: str, message: str) -> None:
         display.on_message(digest, message)
 
@@ -199,7 +199,7 @@ def run(
         executor = RayExecutor(settings, cluster, on_message)
     else:
         executor = executor_for(settings, processes, on_message)
-    # After the executor started, since only then the number of workers is known
+    # The budget is per worker, and only the executor knows their number
     if budget is not None:
         seconds = executor.size * grid_output.parse_duration(budget)
         jobs = list(estimator.within(jobs, status_before, seconds, retry_failed))

@@ -13,7 +13,7 @@ from adapterstilts.grid.config import ROLES, AdapterConfig, Backbone, GridConfig
 from adapterstilts.grid.job_spec import JobSettings
 from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.paths import expanded
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import MULTITASK, join_names, split_name
 from adapterstilts.tasks.spec import Task
 
@@ -52,7 +52,7 @@ class SettingsResolver:
     grid_config: GridConfig
     backbone: Backbone
     config: AdapterConfig
-    get: Callable[[str], Task] = registry.get
+    get: Callable[[str], Task] = get_task
     fingerprint: str = ""
     _tasks: dict[str, Task] = field(default_factory=dict)
     _stages: dict[str, TrainingStage] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from adapterstilts.model.backbone import HUB_ID, is_folder, locate
 from adapterstilts.model.compatibility import check_composition
 from adapterstilts.model.configs import AdapterSpec, adapter_config
 from adapterstilts.model.known_backbones import NAMES
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
 
 def load_plan(grid: str, search: DataSearch | None = None) -> Plan:
@@ -79,7 +79,7 @@ def _check_compositions(grid_config: GridConfig, spec: AdapterSpec) -> None:
         AdapterError: A composition cannot; the message names what works instead.
     """
     # A target without training data only ever gets averages; the plan skips its other compositions
-    trainable = any(registry.get(name).trained_on for name in grid_config.all_targets)
+    trainable = any(get_task(name).trained_on for name in grid_config.all_targets)
     for name in grid_config.compositions:
         combines_sets = name in SET_COMPOSITIONS
         sources = grid_config.adapter_sets if combines_sets else grid_config.intermediate

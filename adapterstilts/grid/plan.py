@@ -12,7 +12,7 @@ from adapterstilts.composition import CompositionName
 from adapterstilts.grid.config import TARGET, GridConfig
 from adapterstilts.grid.job_settings import INTERMEDIATE, TARGET_ROLE, SettingsResolver, TrainingStage
 from adapterstilts.grid.job_spec import JobSettings, JobSpec, JobType, evaluations, training
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split, Task
 
 # Languages that are evaluated early: ten families and scripts, so that a few show most of a transfer's effect
@@ -151,7 +151,7 @@ def expand(
     grid_config: GridConfig,
     scopes: Mapping[str, EvalScope],
     skipped: Mapping[str, str] | None = None,
-    get: Callable[[str], Task] = registry.get,
+    get: Callable[[str], Task] = get_task,
     fingerprints: Mapping[str, str] | None = None,
 ) -> Plan:
     """Returns the plan of a grid config.

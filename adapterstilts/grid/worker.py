@@ -28,7 +28,7 @@ from adapterstilts.run.train import compose
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import is_full
 from adapterstilts.store.runs import check
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import split_name
 
 # If the results folder gives one of these, every other job would fail in the same way.
@@ -181,7 +181,7 @@ class Worker:
     def _options(self, job: JobSpec, accumulation: int) -> TrainingOptions | EvaluationOptions:
         """Returns the options of the job's verb."""
         options = job.settings.options()
-        kinds = [registry.get(name).kind for name in split_name(job.task)]
+        kinds = [get_task(name).kind for name in split_name(job.task)]
         # A grid config sets the encoding for all its tasks, but a verb refuses what its kind does not use.
         options["encoding"] = effective(kinds, options.get("encoding", {}))
         options |= {"seed": job.seed, "store": self.records.store}

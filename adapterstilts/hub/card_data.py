@@ -16,9 +16,10 @@ from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.store.origin import EvalOrigin, TrainOrigin
-from adapterstilts.tasks import registry
 from adapterstilts.tasks.citations import Credit
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 
 NOT_A_SCORE = ("examples", "score", "threshold", "leaked", "labels", "low", "high")
@@ -181,7 +182,7 @@ def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
         job = each.job
         if not isinstance(job, EvalJob) or job.run != run.key or "score" not in each.metrics:
             continue
-        if job.task not in own.keys() | registry.all_tasks().keys():
+        if job.task not in own.keys() | all_tasks().keys():
             continue  # a custom task, defined in a file that the run does not know
         score = _score(each, job, own)
         place = (score.task.name, score.language, score.split)
@@ -199,7 +200,7 @@ def _fullness(score: Score) -> tuple[int, int]:
 
 def _score(evaluation: Run, job: EvalJob, own: Mapping[str, Task]) -> Score:
     metrics = evaluation.metrics
-    task = own[job.task] if job.task in own else registry.get(job.task)
+    task = own[job.task] if job.task in own else get_task(job.task)
     origin = EvalOrigin.read(evaluation.path)
     record = without_paths(origin.data) if origin else {}
     known = {

@@ -27,7 +27,7 @@ from adapterstilts.model.shapes import check_shapes
 from adapterstilts.model.tensor_header import read_header
 from adapterstilts.store.effect import KEY as EFFECT
 from adapterstilts.store.origin import Ancestors, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
 
@@ -91,7 +91,7 @@ def check_job(repo: str, job: TrainJob, folder: Path, origin: TrainOrigin, metri
 def _tasks(job: TrainJob, origin: TrainOrigin) -> tuple[Task, ...]:
     definitions = origin.tasks
     return tuple(
-        Task.parse(definitions[name], f"task {name}") if name in definitions else registry.get(name)
+        Task.parse(definitions[name], f"task {name}") if name in definitions else get_task(name)
         for name in split_name(job.task)
     )
 

@@ -10,7 +10,8 @@ from adapterstilts.hub.card_data import without_paths
 from adapterstilts.hub.download import Pulled
 from adapterstilts.hub.markdown import one_line
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
 
@@ -53,8 +54,8 @@ def _task(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
     task = Task.parse(definition, f"task {name}")
     if task.name != name:
         raise ValueError(f"task {name} is called {task.name}")
-    if name in registry.all_tasks():
-        own = registry.get(name)
+    if name in all_tasks():
+        own = get_task(name)
         labels = task.labels if own.open_labels else own.labels
         return own.model_copy(update={"labels": labels}).model_dump(mode="json")
     bare = {**dict.fromkeys(SOURCES), "base": None, "parts": ()}

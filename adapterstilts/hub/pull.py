@@ -29,8 +29,8 @@ from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN, sha256
 from adapterstilts.store.metrics import check_metrics
 from adapterstilts.store.scratch import scratch
-from adapterstilts.tasks import registry
 from adapterstilts.tasks.multitask import split_name
+from adapterstilts.tasks.registry import all_tasks
 
 
 def pull(reference: str, store: Path, given: PullHints | None = None, *, skip_others: bool = False) -> Run:
@@ -141,7 +141,7 @@ def _assemble(pulled: Pulled, job: TrainJob, files: Mapping[str, Path], out: Pat
     if any(path.startswith("adapters/language/") for path in files):
         say(f"{pulled.repo} lies over a language adapter: others are exchanged with --language-adapter")
     for name in split_name(job.task):
-        if name not in origin.tasks and name not in registry.all_tasks():
+        if name not in origin.tasks and name not in all_tasks():
             raise HubError(f"{pulled.repo} is refused: nothing says what its task {name} is")
     origin.write(out)
     metrics = {name: numbers(value) for name, value in read_object(pulled, files[METRICS]).items()}

@@ -34,7 +34,7 @@ from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.effect import KEY
 from adapterstilts.store.files import sha256
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value, digest
 
@@ -72,7 +72,7 @@ def foreign_run(pulled: Pulled, store: Store, given: PullHints) -> Run:
             "name the task that it was trained on with --task (adapterstilts tasks), and its backbone with "
             "--backbone"
         )
-    task = registry.get(given.task)
+    task = get_task(given.task)
     if task.kind_spec.plain_text:
         raise ConfigError(
             f"a language adapter needs no run: --language-adapter {pulled.repo}@{pulled.commit} takes it"

@@ -235,7 +235,7 @@ def headline(metrics: Mapping[str, SupportsFloat], task: Task) -> Metrics:
             f"{task.name} is scored by '{task.metric}', which a {task.kind} task does not have: use one of "
             f"{', '.join(sorted(metrics))}"
         )
-    # Rounded, so that the stored JSON reads back as the same number.
+    # Six digits hide differences in the order of summation between platforms.
     full = {**metrics, "score": metrics[task.metric]}
     return {name: round(float(value), 6) for name, value in full.items()}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapterstilts.data.load import DataLocation, available, load
+from adapterstilts.data.load import DataIndex, find_data
 from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDataError, StiltsError
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds.bootstrap import interval
@@ -22,7 +22,7 @@ from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import head_task, targets_of, task_named, trained_backbone, trained_encoding
 from adapterstilts.run.results import Evaluation, Evaluations
 from adapterstilts.store import EvalOrigin, Run, Store, write_predictions
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import check_language
 from adapterstilts.tasks.spec import Split, Task
 
 
@@ -33,9 +33,8 @@ class EvalScope:
     Attributes:
         store: The store of results.
         run: The trained run.
-        target: The target.
+        data: The target's data, searched once for all languages.
         split: Split that is read.
-        location: Where the data is.
         options: Options of the evaluation, with `precision` resolved.
         files: The run's backbone.
         guard: Comparison with the items that were trained on.
@@ -43,17 +42,21 @@ class EvalScope:
 
     store: Store
     run: Run
-    target: Task
+    data: DataIndex
     split: Split
-    location: DataLocation
     options: EvaluationOptions
     files: BackboneFiles
     guard: LeakGuard
 
     @property
+    def target(self) -> Task:
+        """The target."""
+        return self.data.task
+
+    @property
     def split_name(self) -> str:
         """The split in the stored result: "file" for an explicit file, which may be of any split."""
-        return "file" if self.location.file else self.split
+        return "file" if self.data.location.file else self.split
 
 
 def evaluate(
@@ -89,11 +92,13 @@ def evaluate(
     store = Store(options.store)
     run = store.find(run)
     targets = [task_named(task, run)] if task else targets_of(run)
-    requests = _with_data(targets, tuple(languages), options, split)
-    check_encoding([target.kind for target, _ in requests], options.encoding)
+    location = options.location(options.eval_file)
+    requests = _with_data([find_data(target, location) for target in targets], tuple(languages), split)
+    check_encoding([data.task.kind for data, _ in requests], options.encoding)
     evaluations = Evaluations()
-    for target, requested in requests:
-        scope, codes = _scope(store, run, target, requested, split, options)
+    for data, requested in requests:
+        scope, codes = _scope(store, run, data, requested, split, options)
+        target = scope.target
         if run.precision not in ("", precision):
             say(f"evaluating in {precision}, but the run was trained in {run.precision}: see --precision")
         runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
@@ -122,62 +127,60 @@ def _all_failures(evaluations: Sequence[Evaluation]) -> StiltsError:
 
 
 def _with_data(
-    targets: list[Task], languages: tuple[str, ...], options: EvaluationOptions, split: Split | None
-) -> list[tuple[Task, tuple[str, ...]]]:
+    targets: list[DataIndex], languages: tuple[str, ...], split: Split | None
+) -> list[tuple[DataIndex, tuple[str, ...]]]:
     """Returns those targets that have data, each with those of the languages that it has."""
-    if options.eval_file or len(targets) == 1:
+    if targets[0].location.file or len(targets) == 1:
         return [(targets[0], languages)]
-    location = options.location(None)
     splits: tuple[Split, ...] = (split,) if split else ("test", "dev")
-    with_data = [
-        target
-        for target in targets
-        if any(available(target, name, location, hidden=split is not None) for name in splits)
-    ]
-    for target in targets if with_data else ():
-        if target not in with_data:
-            say(f"skipped {target.name}: no data found (run with --task {target.name} for details)")
-    candidates = with_data or targets
+    candidates: list[DataIndex] = []
+    skipped: list[DataIndex] = []
+    for data in targets:
+        found = any(data.languages(name, hidden=split is not None) for name in splits)
+        (candidates if found else skipped).append(data)
+    for data in skipped if candidates else ():
+        say(f"skipped {data.task.name}: no data found (run with --task {data.task.name} for details)")
+    candidates = candidates or targets
     for language in languages:
-        if not any(language in target.languages for target in candidates):
-            registry.check_language(candidates[0], language)
-    codes = [tuple(code for code in languages if code in target.languages) for target in candidates]
+        if not any(language in data.task.languages for data in candidates):
+            check_language(candidates[0].task, language)
+    codes = [tuple(code for code in languages if code in data.task.languages) for data in candidates]
     return [pair for pair in zip(candidates, codes, strict=True) if pair[1] or not languages]
 
 
 def _scope(
     store: Store,
     run: Run,
-    target: Task,
+    data: DataIndex,
     languages: tuple[str, ...],
     split: Split | None,
     options: EvaluationOptions,
 ) -> tuple[EvalScope, tuple[str, ...]]:
     """Returns what the evaluations of a target have in common, and their languages."""
+    target = data.task
     if not target.kind_spec.evaluable:
         raise ConfigError(
             f"plain text cannot be evaluated: pass a target with --task, or train one on top of this adapter "
             f"(--language-adapter {run.id})"
         )
     head_task(run, target)  # refuses a run without a fitting head before any data is read
-    location = options.location(options.eval_file)
     if len(languages) > 1 and options.eval_file and "{lang}" not in options.eval_file:
         raise ConfigError(
             f"{options.eval_file} is one file, but {len(languages)} languages were passed: put {{lang}} into "
             "its path, or pass its language only"
         )
-    split, languages = _split_and_languages(target, location, languages, split)
-    guard = LeakGuard(store, run, target, split, location, options.allow_leak)
+    split, languages = _split_and_languages(data, languages, split)
+    guard = LeakGuard(store, run, target, split, data.location, options.allow_leak)
     files = trained_backbone(run, options)
     files.check_length(options.encoding)
-    return EvalScope(store, run, target, split, location, options, files, guard), languages
+    return EvalScope(store, run, data, split, options, files, guard), languages
 
 
 def _evaluate_language(scope: EvalScope, language: str) -> tuple[Run, Leak]:
     """Returns the stored result of one language, computed if necessary, and its leak."""
     run, target, options = scope.run, scope.target, scope.options
     encoding = encoding_for(target, language, {**trained_encoding(run, target), **options.encoding})
-    loaded = load(target, scope.split, language, scope.location, options.limit, options.seed, hidden=True)
+    loaded = scope.data.load(scope.split, language, options.limit, options.seed, hidden=True)
     for note in loaded.notes:
         say(f"{target.name} in {language}: {note}")
     leak = scope.guard.check(language, loaded)
@@ -241,15 +244,16 @@ def _dev_threshold(scope: EvalScope, language: str) -> float:
 
 
 def _split_and_languages(
-    target: Task, location: DataLocation, languages: tuple[str, ...], split: Split | None
+    data: DataIndex, languages: tuple[str, ...], split: Split | None
 ) -> tuple[Split, tuple[str, ...]]:
     """Returns the split and the languages to evaluate: the requested ones, else the available ones."""
+    target, location = data.task, data.location
     for language in languages:
-        registry.check_language(target, language)
+        check_language(target, language)
     splits: tuple[Split, ...] = ("test", "dev") if split is None else (split,)
-    codes = {name: available(target, name, location, hidden=split is not None) for name in splits}
+    codes = {name: data.languages(name, hidden=split is not None) for name in splits}
     if not any(codes.values()):
-        codes = {name: available(target, name, location, hidden=True) for name in splits}
+        codes = {name: data.languages(name, hidden=True) for name in splits}
     if location.file and not languages and not any(codes.values()):
         raise ConfigError(
             f"{location.file}: cannot infer the language from the file name: pass --languages CODE, or put "

@@ -18,7 +18,7 @@ from adapterstilts.run.options import EvaluationOptions, ModelOptions, Predictio
 from adapterstilts.run.predictor import Predictor, in_portions, load_predictor
 from adapterstilts.run.resolve import head_task, task_named, trained_backbone, trained_encoding
 from adapterstilts.store import Run, Store, task_of
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import check_code, get_task
 
 NEIGHBOUR_TASK = "tatoeba"  # its encoding and decoding serve nearest-neighbour search of any text
 
@@ -141,11 +141,11 @@ def _load(
     store = Store(options.store)
     trained = store.find(run)
     if retrieval:
-        target = registry.get(NEIGHBOUR_TASK)
+        target = get_task(NEIGHBOUR_TASK)
     else:
         target = task_named(task, trained) if task else task_of(trained)
         head_task(trained, target)  # refuses a run without a fitting head before anything loads
-    registry.check_code(target, language)
+    check_code(target, language)
     check_encoding([target.kind], options.encoding)
     files = trained_backbone(trained, options)
     files.check_length(options.encoding)

@@ -13,8 +13,9 @@ from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.run.options import ModelOptions
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.store.origin import BackboneOrigin, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
 
@@ -22,7 +23,7 @@ from adapterstilts.values import distinct
 def task_named(name: str, run: Run) -> Task:
     """Returns the task of that name; a run's own custom tasks take precedence."""
     run_tasks = {task.name: task for task in tasks_of(run)}
-    return run_tasks[name] if name in run_tasks else registry.get(name)
+    return run_tasks[name] if name in run_tasks else get_task(name)
 
 
 def targets_of(run: Run) -> list[Task]:
@@ -34,7 +35,7 @@ def targets_of(run: Run) -> list[Task]:
     run_tasks = {task.name: task for task in tasks_of(run)}
     targets = [
         task
-        for task in {**registry.all_tasks(), **run_tasks}.values()
+        for task in {**all_tasks(), **run_tasks}.values()
         if task.role not in ("intermediate", "language")
         and run_tasks.keys() & {task.name, task.trained_on, *task.then_trained_on}
     ]

@@ -26,7 +26,7 @@ from adapterstilts.run.sampling import CheckpointPolicy
 from adapterstilts.run.training_data import TaskData, load_training_data
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.origin import TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
@@ -98,9 +98,9 @@ def _training_tasks(target: str, composition: Composition, options: TrainingOpti
     """
     tasks: dict[str, Task] = {}
     for name in split_name(target) + ((TEXT,) if options.mlm else ()):
-        task = registry.get(name)
+        task = get_task(name)
         if task.trained_on not in (None, task.name):
-            task = registry.get(str(task.trained_on))
+            task = get_task(str(task.trained_on))
         if task.trained_on is None and composition.kind not in ("single", "average"):
             raise ConfigError(
                 f"{task.name} has no training data, so '{composition.kind}' has nothing to train: evaluate "

@@ -12,7 +12,7 @@ from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.holdout import hold_out
 from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.label_set import with_labels
-from adapterstilts.data.load import DataLocation, Loaded, collect, load
+from adapterstilts.data.load import DataLocation, Loaded, find_data, load
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.hyperparameters import Hyperparameters
@@ -216,12 +216,12 @@ def load_translated(
         raise ConfigError(
             f"{template} is one file, but {len(languages)} languages were passed: put {{lang}} into it"
         )
-    # The task itself may lack these languages: its data in them is a translation.
-    english = task.model_copy(update={"languages": ("en",)})
+    # The data is English; in every other language it is a translation.
+    index = find_data(task.model_copy(update={"languages": ("en",)}), location)
     rows: list[Row] = []
     origins = []
     for language in languages or (UNNAMED,):
-        part = collect(english, "train", language, location, limit, seed)
+        part = index.load_any_language("train", language, limit, seed)
         rows += [replace(row, id=f"{language}/{row.id}") for row in part.rows]
         origins.append({"language": language, **part.origin})
     have_originals = all(getattr(row, "original", None) for row in rows)
@@ -291,10 +291,8 @@ def _load_languages(
     task: Task, languages: Sequence[str], file: str | None, options: TrainingOptions, limit: int | None
 ) -> Loaded:
     """Loads the text of all languages; row ids begin with the language."""
-    parts = {
-        language: load(task, "train", language, options.location(file), limit, options.seed)
-        for language in languages
-    }
+    index = find_data(task, options.location(file))
+    parts = {language: index.load("train", language, limit, options.seed) for language in languages}
     for note in (note for part in parts.values() for note in part.notes):
         say(f"{task.name}: {note}")
     rows = tuple(

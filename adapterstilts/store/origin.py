@@ -47,6 +47,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
+    # `type`, because isinstance(True, int).
     return type(value) is int and 0 <= value < 2**53
 
 

@@ -28,7 +28,7 @@ from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.kinds.registry import encoding_for
 from adapterstilts.store import Run
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.values import canonical
 
 FOLDER = Path(__file__).parent
@@ -81,7 +81,7 @@ def evaluated(trained: tuple[Run, TrainingOptions]) -> Mapping[str, Run]:
 
 
 def test_jobs_and_their_keys() -> None:
-    task = registry.get("mini_nli")
+    task = get_task("mini_nli")
     training = TrainJob(
         task=task.name,
         task_version=task.version,
@@ -103,7 +103,7 @@ def test_jobs_and_their_keys() -> None:
         language="sw",
         backbone="hub:0123",
         data="sha256:cd",
-        encoding=encoding_for(registry.get("xnli"), "sw", {}).model_dump(mode="json"),
+        encoding=encoding_for(get_task("xnli"), "sw", {}).model_dump(mode="json"),
         precision="fp32",
     )
     jobs = [

@@ -96,9 +96,9 @@ WRONG = [
     ("targets: [xnli]\nhyperparameters:\n  task_cap: 5", 3, "set it under overrides, for multitask"),
     ("targets: [xnli]\noverrides: {mnli: {hyperparameters: {temperature: 5}}}", 2, "set it under overrides"),
     ("targets: [xnli]\nhyperparameters:\n  mlm_ratio: 5", 3, "grids do not mix plain text"),
-    ("targets: [xnli]\nfiles:\n  xnli:\n    eval: a.tsv#9-3", 4, "rows are given as #first-last"),
-    ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "rows are given as #first-last"),
-    ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "rows are given as #first-last"),
+    ("targets: [xnli]\nfiles:\n  xnli:\n    eval: a.tsv#9-3", 4, "a range of rows is #first-last"),
+    ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "a range of rows is #first-last"),
+    ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "a range of rows is #first-last"),
     # Values of the wrong type
     ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping cannot be a key"),
     ("targets: [xnli]\nhyperparameters:\n  ? {a: b}\n  : 2", 3, "a list or a mapping cannot be a key"),

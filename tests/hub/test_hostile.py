@@ -21,7 +21,7 @@ from adapterstilts.hub.pull import pull
 from adapterstilts.hub.record import MALFORMED, read_record
 from adapterstilts.hub.third_party import PullHints
 from adapterstilts.store import Run, Store
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from tests.hub.fake_hub.forging import REPO, WEIGHTS, Files, changed_json, forged, refused, signed, written
 from tests.hub.fake_hub.server import Hub
 
@@ -256,7 +256,7 @@ def test_origins_that_lie(
 
 def test_of_an_origin_only_what_is_understood_is_kept(hub: Hub, me: Path, files: Files, trained: Run) -> None:
     """A task of ours cannot be defined anew, and no file or repository is read because an origin names it."""
-    ours = registry.get("mini_nli").model_dump(mode="json")
+    ours = get_task("mini_nli").model_dump(mode="json")
     theirs = {**ours, "licence": "MIT", "title": "x\n# Heading", "labels": ["a", "b", "c"], "base": "/etc"}
     more = {"tasks": {"mini_nli": {**theirs, "base": "etc"}}, "language_adapter": "you/{lang}", "x": {"y": 1}}
     hub.put("models", REPO, forged_origin(files, lambda data: data.update(more)))

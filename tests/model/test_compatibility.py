@@ -19,10 +19,10 @@ def refused(kind: composition.CompositionName, sources: list[str], **others: str
             join, [spec_of(name) for name in sources], **{key: spec_of(name) for key, name in others.items()}
         )
     except AdapterError as error:
-        told = str(error)
+        message = str(error)
     else:
         return False
-    assert "use" in told  # every refusal says what works instead
+    assert "use" in message  # every refusal says what works instead
     return True
 
 

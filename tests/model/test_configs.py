@@ -56,7 +56,7 @@ def test_overrides_are_read_as_yaml_and_typed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "value", "told"),
+    ("name", "key", "value", "message"),
     [
         ("seq_bn", "reduction_facto", "8", "did you mean 'reduction_factor'"),
         ("seq_bn", "reduction_factor", "yes", "should be a number"),
@@ -74,8 +74,8 @@ def test_overrides_are_read_as_yaml_and_typed() -> None:
         ("compacter", "inv_adapter", "nice", "phm_layer cannot be combined with"),
     ],
 )
-def test_wrong_settings_are_refused(name: str, key: str, value: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told.replace("[", r"\[")):
+def test_wrong_settings_are_refused(name: str, key: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
         configs.adapter_config(name, {key: value})
 
 
@@ -95,7 +95,7 @@ def test_a_file_of_the_users(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("reduction_factor: 8\n  dropout: [\n", "mine.yaml, line 2"),
         ("- a\n- b\n", "should hold keys with values, such as"),
@@ -105,10 +105,10 @@ def test_a_file_of_the_users(tmp_path: Path) -> None:
         ("architecture: union\nlora: 4\nbottleneck: {}\n", "a mapping of its keys"),
     ],
 )
-def test_a_malformed_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_malformed_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, "utf-8")
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         configs.adapter_config(str(path))
 
 

@@ -317,7 +317,7 @@ def test_arrangements_in_which_an_adapter_has_no_effect(host: Host) -> None:
         ("b", "seq_bn"),
     ):
         add(host, name, config)
-    for setup, told in (
+    for setup, message in (
         (ActiveAdapters(below=("p",), target="q"), "parallel"),
         (ActiveAdapters(below=("b",), target="p"), "parallel"),
         (ActiveAdapters(below=("l",), target="m"), "a LoRA takes the output of another"),
@@ -326,7 +326,7 @@ def test_arrangements_in_which_an_adapter_has_no_effect(host: Host) -> None:
         (ActiveAdapters(target="b", head="none"), "no head 'none'"),
         (ActiveAdapters(fused=("b", "p")), "sequential bottlenecks"),
     ):
-        with pytest.raises(AdapterError, match=told):
+        with pytest.raises(AdapterError, match=message):
             host.activate(setup, train=False)
 
 

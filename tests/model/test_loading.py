@@ -35,10 +35,10 @@ def as_others_save_it(folder: Path) -> Path:
     return folder
 
 
-def refuses(host: Host, folder: Path, told: str) -> None:
+def refuses(host: Host, folder: Path, message: str) -> None:
     """Loading fails, says why, and leaves nothing behind."""
     before = set(host.model.state_dict())
-    with pytest.raises(AdapterError, match=told):
+    with pytest.raises(AdapterError, match=message):
         host.load_adapter(folder, "x")
     assert set(host.model.state_dict()) == before
     assert "x" not in host.model.adapters_config.adapters
@@ -196,7 +196,7 @@ def test_of_another_type_width_or_weights(host: Host, folder: Path, tiny_xlmr: P
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         ("loreft", "'reft' is not supported"),
         ("prompt_tuning", "not supported"),
@@ -204,11 +204,11 @@ def test_of_another_type_width_or_weights(host: Host, folder: Path, tiny_xlmr: P
         ("vera", "vera_"),
     ],
 )
-def test_methods_that_are_not_supported(host: Host, tmp_path: Path, config: str, told: str) -> None:
+def test_methods_that_are_not_supported(host: Host, tmp_path: Path, config: str, message: str) -> None:
     host.model.add_adapter("a", config=config)
     host.model.save_adapter(str(tmp_path), "a", with_head=False, use_safetensors=True)
     host.model.delete_adapter("a")
-    refuses(host, tmp_path, told)
+    refuses(host, tmp_path, message)
 
 
 def test_a_setting_that_is_not_known(host: Host, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """From a verb to the step that does the work: few calls of the package's own, so that a reader finds it.
 
-Counted are the functions of the package that are entered after the verb, up to the call of the library
-that works: `optimizer.step`, or the encoder's forward pass. Frames of libraries and of comprehensions are not counted.
+Counted are the functions of the package that are entered after the verb, up to the call of the library that
+works: `optimizer.step`, or the encoder's forward pass. Frames of libraries and comprehensions do not count.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from adapterstilts.data.load import DataLocation
 from adapterstilts.data.rows import Answer, PairRow, QuestionRow
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.run.training_data import load_translated
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
-MNLI, SQUAD = registry.get("mnli"), registry.get("squad_v1")
+MNLI, SQUAD = get_task("mnli"), get_task("squad_v1")
 
 
 @pytest.fixture
