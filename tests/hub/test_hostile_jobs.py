@@ -74,7 +74,7 @@ def test_honest_runs_are_taken_and_say_where_they_came_from(
         ),
         (lambda job: job.update(hyperparameters=None), "job must have a recipe if"),
         (lambda job: job["hyperparameters"].update(precision="auto"), "does not name the precision"),
-        (lambda job: job["hyperparameters"].update(task_cap=5), "task_cap has an effect only where"),
+        (lambda job: job["hyperparameters"].update(task_cap=5), "task_cap has an effect only when"),
         (
             lambda job: job["hyperparameters"].update(max_steps=1),
             "trained for 3 steps, but its recipe ends at 1",
