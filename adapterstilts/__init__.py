@@ -17,8 +17,9 @@ from adapterstilts.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from adapterstilts.composition import Average, Fuse, Sequential, Single, Stack
-    from adapterstilts.hub.publish import publish
+    from adapterstilts.hub.publish import Publishing, publish
     from adapterstilts.hub.pull import pull
+    from adapterstilts.hub.third_party import PullHints
     from adapterstilts.report.xtreme_submission import Submission, submit
     from adapterstilts.run.evaluate import evaluate
     from adapterstilts.run.options import EvaluationOptions, PredictionOptions, TrainingOptions
@@ -35,6 +36,8 @@ _MODULES = {
     "Evaluations": "run.results",
     "Fuse": "composition",
     "PredictionOptions": "run.options",
+    "Publishing": "hub.publish",
+    "PullHints": "hub.third_party",
     "Run": "store",
     "Sequential": "composition",
     "Single": "composition",
@@ -51,7 +54,8 @@ _MODULES = {
     "train_adapter": "run.train",
 }
 __all__ = [
-    "Average", "Evaluation", "EvaluationOptions", "Evaluations", "Fuse", "PredictionOptions", "Run",
+    "Average", "Evaluation", "EvaluationOptions", "Evaluations", "Fuse", "PredictionOptions",
+    "Publishing", "PullHints", "Run",
     "Sequential", "Single", "Stack", "Store", "Submission", "TrainingOptions", "compose", "evaluate",
     "predict", "publish", "pull", "submit", "train_adapter",
 ]  # fmt: skip
