@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -123,7 +124,7 @@ def remove(
 def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Returns the intact runs, oldest first, and the damaged ones, as JSON values."""
     from adapterstilts.errors import DamagedError
-    from adapterstilts.store import Run, Store
+    from adapterstilts.store import Damaged, Run, Store
 
     intact: list[Run] = []
     pulled: dict[str, PulledFrom] = {}
@@ -137,7 +138,9 @@ def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                 pulled[run.key] = source
             intact.append(run)
         except DamagedError as error:
-            damaged.append({"id": error.run, "path": str(run.path), "damaged": str(error)})
+            foreign = isinstance(run, Damaged) and run.foreign
+            entry = {"id": error.run, "path": str(run.path), "damaged": str(error), "foreign": foreign}
+            damaged.append(entry)
     by_key = {run.key: run for run in intact}
     ordered = sorted(intact, key=lambda run: (run.created, run.id))
     return [_entry(run, by_key, pulled) for run in ordered], damaged
@@ -201,7 +204,12 @@ def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: 
     elif not damaged:
         note(f"no runs in {store} yet: run `adapterstilts demo` to create some")
     for run in damaged:
-        note(f"damaged, not used: {run['id']}: {run['damaged']}")
+        if not run["foreign"]:
+            note(f"damaged, not used: {run['id']}: {run['damaged']}")
+    # The store of another version may hold thousands of runs: one sentence for all of them.
+    reasons = Counter(run["damaged"] for run in damaged if run["foreign"])
+    for reason, count in reasons.items():
+        note(f"not used: {count} {'run' if count == 1 else 'runs'} of another version: {reason}")
 
 
 def _cell(name: str, value: Any) -> str:

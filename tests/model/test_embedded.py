@@ -175,9 +175,9 @@ def test_two_processes_at_once(packages: Path) -> None:
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True)
         for _ in range(3)
     ]
-    message = {process.communicate(timeout=120)[0] for process in running}
+    outputs = {process.communicate(timeout=120)[0] for process in running}
     assert [process.returncode for process in running] == [0, 0, 0]
-    assert len(message) == 1 and embedded.FOLDER in message.pop()
+    assert len(outputs) == 1 and embedded.FOLDER in outputs.pop()
     assert embedded._intact(embedded.cache_folder() / embedded.FOLDER)
 
 
