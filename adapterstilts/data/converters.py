@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from reprlib import Repr
 from typing import Any
 
+from adapterstilts.data.characters import is_text
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, TaggedRow
-from adapterstilts.data.text import encodable
 from adapterstilts.tasks.spec import Task
 
 Record = Mapping[str, Any]
@@ -54,7 +54,7 @@ class MalformedError(ValueError):
     """A record that is not what its form says; whoever reads it adds the place.
 
     Attributes:
-        hidden: it has no label, as releases hand out their test data.
+        hidden: It has no label, as releases hand out their test data.
     """
 
     def __init__(self, message: str, hidden: bool = False):
@@ -99,7 +99,7 @@ def spelling(value: object) -> str:
 def pick(record: Record, names: Sequence[str]) -> str | None:
     """The first of the names that the record has."""
     if not isinstance(record, Mapping):
-        raise MalformedError(f"an object with '{names[0]}' should stand here, not {shown(record)}")
+        raise MalformedError(f"expected an object with '{names[0]}', not {shown(record)}")
     return next((name for name in names if name in record), None)
 
 
@@ -125,7 +125,7 @@ def raw_label(record: Record, names: Sequence[str], columns: Collection[str]) ->
         columns: The other columns of the form.
 
     Raises:
-        MalformedError: no label column, but columns that nothing reads: one of them may be the label; or
+        MalformedError: No label column, but columns that nothing reads: one of them may be the label; or
             several label columns with different values.
     """
     first = pick(record, names)
@@ -155,7 +155,7 @@ def text_of(record: Record, *names: str) -> str:
     """The text under the first of the names that the record has.
 
     Raises:
-        MalformedError: there is none, or it is not text that UTF-8 can hold.
+        MalformedError: There is none, or it is not text that UTF-8 can hold.
     """
     name = pick(record, names)
     if name is None:
@@ -163,7 +163,7 @@ def text_of(record: Record, *names: str) -> str:
     value = record[name]
     if not isinstance(value, str):
         raise MalformedError(f"field '{name}' should be text, not {shown(value)}")
-    if not encodable(value):
+    if not is_text(value):
         raise MalformedError(f"field '{name}' holds half of a surrogate pair")
     return value
 
@@ -172,7 +172,7 @@ def _only_text(record: Record, names: Sequence[str]) -> str:
     """The text under whichever of the names the record has.
 
     Raises:
-        MalformedError: see `text_of`; or two of the columns hold different texts.
+        MalformedError: See `text_of`; or two of the columns hold different texts.
     """
     values = {name: record[name] for name in names if name in record}
     if any(value != next(iter(values.values())) for value in values.values()):
@@ -183,11 +183,11 @@ def _only_text(record: Record, names: Sequence[str]) -> str:
     return text_of(record, *names)
 
 
-def is_hidden(raw: object, task: Task, what: str = "label") -> bool:
+def _is_hidden(raw: object, task: Task, what: str = "label") -> bool:
     """Whether there is no label, which is right exactly where the task is read without labels.
 
     Raises:
-        MalformedError: there is none, or one where the other records have none.
+        MalformedError: There is none, or one where the other records have none.
     """
     none = raw is None or raw == ""
     if none and not task.hidden:
@@ -207,9 +207,9 @@ def label_of(raw: object, task: Task, what: str = "label") -> str | None:
     Where the label set is open, any label is fine until the set is known, and then others become `OTHER`.
 
     Raises:
-        MalformedError: a label that the task does not have, or see `is_hidden`.
+        MalformedError: A label that the task does not have, or see `_is_hidden`.
     """
-    if is_hidden(raw, task, what):
+    if _is_hidden(raw, task, what):
         return None
     spelled = spell(raw)
     if isinstance(spelled, str):
@@ -226,9 +226,9 @@ def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label")
     """The number (from 0) of the right choice, given as one of `names`; None where labels are hidden.
 
     Raises:
-        MalformedError: it is none of them, or see `is_hidden`.
+        MalformedError: It is none of them, or see `_is_hidden`.
     """
-    if is_hidden(raw, task, what):
+    if _is_hidden(raw, task, what):
         return None
     spelled = spell(raw)
     if not isinstance(spelled, str) or spelled not in names:
@@ -240,8 +240,8 @@ def pair_row(record: Record, task: Task, number: str) -> PairRow | None:
     """A pair of sentences; None where the release itself says that it has no gold label.
 
     Raises:
-        EmptyError: neither sentence has any text.
-        MalformedError: a sentence or the label is not as it should be.
+        EmptyError: Neither sentence has any text.
+        MalformedError: A sentence or the label is not as it should be.
     """
     raw = raw_label(record, LABEL, PAIR_COLUMNS)
     if raw == NO_GOLD and NO_GOLD not in (*task.labels, *task.label_names):
@@ -267,7 +267,7 @@ def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]])
     """A question with its gold answers, each checked against its place in the context.
 
     Raises:
-        MalformedError: an answer that is not at its offset, none where the task always has one, or
+        MalformedError: An answer that is not at its offset, none where the task always has one, or
             blanked ones (XTREME replaces hidden answers by an empty text at 0).
     """
     row_id, context = text_of(record, "id"), text_of(record, "context")
@@ -296,11 +296,11 @@ def answers_of(value: object, task: Task) -> list[tuple[str, int]]:
     """Answers with their offsets, from an object with 'text' and 'answer_start': lists, or one of each.
 
     Raises:
-        MalformedError: it is not that; or see `is_hidden`.
+        MalformedError: It is not that; or see `_is_hidden`.
     """
     if not isinstance(value, Mapping) or not {"text", "answer_start"} <= value.keys():
         if value is None:
-            is_hidden(None, task, "answer")
+            _is_hidden(None, task, "answer")
             return []
         raise MalformedError(
             f"'answers' should be an object with the lists 'text' and 'answer_start', not {shown(value)}"
@@ -313,7 +313,7 @@ def answers_of(value: object, task: Task) -> list[tuple[str, int]]:
     if len(texts) != len(starts):
         raise MalformedError(f"{len(texts)} answers but {len(starts)} places")
     if (texts, starts) in (([None], [None]), ([""], [""])):
-        is_hidden(None, task, "answer")
+        _is_hidden(None, task, "answer")
         return []
     return [
         (text_of({"answer": text}, "answer"), _offset(start))
@@ -332,14 +332,14 @@ def _offset(value: object) -> int:
     raise MalformedError(f"the place of an answer should be a whole number of characters, not {shown(value)}")
 
 
-def hellaswag_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _hellaswag_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """HellaSwag: which of four endings continues the context."""
     endings = _texts(record.get("endings"), 4, "endings")
     label = index_of(raw_label(record, ("label",), HELLASWAG_COLUMNS), ("0", "1", "2", "3"), task)
     return ChoiceRow(row_id_of(record, ("ind",), number), text_of(record, "ctx"), endings, label)
 
 
-def cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """Cosmos QA: a context and a question, four answers."""
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{n}") for n in range(4))
@@ -347,7 +347,7 @@ def cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     return ChoiceRow(row_id_of(record, ("id",), number), prompt, answers, label)
 
 
-def csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """CommonsenseQA: a question, five answers with letters."""
     choices = record.get("choices")
     if not isinstance(choices, dict):
@@ -358,7 +358,7 @@ def csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     return ChoiceRow(row_id_of(record, ("id",), number), text_of(record, "question"), answers, label)
 
 
-def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """Social IQa: a context and a question, three answers; `correct` is a letter, `label` a number from 1."""
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{letter}") for letter in "ABC")
@@ -371,7 +371,7 @@ def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     return ChoiceRow(number, prompt, answers, label)
 
 
-def copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """COPA and XCOPA: which of two sentences is the cause, or the effect, of the premise.
 
     The question is put in English for every language, as XCOPA itself distributes it only as the English
@@ -390,3 +390,13 @@ def _texts(value: object, count: int, what: str) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) != count or not all(isinstance(each, str) for each in value):
         raise MalformedError(f"field '{what}' should be a list of {count} texts")
     return tuple(text_of({what: each}, what) for each in value)
+
+
+# The reader of a multiple-choice record by release, for files and for copies on the Hub
+CHOICE_ROWS: Mapping[str, Callable[[Record, Task, str], ChoiceRow]] = {
+    "hellaswag": _hellaswag_row,
+    "cosmosqa": _cosmosqa_row,
+    "csqa": _csqa_row,
+    "siqa": _siqa_row,
+    "copa": _copa_row,
+}

@@ -22,7 +22,7 @@ def languages_of_file(file: str, task: Task) -> tuple[str, ...]:
     """The language of an explicit file, if its name is one that the data set's own form gives a file.
 
     Raises:
-        ConfigError: the name fits files of several languages.
+        ConfigError: The name fits files of several languages.
     """
     path = PurePosixPath(Path(file).as_posix())
     languages = dict.fromkeys(

@@ -41,7 +41,7 @@ def sha256(paths: Iterable[Path]) -> str:
     """SHA-256 (hex) of the files' bytes, one after the other.
 
     Raises:
-        DataError: a file that cannot be read.
+        DataError: A file that cannot be read.
     """
     total = hashlib.sha256()
     for path in paths:

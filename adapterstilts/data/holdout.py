@@ -1,4 +1,4 @@
-"""Sets development rows aside where a task has none at hand."""
+"""Holds out development rows if a task has no development data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def hold_out(
     """Splits rows into (training, development); rows of one group stay together.
 
     Args:
-        share: of the rows, about, to set aside; 0 sets none aside.
-        most: development rows at the most, about (a group is never cut).
+        share: Of the rows, about, to set aside; 0 sets none aside.
+        most: Development rows at the most, about (a group is never cut).
     """
     wanted = min(round(share * len(rows)), most)
     groups = list(dict.fromkeys(row.group for row in rows))

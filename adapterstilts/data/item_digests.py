@@ -98,7 +98,7 @@ def write_items(folder: Path, rows: Sequence[Row], before: Digests | None = None
     """Writes what a run trained on, the originals of translated rows too, into its folder.
 
     Args:
-        before: what the runs that it was built on were trained on.
+        before: What the runs that it was built on were trained on.
     """
     originals = [row.original for row in rows if isinstance(row, PairRow) and row.original]
     known = [digests(rows), digests_of(originals), digests(()) if before is None else before]

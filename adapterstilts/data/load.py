@@ -241,7 +241,7 @@ class DataIndex:
         if location.source in ("auto", "hub"):
             try:
                 if _offline():
-                    raise MissingDataError("the Hub was not asked, since HF_HUB_OFFLINE is set")
+                    raise MissingDataError("the Hub was not searched because HF_HUB_OFFLINE is set")
                 dataset = read_hub(task, split, language, location.revision)
                 origin = {"kind": "hub", **dataset.origin}
                 return _unique(listed_items(dataset.items, origin)), origin

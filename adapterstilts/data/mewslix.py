@@ -28,7 +28,7 @@ def read_mewslix(path: Path, task: Task, language: str) -> Iterator[Item]:
     """
     folder = next((each for each in path.parents[:2] if (each / ENTITIES).is_file()), None)
     if folder is None:
-        raise DataError(f"the entities, {ENTITIES}, are neither beside it nor in the folder above", path)
+        raise DataError(f"the entities, {ENTITIES}, are neither in its folder nor in the parent folder", path)
     sought: dict[str, int] = {}
     languages: set[str] = set()
     for line, record in json_lines(path):
@@ -65,7 +65,7 @@ def _mentions(record: Mapping[str, Any], task: Task) -> Iterator[RetrievalRow]:
     context, mentions = record["context"], record["mentions"]
     text = converters.text_of(context, "text")
     if not text:
-        raise MalformedError("the article's text is left out: restore it with the release's get-mewsli-x.sh")
+        raise MalformedError("the article has no text: restore it with the release's get-mewsli-x.sh")
     for mention in mentions:
         row_id, entity = converters.text_of(mention, "example_id"), converters.text_of(mention, "entity_id")
         if bool(entity) == task.hidden:
@@ -84,7 +84,7 @@ def _in_sentence(context: Mapping[str, Any], mention: Mapping[str, Any], text: s
         first, last = _span(each, text)
         if first <= start and end <= last:
             return _plain(f"{name}: {text[first:start]} {{ {name} }} {text[end:last]}")
-    raise MalformedError(f"mention {mention['example_id']} stands in no sentence")
+    raise MalformedError(f"mention {mention['example_id']} is in no sentence")
 
 
 def _spans(record: Mapping[str, Any], text: str) -> list[str]:

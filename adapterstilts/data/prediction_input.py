@@ -46,9 +46,9 @@ class InputForm:
     """What one input of a task holds.
 
     Attributes:
-        kind: kind of the task.
-        texts: number of texts that a sequence task takes; None where its definition does not say.
-        labels: labels of the task, by which files of tokens with their tags are recognised.
+        kind: Kind of the task.
+        texts: Number of texts that a sequence task takes; None where its definition does not say.
+        labels: Labels of the task, by which files of tokens with their tags are recognised.
     """
 
     kind: str
@@ -123,11 +123,11 @@ def read_inputs(form: InputForm | str, lines: Iterable[str], name: str) -> Itera
     `{"tokens": [...]}`, a choice `{"prompt": ..., "choices": [...]}`, a query for retrieval plain text.
 
     Args:
-        name: name of the file or "the argument", for messages. In a file of JSON lines (.jsonl) every line
+        name: Name of the file or "the argument", for messages. In a file of JSON lines (.jsonl) every line
             must be an object; elsewhere those that begin with a brace are.
 
     Raises:
-        DataError: a line that does not hold what the task takes, with its number.
+        DataError: A line that does not hold what the task takes, with its number.
     """
     form = form if isinstance(form, InputForm) else InputForm(form)
     return _read(form, _READERS[form.rows], lines, name)
@@ -137,7 +137,7 @@ def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
     """What a retrieval query is compared with: one text a line; the id is the line number.
 
     Raises:
-        DataError: there is none.
+        DataError: There is none.
     """
     ids: set[str] = set()
     for item in _read(InputForm("retrieval"), _candidate, (line.strip() for line in lines), name):
@@ -158,7 +158,7 @@ def _read(form: InputForm, read: Reader, lines: Iterable[str], name: str) -> Ite
             empty = False
             yield _located(form, read, line, name, number)
     if empty:
-        raise DataError("there is no text in it", name)
+        raise DataError("contains no text", name)
 
 
 def _is_empty(line: str) -> bool:
@@ -242,7 +242,7 @@ def _tagged(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
         offsets = tuple(_token_spans(text))
         tokens = tuple(text[start:end] for start, end in offsets)
     if not tokens:
-        raise ValueError("there is no token in it")
+        raise ValueError("contains no token")
     return Input(TaggedRow(_id(fields, number), tokens, None), text, offsets)
 
 

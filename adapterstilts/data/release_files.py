@@ -32,14 +32,14 @@ def read(path: Path, task: Task, language: str) -> Iterator[Item]:
     """The records of a release file, in file order, checked one by one.
 
     Args:
-        language: our code; a file of several languages is filtered by it.
+        language: Our code; a file of several languages is filtered by it.
 
     Yields:
         The canonical rows of each record. Ids are the release's where it has them, else the number of the
         record in its file (from 1).
 
     Raises:
-        DataError: what is wrong, with file and line.
+        DataError: What is wrong, with file and line.
     """
     if is_parquet(path) and task.form != "table":
         return _read_parquet(path, task, language)
@@ -87,7 +87,7 @@ def _rows(
         raise _no_row(path, task, language, others)
 
 
-def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Sentence pairs: three tab-separated columns (XTREME), a table with a header (GLUE), or JSON lines.
 
     Of five columns (XTREME's translated training data) the first two hold the originals.
@@ -104,14 +104,14 @@ def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     return _rows(tsv_records(path), path, task, language, converters.pair_row)
 
 
-def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Quora Question Pairs in GLUE's form, a table with a header, or its JSON lines.
 
     Questions with a line end in them are broken over lines in its first release: they are joined again.
     """
     first = next(numbered_lines(path))[1]
     if "\t" not in first or not set(first.split("\t")) & set(converters.FIRST):
-        return read_pair(path, task, language)
+        return _read_pair(path, task, language)
     return _rows(continued_records(path), path, task, language, converters.pair_row)
 
 
@@ -126,7 +126,7 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
         if len(fields) == 2:
             raise HiddenLabelsError(
                 "two columns, not 3 (sentence, sentence, label): a file without its labels, "
-                "as XTREME hands out its test data", path, number,
+                "like XTREME's test files", path, number,
             )  # fmt: skip
         if len(fields) not in (3, 5):
             raise DataError(
@@ -135,7 +135,7 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
             )  # fmt: skip
         if columns and len(fields) != columns:
             raise DataError(
-                f"{len(fields)} tab-separated columns where the lines before have {columns}", path, number
+                f"{len(fields)} tab-separated columns but earlier lines have {columns}", path, number
             )
         columns = len(fields)
         record = dict(zip(("sentence1", "sentence2", "label"), fields[-3:], strict=True))
@@ -153,7 +153,7 @@ def _check_plain(fields: Sequence[str], path: Path, number: int, task: Task) -> 
         )  # fmt: skip
     columns = fields[0].split(",") if len(fields) == 1 else []
     if number == 1 and {*converters.FIRST, *converters.SECOND}.intersection(columns):
-        raise DataError(f"CSV ({fields[0][:60]}), where tabs should separate the columns: save it as TSV or "
+        raise DataError(f"CSV ({fields[0][:60]}), but columns must be separated by tabs: save it as TSV or "
             "JSON lines", path, number)  # fmt: skip
     if len(fields) == 2 and labelled:
         raise DataError(
@@ -167,26 +167,26 @@ def _plain_pair(record: Record, task: Task, number: str) -> PairRow | None:
     return row and replace(row, original=record.get("original") or None)
 
 
-def read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
     """HellaSwag's JSON lines."""
-    return _rows(json_lines(path), path, task, language, converters.hellaswag_row)
+    return _rows(json_lines(path), path, task, language, converters.CHOICE_ROWS["hellaswag"])
 
 
-def read_cosmosqa(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_cosmosqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Cosmos QA's CSV (quoted, with a header), or its JSON lines."""
     first = next(numbered_lines(path))[1]
     numbered = json_lines(path) if first.lstrip().startswith(("{", "[")) else csv_records(path)
-    return _rows(numbered, path, task, language, converters.cosmosqa_row)
+    return _rows(numbered, path, task, language, converters.CHOICE_ROWS["cosmosqa"])
 
 
-def read_csqa(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_csqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """CommonsenseQA's JSON lines; the nested form of its first release is unfolded."""
     return _rows(
         ((line, _unfold(record)) for line, record in json_lines(path)),
         path,
         task,
         language,
-        converters.csqa_row,
+        converters.CHOICE_ROWS["csqa"],
     )
 
 
@@ -200,9 +200,9 @@ def _unfold(record: Record) -> Record:
     return {**record, "question": nested.get("stem"), "choices": columns}
 
 
-def read_siqa(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_siqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Social IQa's JSON lines, with the answer in them or in `<name>-labels.lst` beside them."""
-    return _rows(_with_labels(path), path, task, language, converters.siqa_row)
+    return _rows(_with_labels(path), path, task, language, converters.CHOICE_ROWS["siqa"])
 
 
 def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
@@ -221,7 +221,7 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
         yield line, {**record, "label": label}
 
 
-def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """COPA's and XCOPA's JSON lines; XTREME-R's download sets all labels of its test files to 0."""
     found = list(json_lines(path))
     blanked = len(found) >= 100 and all(record.get("label") == 0 for _, record in found)
@@ -229,13 +229,13 @@ def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
         found = [(line, {**record, "label": None}) for line, record in found]
     elif blanked:
         raise HiddenLabelsError(
-            f"all {len(found)} labels are 0, as in the test files of XTREME-R's download: take the originals",
+            f"all {len(found)} labels are 0, as in XTREME-R's test files: use the original files",
             path,
         )
-    return _rows(iter(found), path, task, language, converters.copa_row)
+    return _rows(iter(found), path, task, language, converters.CHOICE_ROWS["copa"])
 
 
-def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
     """A table whose columns a task of one's own names; rows of other splits and languages are passed over."""
     assert task.table is not None
     code = _code(task, language)
@@ -302,20 +302,20 @@ TABLES: Mapping[str, Callable[[Path], Iterator[tuple[int, Record]]]] = {
 }
 
 READERS: Mapping[str, Reader] = {
-    "pair": read_pair,
-    "qqp": read_qqp,
+    "pair": _read_pair,
+    "qqp": _read_qqp,
     "ccg": read_ccg,
     "token-tag": read_token_tag,
     "squad": read_squad,
-    "hellaswag": read_hellaswag,
-    "cosmosqa": read_cosmosqa,
-    "csqa": read_csqa,
-    "siqa": read_siqa,
-    "copa": read_copa,
+    "hellaswag": _read_hellaswag,
+    "cosmosqa": _read_cosmosqa,
+    "csqa": _read_csqa,
+    "siqa": _read_siqa,
+    "copa": _read_copa,
     "tatoeba": read_tatoeba,
     "bucc": read_bucc,
     "lareqa": read_lareqa,
     "mewslix": read_mewslix,
     "lines": read_lines,
-    "table": read_table,
+    "table": _read_table,
 }

@@ -37,7 +37,7 @@ def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
     name = _plain(path).stem.rpartition("-")[2]
     other = _beside(path, name)
     if other == path or not other.is_file():
-        raise DataError(f"the aligned file with the other side, {other}, is not there", path)
+        raise DataError(f"the aligned file with the other side, {other}, does not exist", path)
     queries, candidates = list(numbered_lines(path)), list(numbered_lines(other))
     if len(queries) != len(candidates):
         raise DataError(
@@ -89,14 +89,14 @@ def read_bucc(path: Path, task: Task, language: str) -> Iterator[Item]:
         The queries one by one, then the candidates.
 
     Raises:
-        HiddenLabelsError: there are no gold pairs (XTREME's download removes those of the test files).
-        DataError: an id that repeats, or a gold id that is in neither text.
+        HiddenLabelsError: There are no gold pairs (XTREME's download removes those of the test files).
+        DataError: An id that repeats, or a gold id that is in neither text.
     """
     english, gold = _beside(path, "en"), _beside(path, "gold")
     if english == path or not english.is_file():
-        raise DataError(f"the English side, {english}, is not there", path)
+        raise DataError(f"the English side, {english}, does not exist", path)
     if not gold.is_file() and not task.hidden:
-        raise HiddenLabelsError(f"the gold pairs, {gold}, are not there: nothing can be scored", path)
+        raise HiddenLabelsError(f"the gold pairs, {gold}, do not exist, so nothing can be scored", path)
     lines = () if task.hidden else numbered_lines(gold)
     pairs = [_Gold(line, *_two(text, gold, line)) for line, text in lines]
     candidates: dict[str, list[str]] = {}
@@ -119,7 +119,7 @@ def _identified(path: Path, seen: set[str]) -> Iterator[tuple[str, str]]:
     for line, text in numbered_lines(path):
         row_id, sentence = _two(text, path, line)
         if row_id in seen:
-            raise DataError(f"the id '{row_id}' stands in the file twice", path, line)
+            raise DataError(f"the id '{row_id}' occurs twice in the file", path, line)
         seen.add(row_id)
         yield row_id, sentence
 

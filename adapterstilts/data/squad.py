@@ -35,7 +35,7 @@ def paragraphs(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The paragraphs of a file in SQuAD's form, in order, each with its place in the file.
 
     Raises:
-        DataError: it is not in that form.
+        DataError: It is not in that form.
     """
     place = str(path)
     try:
@@ -53,7 +53,7 @@ def listed(value: Any, name: str) -> list[Any]:
     """The list under `name`, of objects.
 
     Raises:
-        MalformedError: there is none.
+        MalformedError: There is none.
     """
     found = value.get(name) if isinstance(value, dict) else None
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
@@ -69,7 +69,7 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
     """The texts and offsets of a question's answers.
 
     Raises:
-        MalformedError: they are not there, or not as they should be.
+        MalformedError: They are not there, or not as they should be.
     """
     impossible = question.get("is_impossible")
     if not isinstance(impossible, bool | None):
@@ -86,7 +86,7 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
     if converters.raw_label(question, ("answers",), QUESTION) is None:
         if task.hidden:
             return []
-        raise MalformedError(f"question {question.get('id')} comes without 'answers'", hidden=True)
+        raise MalformedError(f"question {question.get('id')} has no 'answers'", hidden=True)
     answers = []
     for answer in listed(question, "answers"):
         start = answer.get("answer_start")
@@ -115,6 +115,6 @@ def _items(
             continue
         key = (row.id, row.question, row.context)
         if key in seen:
-            raise MalformedError(f"question {row.id} stands in the file twice")
+            raise MalformedError(f"question {row.id} occurs twice in the file")
         seen.add(key)
         yield (row,)

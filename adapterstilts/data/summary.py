@@ -27,10 +27,10 @@ class Summary:
     """What rows hold.
 
     Attributes:
-        labels: label -> how often, the most frequent first; tags are counted by token.
-        words, characters: of a row's texts together; words are what white space divides, or tokens.
-        repeated: rows whose text stood there before.
-        trained: rows whose text stands in the training data too.
+        labels: Label -> how often, the most frequent first; tags are counted by token.
+        words, characters: Of a row's texts together; words are what white space divides, or tokens.
+        repeated: Rows whose text stood there before.
+        trained: Rows whose text stands in the training data too.
     """
 
     rows: int

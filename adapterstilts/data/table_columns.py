@@ -41,11 +41,11 @@ def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row]
     """The row of a record; None where it is of another split or language.
 
     Args:
-        code: the evaluated language as the table spells it.
-        number: the row's id where the table has none.
+        code: The evaluated language as the table spells it.
+        number: The row's id where the table has none.
 
     Raises:
-        MalformedError: a column that is not there, or a value that does not fit.
+        MalformedError: A column that is not there, or a value that does not fit.
     """
     table = task.table
     assert table is not None
@@ -128,7 +128,7 @@ def _value(record: Record, column: str, field: str) -> Any:
 def _pair(fields: Record, task: Task, row_id: str) -> PairRow:
     first, second = text_of(fields, "first"), text_of(fields, "second") if "second" in fields else None
     if not first.strip() and not (second or "").strip():
-        raise EmptyError("there is no text in it")
+        raise EmptyError("contains no text")
     return PairRow(row_id, first, second, label_of(fields["label"], task))
 
 

@@ -51,9 +51,9 @@ class Credit(Value):
     """What an adapter owes one data set.
 
     Attributes:
-        task, title: which one.
-        licence, citation: in the words of its entry; the citation may be a key of `REFERENCES`.
-        dataset: its id on the Hub, or None.
+        task, title: Which one.
+        licence, citation: In the words of its entry; the citation may be a key of `REFERENCES`.
+        dataset: Its id on the Hub, or None.
     """
 
     task: str

@@ -24,17 +24,17 @@ class HubSource(Value):
     """A Hub dataset with data files.
 
     Attributes:
-        repo: the dataset's id.
-        reader: name of the function in `data/hub.py` that turns one record into a canonical row.
-        splits: the dataset's own name for each of our splits that it has *with labels*; several joined
+        repo: The dataset's id.
+        reader: Name of the function in `data/hub.py` that turns one record into a canonical row.
+        splits: The dataset's own name for each of our splits that it has *with labels*; several joined
             by `+` are read one after the other.
-        config: configuration name; may hold `{lang}`.
-        columns: the columns that must be there.
-        codes: our language code -> what replaces `{lang}`, where it is not the code itself.
-        commit: pinned commit, only where a public page shows it; else resolved and recorded at load.
-        revision: the branch to resolve where it is not the main one (`refs/convert/parquet` holds the
+        config: Configuration name; may hold `{lang}`.
+        columns: The columns that must be there.
+        codes: Our language code -> what replaces `{lang}`, where it is not the code itself.
+        commit: Pinned commit, only where a public page shows it; else resolved and recorded at load.
+        revision: The branch to resolve where it is not the main one (`refs/convert/parquet` holds the
             Hub's own conversion of a repository that itself has only a loading script).
-        languages: the codes that it has, where those are not all of the task's.
+        languages: The codes that it has, where those are not all of the task's.
     """
 
     repo: str
@@ -52,10 +52,10 @@ class FolderSource(Value):
     """Files under a data folder laid out as the release (or XTREME's download script) does.
 
     Attributes:
-        files: for each split, a path template relative to the data folder; may hold `{lang}`.
+        files: For each split, a path template relative to the data folder; may hold `{lang}`.
             Several templates are tried in order; the first that exists is read. One template may name
             several files, with `+` between and `*` or `[...]` in them: they are read one after the other.
-        codes: our language code -> the code in the file name, where it differs (Tatoeba: de -> deu).
+        codes: Our language code -> the code in the file name, where it differs (Tatoeba: de -> deu).
     """
 
     files: Mapping[Split, tuple[str, ...]]
@@ -66,11 +66,11 @@ class Table(Value):
     """How a table is read whose columns a task of one's own names.
 
     Attributes:
-        format: tab-separated without quoting, comma-separated with it (both with a header), JSON lines or
+        format: Tab-separated without quoting, comma-separated with it (both with a header), JSON lines or
             Parquet.
-        columns: our field (`data/table_columns.py`) -> the table's column. Several columns make the list of
+        columns: Our field (`data/table_columns.py`) -> the table's column. Several columns make the list of
             choices, or one text with spaces between.
-        where: split -> the values by which a row of a file with several splits is known to be of it.
+        where: Split -> the values by which a row of a file with several splits is known to be of it.
     """
 
     format: Literal["tsv", "csv", "jsonl", "parquet"]
@@ -82,31 +82,31 @@ class Task(Value):
     """One task: what it is, where its data comes from, and how it is scored.
 
     Attributes:
-        form: name of the reader in `data/release_files.py` for this task's release files.
-        labels: the label set in head order; empty for other kinds.
-        label_names: a release's own spelling -> our label, where it differs ("0" -> "different").
+        form: Name of the reader in `data/release_files.py` for this task's release files.
+        labels: The label set in head order; empty for other kinds.
+        label_names: A release's own spelling -> our label, where it differs ("0" -> "different").
         languages: ISO 639-1 codes that can be evaluated; an intermediate task has ("en",).
-        trained_on: the task whose English data trains this one; its own name where it has its own,
+        trained_on: The task whose English data trains this one; its own name where it has its own,
             None where the target has no training data (retrieval).
-        then_trained_on: tasks that its protocol goes on to train with (XCOPA: Social IQa, then COPA); runs of
+        then_trained_on: Tasks that its protocol goes on to train with (XCOPA: Social IQa, then COPA); runs of
             theirs are evaluated on it too.
-        metric: headline metric; "em_f1" is the mean of exact match and F1.
-        obtain: one sentence: which file or dataset is wanted and where to get it.
-        licence, citation: the data's licence and its citation key.
-        unanswerable: a span task some of whose questions have no answer in their context (SQuAD v2):
+        metric: Headline metric; "em_f1" is the mean of exact match and F1.
+        obtain: One sentence: which file or dataset is wanted and where to get it.
+        licence, citation: The data's licence and its citation key.
+        unanswerable: A span task some of whose questions have no answer in their context (SQuAD v2):
             only then is "no answer" ever predicted.
-        parts: tasks whose rows this one joins (a mixture: ANLI+ is ANLI, MNLI and SNLI); empty otherwise.
-        parallel: how the items of its languages correspond, where its files are translations of each
+        parts: Tasks whose rows this one joins (a mixture: ANLI+ is ANLI, MNLI and SNLI); empty otherwise.
+        parallel: How the items of its languages correspond, where its files are translations of each
             other: "order" by their place in the file, "id" by their id; None where they are not parallel.
-        symmetric: the two texts of a pair may change places: it is the same item then.
-        normalisation: how a span task's answers are compared: SQuAD's way in every language, or MLQA's.
-        open_labels: of a tagging task whose label set is read off its training rows: how often a label must
+        symmetric: The two texts of a pair may change places: it is the same item then.
+        normalisation: How a span task's answers are compared: SQuAD's way in every language, or MLQA's.
+        open_labels: Of a tagging task whose label set is read off its training rows: how often a label must
             occur there to be one (`data/label_set.py`).
-        hidden: its data is read as one that is handed out without labels: rows are for prediction only.
-        table: the columns of a task of one's own that is read from a table (`form` is "table").
-        base: the folder of the YAML file that defines a task of one's own; its files may stand there.
-        aliases: other names that the command line takes.
-        version: raised whenever a change makes results differ, or the digest of the definition of a task
+        hidden: Its data is read as one that is handed out without labels: rows are for prediction only.
+        table: The columns of a task of one's own that is read from a table (`form` is "table").
+        base: The folder of the YAML file that defines a task of one's own; its files may stand there.
+        aliases: Other names that the command line takes.
+        version: Raised whenever a change makes results differ, or the digest of the definition of a task
             of one's own; part of every key.
     """
 

@@ -118,10 +118,13 @@ def test_sentences_of_hidden_words_are_left_out(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         ([line("1", "a", "NOUN"), "2\tb"], "line 2: 2 tab-separated columns, not the 10 of CoNLL-U"),
-        ([line("1", "a", "NOUN"), line("3", "b", "NOUN")], "line 2: the ID '3' where word 2 was awaited"),
+        ([line("1", "a", "NOUN"), line("3", "b", "NOUN")], "line 2: the ID '3' but word 2 was expected"),
         ([line("1-x", "a", "NOUN")], "line 1: the ID '1-x'"),
         ([line("1-1", "a", "NOUN")], "line 1: the ID '1-1'"),
-        ([line("1-2", "a", "_", "_"), line("1", "a", "NOUN")], "'a' goes on to word 2, which is not there"),
+        (
+            [line("1-2", "a", "_", "_"), line("1", "a", "NOUN")],
+            "'a' continues to word 2, which does not",
+        ),
         ([line("1", "a", "NOUN"), line("2", "b", "CONJ")], "line 2: tag 'CONJ' is not one of udpos's"),
         ([line("1", "a", "NOUN", "x")], "line 1: the head 'x' is not a number"),
     ],

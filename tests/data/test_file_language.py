@@ -131,9 +131,7 @@ def test_training_data_of_another_language_by_its_name(own_task: OwnTask) -> Non
         len(load(own(own_task, "test-no.tsv", train="train_is_en.tsv"), "train", "en", DataLocation()).rows)
         == 1
     )
-    with pytest.raises(
-        ConfigError, match=r"train-is.tsv is in 'is' by its name, but training data is English"
-    ):
+    with pytest.raises(ConfigError, match=r"train-is.tsv is named as 'is', but training data is English"):
         own(own_task, "test-no.tsv", train="train-is.tsv")
 
 

@@ -30,7 +30,7 @@ PAIR = b"one\ttwo\tneutral\n"
             "line 1: a header of the columns Premise, ",
         ),
         (b"premise,hypothesis,label\none,two,neutral\n", "line 1: CSV"),
-        (b"a\tb\tc\td\tneutral\n" + PAIR, "line 2: 3 tab-separated columns where the lines before have 5"),
+        (b"a\tb\tc\td\tneutral\n" + PAIR, "line 2: 3 tab-separated columns but earlier lines have 5"),
         (gzip.compress(gzip.compress(PAIR, mtime=0), mtime=0), "a gzip file inside a gzip file"),
         (
             b'{"premise": "one", "sentence1": "1", "hypothesis": "two", "label": "neutral"}',

@@ -86,7 +86,7 @@ def test_xnli_release_is_filtered_by_language(rows: Callable[..., list[Row]]) ->
         ),
         ("a\tb\tneutral \n", "label 'neutral ' is not one of"),
         ("a\tb\t-\nx\ty\tz\n", "line 2: label 'z'"),
-        ("sentence1\tsentence2\tlabel\na\tb\n", "line 2: 2 tab-separated columns where the header has 3"),
+        ("sentence1\tsentence2\tlabel\na\tb\n", "line 2: 2 tab-separated columns, but the header has 3"),
         ('{"sentence1": "a", "sentence2": "b", "gold_label": 7}', "line 1: label 7 is not one of"),
         ('{"sentence1": "a", "gold_label": "neutral"}', "line 1: no field 'sentence2'"),
         ('{"sentence1": 5, "sentence2": "b", "gold_label": "neutral"}', "field 'sentence1' should be text"),
@@ -189,7 +189,7 @@ def test_offsets_count_characters_not_bytes(rows: Callable[..., list[Row]]) -> N
         (squad(question("a", ("Anna", True))), "'answer_start' should be a number"),
         (
             squad(question("a", ("Anna", 0)), question("a", ("Anna", 0))),
-            "question a stands in the file twice",
+            "question a occurs twice in the file",
         ),
         (squad(question("a")), "question a has no answer"),
         (squad(), "the file holds no question"),
@@ -360,7 +360,7 @@ def test_misaligned_files(tmp_path: Path, foreign: str, english: str, message: s
 def test_the_other_side_is_missing(tmp_path: Path) -> None:
     path = aligned(tmp_path, "a\n", "b\n")
     (tmp_path / "tatoeba.deu-eng.eng").unlink()
-    with pytest.raises(DataError, match=r"tatoeba.deu-eng.eng, is not there"):
+    with pytest.raises(DataError, match=r"tatoeba.deu-eng.eng, does not exist"):
         list(read(path, get_task("tatoeba"), "de"))
 
 

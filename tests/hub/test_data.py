@@ -210,7 +210,7 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside) -> None:
     wanted = {
         ("squad_v1", "dev", "en", None): "MissingDataError: .*no longer supported, but found squad.py",
         ("mnli", "train", "en", None): "DataError: nyu-mll/multi_nli .*no column pairID, hypothesis, label "
-        r"\(it has: premise\): the dataset was changed; name an earlier commit",
+        r"\(it has: premise\): the dataset has changed; name an earlier commit",
         ("hellaswag", "train", "en", None): "MissingDataError: .*Rowan/hellaswag cannot be read",
         ("csqa", "train", "en", None): "MissingDataError: .*tau/commonsense_qa cannot be read",
         ("xnli", "dev", "de", None): "MissingDataError: .*google/xtreme cannot be read .*validation",

@@ -118,8 +118,8 @@ def test_it_can_be_published_again_and_says_whose_it_is(
     run = pull(REPO, me, given(tiny_backbone))
     assert pull(REPO, me, given(tiny_backbone)).id == run.id
     card = write(run.id, "me/nli", tmp_path / "out", me).card
-    assert f"trained by others (taken from {REPO})" in card
-    assert f"taken from `{REPO}` at commit" in card and "on English data" not in card
+    assert f"trained by a third party (published as {REPO})" in card
+    assert f"pulled from `{REPO}` at commit" in card and "on English data" not in card
     origin = json.loads(run.file("origin.json").read_bytes())
     assert origin["pulled"]["repo"] == REPO
 

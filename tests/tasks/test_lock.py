@@ -109,7 +109,7 @@ def test_a_lock_file_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv(locks.LOCK_VARIABLE, str(tmp_path / "other.json"))
     assert locks.locked(source("qqp")) == OLD
     monkeypatch.setenv(locks.LOCK_VARIABLE, "nowhere.json")
-    with pytest.raises(ConfigError, match=r"the lock file nowhere\.json .* is not there"):
+    with pytest.raises(ConfigError, match=r"the lock file nowhere\.json .* does not exist"):
         locks.locked(source("qqp"))
 
 
@@ -121,7 +121,7 @@ def test_a_lock_file_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ('{"version": 1}', "commits"),
         ('{"version": 2, "commits": {}}', "is of version 2"),
         ('{"version": 1, "commit": {}}', "did you mean 'commits'"),
-        ('{"version": 1, "commits": {"a/b": "main"}}', "a/b is 'main', which is no commit"),
+        ('{"version": 1, "commits": {"a/b": "main"}}', "a/b has 'main', which is not a commit"),
     ],
 )
 def test_a_damaged_lock_file(content: str, message: str) -> None:

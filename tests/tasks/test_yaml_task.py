@@ -52,39 +52,39 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
     [
         ("labels:", "lables:", 3, "unknown task key 'lables': did you mean 'labels'"),
         ("kind: sequence", "kind: pairs", 2, "kind: should be 'sequence', 'tagging'"),
-        ("kind: sequence", "kind: span", 3, "labels: a span task has none"),
-        ("labels: [yes, no]", "title: x", None, "labels: a sequence task wants its labels"),
+        ("kind: sequence", "kind: span", 3, "labels: a span task has no labels"),
+        ("labels: [yes, no]", "title: x", None, "labels: a sequence task requires labels"),
         ("[yes, no]", "[yes, yes]", 3, "labels: 'yes' occurs twice"),
         ("name: mine", "name: xnli", 1, "name: 'xnli' is a task of the package"),
         ("name: mine", "name: squad", 1, "name: 'squad' is a task of the package"),
-        ("name: mine", "name: a/b", 1, "name: 'a/b' should be of small letters"),
+        ("name: mine", "name: a/b", 1, "name: 'a/b' must consist of small letters"),
         ("[en, no]", "[no]", 4, "languages: training data is English"),
         ("[en, no]", "[en, norsk]", 4, "languages: 'norsk' is not an ISO 639 code"),
-        ("format: csv", "format: xlsx", 5, "format: columns are of a table: tsv, csv, jsonl, parquet, not"),
+        ("format: csv", "format: xlsx", 5, "format: columns require a table (tsv, csv, jsonl, parquet), not"),
         ("columns: {first: text, label: class}", "metric: f1", 7, "metric: a sequence task is scored by acc"),
-        ("columns: {first: text, label: class}", "", None, "columns: csv wants them: first, label"),
+        ("columns: {first: text, label: class}", "", None, "columns: csv requires columns: first, label"),
         ("label: class", "lable: class", 7, "columns: unknown field of a sequence task 'lable': did you"),
-        (", label: class", "", 7, "columns: no column is named for 'label'"),
+        (", label: class", "", 7, "columns: no column is specified for 'label'"),
         ('"{lang}.csv"', "all.csv", 6, "files: all.csv does not name its language"),
         ("{train: pairs", "{trian: pairs", 6, "files.trian: should be 'train', 'dev' or 'test'"),
-        ("train: pairs.csv, ", "", None, "trained_on: it has no train split"),
-        ("name: mine", "name: mine\ntrained_on: mnli", 2, "trained_on: mnli is of another form (seq"),
+        ("train: pairs.csv, ", "", None, "trained_on: the task has no train split"),
+        ("name: mine", "name: mine\ntrained_on: mnli", 2, "trained_on: mnli has another kind or"),
         ("name: mine", "name: mine\ntrained_on: mlni", 2, "trained_on: unknown task 'mlni': did you mean"),
         ("name: mine", "name: mine\nname: other", 2, "'name' occurs twice"),
         ("name: mine", "name: mine\nlabel_names: {j: ja}", 2, "label_names: unknown label 'ja'"),
-        ("name: mine", "name: mine\nwhere: {dev: {split: d}}", 2, "where: it picks rows of a table's split"),
+        ("name: mine", "name: mine\nwhere: {dev: {split: d}}", 2, "where: there is no dev split"),
         ("name: mine", "name: mine\ncodes: {de: deu}", 2, "codes: unknown language 'de'"),
         ("labels: [yes, no]", "labels: [yes, no", 4, "not YAML"),
         ("[yes, no]", '[yes, "\\ud83d"]', 3, "the value holds half of a surrogate pair"),
         ("{first: text", '{"\\udead": text', 7, "the value holds half of a surrogate pair"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splts: {train: t}}", 2, "unknown hub key 'splts'"),
         ("name: mine", "name: mine\nhub: {repo: a/b, splits: train}", 2, "hub: splits: should be"),
-        ("name: mine", "name: mine\ncodes: {no: en}", 2, "codes: the code 'en' stands for en and no"),
-        ("[en, no]", "[en, no, en]", 4, "languages: the code 'en' stands for en and en"),
+        ("name: mine", "name: mine\ncodes: {no: en}", 2, "codes: the code 'en' is used for en and no"),
+        ("[en, no]", "[en, no, en]", 4, "languages: the code 'en' is used for en and en"),
         ("[yes, no]", "[yes, '']", 3, "labels: a label is empty"),
         ("[yes, no]", "[yes]", 3, "labels: a sequence task needs at least 2 labels"),
-        ("name: mine", "name: mine\nlabel_names: {yes: no}", 2, "label_names: 'yes' is a label itself"),
-        ("first: text", "first: [text, class]", 7, "columns: the column 'class' is named for 'label'"),
+        ("name: mine", "name: mine\nlabel_names: {yes: no}", 2, "label_names: 'yes' is a label and cannot"),
+        ("first: text", "first: [text, class]", 7, "columns: the column 'class' is used for both 'label'"),
         ("name: mine", "name: &n [*n]", 1, "a value contains itself, or more than 100000 others"),
         ("name: mine", "name: " + "[" * 2000, 1, "not YAML: it has more than 50 levels"),
         ("name: mine", "name: mine\ntitle: {<<: [{a: b}]}", 2, "title: should be a valid string"),
@@ -115,7 +115,7 @@ def test_what_is_no_definition_at_all(tmp_path: Path) -> None:
         ("text,klass\na,yes\n", r"pairs\.csv, line 2: no column 'class'.*it has: text, klass"),
         ("text,class\na,yes\nb,maybe\n", r"pairs\.csv, line 3: label 'maybe' is not one of mine's: yes, no"),
         ("text,class\na,yes\nb,\n", r"pairs\.csv, line 3: no label: data without labels"),
-        ("text,class\na,yes,no\n", r"pairs\.csv, line 2: 3 fields where the header has 2"),
+        ("text,class\na,yes,no\n", r"pairs\.csv, line 2: 3 fields, but the header has 2"),
         ("text,class\n", r"pairs\.csv: no labelled row of mine in 'en'"),
         ("", r"pairs\.csv: the file is empty"),
     ],
@@ -165,7 +165,7 @@ def test_other_kinds_are_read_from_tables_too(tmp_path: Path) -> None:
     path = write(tmp_path, spans, a_tsv="q\tc\ta\ts\nWho?\tIt was Anna.\tAnna\t6\n")
     with pytest.raises(DataError, match=r"a\.tsv, line 2: .*'Anna' is not at character 6"):
         load(get_task(str(path)), "train", "en", DataLocation())
-    with pytest.raises(ConfigError, match="no column is named for 'answers'"):
+    with pytest.raises(ConfigError, match="no column is specified for 'answers'"):
         get_task(str(write(tmp_path, SPANS.replace(", X", ""))))
     choices = "name: c\nkind: choice\nformat: csv\nfiles: {train: c.csv}\nlabel_names: {A: 0, B: 1}\n"
     choices += "columns: {prompt: [story, ask], choices: [one, two], label: right}\n"
@@ -179,7 +179,8 @@ def test_a_release_form_needs_no_columns(tmp_path: Path) -> None:
     task = get_task(str(write(tmp_path, text, pairs_csv="a\tb\tyes\n")))
     assert load(task, "train", "en", DataLocation()).rows[0].second == "b"  # type: ignore[union-attr]
     with pytest.raises(
-        ConfigError, match=r"format: a sequence task is read from tsv, csv, jsonl, parquet, .*pair.*not squad"
+        ConfigError,
+        match=r"format: a sequence task reads tsv, csv, jsonl, parquet, .*pair.*not squad",
     ):
         get_task(str(write(tmp_path, text.replace("pair\n", "squad\n"))))
 
@@ -210,7 +211,7 @@ def test_a_hub_dataset_is_read_by_its_columns(tmp_path: Path) -> None:
 def test_sick_is_the_example(shared_data: Path) -> None:
     task = get_task(str(Path(__file__).parents[2] / "examples" / "sick.yaml"))
     assert task.labels == get_task("xnli").labels
-    with pytest.raises(MissingDataError, match=r"what sick\.yaml names"):
+    with pytest.raises(MissingDataError, match=r"the data of sick\.yaml"):
         load(task, "train", "en", DataLocation(data_dir=Path(__file__).parent))
     train, dev = (load(task, split, "en", DataLocation(data_dir=shared_data)) for split in ("train", "dev"))
     assert len(train.rows) in (4400, 4500)
@@ -221,7 +222,7 @@ def test_sick_is_the_example(shared_data: Path) -> None:
 def test_tags_with_their_scheme_at_the_end_are_refused(tmp_path: Path) -> None:
     """The scorer reads the first letter of a tag: it would take `PER-B PER-I` for two entities."""
     text = "name: mine\nkind: tagging\nformat: token-tag\nfiles: {train: a.tsv}\nlabels: "
-    with pytest.raises(ConfigError, match="line 5: labels: 'PER-B' has its B or I at the end"):
+    with pytest.raises(ConfigError, match="line 5: labels: 'PER-B' ends in B or I"):
         get_task(str(write(tmp_path, text + "[O, PER-B, PER-I]\n")))
     names = "[O, B-PER, I-PER]\nlabel_names: {PER-B: B-PER, PER-I: I-PER}\n"
     task = get_task(str(write(tmp_path, text + names, a_tsv="Anna\tPER-B\nSmith\tPER-I\n")))
