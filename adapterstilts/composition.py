@@ -1,13 +1,33 @@
-"""Compositions of intermediate adapters with a target task, as frozen values that import no torch."""
+"""Compositions of intermediate adapters with a target task, as frozen values that import no torch.
+
+A user's composition holds references of runs, a job's the keys of the runs:
+
+    >>> Sequential("single-mnli-1a2b")
+    Sequential(kind='sequential', sources=('single-mnli-1a2b',))
+    >>> Average("single-mnli-1a2b", "single-squad_v1-3c4d", weights=(0.7, 0.3)).start
+    (0.7, 0.3)
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Sequence
+from os import PathLike
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from adapterstilts.errors import AdapterError, ConfigError
-from adapterstilts.values import Value
+from adapterstilts.values import Value, problem_text
+
+
+class _FinishedRun(Protocol):
+    """A run of the store, which this module cannot import."""
+
+    @property
+    def path(self) -> PathLike[str]: ...
+
+
+Adapter = _FinishedRun | PathLike[str] | str  # a run, its folder, its id, or a unique prefix of the id
 
 
 class _Composition(Value):
@@ -21,6 +41,22 @@ class _Composition(Value):
 
     stacks: ClassVar[bool] = False
     fuses: ClassVar[bool] = False
+
+    def __init__(self, *adapters: Adapter, **fields: Any):
+        """Takes adapters from a user, or the fields of a stored job from pydantic.
+
+        Raises:
+            ConfigError: The number of adapters does not fit, or one of them is listed twice.
+        """
+        if not adapters:
+            super().__init__(**fields)
+            return
+        fields["sources"] = tuple(str(getattr(run, "path", run)) for run in adapters)
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            name = type(self).__name__
+            raise ConfigError(f"{name}: {problem_text(dict(error.errors()[0]))}") from None
 
     @property
     def start(self) -> tuple[float, ...]:
@@ -50,6 +86,10 @@ class Sequential(_Composition):
     kind: Literal["sequential"] = "sequential"
     sources: tuple[str]
 
+    def __init__(self, *adapters: Adapter, **fields: Any):
+        """Takes the intermediate adapter."""
+        super().__init__(*adapters, **fields)
+
     @property
     def start(self) -> tuple[float, ...]:
         """All weight on the only source."""
@@ -63,6 +103,10 @@ class Stack(_Composition):
     kind: Literal["stack"] = "stack"
     sources: tuple[str]
 
+    def __init__(self, *adapters: Adapter, **fields: Any):
+        """Takes the intermediate adapter."""
+        super().__init__(*adapters, **fields)
+
 
 class Fuse(_Composition):
     """An AdapterFusion layer (Pfeiffer et al. 2021) is trained over two to nine frozen adapters."""
@@ -70,6 +114,10 @@ class Fuse(_Composition):
     fuses: ClassVar[bool] = True
     kind: Literal["fuse"] = "fuse"
     sources: tuple[str, ...] = Field(min_length=2, max_length=9)
+
+    def __init__(self, *adapters: Adapter, **fields: Any):
+        """Takes two to nine adapters."""
+        super().__init__(*adapters, **fields)
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -83,6 +131,11 @@ class Average(_Composition):
     kind: Literal["average"] = "average"
     sources: tuple[str, ...] = Field(min_length=2)
     weights: tuple[float, ...]
+
+    def __init__(self, *adapters: Adapter, weights: Sequence[float] = (), **fields: Any):
+        """Takes two or more adapters, and their weights, which are equal by default."""
+        number = len(adapters or fields.get("sources", ()))
+        super().__init__(*adapters, weights=tuple(weights or (1 / number for _ in range(number))), **fields)
 
     @property
     def start(self) -> tuple[float, ...]:
@@ -107,26 +160,34 @@ Composition = Annotated[Single | Sequential | Stack | Fuse | Average, Field(disc
 CompositionName = Literal["single", "sequential", "stack", "fuse", "average"]
 
 
-def make(kind: CompositionName, sources: tuple[str, ...], weights: tuple[float, ...] = ()) -> Composition:
-    """Builds a composition over run keys; the default weights are equal.
+def make(kind: CompositionName, sources: Sequence[str], weights: Sequence[float] = ()) -> Composition:
+    """Returns the composition of that name over run keys or references; the default weights are equal.
 
     Raises:
         ConfigError: Too few or too many sources, or invalid weights.
     """
-    if kind == "average":
-        if len(sources) < 2:
-            raise ConfigError("'average' requires two or more adapters")
-        even = tuple(1 / len(sources) for _ in sources)
-        return Average.parse({"sources": sources, "weights": weights or even}, "average")
-    if weights:
-        raise ConfigError(f"weights belong to 'average', not to '{kind}'")
-    classes: dict[str, type[Single | Sequential | Stack | Fuse]] = {
+    classes: dict[str, type[Composition]] = {
         "single": Single,
         "sequential": Sequential,
         "stack": Stack,
         "fuse": Fuse,
+        "average": Average,
     }
-    return classes[kind].parse({"sources": sources}, kind)
+    if kind == "average" and len(sources) < 2:
+        raise ConfigError("'average' requires two or more adapters")
+    if weights and kind != "average":
+        raise ConfigError(f"weights belong to 'average', not to '{kind}'")
+    fields = {"sources": tuple(sources), **({"weights": tuple(weights)} if weights else {})}
+    return classes[kind].parse(fields, kind)
+
+
+def with_sources(composition: Composition, sources: Sequence[str]) -> Composition:
+    """Returns the same composition over other sources, such as the keys of the runs that were referenced.
+
+    Raises:
+        ConfigError: Two references mean the same run.
+    """
+    return make(composition.kind, sources, composition.start if composition.kind == "average" else ())
 
 
 def check_methods(composition: Composition, methods: tuple[str, ...]) -> None:

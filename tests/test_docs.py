@@ -63,7 +63,7 @@ def test_python_examples_run(tiny_backbone, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "python.md").read_text()
     (code,) = [found[3] for found in BLOCK.finditer(text) if found[1] == "python"]
-    patched = code.replace("Options(", f'Options(backbone="{tiny_backbone}", ')
+    patched = code.replace("TrainingOptions(", f'TrainingOptions(backbone="{tiny_backbone}", ')
     exec(compile(patched, "docs/python.md", "exec"), {})
     assert capsys.readouterr().out.strip().splitlines()[-1] in ("paraphrase", "different")
 

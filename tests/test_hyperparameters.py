@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from adapterstilts import Options
+from adapterstilts import TrainingOptions
 from adapterstilts.errors import ConfigError
 from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds.registry import check_encoding
@@ -36,4 +36,4 @@ def test_so_is_one_of_an_encoding(name: str) -> None:
 def test_so_is_one_of_the_options() -> None:
     for name in ("limit", "seed"):
         with pytest.raises(ConfigError, match=name):
-            Options.parse({name: HUGE}, "option")
+            TrainingOptions.parse({name: HUGE}, "option")

@@ -70,7 +70,7 @@ def layers() -> dict[str, Layer]:
         "store": Layer(plain | {"store"}, PLAIN | ARRAYS | {"fsspec"}),
         "kinds": Layer(plain | {"data", "kinds"}, PLAIN | ARRAYS | MODELS | METRICS),
         "model": Layer(model, PLAIN | ARRAYS | HUB | MODELS),
-        "run": Layer(model | {"hub", "run", "store"}, everything | TERMINAL),
+        "run": Layer(model | {"hub", "run", "store"}, everything | TERMINAL | {"pandas"}),
         "hub": Layer(
             model | {"version", "hub", "run", "store"},
             PLAIN | ARRAYS | HUB | MODELS | {"jinja2", "requests", "urllib3"},

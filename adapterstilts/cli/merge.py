@@ -39,11 +39,11 @@ def merge(
 
     Example: adapterstilts merge sequential-xnli-1a2b --out xnli-model
     """
-    from adapterstilts import Options
     from adapterstilts.hub.merge_lora import merge as merge_run
+    from adapterstilts.run.options import ModelOptions
 
     values = {"store": store, "backbone": backbone, "revision": revision}
-    options = Options.parse({name: value for name, value in values.items() if value is not None})
+    options = ModelOptions.parse({name: value for name, value in values.items() if value is not None})
     merged = merge_run(run, out, task, options)
     if as_json:
         print_json({**asdict(merged), "folder": str(merged.folder)})

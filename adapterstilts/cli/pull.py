@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, print_json, table
-from adapterstilts.cli.options import listed
+from adapterstilts.cli.options import comma_separated
 
 
 def pull(
@@ -54,7 +54,7 @@ def pull(
     from adapterstilts.hub.pull import pull as pull_run
     from adapterstilts.hub.third_party import PullHints
 
-    names = tuple(listed([labels], "--labels")) if labels else ()
+    names = tuple(comma_separated([labels], "--labels")) if labels else ()
     hints = PullHints(backbone=backbone, revision=revision, task=task, labels=names)
     show(pull_run(repo, store, hints, skip_others=skip_others), as_json)
 

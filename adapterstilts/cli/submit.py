@@ -47,11 +47,11 @@ def submit(
 
     Example: adapterstilts submit single-mnli-1a2b single-squad_v1-3c4d --out submission --partial
     """
-    from adapterstilts import Options
+    from adapterstilts import EvaluationOptions
     from adapterstilts import submit as write_submission
 
     names = [name.strip() for name in targets.split(",") if name.strip()] if targets else []
-    options = Options(store=store, data_dir=data_dir, eval_file=eval_file)
+    options = EvaluationOptions(store=store, data_dir=data_dir, eval_file=eval_file)
     submission = write_submission(runs, out, names, suite, split, partial, options)
     if as_json:
         print_json({**asdict(submission), "folder": str(submission.folder)})

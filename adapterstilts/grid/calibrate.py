@@ -20,7 +20,7 @@ from adapterstilts.grid.process_executor import worker_environments
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.worker import Worker, device_name
 from adapterstilts.run.device import free_memory
-from adapterstilts.run.fit import host_for
+from adapterstilts.run.host_cache import cached_host
 from adapterstilts.store.origin import TrainOrigin
 
 
@@ -82,7 +82,7 @@ def calibrate(
     finally:
         torch.set_num_threads(threads)
         # The processes of the grid load the backbone again: this one would only occupy memory.
-        host_for.cache_clear()
+        cached_host.cache_clear()
         free_memory()
     rates = {name: measured for name, measured in timed.items() if measured}
     write_rates(records.root, {**read_rates(records.root), **rates})

@@ -30,7 +30,7 @@ JobType = Literal["train", "compose", "evaluate"]
 class JobSettings(Value):
     """Settings of a job besides its task, composition, seed and store.
 
-    The other fields are those of `run.options.Options`, which is not imported: planning does not load torch.
+    The other fields are those of `run/options.py`, which is not imported: planning does not load torch.
 
     Attributes:
         version: Version of the task, the digest of an adapter config in a YAML file, and the fingerprint of a
@@ -74,15 +74,11 @@ class JobSettings(Value):
         return digest(self)
 
     def options(self) -> dict[str, Any]:
-        """Returns the fields that are set, named like those of `run.options.Options`."""
-        fields = self.model_dump(
-            exclude={"version", "kind", "hyperparameters", "precision", "dev_file"}, exclude_defaults=True
-        )
-        if self.dev_file:
-            fields["eval_file"] = self.dev_file
-        hyperparameters = self.hyperparameters.model_dump() if self.hyperparameters else {}
-        hyperparameters |= {"precision": self.precision} if self.precision else {}
-        return {**fields, "hyperparameters": hyperparameters} if hyperparameters else fields
+        """Returns the fields that are set, named like those of the verb's options."""
+        fields = self.model_dump(exclude={"version", "kind", "hyperparameters"}, exclude_defaults=True)
+        if self.hyperparameters:
+            fields["hyperparameters"] = self.hyperparameters.model_dump()
+        return fields
 
 
 class JobSpec(NamedTuple):

@@ -15,13 +15,14 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from adapterstilts.composition import make
 from adapterstilts.errors import DamagedError, StiltsError, StoreError
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.kinds.registry import effective
 from adapterstilts.run.device import accelerator, free_memory, out_of_memory, resolve_precision
 from adapterstilts.run.evaluate import evaluate
-from adapterstilts.run.options import Options
+from adapterstilts.run.options import EvaluationOptions, TrainingOptions
 from adapterstilts.run.progress import say, speaking_to
 from adapterstilts.run.train import compose
 from adapterstilts.store import Damaged, Run, Store
@@ -108,11 +109,11 @@ class Worker:
         while True:
             options = self._options(job, accumulation)
             try:
-                if job.language:
+                if isinstance(options, EvaluationOptions):
                     evaluation = evaluate(sources[0], job.task, [job.language], options, job.split or None)
                     run = evaluation[0].runs[job.language]
                 else:
-                    run = compose(job.task, job.composition, sources, options)
+                    run = compose(job.task, make(job.composition, sources), options)
                 break
             except DamagedError as error:
                 # `requested`: the job's own result, found by its key, is damaged, not one of its sources.
@@ -177,16 +178,19 @@ class Worker:
             raise StoreError(f"a source of {job.name} was removed meanwhile: run again with --retry-failed")
         return [source for source in sources if source]
 
-    def _options(self, job: JobSpec, accumulation: int) -> Options:
-        """The options of the job's verb."""
+    def _options(self, job: JobSpec, accumulation: int) -> TrainingOptions | EvaluationOptions:
+        """Returns the options of the job's verb."""
         options = job.settings.options()
         kinds = [get_task(name).kind for name in split_name(job.task)]
         # A grid config sets the encoding for all its tasks, but a verb refuses what its kind does not use.
         options["encoding"] = effective(kinds, options.get("encoding", {}))
+        options |= {"seed": job.seed, "store": self.records.store}
+        if job.language:
+            return EvaluationOptions.parse(options, "option")
         if job.settings.hyperparameters:
             options["hyperparameters"] = {**options["hyperparameters"], "accumulation": accumulation}
         options |= {"checkpoint_minutes": self.checkpoint_minutes, "checkpoint_steps": self.checkpoint_steps}
-        return Options.parse({**options, "seed": job.seed, "store": self.records.store}, "option")
+        return TrainingOptions.parse(options, "option")
 
 
 def device_name() -> str:

@@ -18,9 +18,8 @@ from adapterstilts.job import EvalJob
 from adapterstilts.model import encoder
 from adapterstilts.model.backbone import ALLOWED, WEIGHTS, BackboneFiles
 from adapterstilts.model.tensors import Tensors
-from adapterstilts.run.options import Options
-from adapterstilts.run.resolve import head_for, named
-from adapterstilts.run.trained_backbone import backbone_of
+from adapterstilts.run.options import ModelOptions
+from adapterstilts.run.resolve import head_task, task_named, trained_backbone
 from adapterstilts.store import Run, Store
 from adapterstilts.store.files import is_full, sync
 from adapterstilts.store.scratch import scratch
@@ -58,7 +57,7 @@ def check_out(out: Path) -> None:
         raise ConfigError(f"{out} exists and is not empty: pass another folder with --out")
 
 
-def merge(run: str, out: Path, task: str | None = None, options: Options | None = None) -> Merged:
+def merge(run: str, out: Path, task: str | None = None, options: ModelOptions | None = None) -> Merged:
     """Writes the backbone of a LoRA run with the updates added to its weights, in float32, and the head.
 
     Args:
@@ -73,15 +72,15 @@ def merge(run: str, out: Path, task: str | None = None, options: Options | None 
         ConfigError: The folder is in use, the run is an evaluation, or it has no such head.
         StoreError: The run does not exist or is damaged, or the disk is full.
     """
-    options = options or Options()
+    options = options or ModelOptions()
     check_out(out)
     trained = Store(options.store).find(run)
     if isinstance(trained.job, EvalJob):
         raise ConfigError(
             f"{trained.id} is an evaluation: merge the run that it evaluates, {trained.job.run[:12]}"
         )
-    head = head_for(trained, named(task, trained)) if task else None
-    return merge_run(trained, backbone_of(trained, options), out, head.name if head else None)
+    head = head_task(trained, task_named(task, trained)) if task else None
+    return merge_run(trained, trained_backbone(trained, options), out, head.name if head else None)
 
 
 def merge_run(run: Run, files: BackboneFiles, out: Path, head: str | None = None) -> Merged:

@@ -26,8 +26,8 @@ from adapterstilts.hub.merge_lora import check_out
 from adapterstilts.hub.peft_export import export
 from adapterstilts.job import EvalJob
 from adapterstilts.run.lineage import history
-from adapterstilts.run.options import Options
-from adapterstilts.run.trained_backbone import backbone_of
+from adapterstilts.run.options import ModelOptions
+from adapterstilts.run.resolve import trained_backbone
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import MANIFEST, ORIGIN, sha256, stats_in, write_whole
 from adapterstilts.store.runs import manifest_of
@@ -169,8 +169,8 @@ def _form(data: Facts, settings: Publishing) -> tuple[Form, Callable[[Path], Non
     name = settings.task or next(iter(data.heads), None)
     head = data.heads[name] if name else None
     backbone = {"backbone": settings.backbone} if settings.backbone else {}
-    files = backbone_of(
-        data.run, Options.parse({**backbone, "revision": settings.backbone_revision}, "option")
+    files = trained_backbone(
+        data.run, ModelOptions.parse({**backbone, "revision": settings.backbone_revision}, "option")
     )
     return Form("peft", head, settings.revision), partial(export, data.run, files, task=settings.task)
 

@@ -25,11 +25,11 @@ from adapterstilts.model import adapters_config, tensors
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.host import Host
-from adapterstilts.run.assemble import Parts, save
+from adapterstilts.run.assemble import save
 from adapterstilts.run.effect import measure
-from adapterstilts.run.fit import fresh_host
+from adapterstilts.run.host_cache import fresh_host
 from adapterstilts.run.progress import say
-from adapterstilts.run.trained_backbone import backbone_origin
+from adapterstilts.run.resolve import backbone_origin
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.effect import KEY
 from adapterstilts.store.files import sha256
@@ -231,7 +231,6 @@ def _store_run(
         seed=0,
     )
     heads = {task.name: head} if head else {}
-    parts = Parts(job.composition, (), spec, heads, None, task.name, job.seed)
     setup = ActiveAdapters(target=task.name, head=task.name if head else None)
     source = PulledFrom(repo=pulled.repo, commit=pulled.commit)
     origin = TrainOrigin(backbone=backbone_origin(files), pulled=source)
@@ -240,9 +239,9 @@ def _store_run(
             say(f"{work.finished.id} is in the store already")
             return work.finished
         out = work.folder / "out"
-        save(host, setup, parts, out)
+        save(host, setup, heads, out)
         origin.write(out)
-        run = work.publish({KEY: measure(host, setup, ())})
+        run = work.publish({KEY: measure(host, setup)})
         for line in effect_lines(run):
             say(line)
         return run

@@ -18,7 +18,7 @@ from adapterstilts.job import EvalJob
 from adapterstilts.kinds.base import Prediction
 from adapterstilts.kinds.spec import SubmissionFormat
 from adapterstilts.run.leak_guard import LeakGuard
-from adapterstilts.run.options import Options
+from adapterstilts.run.options import EvaluationOptions, TrainingOptions
 from adapterstilts.store import EvalOrigin, Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
 from adapterstilts.tasks import suites
@@ -85,7 +85,7 @@ class _Request:
     store: Store
     runs: tuple[Run, ...]
     split: str
-    options: Options
+    options: EvaluationOptions
 
     @property
     def rows_split(self) -> Split:
@@ -105,7 +105,7 @@ def submit(
     suite: str = "xtreme",
     split: str = "test",
     partial: bool = False,
-    options: Options | None = None,
+    options: EvaluationOptions | TrainingOptions | None = None,
 ) -> Submission:
     """Writes `<target>/test-<language>.<tsv|json|jsonl>` from the runs' evaluations.
 
@@ -135,7 +135,7 @@ def submit(
     names = [get_task(name).name for name in targets]
     names = names or [name for name in suites.suite(suite) if name not in UNSUPPORTED]
     expected = {name: suites.suite_languages(suite, name) for name in names}
-    options = options or Options()
+    options = EvaluationOptions.of(options)
     store = Store(options.store)
     trained = [store.find(run) for run in runs]
     for run in trained:

@@ -110,16 +110,17 @@ class Store:
         names = [name for name in self._names() if name.endswith(f"-{key[:SHORT]}")]
         return next((run for run in map(read_run, map(self.root.joinpath, names)) if run.key == key), None)
 
-    def find(self, ref: str) -> Run:
+    def find(self, ref: Run | str) -> Run:
         """Returns the run that a reference means, after all checks.
 
         Args:
-            ref: Run id, unique prefix of an id or of a key, or path of a run's folder, which may be outside
-                the store.
+            ref: A run, a run id, a unique prefix of an id or of a key, or the path of a run's folder, which
+                may be outside the store.
 
         Raises:
             StoreError: No run or several runs match, or the run is damaged.
         """
+        ref = str(ref.path) if isinstance(ref, Run) else ref
         run = read_run(self.locate(ref))
         # A folder's name holds only the first digits of the key, so a longer reference is compared again.
         if HEX.fullmatch(ref) and len(ref) > SHORT and not run.key.startswith(ref):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from adapterstilts import Options, evaluate, submit, train_adapter
+from adapterstilts import TrainingOptions, evaluate, submit, train_adapter
 from adapterstilts.cli.app import app
 from adapterstilts.errors import DataError
 from adapterstilts.store import Run, Store, read_predictions
@@ -19,14 +19,16 @@ HIDDEN = "a dog\ta cat\nthe man\tthe woman\n"
 
 
 @pytest.fixture(scope="module")
-def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
+def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingOptions:
     store = tmp_path_factory.mktemp("runs")
     hyperparameters = {"max_steps": 1, "batch_size": 8}
-    return Options(backbone=str(tiny_backbone), store=store, hyperparameters=hyperparameters, limit=40)
+    return TrainingOptions(
+        backbone=str(tiny_backbone), store=store, hyperparameters=hyperparameters, limit=40
+    )
 
 
 @pytest.fixture(scope="module")
-def nli(options: Options) -> Run:
+def nli(options: TrainingOptions) -> Run:
     return train_adapter("mini_nli", options)
 
 
@@ -42,7 +44,7 @@ def write(data: Path, **files: str) -> None:
 
 
 @pytest.fixture
-def call(options: Options, nli: Run, data: Path) -> Callable[..., Result]:
+def call(options: TrainingOptions, nli: Run, data: Path) -> Callable[..., Result]:
     def run(*words: str, code: int = 0) -> Result:
         places = ("--store", str(options.store), "--backbone", options.backbone, "--data-dir", str(data))
         found = CliRunner().invoke(app, ["evaluate", nli.id, *words, *places], env={"COLUMNS": "200"})
@@ -155,7 +157,7 @@ def test_nothing_to_show_is_one_error(call, data):
     ("words", "message"),
     [
         (["--languages", "de,xx"], "unknown language of xnli 'xx'"),
-        (["--languages", "de,,fr"], "--languages wants names with commas between"),
+        (["--languages", "de,,fr"], "--languages requires names separated by commas"),
         (["--encoding", "word=written"], "did you mean 'words'"),
         (["--encoding", "words=written"], "encoding: words has an effect on tagging tasks only"),
         (["--encoding", "layer=2"], "layer has an effect on retrieval and mining tasks only"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts import Options
+from adapterstilts import TrainingOptions
 from adapterstilts.cli.evaluate import _note_effect
 from adapterstilts.store import Store
 from tests.store.conftest import eval_job, publish, train_job
@@ -154,7 +154,7 @@ def test_without_marks_there_is_no_legend(call: Call, store: Store) -> None:
 def test_an_evaluation_repeats_that_its_run_changes_nothing(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = Options(store=store.root)
+    options = TrainingOptions(store=store.root)
     _note_effect(publish(store, train_job(seed=2), effect=BUSY).id, options)
     assert capsys.readouterr().err == ""
     _note_effect(publish(store, train_job(), effect=IDLE).id, options)

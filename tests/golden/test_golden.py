@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from adapterstilts import Options, compose, evaluate, train_adapter
+from adapterstilts import Stack, TrainingOptions, compose, evaluate, train_adapter
 from adapterstilts.composition import Average
 from adapterstilts.grid.availability import DataSearch, find_scopes
 from adapterstilts.grid.config import GridConfig
@@ -61,9 +61,9 @@ def keys_of(value: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Options]:
+def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, TrainingOptions]:
     """A training of three steps in fp32, with evaluations in two languages."""
-    options = Options(
+    options = TrainingOptions(
         store=tmp_path_factory.mktemp("golden") / "checkpoints",
         backbone=str(tiny_backbone),
         limit=24,
@@ -74,7 +74,7 @@ def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 @pytest.fixture(scope="module")
-def evaluated(trained: tuple[Run, Options]) -> Mapping[str, Run]:
+def evaluated(trained: tuple[Run, TrainingOptions]) -> Mapping[str, Run]:
     run, options = trained
     (evaluation,) = evaluate(run.id, "mini_nli", ["en", "de"], options)
     return evaluation.runs
@@ -131,9 +131,9 @@ def test_job_specs_of_a_grid() -> None:
     check("job_specs.json", as_json(jobs))
 
 
-def test_files_of_runs(trained: tuple[Run, Options], evaluated: Mapping[str, Run]) -> None:
+def test_files_of_runs(trained: tuple[Run, TrainingOptions], evaluated: Mapping[str, Run]) -> None:
     training, options = trained
-    stacked = compose("mini_paraphrase", "stack", [training.id], options)
+    stacked = compose("mini_paraphrase", Stack(training.id), options)
     runs = {"train": training, "evaluate": evaluated["de"]}
     files = {name: files_of(run) for name, run in runs.items()}
     names = sorted(str(path.relative_to(stacked.path)) for path in stacked.path.rglob("*") if path.is_file())
@@ -158,7 +158,7 @@ def files_of(run: Run) -> dict[str, Any]:
     return files
 
 
-def test_records_of_a_grid(trained: tuple[Run, Options]) -> None:
+def test_records_of_a_grid(trained: tuple[Run, TrainingOptions]) -> None:
     run, options = trained
     grid_config = GridConfig.model_validate({"targets": "mini_nli", "backbones": options.backbone})
     job = next(iter(expand(grid_config, *find_scopes(grid_config, DataSearch())).jobs()))
@@ -193,7 +193,7 @@ def _example(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
     return schema.get("default", "REQUIRED")
 
 
-def test_card(trained: tuple[Run, Options], evaluated: Mapping[str, Run], tmp_path: Path) -> None:
+def test_card(trained: tuple[Run, TrainingOptions], evaluated: Mapping[str, Run], tmp_path: Path) -> None:
     run, options = trained
     text = write(run.id, "me/example", tmp_path / "published", options.store).card
     text = text.replace(Path(options.backbone).name, "BACKBONE").replace(run.id, "RUN")

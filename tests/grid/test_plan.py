@@ -256,7 +256,7 @@ def test_an_explicit_precision_applies_to_evaluations_as_well() -> None:
         make_plan(targets=["panx"]),
         make_plan(targets=["panx"], hyperparameters={"precision": "bf16"}),
     )
-    assert explicit.cells[0].settings.options()["hyperparameters"] == {"precision": "bf16"}
+    assert explicit.cells[0].settings.options()["precision"] == "bf16"
     assert "precision" not in default.cells[0].settings.model_dump()  # and so its digest is what it was
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.cli import grid_output
+from adapterstilts.composition import Composition
 from adapterstilts.grid import worker as module
 from adapterstilts.grid.estimate import RATES_FILE, read_rates
 from adapterstilts.grid.job_spec import JobSpec
@@ -19,6 +20,7 @@ from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
 from adapterstilts.grid.status import GridStatus
 from adapterstilts.grid.worker import Worker
+from adapterstilts.run.options import TrainingOptions
 from adapterstilts.store import files
 from tests.cli.conftest import Call, call  # noqa: F401
 
@@ -169,11 +171,11 @@ def test_out_of_memory_doubles_the_accumulation(
 ) -> None:
     real, asked = module.compose, []
 
-    def scarce(task: str, kind: str, sources: list[str], options: module.Options) -> object:
+    def scarce(task: str, composition: Composition, options: TrainingOptions) -> object:
         asked.append(options.hyperparameters["accumulation"])
         if task == "mini_nli" and asked[-1] < 4:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB")
-        return real(task, kind, sources, options)
+        return real(task, composition, options)
 
     monkeypatch.setattr(module, "compose", scarce)
     said: list[str] = []

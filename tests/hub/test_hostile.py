@@ -13,7 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load, save
 
-from adapterstilts import Options, train_adapter
+from adapterstilts import TrainingOptions, train_adapter
 from adapterstilts.errors import HubError, StiltsError
 from adapterstilts.hub import safety_checks
 from adapterstilts.hub.layout import MALFORMED, read_record
@@ -37,7 +37,7 @@ class Explosive:
 def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     hyperparameters = {"max_steps": 2, "batch_size": 8}
     store = tmp_path_factory.mktemp("trained")
-    given = Options(
+    given = TrainingOptions(
         store=store, backbone=str(tiny_backbone), limit=16, hyperparameters=hyperparameters, source="bundled"
     )
     return train_adapter("mini_nli", given)

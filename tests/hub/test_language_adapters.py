@@ -18,7 +18,7 @@ from adapterstilts.hub.publish import write
 from adapterstilts.model import configs
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.host import Host
-from adapterstilts.run.language_reference import language_adapter
+from adapterstilts.run.language_adapters import find_language_adapter
 from adapterstilts.store import Store
 from tests.hub.conftest import Runs
 from tests.hub.fake_hub.forging import WEIGHTS, Files, changed_json, forged, written
@@ -49,7 +49,7 @@ def files(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> File
 def refused(hub: Hub, me: Path, files: Files, message: str) -> None:
     hub.put("models", REPO, files)
     with pytest.raises(StiltsError, match=message) as error:
-        language_adapter("you/mlm-{lang}", "sw", Store(me))
+        find_language_adapter("you/mlm-{lang}", "sw", Store(me))
     assert len(str(error.value)) < 1000 and not Path("exploded").exists()
 
 
@@ -57,12 +57,12 @@ def test_an_honest_one_is_taken_and_stays_in_the_cache(
     hub: Hub, me: Path, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.put("models", REPO, files)
-    folder = language_adapter("you/mlm-{lang}", "sw", Store(me))
+    folder = find_language_adapter("you/mlm-{lang}", "sw", Store(me))
     assert folder is not None and (folder / WEIGHTS).read_bytes() == files[WEIGHTS]
     assert list(Store(me).scan()) == []
     asked = len(hub.log)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    assert language_adapter(REPO, "sw", Store(me)) == folder
+    assert find_language_adapter(REPO, "sw", Store(me)) == folder
     assert len(hub.log) == asked
 
 
@@ -70,13 +70,13 @@ def test_what_the_cache_holds_is_checked_too(
     hub: Hub, me: Path, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.put("models", REPO, files)
-    folder = language_adapter(REPO, "sw", Store(me))
+    folder = find_language_adapter(REPO, "sw", Store(me))
     assert folder is not None
     weights = {name: value * torch.nan for name, value in load(files[WEIGHTS]).items()}
     (folder / WEIGHTS).resolve().write_bytes(save(weights))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(StiltsError, match="holds NaN or infinity"):
-        language_adapter(REPO, "sw", Store(me))
+        find_language_adapter(REPO, "sw", Store(me))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_harmless_unknown_keys_are_dropped_and_said(
 ) -> None:
     config = changed_json(files[CONFIG], lambda data: data.update(mood="cheerful", size=3))
     hub.put("models", REPO, {**files, CONFIG: config})
-    assert language_adapter(REPO, "sw", Store(me))
+    assert find_language_adapter(REPO, "sw", Store(me))
     assert (
         "unknown settings in configuration files: adapter_config.json: mood, adapter_config.json: size"
         in capsys.readouterr().err
@@ -147,9 +147,9 @@ def test_what_is_no_language_adapter(hub: Hub, me: Path, files: Files) -> None:
     refused(hub, me, {"README.md": b"# x"}, "is not an adapter of the adapters library")
     refused(hub, me, {}, "is not an adapter of the adapters library")
     with pytest.raises(
-        StiltsError, match=r"'you/nothing' is no folder, and from the Hub: .*does not exist or is private"
+        StiltsError, match=r"'you/nothing' is not a folder, and on the Hub: .*does not exist or is private"
     ):
-        language_adapter("you/nothing", "sw", Store(me))
+        find_language_adapter("you/nothing", "sw", Store(me))
 
 
 def test_a_run_that_lies(hub: Hub, me: Path, trained: Runs, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_run_that_lies(hub: Hub, me: Path, trained: Runs, tmp_path: Path) -> N
     write(trained["single"].id, REPO, tmp_path / "single", trained["single"].path.parent)
     files = written(tmp_path / "single")
     hub.put("models", REPO, forged(files))
-    assert language_adapter(REPO, "sw", Store(me))
+    assert find_language_adapter(REPO, "sw", Store(me))
     job = json.loads(files["run/job.json"])
     job["adapter"]["reduction_factor"] = 2.0
     lying = forged({**files, "run/job.json": json.dumps(job).encode()})

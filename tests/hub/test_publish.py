@@ -10,8 +10,9 @@ import pytest
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
-from adapterstilts import Options, compose, evaluate, train_adapter
+from adapterstilts import TrainingOptions, compose, evaluate, train_adapter
 from adapterstilts.cli.app import app
+from adapterstilts.composition import Sequential
 from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
 from adapterstilts.hub.publish import Publishing, publish, write
 from adapterstilts.hub.pull import pull, search
@@ -42,7 +43,7 @@ def test_what_is_pulled_gives_the_same_metrics(
     pulled = pull("me/one", me)
     assert (pulled.id, pulled.key) == (run.id, run.key)
     with pytest.raises(AdapterError, match=r"backbone in a folder, .* which is not here: name it"):
-        evaluate(pulled.id, task, ("en",), Options(store=me, source="bundled"))
+        evaluate(pulled.id, task, ("en",), TrainingOptions(store=me, source="bundled"))
     assert scores(me, pulled.id, task, tiny_backbone) == before
     origin = json.loads(pulled.file("origin.json").read_bytes())
     assert origin["pulled"] == {"repo": "me/one", "commit": done.commit}
@@ -65,7 +66,7 @@ def test_a_pulled_run_is_built_on(
 ) -> None:
     publish(trained["single"].id, "me/nli", store)
     pulled = pull("me/nli", me)
-    built = compose(TARGET, "sequential", [pulled.id], options(me, tiny_backbone))
+    built = compose(TARGET, Sequential(pulled.id), options(me, tiny_backbone))
     assert built.key == trained["sequential"].key
     assert (
         built.file(f"adapters/{TARGET}/adapter.safetensors").read_bytes()
@@ -202,7 +203,7 @@ def test_an_evaluation_on_a_task_of_ones_own_is_left_out(
         "languages: [en]\ntrained_on: mini_nli\n",
         "utf-8",
     )
-    given = Options(store=store, backbone=str(tiny_backbone))
+    given = TrainingOptions(store=store, backbone=str(tiny_backbone))
     assert evaluate(trained["single"].id, str(task), ("en",), given)[0].scores
     card = write(trained["single"].id, "me/one", tmp_path / "out", store).card
     assert "own_nli" not in card and "Mini NLI" in card

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from adapterstilts import Options, evaluate, predict, predict_inputs, predicted_form, train_adapter
+from adapterstilts import TrainingOptions, evaluate, predict, train_adapter
 from adapterstilts.data.prediction_input import read_inputs
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import ConfigError
@@ -19,6 +19,7 @@ from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.registry import KINDS, default_encoding, register
 from adapterstilts.kinds.spec import SPECS, KindSpec
 from adapterstilts.kinds.subwords import sequences
+from adapterstilts.run.predict import predict_inputs, predicted_form
 
 QUICK = {"batch_size": 8, "learning_rate": 2e-2, "precision": "fp32"}
 
@@ -87,7 +88,7 @@ def task(tmp_path: Path) -> str:
 
 
 def test_every_verb_takes_a_new_kind(task: str, tiny_backbone: Path, tmp_path: Path) -> None:
-    options = Options(backbone=str(tiny_backbone), store=tmp_path / "runs", hyperparameters=QUICK)
+    options = TrainingOptions(backbone=str(tiny_backbone), store=tmp_path / "runs", hyperparameters=QUICK)
     run = train_adapter(task, options)
     assert run.job.encoding == {"max_length": 128, "opening": 6}
     assert run.job.hyperparameters is not None and run.job.hyperparameters.epochs == 12.0
@@ -104,7 +105,7 @@ def test_its_settings_are_its_own(task: str, tiny_backbone: Path, tmp_path: Path
     assert default_encoding("opening", {"opening": 4}).model_dump() == {"max_length": 128, "opening": 4}
     with pytest.raises(ConfigError, match="opening has an effect on opening tasks only, not on span"):
         default_encoding("span", {"opening": 4})
-    options = Options(backbone=str(tiny_backbone), store=tmp_path / "runs", encoding={"stride": 8})
+    options = TrainingOptions(backbone=str(tiny_backbone), store=tmp_path / "runs", encoding={"stride": 8})
     with pytest.raises(
         ConfigError, match="stride has an effect on span and tagging tasks only, not on opening"
     ):

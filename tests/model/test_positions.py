@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from adapterstilts import Options, train_adapter
+from adapterstilts import TrainingOptions, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.model.backbone import locate
@@ -38,7 +38,9 @@ def test_the_default_length_ends_at_the_positions(unlimited):
 
 def test_a_longer_one_is_refused_before_training(unlimited, tmp_path):
     backbone, positions = unlimited
-    options = Options(backbone=str(backbone), store=tmp_path, limit=8, encoding={"max_length": positions + 1})
+    options = TrainingOptions(
+        backbone=str(backbone), store=tmp_path, limit=8, encoding={"max_length": positions + 1}
+    )
     with pytest.raises(
         ConfigError, match=rf"max_length={positions + 1} is too long.*for {positions} subwords"
     ):
@@ -47,7 +49,7 @@ def test_a_longer_one_is_refused_before_training(unlimited, tmp_path):
 
 
 def test_a_text_of_all_positions_is_encoded_and_computed(unlimited, tmp_path):
-    from adapterstilts.run.fit import fresh_host
+    from adapterstilts.run.host_cache import fresh_host
 
     backbone, positions = unlimited
     host = fresh_host(locate(str(backbone)))
@@ -72,7 +74,7 @@ def test_runs_of_two_readings_of_the_same_weights_are_told_apart(tmp_path, tiny_
     changed = without_limit(tiny_backbone, tmp_path / "changed")
     config = json.loads((changed / "config.json").read_text())
     (changed / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-5}))
-    options = Options(
+    options = TrainingOptions(
         backbone=str(tiny_backbone), store=tmp_path / "runs", limit=8, hyperparameters={"max_steps": 1}
     )
     run = train_adapter("mini_nli", options)

@@ -10,8 +10,8 @@ import pytest
 from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.load import DataLocation
 from adapterstilts.data.rows import Answer, PairRow, QuestionRow
-from adapterstilts.data.translated import load_translated
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
+from adapterstilts.run.training_data import load_translated
 from adapterstilts.tasks.lookup import get_task
 
 MNLI, SQUAD = get_task("mnli"), get_task("squad_v1")
