@@ -1,4 +1,4 @@
-"""Reads JSON that a stranger may have written: bounded in size, depth and numbers, without repeated keys."""
+"""Reads JSON from untrusted sources: bounded in size, depth and numbers, without repeated keys."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def read_bytes(path: Path, size: int, error: type[StiltsError]) -> bytes:
     Raises:
         error: The file is not found, not an ordinary file, too large, or not readable.
     """
+    # O_NONBLOCK: opening a pipe would wait for a writer, who may never come.
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
         with os.fdopen(descriptor, "rb") as file:
@@ -59,7 +60,7 @@ def read_bytes(path: Path, size: int, error: type[StiltsError]) -> bytes:
         raise error(f"{path} was not found") from None
     except (OSError, ValueError) as problem:
         raise error(f"{path} cannot be read: {problem}") from None
-    if len(data) > size:  # it grew since, or its size is not told
+    if len(data) > size:  # the file grew in the meantime, or its file system reports no size
         raise error(f"{path} is too large: at most {size:,} bytes are read")
     return data
 
@@ -74,65 +75,68 @@ def read_object(path: Path, error: type[StiltsError], limits: Limits = DEFAULT) 
 
 
 def parse_object(
-    data: bytes, where: str | Path, error: type[StiltsError], limits: Limits = DEFAULT
+    data: bytes, source: str | Path, error: type[StiltsError], limits: Limits = DEFAULT
 ) -> dict[str, Any]:
     """Parses one JSON object.
 
     Args:
         data: Text in UTF-8.
-        where: Name of the file, for messages.
+        source: Name of the file, for messages.
 
     Raises:
         error: Not JSON in UTF-8, not an object, deeper or longer than `limits`, a repeated key, a number
             that is not finite or has too many digits, or half of a surrogate pair.
     """
-    value = parse(data, where, error, limits)
+    value = parse(data, source, error, limits)
     if not isinstance(value, dict):
-        raise error(f"{where} does not hold a JSON object")
+        raise error(f"{source} does not hold a JSON object")
     return value
 
 
-def parse(data: bytes, where: str | Path, error: type[StiltsError], limits: Limits = DEFAULT) -> Any:
+def parse(data: bytes, source: str | Path, error: type[StiltsError], limits: Limits = DEFAULT) -> Any:
     """Parses one JSON value; see `parse_object`."""
     if len(data) > limits.size:
-        raise error(f"{where} is too large: {len(data):,} bytes, at most {limits.size:,} are read")
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > limits.values:  # before memory is spent
-        raise error(f"{where} holds more than {limits.values:,} values")
+        raise error(f"{source} is too large: {len(data):,} bytes, at most {limits.size:,} are read")
+    if (
+        data.count(b",") + data.count(b"[") + data.count(b"{") > limits.values
+    ):  # counted first: each value takes memory
+        raise error(f"{source} holds more than {limits.values:,} values")
     try:
         value = loads(data.decode("utf-8"))
     except json.JSONDecodeError as problem:
-        raise error(f"{where}, line {problem.lineno}: damaged, {problem.msg}") from None
+        raise error(f"{source}, line {problem.lineno}: damaged, {problem.msg}") from None
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
-        raise error(f"{where}, line {line}: damaged, not UTF-8") from None
-    except TooDeepError:
-        raise error(f"{where} is nested more than {limits.depth} deep") from None
+        raise error(f"{source}, line {line}: damaged, not UTF-8") from None
+    except _TooDeepError:
+        raise error(f"{source} is nested more than {limits.depth} deep") from None
     except ValueError as problem:
-        raise error(f"{where} is damaged: {problem}") from None
-    if depth_exceeds(value, limits.depth):
-        raise error(f"{where} is nested more than {limits.depth} deep")
+        raise error(f"{source} is damaged: {problem}") from None
+    if _depth_exceeds(value, limits.depth):
+        raise error(f"{source} is nested more than {limits.depth} deep")
     if SURROGATE_ESCAPE.search(data) and half_pair(value):
-        raise error(f"{where} is damaged: it holds half of a surrogate pair")
+        raise error(f"{source} is damaged: it holds half of a surrogate pair")
     return value
 
 
-class TooDeepError(ValueError):
+class _TooDeepError(ValueError):
     """Lists and objects are nested deeper than Python can parse."""
 
 
 def loads(text: str, digits: int = DIGITS) -> Any:
-    """Parses JSON as its standard has it, with keys that do not repeat. Every JSON reader here uses this.
+    """Parses standard JSON without repeated keys. All readers of untrusted JSON use this.
 
     Args:
         digits: Length of the longest whole number that is accepted.
 
     Raises:
         JSONDecodeError: Not JSON.
-        TooDeepError: Deeper nesting than Python can parse.
+        _TooDeepError: Deeper nesting than Python can parse.
         ValueError: A repeated key, or a number that is not finite or has too many digits.
     """
 
     def whole(number: str) -> int:
+        # Converting digits to an integer takes quadratic time.
         if len(number) > digits:
             raise ValueError(f"a number of {len(number):,} digits")
         return int(number)
@@ -146,10 +150,10 @@ def loads(text: str, digits: int = DIGITS) -> Any:
             parse_constant=_constant,
         )
     except RecursionError:
-        raise TooDeepError("nested too deep") from None
+        raise _TooDeepError("nested too deep") from None
 
 
-def depth_exceeds(value: Any, depth: int) -> bool:
+def _depth_exceeds(value: Any, depth: int) -> bool:
     """Whether lists and objects are nested more than `depth` deep."""
     level = [value]
     for _ in range(depth):
@@ -164,33 +168,35 @@ def _inside(value: Any) -> Any:
 
 
 def half_pair(value: Any) -> str | None:
-    """What holds half of a surrogate pair, which UTF-8 cannot hold: "field 'name'", "a key" or "the text"."""
-    waiting: list[tuple[str, Any]] = [("the text", value)]
-    while waiting:
-        name, value = waiting.pop()
+    """Returns the place of half a surrogate pair ("field 'name'", "a key" or "the text"), or None."""
+    # UTF-8 cannot represent such a character, so writing it would fail later.
+    queue: list[tuple[str, Any]] = [("the text", value)]
+    while queue:
+        name, value = queue.pop()
         if isinstance(value, str) and SURROGATE.search(value):
             return name
         if isinstance(value, list):
-            waiting += [(name, item) for item in value]
+            queue += [(name, item) for item in value]
         elif isinstance(value, dict):
-            waiting += [("a key", key) for key in value]
-            waiting += [(f"field '{shown(key)}'", item) for key, item in value.items()]
+            queue += [("a key", key) for key in value]
+            queue += [(f"field '{shown(key)}'", item) for key, item in value.items()]
     return None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Parsers disagree about which of two equal keys counts, so a check could see another one than its user.
     result = dict(pairs)
     if len(result) != len(pairs):
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key, _ in pairs:
-            if key in seen:
+            if key in keys:
                 raise ValueError(f"the key '{shown(key)}' occurs twice in one object")
-            seen.add(key)
+            keys.add(key)
     return result
 
 
 def _finite(text: str) -> float:
-    value = float(text)
+    value = float(text)  # 1e999 is infinite
     if not math.isfinite(value):
         raise ValueError(f"the number {text[:40]} is not finite")
     return value

@@ -1,11 +1,11 @@
-"""Hides credentials in what is printed: user names and passwords in URLs, tokens, signed queries."""
+"""Hides credentials in messages: user names and passwords in URLs, tokens, signed queries."""
 
 from __future__ import annotations
 
 import re
 
 HIDDEN = "***"
-# No expression here may go back over a long text: messages hold texts of any length.
+# Messages can be of any length, so no expression here may backtrack over a long text.
 USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^/?#\s]*@")  # up to the last @ before the path
 TOKEN = re.compile(r"\b(hf_|api_org_|ghp_|sk-)[A-Za-z0-9_-]{8,}")
 QUERY = re.compile(r"([?&;])([^=&;?\s]*)=([^&#\s'\")]+)")
@@ -14,7 +14,7 @@ BEARER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 
 
 def masked(text: str) -> str:
-    """The text without the credentials in it.
+    """Returns a text with its credentials replaced by `***`.
 
     >>> masked("https://me:secret@hub.example/x?token=abc&n=1 and hf_0123456789")
     'https://***@hub.example/x?token=***&n=1 and hf_***'

@@ -1,4 +1,4 @@
-"""What a user can do wrong or run into: each error says what, where and what to do."""
+"""Errors that a user can cause; each message has the problem, the place and a remedy."""
 
 from __future__ import annotations
 
@@ -8,66 +8,68 @@ from pathlib import Path
 
 
 class StiltsError(Exception):
-    """Base of every error that the command line prints without a traceback (exit code 2)."""
+    """Base class of the errors that the command line prints without a traceback (exit code 2)."""
 
 
 class ConfigError(StiltsError):
-    """An unknown name or key, or a value that does not fit."""
+    """An unknown name or key, or an invalid value."""
 
 
 class DataError(StiltsError):
-    """A data file that does not hold what it should."""
+    """A data file with invalid content."""
 
     def __init__(self, message: str, path: str | Path | None = None, line: int | None = None):
-        where = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
-        super().__init__(where + message)
+        place = "" if path is None else f"{path}: " if line is None else f"{path}, line {line}: "
+        super().__init__(place + message)
 
 
 class MissingDataError(StiltsError):
-    """Data that is not at hand; the message says which file or dataset is wanted and where it is."""
+    """Data that was not found; the message names the required file or data set and its source."""
 
 
 class BackboneError(StiltsError):
-    """A backbone that cannot be had or is not of a supported type."""
+    """A backbone that is not available or not of a supported type."""
 
 
 class AdapterError(StiltsError):
-    """An adapter that is damaged, of another backbone, or of a method that cannot do what is asked."""
+    """An adapter that is damaged, of another backbone, or of a method that does not support the operation."""
 
 
 class StoreError(StiltsError):
     """A run that is unknown, ambiguous, damaged or in use."""
 
 
+# A class of its own: whoever can recompute the run does so, and all others report it.
 class DamagedError(StoreError):
-    """A run whose files are not as they were published.
+    """A run whose files have changed since it was published.
 
     Attributes:
-        run: its id.
-        wanted: it is the result that was asked for, and not something that this is made from.
+        run: Id of the run.
+        requested: Whether the run is the requested result itself, not one of its sources.
     """
 
-    def __init__(self, message: str, run: str, wanted: bool = False):
+    def __init__(self, message: str, run: str, requested: bool = False):
         super().__init__(message)
         self.run = run
-        self.wanted = wanted
+        self.requested = requested
 
 
 class HubError(StiltsError):
-    """The Hub cannot be reached, refuses, or holds what must not be loaded."""
+    """The Hub cannot be reached or refuses, or a repository on it must not be loaded."""
 
 
 class ClusterError(StiltsError):
-    """A cluster that gives no workers, or whose workers are of another version."""
+    """A cluster without workers, or with workers of another version."""
 
 
-def unknown(what: str, given: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that is not one of `known`; it names the nearest ones.
+def unknown(kind: str, name: str, names: Iterable[str]) -> ConfigError:
+    """Returns the error for a name that is not one of `names`, with the nearest one as a hint.
 
     >>> str(unknown("task", "mlni", ["mnli", "squad_v1"]))
     "unknown task 'mlni': did you mean 'mnli'? Known: mnli, squad_v1"
     """
-    names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    options = sorted(names)
+    # 0.5: one wrong letter in a short name is still near.
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f" did you mean '{near[0]}'?" if near else ""
-    return ConfigError(f"unknown {what} '{given}':{hint} Known: {', '.join(names)}")
+    return ConfigError(f"unknown {kind} '{name}':{hint} Known: {', '.join(options)}")

@@ -1,4 +1,4 @@
-"""A job is all that determines a result; its key is the hash of that and nothing else."""
+"""Jobs: all settings that determine a result. A job's key is the hash of its canonical JSON."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from adapterstilts.composition import Composition
 from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.values import Value, digest
 
-SCHEMA = 1  # raised when the form of a stored result changes
+# Raised when files of a run change their format. It is part of every key, so older results are never reused.
+SCHEMA = 2
 
 
 class TrainJob(Value):
-    """Trains one composition on one task's English data (or merges, where the target has none).
+    """Trains one composition on one task's English data, or merges adapters if the target has none.
 
     Attributes:
-        task, task_version: the task whose data trains; for a retrieval target, that target. Of several tasks
-            both are joined with `+` (`tasks/multitask.py`).
-        backbone: fingerprint of the frozen encoder.
-        data: fingerprints of the training and the development rows ("" where there are none).
-        adapter: the adapter's configuration, canonical.
-        recipe: with `precision` resolved; None where nothing trains.
-        encoding: how text becomes subwords, canonical; of several tasks, each one's under its name.
-        composition: over the keys of the source runs.
-        language_adapter: digest of a frozen MAD-X adapter below everything, or None.
-        languages: of the plain text that it is trained on, if any.
+        task, task_version: Task whose data is trained on; for a retrieval target, that target. Multi-task:
+            names and versions, each joined with `+` (`tasks/multitask.py`).
+        backbone: Fingerprint of the frozen encoder.
+        data: Fingerprints of the training and the development rows, "" if there are none.
+        adapter: Configuration of the adapter, canonical.
+        hyperparameters: Hyperparameters with `precision` resolved; None if nothing is trained.
+        encoding: Settings of the tokenization, canonical. Multi-task: the settings of each task by its name.
+        composition: Composition over the keys of the source runs.
+        language_adapter: Digest of a frozen MAD-X adapter below all others, or None.
+        languages: Languages of the plain text that it is trained on, if any.
+        seed: Training seed; 0 if nothing is trained.
     """
 
+    # The order of the fields does not matter: canonical JSON sorts them.
     type: Literal["train"] = "train"
     schema_version: int = SCHEMA
     task: str
@@ -45,19 +48,20 @@ class TrainJob(Value):
     seed: int = 1
 
     @model_serializer(mode="wrap")
-    def _without_text(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Languages stand in it only where there is text."""
+    def _without_languages(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Only training on plain text has languages; without the field all other jobs are shorter.
         fields: dict[str, Any] = handler(self)
         return {name: value for name, value in fields.items() if name != "languages" or value}
 
     @property
     def key(self) -> str:
-        """SHA-256 of the canonical JSON."""
+        """SHA-256 (hex) of the canonical JSON."""
         return digest(self)
 
     @property
     def slug(self) -> str:
-        """The readable part of the run's folder name; of language adapters it names the language."""
+        """Readable part of the run's folder name, with the languages of a language adapter."""
+        # Language adapters of many languages differ in nothing else, so the language helps to find them.
         text = f"-{'+'.join(self.languages)}" if self.task == "mlm" else ""
         return f"{self.composition.kind}-{self.task}{text}"
 
@@ -66,8 +70,12 @@ class EvalJob(Value):
     """Evaluates one trained run (or the bare backbone) on one language of one target.
 
     Attributes:
-        run: key of the train run; "" is the backbone alone (retrieval).
-        language_adapter: digest of the language adapter exchanged in for this language, or None.
+        run: Key of the trained run; "" for the backbone alone (retrieval).
+        split: Split of the target, or "file" for an explicit file.
+        data: Fingerprint of the evaluated rows.
+        encoding: Settings of the tokenization, canonical.
+        precision: Precision of the computation, "fp32" or "bf16".
+        language_adapter: Digest of the language adapter used for this language, or None.
     """
 
     type: Literal["eval"] = "eval"
@@ -85,10 +93,10 @@ class EvalJob(Value):
 
     @property
     def key(self) -> str:
-        """SHA-256 of the canonical JSON."""
+        """SHA-256 (hex) of the canonical JSON."""
         return digest(self)
 
     @property
     def slug(self) -> str:
-        """The readable part of the run's folder name."""
+        """Readable part of the run's folder name."""
         return f"eval-{self.task}-{self.language}"

@@ -1,4 +1,4 @@
-"""Allow-lists for files from strangers: known keys at every depth, and what becomes of all other keys."""
+"""Allow-lists for untrusted JSON: known keys at every depth; other keys are dropped or refused."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from adapterstilts.errors import StiltsError
 from adapterstilts.terminal_text import shown
 
 
-class JsonRepr(reprlib.Repr):
-    """Short texts of values, with JSON's words for those that Python spells otherwise."""
+class _JsonRepr(reprlib.Repr):
+    """Short texts of values, with true, false and null as in JSON."""
 
     def repr_bool(self, value: bool, level: int) -> str:
-        """Spells a truth value."""
+        """Returns `true` or `false`."""
         return "true" if value else "false"
 
     def repr_NoneType(self, value: None, level: int) -> str:  # noqa: N802
-        """Spells null."""
+        """Returns `null`."""
         return "null"
 
 
-SHORT = JsonRepr()
+# Values in messages may be of any size.
+SHORT = _JsonRepr()
 SHORT.maxstring = SHORT.maxother = 60
 SHORT.maxlevel = 2
 
-# The words of a key whose value a loader could take for something to import, to run or to fetch.
+# Words in keys whose values a loader could import, run or download. A later library may read keys
+# without these words, so values are judged too.
 CODE = frozenset(
     "auto autoload backend callable callback class code command compile custom decoder eval exec execute "
     "experts factory func function handler hook impl implementation import jinja kernel kernels lambda "
@@ -40,6 +42,7 @@ PLACE = frozenset(
     "hub link name path paths ref reference registry remote repo repository revision server source src uri "
     "url urls".split()
 )
+# Words of snake_case and camelCase keys.
 WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 FILE = re.compile(
     r".\.(py[cdow]?|so|dll|dylib|sh|bat|js|bin|pt|pth|ckpt|pkl|pickle|joblib|np[yz]|h5|msgpack|onnx|gguf|zip|"
@@ -52,15 +55,16 @@ PROGRAM = re.compile(r"__\w+__|\{\{|\{%|\b(import|exec|eval|lambda|os\.system)\b
 
 
 def danger(key: str, value: Any) -> str | None:
-    """Says what an unknown key or its value names that must not be followed.
+    """Classifies an unknown key whose value must not be followed.
 
     Args:
-        value: Its value; keys and texts inside it count too.
+        value: Value of the key; keys and texts inside it count too.
 
     Returns:
-        "code", "a module", "a file", "a repository or a path" or "a URL"; None where the key is harmless.
+        "code", "a module", "a file", "a repository or a path" or "a URL"; None if the key is harmless.
     """
     words = {word.lower() for word in WORD.findall(key)}
+    # `trust_remote_code: false` asks for nothing.
     if words & CODE:
         return "code" if value not in (None, False) else None
     inside: Iterable[tuple[str, Any]] = ()
@@ -76,6 +80,7 @@ def danger(key: str, value: Any) -> str | None:
 
 
 def _danger_of(text: str) -> str | None:
+    # The most specific reason first: a URL contains slashes, and a file name contains dots.
     if "://" in text:
         return "a URL"
     if PROGRAM.search(text):
@@ -88,10 +93,10 @@ def _danger_of(text: str) -> str | None:
 
 
 class PlaceError(ValueError):
-    """A value that does not fit.
+    """An invalid value.
 
     Attributes:
-        place: Its key, dotted below the top.
+        place: Key of the value, with dots between levels.
     """
 
     def __init__(self, place: str, text: str) -> None:
@@ -101,32 +106,32 @@ class PlaceError(ValueError):
 
 @dataclass
 class Check:
-    """One file's check as it goes on.
+    """Results of checking one file.
 
     Attributes:
-        dropped: Unknown keys without meaning here, dotted below the top.
+        dropped: Unknown, harmless keys, with dots between levels.
     """
 
     dropped: list[str] = field(default_factory=list)
 
 
 class _Absent:
-    """The value of a known key that nothing here reads."""
+    """Type of `ABSENT`, the value of a known key that is not used."""
 
 
 ABSENT = _Absent()
-Rule = Callable[[Any, str, Check], Any]  # value, its place, check -> the value to keep, or ABSENT
+Rule = Callable[[Any, str, Check], Any]  # (value, place, check) -> checked value or ABSENT
 Rules = Mapping[str, Rule]
 
 
 def keep_known(
-    data: Mapping[str, Any], rules: Rules, where: object, error: type[StiltsError]
+    data: Mapping[str, Any], rules: Rules, source: object, error: type[StiltsError]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Takes the known keys of a file that a stranger may have written.
+    """Returns the known keys of an untrusted file.
 
     Args:
-        rules: The known keys, with a rule for each one's value.
-        where: Name of the file, for messages.
+        rules: Known keys, with a rule for the value of each.
+        source: Name of the file, for messages.
 
     Returns:
         The known keys with checked values, and the names of harmless unknown keys, which were dropped.
@@ -135,26 +140,27 @@ def keep_known(
         error: A value breaks its rule, or an unknown key names code, a module, a file, a repository, a path
             or a URL.
     """
+    # Rules below the top know only the place in the file; its name is added here.
     check = Check()
     try:
         return record(rules)(data, "", check), check.dropped
     except PlaceError as problem:
-        raise error(f"{where}: {problem}") from None
+        raise error(f"{source}: {problem}") from None
 
 
 def record(rules: Rules, required: Collection[str] = ()) -> Rule:
-    """An object of known keys; unknown ones are dropped or refused by their kind, see `danger`."""
+    """Rule for an object with known keys; unknown keys are dropped or refused, see `danger`."""
 
     def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
-        kept = {}
+        fields = {}
         for key, item in value.items():
             inner = f"{place}.{shown(key)}" if place else shown(key)
             if key in rules:
                 result = rules[key](item, inner, check)
                 if result is not ABSENT:
-                    kept[key] = result
+                    fields[key] = result
             elif reason := danger(str(key), item):
                 raise PlaceError(inner, f"names {reason}, which is never loaded: remove this key")
             else:
@@ -162,18 +168,18 @@ def record(rules: Rules, required: Collection[str] = ()) -> Rule:
         for key in required:
             if key not in value:
                 raise PlaceError(place, f"has no '{key}'")
-        return kept
+        return fields
 
     return rule
 
 
 def ignored(value: Any, place: str, check: Check) -> Any:
-    """A known key that nothing here reads, whatever it holds."""
+    """Rule for a known key that is not used, with any value."""
     return ABSENT
 
 
 def refused(reason: str) -> Rule:
-    """A known key that must be absent, or empty."""
+    """Rule for a known key that must be absent or empty."""
 
     def rule(value: Any, place: str, check: Check) -> Any:
         if value in (None, False, "", [], {}):
@@ -184,7 +190,7 @@ def refused(reason: str) -> Rule:
 
 
 def whole(low: int, high: int) -> Rule:
-    """A whole number in a range; neither a truth value, nor a text, nor a fraction."""
+    """Rule for a whole number in a range; truth values, texts and fractions are refused."""
 
     def rule(value: Any, place: str, check: Check) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -197,7 +203,7 @@ def whole(low: int, high: int) -> Rule:
 
 
 def number(low: float, high: float) -> Rule:
-    """A finite number in a range."""
+    """Rule for a finite number in a range."""
 
     def rule(value: Any, place: str, check: Check) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -208,14 +214,14 @@ def number(low: float, high: float) -> Rule:
 
 
 def flag(value: Any, place: str, check: Check) -> bool:
-    """True or false."""
+    """Rule for true or false."""
     if not isinstance(value, bool):
         raise PlaceError(place, f"should be true or false, not {SHORT.repr(value)}")
     return value
 
 
 def text(longest: int = 1_000) -> Rule:
-    """A text of limited length."""
+    """Rule for a text of limited length."""
 
     def rule(value: Any, place: str, check: Check) -> str:
         if not isinstance(value, str) or len(value) > longest:
@@ -228,13 +234,14 @@ def text(longest: int = 1_000) -> Rule:
 
 
 def choice(*values: str | bool | int | None) -> Rule:
-    """One of a few values, of the same type."""
+    """Rule for one of a few values, of the same type."""
 
     def rule(value: Any, place: str, check: Check) -> Any:
-        if not any(value == one and type(value) is type(one) for one in values):
-            known = ", ".join(SHORT.repr(one) for one in values)
+        # In Python, 1 == True.
+        if not any(value == option and type(value) is type(option) for option in values):
+            options = ", ".join(SHORT.repr(option) for option in values)
             raise PlaceError(
-                place, f"should be {'one of ' * (len(values) > 1)}{known}, not {SHORT.repr(value)}"
+                place, f"should be {'one of ' * (len(values) > 1)}{options}, not {SHORT.repr(value)}"
             )
         return value
 
@@ -242,7 +249,7 @@ def choice(*values: str | bool | int | None) -> Rule:
 
 
 def nullable(inner: Rule) -> Rule:
-    """What `inner` takes, or null."""
+    """Rule for null or a value that `inner` accepts."""
 
     def rule(value: Any, place: str, check: Check) -> Any:
         return None if value is None else inner(value, place, check)
@@ -251,24 +258,24 @@ def nullable(inner: Rule) -> Rule:
 
 
 def either(*rules: Rule) -> Rule:
-    """What one of several rules takes; the message is the last one's."""
+    """Rule for a value that one of several rules accepts; the message is from the last rule."""
 
     def rule(value: Any, place: str, check: Check) -> Any:
         for inner in rules[:-1]:
-            attempt = Check()
+            attempt = Check()  # of its own: a rule that fails half-way must not report dropped keys
             try:
-                kept = inner(value, place, attempt)
+                result = inner(value, place, attempt)
             except PlaceError:
                 continue
             check.dropped += attempt.dropped
-            return kept
+            return result
         return rules[-1](value, place, check)
 
     return rule
 
 
 def items(inner: Rule, longest: int) -> Rule:
-    """A list of limited length."""
+    """Rule for a list of limited length."""
 
     def rule(value: Any, place: str, check: Check) -> list[Any]:
         if not isinstance(value, list):
@@ -281,7 +288,7 @@ def items(inner: Rule, longest: int) -> Rule:
 
 
 def table(inner: Rule, longest: int) -> Rule:
-    """An object whose keys are data, such as pieces or labels, of limited length."""
+    """Rule for an object of limited size whose keys are data, such as subwords or labels."""
 
     def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
         if not isinstance(value, dict):

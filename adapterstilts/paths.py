@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with the home folder for `~`; unchanged if there is no such user or no home folder."""
+    """Returns the path with `~` replaced by the home folder, or unchanged if that is unknown."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:
+    except RuntimeError:  # no such user, or a user without a home folder
         return Path(path)

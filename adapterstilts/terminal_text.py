@@ -1,17 +1,18 @@
-"""Text that is not ours, made safe to show: control characters in terminals, formulas in spreadsheets."""
+"""Makes untrusted text safe to print: control characters in terminals, formulas in spreadsheets."""
 
 from __future__ import annotations
 
 import re
 
-# Control characters but tab and line feed, codes that turn the direction of all that follows, and the halves
-# of surrogate pairs and the bytes that are not UTF-8, which cannot be written.
+# Control characters except tab and line feed, codes that change the direction of the following text, and what
+# UTF-8 cannot represent: halves of surrogate pairs, and bytes that were not UTF-8.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Spreadsheets compute a cell that begins like this, and take full-width signs for the usual ones.
 _FORMULA = re.compile(" *[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def visible(text: str) -> str:
-    r"""The text with what a terminal would act upon spelled out.
+    r"""Returns the text with escapes for all characters that a terminal would act upon.
 
     >>> visible("a\x1b[31mb\u202ec\td")
     'a\\x1b[31mb\\u202ec\td'
@@ -24,7 +25,7 @@ def _spelled(character: str) -> str:
 
 
 def shown(name: object, longest: int = 100) -> str:
-    r"""A stranger's name as a message may show it: on one line, short, with nothing invisible in it.
+    r"""Returns an untrusted name for a message: on one line, short, without invisible characters.
 
     >>> shown("a\n\u200bb" + 9 * "c", longest=5)
     'a\\n\\u200bbc…'
@@ -35,7 +36,7 @@ def shown(name: object, longest: int = 100) -> str:
 
 
 def csv_cell(value: object) -> object:
-    """A value for a CSV file: a text that a spreadsheet would compute gets an apostrophe before it.
+    """Returns a value for a CSV file: a text that a spreadsheet would compute gets a leading apostrophe.
 
     >>> csv_cell("=1+2"), csv_cell("a=b"), csv_cell(-1.5)
     ("'=1+2", 'a=b', -1.5)

@@ -1,4 +1,4 @@
-"""The frozen value object that every configuration and key is made of, and its canonical JSON."""
+"""The frozen value class of all configurations and jobs, and the canonical JSON that keys are hashes of."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 
 from adapterstilts.errors import ConfigError, unknown
 
+# Values in messages may be a stranger's, of any size.
 SHORT = reprlib.Repr()
 SHORT.maxlevel = 2
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
@@ -23,72 +24,81 @@ class Value(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any], what: str | None = None) -> Self:
-        """Makes a value from untrusted `data`.
+    def parse(cls, data: Mapping[str, Any], kind: str | None = None) -> Self:
+        """Parses untrusted `data`.
+
+        Args:
+            kind: Noun for messages, by default the name of the class.
 
         Raises:
-            ConfigError: an unknown key (the nearest one is named) or a value of the wrong type.
+            ConfigError: An unknown key (the message names the nearest one) or a value of the wrong type.
         """
-        what = what or cls.__name__.lower()
+        kind = kind or cls.__name__.lower()
         for key in data:
             if key not in cls.model_fields:
-                raise unknown(f"{what} key", str(key), cls.model_fields)
+                raise unknown(f"{kind} key", str(key), cls.model_fields)
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"] if "[" not in str(part))
-            raise ConfigError(f"{what}: {where + ': ' if where else ''}{problem_text(first)}") from None
+            problem = error.errors()[0]
+            # Parts with brackets are pydantic's names of validators, such as `function-after[...]`.
+            place = ".".join(str(part) for part in problem["loc"] if "[" not in str(part))
+            raise ConfigError(f"{kind}: {place + ': ' if place else ''}{problem_text(problem)}") from None
 
 
 class Numbers(Value):
-    """A value whose numbers are no truth values: `true` does not pass for 1."""
+    """A value whose numeric fields reject `true` and `false`."""
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        wanted = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and {int, float}.intersection(get_args(wanted) or (wanted,)):
+    def _refuse_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic would read `true` as 1.
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and {int, float}.intersection(get_args(annotation) or (annotation,)):
             raise ValueError(f"should be a number, not {str(value).lower()}")
         return value
 
 
 def problem_text(problem: Mapping[str, Any]) -> str:
-    """What pydantic says of one value, in plain words and with the value.
+    """Returns pydantic's message about one value in plain words, with the value.
 
     >>> problem_text({"type": "greater_than", "msg": "Input should be greater than 0", "input": -1})
     'should be greater than 0, not -1'
     """
-    said = str(problem["msg"])
-    if problem["type"] == "value_error":  # one of our own
-        return said.removeprefix("Value error, ")
-    if said.startswith("Input should"):
-        return f"{said.removeprefix('Input ').partition(', unable')[0]}, not {SHORT.repr(problem['input'])}"
-    return said
+    if problem["type"] == "missing":
+        return "is missing"
+    message = str(problem["msg"])
+    if problem["type"] == "value_error":  # raised by a validator of this package
+        return message.removeprefix("Value error, ")
+    if message.startswith("Input should"):
+        return (
+            f"{message.removeprefix('Input ').partition(', unable')[0]}, not {SHORT.repr(problem['input'])}"
+        )
+    return message
 
 
 def canonical(data: Any) -> str:
-    """JSON with sorted keys, no spaces and no NaN: the same text for the same value, always."""
+    """Returns JSON with sorted keys, no spaces and no NaN: equal values always give equal texts."""
     if isinstance(data, BaseModel):
         data = data.model_dump(mode="json")
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest(data: Any) -> str:
-    """SHA-256 (hex) of the canonical JSON of `data`."""
+    """Returns the SHA-256 (hex) of the canonical JSON of `data`."""
     return hashlib.sha256(canonical(data).encode("utf-8")).hexdigest()
 
 
-def distinct(first: str, second: str, shown: int = 20) -> tuple[str, str]:
-    """Two fingerprints, cut for a message but shown far enough to tell them apart.
+def distinct(mine: str, theirs: str, length: int = 20) -> tuple[str, str]:
+    """Returns two fingerprints shortened to `length` characters, or whole if they differ only later.
 
     >>> distinct("sha256:aaaab-1", "sha256:aaaab-2", 8)
     ('sha256:aaaab-1', 'sha256:aaaab-2')
     >>> distinct("sha256:abcdef0123456789", "sha256:bcdef01234567890", 10)
     ('sha256:abc…', 'sha256:bcd…')
     """
-    same = next((n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), len(first))
-    if same >= shown:
-        return first, second
-    cut = [value if len(value) <= shown else f"{value[:shown]}…" for value in (first, second)]
-    return cut[0], cut[1]
+    same = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), len(mine))
+    if same >= length:
+        return mine, theirs
+    short = [value if len(value) <= length else f"{value[:length]}…" for value in (mine, theirs)]
+    return short[0], short[1]

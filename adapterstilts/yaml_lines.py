@@ -1,4 +1,4 @@
-"""The only reader of YAML: bounded in size, depth and aliases, with the lines that keys stand on."""
+"""The only reader of YAML: bounded in size, depth and aliases, with the line of each key."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from yaml.reader import ReaderError
 
 from adapterstilts.errors import ConfigError
 
+# YAMLError is exported so that no other module has to import the library.
 __all__ = ["Document", "YAMLError", "front_matter", "read_document", "read_text", "read_value"]
 
-LARGEST_FILE = 2**19  # bytes; the reader takes some seconds for as many
-LARGEST = 100_000  # values of one file, what its aliases stand for counted each time
-DEEPEST = 50  # levels
-MOST_ALIASES = 1000
+LARGEST_FILE = 2**19  # bytes; parsing as many takes some seconds
+MAX_VALUES = 100_000  # in one file; the value of an alias counts each time
+MAX_DEPTH = 50
+MAX_ALIASES = 1000
 NULL, TEXT, MERGE = (f"tag:yaml.org,2002:{name}" for name in ("null", "str", "merge"))
+# As in YAML 1.2. A whole number has at most 100 digits: converting more takes quadratic time.
 FORMS = {
     "bool": re.compile(r"(true|false)$"),
     "int": re.compile(r"[-+]?(0|[1-9][0-9]{0,99})$"),
@@ -30,14 +32,15 @@ FORMS = {
         r"([-+]?((\.\d+|\d+\.\d*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))|\.(nan|NaN|NAN))$"
     ),
 }
+# First characters of each form: the library tries a pattern only if the first character fits.
 STARTS = {"bool": "tf", "int": "-+0123456789", "float": "-+.0123456789"}
 KNOWN = {NULL, TEXT, MERGE, *(f"tag:yaml.org,2002:{name}" for name in (*FORMS, "seq", "map"))}
 
 
-class Loader(yaml.SafeLoader):
-    """As YAML 1.2: only true and false are of that type, 1e-3 is a number, 010, 1:30 and dates are text.
+class _Loader(yaml.SafeLoader):
+    """Reads scalars as YAML 1.2 does: `no` and dates are texts, and `1e-3` is a number.
 
-    Depth, values and aliases are counted while they are read, so that a bomb stops at its line.
+    Depth, values and aliases are counted while reading, so that a YAML bomb is refused at its line.
     """
 
     def __init__(self, text: str):
@@ -45,39 +48,40 @@ class Loader(yaml.SafeLoader):
         self._depth = self._values = self._aliases = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """As the parent does, within the limits."""
+        """Composes a node within the limits."""
+        # Before the node is built: a limit that is checked afterwards protects nothing.
         mark = self.peek_event().start_mark
         self._aliases += self.check_event(yaml.AliasEvent)
         self._values += 1
         self._depth += 1
-        for count, most, what in (
-            (self._depth, DEEPEST, "levels"),
-            (self._values, LARGEST, "values"),
-            (self._aliases, MOST_ALIASES, "aliases"),
+        for count, limit, noun in (
+            (self._depth, MAX_DEPTH, "levels"),
+            (self._values, MAX_VALUES, "values"),
+            (self._aliases, MAX_ALIASES, "aliases"),
         ):
-            if count > most:
-                raise ComposerError(None, None, f"it has more than {most} {what}", mark)
+            if count > limit:
+                raise ComposerError(None, None, f"it has more than {limit} {noun}", mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """As the parent does; a value that is not what its tag says is an error with its line."""
+        """Constructs a value; one that contradicts its tag is an error with its line."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, KeyError, AttributeError, OverflowError):
             name = node.tag.rpartition(":")[2]
-            raise ConstructorError(None, None, f"the value is no {name}", node.start_mark) from None
+            raise ConstructorError(None, None, f"the value is not of type {name}", node.start_mark) from None
 
 
-Loader.yaml_implicit_resolvers = {
-    first: [
+_Loader.yaml_implicit_resolvers = {
+    letter: [
         (tag, form) for tag, form in forms if tag.rpartition(":")[2] not in (*FORMS, "timestamp", "value")
     ]
-    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for letter, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _name, _form in FORMS.items():
-    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _form, list(STARTS[_name]))
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _form, list(STARTS[_name]))
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,10 @@ class Document:
     """A YAML mapping.
 
     Attributes:
-        source: the file, for messages.
-        data: keys and values.
-        node: the same as it was written.
-        skipped: lines of the file before the YAML begins.
+        source: Name of the file, for messages.
+        data: Keys and values.
+        node: Root of the syntax tree, with the lines.
+        skipped: Number of lines in the file before the YAML.
     """
 
     source: str
@@ -97,26 +101,26 @@ class Document:
     skipped: int = 0
 
     def error(self, keys: Sequence[str | int], message: str) -> ConfigError:
-        """The error about what stands under these keys."""
+        """Returns the error about the value at these keys."""
         return _error(self.source, self.skipped + self._line(keys), message)
 
     def known(self, keys: Sequence[str | int]) -> tuple[str | int, ...]:
-        """Those of the keys that are the file's own; a validator names its types among them."""
-        return tuple(key for key, _, _ in self._way(keys))
+        """Returns the keys that are in the file; in errors of pydantic, names of types are among them."""
+        return tuple(key for key, _, _ in self._steps(keys))
 
     def texts(self) -> dict[str, Any]:
-        """The data with every scalar as the text it is: `no` is a language, and 0 a label."""
+        """Returns the data with every scalar as text: `no` is a language, and `0` a label."""
         return {str(key.value): _texts(value) for key, value in self.node.value}
 
     def lines(self) -> dict[str, int]:
-        """The line of each key at the top."""
+        """Returns the line of each top-level key."""
         return {str(key.value): self.skipped + key.start_mark.line + 1 for key, _ in self.node.value}
 
     def _line(self, keys: Sequence[str | int]) -> int:
-        return next((line for _, line, _ in reversed(list(self._way(keys)))), 1)
+        return next((line for _, line, _ in reversed(list(self._steps(keys)))), 1)
 
-    def _way(self, keys: Sequence[str | int]) -> list[tuple[str | int, int, yaml.Node]]:
-        """Each key with its line and its value's node."""
+    def _steps(self, keys: Sequence[str | int]) -> list[tuple[str | int, int, yaml.Node]]:
+        """Returns each key with its line and the node of its value."""
         node: yaml.Node = self.node
         steps: list[tuple[str | int, int, yaml.Node]] = []
         for key in keys:
@@ -148,24 +152,24 @@ def _step(node: yaml.Node, key: str | int) -> tuple[int, yaml.Node] | None:
 def read_document(
     path: Path, names: Mapping[str, Callable[[str], str]] | None = None, example: str = "name: value"
 ) -> Document:
-    """Reads a YAML file that holds keys with values.
+    """Reads a YAML file with a mapping.
 
     Args:
-        names: for some keys of the file, what turns each key of the mapping there into its one name.
-        example: a line of such a file, for the message about one that holds something else.
+        names: Functions by top-level key that return the canonical name of each key in the mapping there.
+        example: Line of such a file, for the message about a file without a mapping.
 
     Raises:
-        ConfigError: it cannot be read, is too large, is not YAML, or has the same key twice; with file
-            and line.
+        ConfigError: It cannot be read, is too large, is not YAML, or has the same key twice. The message has
+            file and line.
     """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(LARGEST_FILE + 1)  # the size of a pipe or device is unknown
         text = content[:LARGEST_FILE].decode("utf-8") if len(content) <= LARGEST_FILE else None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     if text is None:
-        raise ConfigError(f"{path}: larger than {LARGEST_FILE:,} bytes, the most that is read of a YAML file")
+        raise ConfigError(f"{path}: larger than {LARGEST_FILE:,} bytes, the limit of YAML files")
     return read_text(text, str(path), names=names, example=example)
 
 
@@ -177,17 +181,17 @@ def read_text(
     names: Mapping[str, Callable[[str], str]] | None = None,
     example: str = "name: value",
 ) -> Document:
-    """Reads YAML that holds keys with values.
+    """Reads YAML with a mapping.
 
     Args:
-        source: where the text comes from, for messages.
-        skipped: lines that stand before it there.
+        source: Name of the source, for messages.
+        skipped: Number of lines before the text in the source.
 
     Raises:
-        ConfigError: see `read_document`.
+        ConfigError: See `read_document`.
     """
     with _Checked(source, skipped) as check:
-        loader = Loader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{source}: it should hold keys with values, such as `{example}`")
@@ -196,17 +200,17 @@ def read_text(
         return Document(source, loader.construct_document(node), node, skipped)
 
 
-def read_value(text: str, what: str) -> Any:
-    """A value as it is written in YAML: `0.5`, `true`, `[1, 2]`.
+def read_value(text: str, name: str) -> Any:
+    """Reads a value in YAML: `0.5`, `true`, `[1, 2]`.
 
     Args:
-        what: names the value in messages.
+        name: Name of the value, for messages.
 
     Raises:
-        ConfigError: it is not YAML, or larger or deeper than is read.
+        ConfigError: It is not YAML, too large or too deep.
     """
-    with _Checked(what, None) as check:
-        loader = Loader(text)
+    with _Checked(name, None) as check:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -215,19 +219,19 @@ def read_value(text: str, what: str) -> Any:
 
 
 def front_matter(text: str, source: str) -> Document | None:
-    """The YAML that a Markdown file begins with, between two lines of `---`; None where it has none.
+    """Reads the YAML at the top of a Markdown file, between two lines of `---`; None if there is none.
 
     Raises:
-        ConfigError: see `read_document`; the lines are the Markdown file's.
+        ConfigError: See `read_document`; lines are counted in the Markdown file.
     """
     lines = re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff"))
-    first = next((number for number, line in enumerate(lines) if line.strip()), None)
-    if first is None or lines[first].strip() != "---":
+    start = next((number for number, line in enumerate(lines) if line.strip()), None)
+    if start is None or lines[start].strip() != "---":
         return None
-    last = next((n for n, line in enumerate(lines[first + 1 :], first + 1) if line.rstrip() == "---"), None)
-    if last is None:
+    end = next((n for n, line in enumerate(lines[start + 1 :], start + 1) if line.rstrip() == "---"), None)
+    if end is None:
         return None
-    return read_text("\n".join(lines[first + 1 : last]), source, skipped=first + 1)
+    return read_text("\n".join(lines[start + 1 : end]), source, skipped=start + 1)
 
 
 def _error(source: str, line: int | None, message: str) -> ConfigError:
@@ -235,9 +239,9 @@ def _error(source: str, line: int | None, message: str) -> ConfigError:
 
 
 class _Checked:
-    """Turns the reader's errors into ours, and refuses what no file of ours holds.
+    """Turns errors of the YAML library into ConfigErrors, and refuses values that no file needs.
 
-    Each node is looked at once, however many aliases stand for it.
+    Each node is checked once, however many aliases refer to it.
     """
 
     def __init__(self, source: str, skipped: int | None):
@@ -253,13 +257,13 @@ class _Checked:
             raise self._at(None, message) from None
         if isinstance(error, YAMLError):
             mark = getattr(error, "problem_mark", None)
-            said = getattr(error, "problem", None) or str(error)
-            raise self._at(mark, f"not YAML: {said}") from None
+            problem = getattr(error, "problem", None) or str(error)
+            raise self._at(mark, f"not YAML: {problem}") from None
         if isinstance(error, RecursionError):
-            raise self._at(None, "a value is nested too deep, or holds itself") from None
+            raise self._at(None, "a value is nested too deep, or contains itself") from None
 
     def error(self, node: yaml.Node, message: str) -> ConfigError:
-        """The error about a node."""
+        """Returns the error about a node."""
         return self._at(node.start_mark, message)
 
     def _at(self, mark: yaml.Mark | None, message: str) -> ConfigError:
@@ -267,12 +271,15 @@ class _Checked:
         return _error(self._source, line, message)
 
     def size(self, node: yaml.Node) -> int:
-        """How many values a node stands for."""
+        """Returns the number of values in a node, with those of its aliases."""
         if id(node) not in self._sizes:
-            self._sizes[id(node)] = LARGEST + 1  # of a node that holds itself
+            # Aliases make a node count many times: sizes are remembered, or ten lines could take hours.
+            self._sizes[id(node)] = (
+                MAX_VALUES + 1
+            )  # until it is known: a node that contains itself asks again
             self._sizes[id(node)] = 1 + self._inside(node)
-        if self._sizes[id(node)] > LARGEST:
-            raise self.error(node, f"a value holds itself, or more than {LARGEST} others")
+        if self._sizes[id(node)] > MAX_VALUES:
+            raise self.error(node, f"a value contains itself, or more than {MAX_VALUES} others")
         return self._sizes[id(node)]
 
     def _inside(self, node: yaml.Node) -> int:
@@ -284,8 +291,9 @@ class _Checked:
         if isinstance(node, yaml.SequenceNode):
             return sum(self.size(value) for value in node.value)
         form = FORMS.get(node.tag.rpartition(":")[2])
-        if form and not form.match(node.value):  # a tag that the file gives itself: !!int 1:30
-            raise self.error(node, f"the value is no {node.tag.rpartition(':')[2]}")
+        if form and not form.match(node.value):  # an explicit tag, such as !!int 1:30
+            raise self.error(node, f"the value is not of type {node.tag.rpartition(':')[2]}")
+        # Both are valid YAML escapes, but neither paths nor UTF-8 files can hold them.
         if "\0" in node.value:
             raise self.error(node, "the value holds a NUL character")
         if re.search("[\ud800-\udfff]", node.value):
@@ -293,22 +301,22 @@ class _Checked:
         return 0
 
     def _keys(self, node: yaml.MappingNode) -> None:
-        seen: set[str] = set()
+        keys: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise self.error(key, "a list or a mapping is no key")
-            if key.value in seen:
+                raise self.error(key, "a list or a mapping cannot be a key")
+            if key.value in keys:
                 raise self.error(key, f"'{key.value}' occurs twice")
-            seen.add(key.value)
+            keys.add(key.value)
 
 
 def _rename(check: _Checked, node: yaml.MappingNode, names: Mapping[str, Callable[[str], str]]) -> None:
-    """Gives the keys of the mappings under some keys their one name."""
+    """Replaces keys by their canonical names in the mappings at some top-level keys."""
     for section, value in node.value:
         if section.value in names and isinstance(value, yaml.MappingNode):
-            seen: set[str] = set()
+            keys: set[str] = set()
             for key, _ in value.value:
                 key.value = names[section.value](key.value)
-                if key.value in seen:
+                if key.value in keys:
                     raise check.error(key, f"'{key.value}' occurs twice, under two of its names")
-                seen.add(key.value)
+                keys.add(key.value)

@@ -1,7 +1,7 @@
-"""How long planning takes where a grid is very large, and what it needs of memory.
+"""Measures time and memory of planning a very large grid.
 
 Plans 100 intermediate tasks by 100 targets by 100 languages by 5 seeds, which are five million evaluations,
-and goes through it as `grid plan` and `grid status` do, over an empty store. Times are of the processor, so
+and reads the plan as `grid plan` and `grid status` do, with an empty store. Times are processor times, so
 that other programs do not count.
 
 Usage: python benchmarks/large_plan.py [TASKS [LANGUAGES [SEEDS]]]
@@ -21,48 +21,45 @@ from adapterstilts.grid.config import GridConfig
 from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.plan import EvalScope, expand
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.status import look
-from adapterstilts.tasks import registry
+from adapterstilts.grid.status import read_status
+from adapterstilts.tasks.lookup import get_task
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
+DEFAULT_SIZES = ("100", "100", "5")
 
 
 def main() -> None:
-    """Prints a table: a row for each step."""
-    tasks, languages, seeds = (
-        int(given) for given in (sys.argv[1:] + ["100", "100", "5"][len(sys.argv) - 1 :])
-    )
-    like = registry.get("mnli")
-    named = {
-        name: like.model_copy(update={"name": name, "trained_on": name})
-        for name in (f"{role}{number}" for role in ("source", "target") for number in range(tasks))
-    }
-    hyperparameters = GridConfig.model_validate({
-        "targets": [name for name in named if name.startswith("target")],
-        "intermediate": [name for name in named if name.startswith("source")],
-        "seeds": list(range(seeds)),
+    """Prints a table with a row for each step."""
+    sizes = (*sys.argv[1:], *DEFAULT_SIZES[len(sys.argv) - 1 :])
+    task_count, language_count, seed_count = map(int, sizes)
+    # Copies of a real task under other names: planning reads no data
+    mnli = get_task("mnli")
+    names = [f"{role}{number}" for role in ("source", "target") for number in range(task_count)]
+    tasks = {name: mnli.model_copy(update={"name": name, "trained_on": name}) for name in names}
+    grid_config = GridConfig.model_validate({
+        "targets": [name for name in names if name.startswith("target")],
+        "intermediate": [name for name in names if name.startswith("source")],
+        "seeds": list(range(seed_count)),
     })  # fmt: skip
-    scene = EvalScope("test", tuple(f"l{number}" for number in range(languages)))
+    scope = EvalScope("test", tuple(f"l{number}" for number in range(language_count)))
+    scopes = dict.fromkeys(grid_config.targets, scope)
     print("| step | seconds |\n|---|---|")
-    plan = timed(
-        "expand the recipe",
-        lambda: expand(hyperparameters, dict.fromkeys(hyperparameters.targets, scene), get=named.__getitem__),
-    )
-    timed("go through all jobs", lambda: sum(1 for _ in plan.requests()))
+    plan = timed("expand the grid config", lambda: expand(grid_config, scopes, get=tasks.__getitem__))
+    timed("list all jobs", lambda: sum(1 for _ in plan.jobs()))
     with tempfile.TemporaryDirectory() as folder:
-        state = timed("see what is done", lambda: look(plan.requests(), Records(Path(folder))))
-        timed("estimate the rest", lambda: Estimator().total(state.left(plan.requests())))
+        status = timed("read the status", lambda: read_status(plan.jobs(), Records(Path(folder))))
+        timed("estimate the jobs", lambda: Estimator().total(status.pending(plan.jobs())))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    evaluations = state.counts["evaluate", "waiting"]
-    print(f"\n{evaluations:,} evaluations of {len(plan.trainings):,} trainings; {peak:,.0f} MB at the most")
+    evaluations = status.counts["evaluate", "waiting"]
+    print(f"\n{evaluations:,} evaluations of {len(plan.trainings):,} trainings; at most {peak:,.0f} MB")
 
 
-def timed(name: str, step: Callable[[], Found]) -> Found:
-    """Makes a step and prints how many seconds of the processor it took."""
-    began = time.process_time()
-    found = step()
-    print(f"| {name} | {time.process_time() - began:.1f} |", flush=True)
-    return found
+def timed(name: str, step: Callable[[], Result]) -> Result:
+    """Runs a step and prints its processor seconds."""
+    start = time.process_time()
+    result = step()
+    print(f"| {name} | {time.process_time() - start:.1f} |", flush=True)
+    return result
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What a grid costs in floating-point operations and bytes: with adapters, and by full fine-tuning.
+"""Computes the cost of a grid in floating-point operations and bytes, with adapters and with full fine-tuning.
 
-Reads the jobs from `grid plan --json`; what is assumed stands below and in docs/cost.md.
+Reads the jobs from `grid plan --json`. The assumptions are listed below and in docs/cost.md.
 
 Usage: adapterstilts grid plan paper-xlmr-large --json | python scripts/grid_cost.py [FLOP/s]
 """
@@ -14,28 +14,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
-from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.estimate import Estimator, row_count
 from adapterstilts.grid.job_spec import JobSettings, JobSpec
-from adapterstilts.grid.sizes import rows_of
 from adapterstilts.tasks.multitask import split_name
 
-SUSTAINED = 0.4 * 989e12  # FLOP/s: 40 % of the dense bf16 peak of an H100 SXM, by NVIDIA's data sheet
-# Sequences of an example and subwords of each. XLM-R's tokenizer on up to 300 rows of a development file, or of
-# SQuAD's paragraphs in XQuAD; of targets the mean over the languages at hand. With (*) a guess.
+# FLOP/s: 40 % of the dense bf16 peak of an H100 SXM, by NVIDIA's data sheet
+SUSTAINED = 0.4 * 989e12
+# Sequences of an example, and subwords of each sequence: XLM-R's tokenizer on up to 300 rows of a development file,
+# or on SQuAD's paragraphs in XQuAD. Targets: mean over the available languages. Some are guesses, see below.
 LENGTHS = {
     "mnli": (1, 44), "anli_plus": (1, 44), "qqp": (1, 32), "squad_v1": (1, 205), "squad_v2": (1, 205),
     "hellaswag": (4, 52), "ccg": (1, 27), "cosmosqa": (4, 118), "csqa": (5, 23),
     "xnli": (1, 47), "pawsx": (1, 66), "udpos": (1, 33), "panx": (1, 16), "xquad": (1, 232), "mlqa": (1, 215),
     "tydiqa": (1, 200), "bucc2018": (1, 30), "tatoeba": (1, 13),
 }  # fmt: skip
-GUESSED = ("anli_plus", "qqp", "ccg", "tydiqa", "bucc2018")  # (*)
+GUESSED = ("anli_plus", "qqp", "ccg", "tydiqa", "bucc2018")
 PerToken = Callable[[int], float]
-REDUCTION = 16  # of `seq_bn`
+# Reduction factor of `seq_bn`
+REDUCTION = 16
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A backbone: layers, hidden size, and parameters with the embeddings."""
+    """Size of a backbone; `parameters` includes the embeddings."""
 
     layers: int
     hidden: int
@@ -43,7 +44,7 @@ class Shape:
 
     @property
     def body(self) -> int:
-        """Parameters of the layers, feed-forward size four times the hidden size."""
+        """Parameters of the layers. The feed-forward size is four times the hidden size."""
         return 12 * self.layers * self.hidden**2
 
     @property
@@ -53,7 +54,7 @@ class Shape:
         return self.layers * (2 * self.hidden * bottleneck + self.hidden + bottleneck)
 
     def attention(self, length: int) -> float:
-        """Operations of one token's products with the others, forward."""
+        """Operations of one token's attention products, forward."""
         return 4 * self.layers * self.hidden * length
 
     def evaluated(self, length: int) -> float:
@@ -61,11 +62,11 @@ class Shape:
         return 2 * (self.body + self.adapters) + self.attention(length)
 
     def trained(self, length: int) -> float:
-        """Operations of one token, forward and backward through activations; weights are frozen."""
+        """Operations of one token in adapter training. Frozen weights need no gradient of their own."""
         return 4 * self.body + 6 * self.adapters + 3 * self.attention(length)
 
     def tuned(self, length: int) -> float:
-        """Operations of one token where all weights of the layers train."""
+        """Operations of one token in full fine-tuning, forward and backward."""
         return 6 * self.body + 3 * self.attention(length)
 
 
@@ -88,21 +89,22 @@ class Cost:
 
 
 def main() -> None:
+    """Prints a table with a row for each type of job."""
     speed = float(sys.argv[1]) if len(sys.argv) > 1 else SUSTAINED
     costs: dict[str, Cost] = defaultdict(Cost)
     shape = SHAPES["me5-small"]
     trainings = 0
     for line in sys.stdin:
-        request = read(json.loads(line))
-        shape = SHAPES[request.settings.backbone]
-        trainings += request.settings.hyperparameters is not None
-        add(costs, request, shape)
+        job = read(json.loads(line))
+        shape = SHAPES[job.settings.backbone]
+        trainings += job.settings.hyperparameters is not None
+        add(costs, job, shape)
     print(
         f"| part | jobs | 10⁹ tokens | EFLOP, adapters | hours at {speed / 1e12:.0f} TFLOP/s | EFLOP, full | hours |"
     )
     print("|---|---|---|---|---|---|---|")
-    whole = Cost(*(sum(getattr(each, name) for each in costs.values()) for name in Cost.__annotations__))
-    for part, cost in (*costs.items(), ("all", whole)):
+    total = Cost(*(sum(getattr(cost, name) for cost in costs.values()) for name in Cost.__annotations__))
+    for part, cost in (*costs.items(), ("all", total)):
         print(
             f"| {part} | {cost.jobs:,} | {cost.tokens / 1e9:.2f} | {cost.adapters / 1e18:,.1f} "
             f"| {cost.adapters / speed / 3600:,.1f} | {cost.full / 1e18:,.1f} | {cost.full / speed / 3600:,.1f} |"
@@ -115,30 +117,32 @@ def main() -> None:
 
 
 def read(job: dict) -> JobSpec:
+    """Returns the job spec of a line of `grid plan --json`."""
     return JobSpec(
-        job["task"], job["composition"] or "single", tuple(job["needs"]), JobSettings.model_validate(job["told"]),
+        job["task"], job["composition"] or "single", tuple(job["needs"]), JobSettings.model_validate(job["settings"]),
         job["seed"], job["language"] or "", job["split"] or "", job["digest"],
     )  # fmt: skip
 
 
-def add(costs: dict[str, Cost], request: JobSpec, shape: Shape) -> None:
-    """Adds one job, and its evaluations on development data, as the plan counts rows and steps."""
-    hyperparameters = request.settings.hyperparameters
-    rows = rows_of(request.task, request.split or "train", request.settings, {})
-    sums = mean_length(request.task)
-    costs[request.type].jobs += 1
-    if request.language:
-        count(costs[request.type], sums, rows, shape.evaluated, shape.evaluated)
+def add(costs: dict[str, Cost], job: JobSpec, shape: Shape) -> None:
+    """Adds a job and its evaluations on development data, with rows and steps as the plan counts them."""
+    hyperparameters = job.settings.hyperparameters
+    rows = row_count(job.task, job.split or "train", job.settings, {})
+    sums = mean_length(job.task)
+    costs[job.type].jobs += 1
+    if job.language:
+        count(costs[job.type], sums, rows, shape.evaluated, shape.evaluated)
     elif hyperparameters:
-        examples = Estimator([], {}).examples(request)
-        count(costs[request.type], sums, examples, shape.trained, shape.tuned)
+        examples = Estimator([], {}).examples(job)
+        count(costs[job.type], sums, examples, shape.trained, shape.tuned)
         steps = examples / hyperparameters.batch_size
         times = ceil(steps / (hyperparameters.eval_every or ceil(rows / hyperparameters.batch_size)))
-        held = times * min(hyperparameters.dev_rows, hyperparameters.holdout * rows)
-        count(costs["development scores"], sums, held, shape.evaluated, shape.evaluated)
+        dev_examples = times * min(hyperparameters.dev_rows, hyperparameters.holdout * rows)
+        count(costs["development scores"], sums, dev_examples, shape.evaluated, shape.evaluated)
 
 
 def count(cost: Cost, sums: tuple[float, int], examples: float, ours: PerToken, theirs: PerToken) -> None:
+    """Adds the operations of a number of examples: with adapters, and with full fine-tuning."""
     tokens, length = sums
     cost.tokens += tokens * examples
     cost.adapters += tokens * examples * ours(length)
@@ -146,14 +150,12 @@ def count(cost: Cost, sums: tuple[float, int], examples: float, ours: PerToken, 
 
 
 def mean_length(name: str) -> tuple[float, int]:
-    """Tokens of an example, and of one of its sequences; of several tasks weighted by their rows."""
-    told = JobSettings(version="1", kind=None, backbone="")
-    names = split_name(name)
-    rows = [rows_of(each, "train", told, {}) for each in names]
-    tokens = sum(n * LENGTHS[each][0] * LENGTHS[each][1] for n, each in zip(rows, names, strict=True)) / sum(
-        rows
-    )
-    return tokens, round(sum(n * LENGTHS[each][1] for n, each in zip(rows, names, strict=True)) / sum(rows))
+    """Returns the tokens of an example and of one of its sequences. Joint tasks are weighted by their rows."""
+    settings = JobSettings(version="1", kind=None, backbone="")
+    rows = {task: row_count(task, "train", settings, {}) for task in split_name(name)}
+    total = sum(rows.values())
+    tokens = sum(number * LENGTHS[task][0] * LENGTHS[task][1] for task, number in rows.items()) / total
+    return tokens, round(sum(number * LENGTHS[task][1] for task, number in rows.items()) / total)
 
 
 if __name__ == "__main__":

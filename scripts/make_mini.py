@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import mini_english
-from mini_tables import LANGUAGES, EvalScope, Story, context, scenes, stories, tag, unmark
+from mini_tables import LANGUAGES, Scene, Story, context, scenes, stories, tag, unmark
 
 TARGET = Path(__file__).parents[1] / "adapterstilts" / "data" / "mini"
 SEED = 1
@@ -41,7 +41,7 @@ def _balanced(pairs: Sequence[mini_english.Pair]) -> list[mini_english.Pair]:
     return [pair for number, pair in enumerate(pairs) if labels[:number].count(pair[2]) < most]
 
 
-def _judged(scene: EvalScope) -> list[mini_english.Pair]:
+def _judged(scene: Scene) -> list[mini_english.Pair]:
     """A premise with its three hypotheses."""
     return [
         (scene.base, scene.true, "entailment"),
@@ -50,7 +50,7 @@ def _judged(scene: EvalScope) -> list[mini_english.Pair]:
     ]
 
 
-def _compared(scene: EvalScope) -> list[mini_english.Pair]:
+def _compared(scene: Scene) -> list[mini_english.Pair]:
     return [(scene.base, scene.same, "paraphrase"), (scene.base, scene.other, "different")]
 
 

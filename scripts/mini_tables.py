@@ -15,7 +15,7 @@ ENTITY = re.compile(r"\{(PER|LOC|ORG):([^{}]*)\}")
 
 
 @dataclass(frozen=True)
-class EvalScope:
+class Scene:
     """One small event, told in several ways in one language.
 
     Attributes:
@@ -73,9 +73,9 @@ def words() -> dict[str, list[str]]:
     return {kind: rest.split(", ") for kind, rest in (line.split(": ") for line in lines)}
 
 
-def scenes(language: str) -> list[EvalScope]:
+def scenes(language: str) -> list[Scene]:
     """The scenes of one language."""
-    return [EvalScope(*block) for block in blocks(TABLES / "scenes" / f"{language}.txt")]
+    return [Scene(*block) for block in blocks(TABLES / "scenes" / f"{language}.txt")]
 
 
 def stories(language: str) -> list[Story]:

@@ -6,10 +6,11 @@ import math
 
 import pytest
 
-from adapterstilts import Options
+from adapterstilts import TrainingOptions
 from adapterstilts.errors import ConfigError
 from adapterstilts.hyperparameters import Hyperparameters
-from adapterstilts.kinds.base import Encoding
+from adapterstilts.kinds.registry import check_encoding
+from adapterstilts.kinds.spec import SPECS
 
 HUGE = 10**99
 NUMBERS = [
@@ -29,10 +30,10 @@ def test_a_number_that_nobody_means_is_refused(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", ["max_length", "stride", "n_best", "max_answer", "layer", "neighbours"])
 def test_so_is_one_of_an_encoding(name: str) -> None:
     with pytest.raises(ConfigError, match=f"encoding: {name}"):
-        Encoding.parse({name: HUGE}, "encoding")
+        check_encoding(SPECS, {name: HUGE})
 
 
 def test_so_is_one_of_the_options() -> None:
     for name in ("limit", "seed"):
         with pytest.raises(ConfigError, match=name):
-            Options.parse({name: HUGE}, "option")
+            TrainingOptions.parse({name: HUGE}, "option")

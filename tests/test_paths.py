@@ -13,12 +13,12 @@ from adapterstilts.grid import config
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.configs import adapter_config
 from adapterstilts.paths import expanded
-from adapterstilts.run.language_reference import language_adapter
+from adapterstilts.run.language_adapters import find_language_adapter
 from adapterstilts.store import Store
 
 
 def _language(name: str) -> object:
-    return language_adapter(name, "en", Store(Path("none")))
+    return find_language_adapter(name, "en", Store(Path("none")))
 
 
 NOBODY = "~no-such-user-here/file.yaml"
@@ -33,7 +33,7 @@ def test_the_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.mark.parametrize(
     "read",
-    [locate, adapter_config, config.find, _language],
+    [locate, adapter_config, config.find_config, _language],
 )
 def test_an_unknown_user_is_an_error(read: Callable[[str], object]) -> None:
     with pytest.raises(StiltsError, match="no-such-user-here"):

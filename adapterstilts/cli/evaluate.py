@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapterstilts.cli.console import echo, fail, print_json, table
-from adapterstilts.cli.options import evaluation_options, listed
+from adapterstilts.cli.options import comma_separated, evaluation_options
 
 if TYPE_CHECKING:
-    from adapterstilts import Evaluation, Options
+    from adapterstilts import Evaluation, EvaluationOptions
 
 APART = ("score", "low", "high", "examples", "leaked", "labels")  # not a column like the other metrics
 
@@ -21,7 +21,7 @@ def evaluate(
     run: Annotated[
         str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)
     ],
-    options: Options,
+    options: EvaluationOptions,
     task: Annotated[
         str | None,
         typer.Option(help="Target; by default those that the run's task trains.", show_default=False),
@@ -47,7 +47,7 @@ def evaluate(
 
     if split not in (None, "test", "dev"):
         raise unknown("split", str(split), ("test", "dev"))
-    wanted = listed([languages], "--languages") if languages is not None else []
+    wanted = comma_separated([languages], "--languages") if languages is not None else []
     options = options.model_copy(update={"allow_leak": allow_leak})
     found = run_evaluation(
         run, task, wanted, options, "test" if split == "test" else "dev" if split else None
@@ -65,7 +65,7 @@ def evaluate(
         raise typer.Exit(2)
 
 
-def _note_effect(reference: str, options: Options) -> None:
+def _note_effect(reference: str, options: EvaluationOptions) -> None:
     """Repeats what was found after training where the run changes nothing."""
     from adapterstilts.cli.console import note
     from adapterstilts.store import Store, effect_in, effect_lines
@@ -115,7 +115,7 @@ def print_table(evaluation: Evaluation) -> None:
         if value is not None
     ]
     title = f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}"
-    table(columns, rows, right=columns[1:], title=title, last=means)
+    table(columns, rows, right=columns[1:], title=title, footer=means)
     if written := evaluation.written:
         text = "tagged as the sentence is written (--encoding words=separate for word by word)"
         echo(f"{', '.join(written)}: {text}")

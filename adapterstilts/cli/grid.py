@@ -1,43 +1,38 @@
-"""The verb `grid`: every intermediate task by every target by every language, from one recipe."""
+"""The verb `grid`: plans and runs all transfers of a grid config, and shows their table."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from adapterstilts.cli import console
+from adapterstilts.cli import console, grid_output
 from adapterstilts.cli.console import AsJson, busy, echo, fail, note, print_json, size_text, table
-from adapterstilts.cli.grid_print import (
-    as_dict,
-    print_counts,
-    print_estimate,
-    print_missing,
-    print_provenance,
-    print_time,
-)
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.load_plan import (
-    calibrated,
-    estimator_of,
-    ever_needed,
-    note_foreign,
-    read_plan,
-    records_at,
-    seconds_of,
-)
 
 if TYPE_CHECKING:
     from adapterstilts.grid.job_spec import JobSpec
-    from adapterstilts.grid.process_executor import WorkerSettings
     from adapterstilts.grid.scheduler import Executor
     from adapterstilts.grid.status import GridStatus
 
 app = typer.Typer(no_args_is_help=True)
-RecipeName = Annotated[
-    str, typer.Argument(help="A YAML file, or a name: quick, xtreme-folder …", show_default=False)
+# Against typos: each process loads the backbone
+MAX_PROCESSES = 10_000
+DEFAULT_STORE = str(console.DEFAULT_STORE)
+# Panels of the help. Each has its own column widths, so that no option name is cut off at 80 columns.
+estimate_option = partial(typer.Option, rich_help_panel="Time estimate")
+execution_option = partial(typer.Option, rich_help_panel="Execution", show_default=False)
+ray_option = partial(typer.Option, rich_help_panel="Ray (--engine ray)", show_default=False)
+
+GridName = Annotated[
+    str,
+    typer.Argument(
+        metavar="GRID", help="Bundled grid (quick, xtreme-folder ...) or YAML file.", show_default=False
+    ),
 ]
 StoreName = Annotated[
     str,
@@ -45,18 +40,15 @@ StoreName = Annotated[
         "--store", "-C", envvar="ADAPTERSTILTS_STORE", help="Folder of results, or a URL (s3://bucket/grid)."
     ),
 ]
-MOST = 10_000  # processes or workers
-DEFAULT_STORE = str(console.DEFAULT_STORE)
 Budget = Annotated[
     str | None,
-    typer.Option(help="Only what fits into 8h, 30m or 2d (of every process), the most informative first."),
+    typer.Option(help="Stop after the jobs that fit into this time per process: 8h, 30m, 2d."),
 ]
-
 Calibrate = Annotated[
     bool | None,
-    typer.Option(
+    estimate_option(
         "--calibrate/--no-calibrate",
-        help="Time real steps for the estimate and keep the rates (default: a few, if no rates are known).",
+        help="Time real steps (default: a few, if no rates are known).",
         show_default=False,
     ),
 ]
@@ -64,7 +56,7 @@ Calibrate = Annotated[
 
 @app.callback()
 def grid() -> None:
-    """Plan and run a whole grid of transfers, and see its table.
+    """Plan and run a grid of transfers, and show its table.
 
     Example: adapterstilts grid plan quick
     """
@@ -72,147 +64,157 @@ def grid() -> None:
 
 @app.command("plan")
 def plan(
-    grid_config: RecipeName,
+    grid: GridName,
     store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
     calibrate: Calibrate = None,
     processes: Annotated[
-        int, typer.Option(min=1, max=MOST, help="Processes (or GPUs) that will share the work.")
+        int, estimate_option(min=1, max=MAX_PROCESSES, help="Processes (or GPUs) that share the work.")
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print each job as a line of JSON.")] = False,
 ) -> None:
-    """Show what a grid consists of, what is there already, and what the rest will take.
+    """Show the jobs of a grid, which of them are done, and the cost of the others.
 
     Example: adapterstilts grid plan quick --budget 1h
     """
-    from adapterstilts.grid.status import look
+    from adapterstilts.grid.availability import DataSearch
+    from adapterstilts.grid.load_plan import load_plan
+    from adapterstilts.grid.status import read_status
 
-    planned, records = read_plan(grid_config), records_at(store, made=True)
-    with busy("looking at the store"):
-        state = look(planned.requests(), records, quick=True)
-    timed = False if as_json and calibrate is None else calibrate  # a program that reads JSON does not wait
-    estimator = calibrated(planned, records, state.left(planned.requests()), timed)
+    search = DataSearch()
+    planned, records = load_plan(grid, search), grid_output.open_store(store, may_be_new=True)
+    # Quick: with very many results the index suffices for an overview
+    with busy("reading the store"):
+        grid_status = read_status(planned.jobs(), records, quick=True)
+    # Programs that read the JSON do not expect to wait for a calibration
+    timed = False if as_json and calibrate is None else calibrate
+    pending = grid_status.pending(planned.jobs())
+    estimator = grid_output.make_estimator(planned, records, pending, timed, search)
 
-    def chosen() -> Iterable[JobSpec]:
-        found = planned.requests()
-        return estimator.within(found, state, processes * seconds_of(budget)) if budget is not None else found
+    # A generator that starts anew each time: a large grid has millions of jobs
+    def jobs_within_budget() -> Iterable[JobSpec]:
+        if budget is None:
+            return planned.jobs()
+        return estimator.within(planned.jobs(), grid_status, processes * grid_output.parse_duration(budget))
 
-    if not state.total("done"):
-        note_foreign(records)
+    if not grid_status.count("done"):
+        grid_output.print_foreign_runs(records)
     if as_json:
-        for request in chosen():
-            print_json(as_dict(request, state))
+        for job in jobs_within_budget():
+            print_json(grid_output.job_json(job, grid_status))
         return
-    fitting = look(chosen(), records, quick=True) if budget is not None else state
-    print_counts(fitting)
-    print_provenance(planned.requests(), state)
-    if state.total("done") < state.all:
-        print_missing(planned)
-    print_estimate(estimator.total(state.left(chosen())), processes, state)
+    fitting = grid_status if budget is None else read_status(jobs_within_budget(), records, quick=True)
+    grid_output.print_counts(fitting)
+    grid_output.print_provenance(planned.jobs(), grid_status)
+    if grid_status.count("done") < grid_status.job_count:
+        grid_output.print_missing_data(planned, search)
+    estimate = estimator.total(grid_status.pending(jobs_within_budget()))
+    grid_output.print_estimate(estimate, processes, grid_status)
     if budget is not None:
-        note(f"{fitting.all} of {state.all} jobs fit into {budget}")
-    for name, why in planned.left_out.items():
-        note(f"left out: {name}: {why}")
-    for name in planned.doubled:
-        note(f"left out: {name}, since the target's own adapter is one of the others")
+        note(f"{fitting.job_count} of {grid_status.job_count} jobs fit into {budget}")
+    for name, reason in planned.skipped.items():
+        note(f"skipped {name}: {reason}")
+    for name in planned.duplicates:
+        note(f"skipped {name}: the target's baseline adapter equals another adapter of the set")
 
 
 @app.command("run")
 def run(
-    grid_config: RecipeName,
+    grid: GridName,
     store: StoreName = DEFAULT_STORE,
     budget: Budget = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what failed.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry failed jobs.")] = False,
     recheck: Annotated[
         bool,
-        typer.Option("--recheck", help="Read all data again, to see whether it changed; results stay."),
+        typer.Option("--recheck", help="Re-read all data and recompute only what changed."),
     ] = False,
-    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5.0,
-    checkpoint_steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps between checkpoints.", show_default=False)
-    ] = None,
+    calibrate: Calibrate = None,
     processes: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=MOST,
-            help="Processes at once; one for each GPU, else for each core.",
-            show_default=False,
-        ),
+        execution_option(min=1, max=MAX_PROCESSES, help="Parallel processes (default: one per GPU or core)."),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Who works: processes here, or a Ray cluster.")
+        Literal["local", "ray"],
+        execution_option(help="Execution backend: local processes or Ray.", show_default=True),
     ] = "local",
+    checkpoint_minutes: Annotated[
+        float, execution_option(min=0, help="Minutes between checkpoints.", show_default=True)
+    ] = 5.0,
+    checkpoint_steps: Annotated[
+        int | None, execution_option(min=1, help="Optimizer steps between checkpoints.")
+    ] = None,
     ray_address: Annotated[
-        str, typer.Option(envvar="RAY_ADDRESS", help="Ray: a cluster; auto: the one here; local: start one.")
+        str,
+        ray_option(
+            envvar="RAY_ADDRESS",
+            help="Address of the cluster; auto: a running one; local: a new one (default).",
+        ),
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="Ray: workers (default: as many as fit).", show_default=False),
+        ray_option(min=1, max=MAX_PROCESSES, help="Number of workers (default: as many as fit)."),
     ] = None,
     gpus_per_worker: Annotated[
-        float | None, typer.Option(min=0, help="Ray: 0.5 lets two share a GPU.", show_default=False)
+        float | None, ray_option(min=0, help="GPUs of each worker; 0.5: two share one.")
     ] = None,
-    calibrate: Calibrate = None,
 ) -> None:
-    """Make what a grid still lacks; stop it at any time and give the same command again to go on.
+    """Compute the missing results of a grid. Interrupt it at any time; repeat the command to resume.
 
     Example: adapterstilts grid run quick
     """
-    from adapterstilts.cli.grid_progress import Display
+    from adapterstilts.cli.grid_progress import ProgressDisplay
+    from adapterstilts.grid.availability import DataSearch
+    from adapterstilts.grid.load_plan import load_plan
     from adapterstilts.grid.process_executor import WorkerSettings
-    from adapterstilts.grid.scheduler import Scheduler
-    from adapterstilts.grid.status import look
+    from adapterstilts.grid.scheduler import Scheduler, executor_for
+    from adapterstilts.grid.status import read_status
 
-    _check_run(engine, store, recheck, processes, workers, gpus_per_worker)
-    planned, records = read_plan(grid_config), records_at(store, made=True)
-    requests = list(planned.requests())
-    before = look(requests, records)
-    said_before = print_provenance(requests, before)
-    if not (recheck or retry_failed or any(before.left(requests))):
-        return _end(grid_config, before)
-    print_missing(planned)
-    if not before.total("done"):
-        note_foreign(records)
-    choice = False if engine == "ray" and calibrate is None else calibrate  # other machines may compute
-    estimator = calibrated(planned, records, before.left(requests), choice)
-    saving = WorkerSettings(store, checkpoint_minutes, checkpoint_steps)
-    nodes = (ray_address, workers, gpus_per_worker) if engine == "ray" else None
+    _check_run_options(engine, store, recheck, processes, workers, gpus_per_worker)
+    search = DataSearch()
+    planned, records = load_plan(grid, search), grid_output.open_store(store, may_be_new=True)
+    jobs = list(planned.jobs())
+    # Not quick: damaged results must be found here to be recomputed
+    status_before = read_status(jobs, records)
+    warning = grid_output.print_provenance(jobs, status_before)
+    if not (recheck or retry_failed or any(status_before.pending(jobs))):
+        return _print_result(grid, status_before)
+    grid_output.print_missing_data(planned, search)
+    if not status_before.count("done"):
+        grid_output.print_foreign_runs(records)
+    # With Ray, other machines compute, whose speed cannot be measured here
+    timed = False if engine == "ray" and calibrate is None else calibrate
+    estimator = grid_output.make_estimator(planned, records, status_before.pending(jobs), timed, search)
 
-    def said(digest: str, line: str) -> None:
-        shown.said(digest, line)
+    # The display is created after the executor, since it shows the number of workers
+    def on_message(digest: str, message: str) -> None:
+        display.on_message(digest, message)
 
-    crew = _crew(saving, processes, nodes, said)
+    settings = WorkerSettings(store, checkpoint_minutes, checkpoint_steps)
+    executor: Executor
+    if engine == "ray":
+        # Ray is an optional dependency
+        from adapterstilts.grid.ray_executor import RayCluster, RayExecutor
+
+        cluster = RayCluster(ray_address, workers, gpus_per_worker)
+        executor = RayExecutor(settings, cluster, on_message)
+    else:
+        executor = executor_for(settings, processes, on_message)
+    # The budget is per worker, and only the executor knows their number
     if budget is not None:
-        time = crew.size * seconds_of(budget)
-        requests = list(estimator.within(requests, before, time, retry_failed))
-        note(f"{len(requests)} of {before.all} jobs fit into {budget}")
-    with Display(requests, records, estimator, crew.size) as shown:
-        work = Scheduler(crew, records, shown)
-        after = work.run(requests, retry_failed, recheck)
-    print_time(work.finished, requests, estimator)
-    if not said_before:
-        print_provenance(requests, after)
-    return _end(grid_config, after)
+        seconds = executor.size * grid_output.parse_duration(budget)
+        jobs = list(estimator.within(jobs, status_before, seconds, retry_failed))
+        note(f"{len(jobs)} of {status_before.job_count} jobs fit into {budget}")
+    with ProgressDisplay(jobs, records, estimator, executor.size) as display:
+        scheduler = Scheduler(executor, records, display)
+        status_after = scheduler.run(jobs, retry_failed, recheck)
+    grid_output.print_time(scheduler.finished, jobs, estimator)
+    # Results of this run may be the first ones with another precision
+    if not warning:
+        grid_output.print_provenance(jobs, status_after)
+    return _print_result(grid, status_after)
 
 
-def _crew(
-    saving: WorkerSettings,
-    processes: int | None,
-    nodes: tuple[str, int | None, float | None] | None,
-    said: Callable[[str, str], None],
-) -> Executor:
-    """Who works: processes here, or on these nodes of a Ray cluster."""
-    if nodes is None:
-        from adapterstilts.grid.scheduler import executor_for
-
-        return executor_for(saving, processes, said)
-    from adapterstilts.grid.ray_executor import RayCluster, RayExecutor
-
-    return RayExecutor(saving, RayCluster(*nodes), said)
-
-
-def _check_run(
+def _check_run_options(
     engine: str,
     store: str,
     recheck: bool,
@@ -220,174 +222,173 @@ def _check_run(
     workers: int | None,
     gpus_per_worker: float | None,
 ) -> None:
-    """Refuses what has no meaning together."""
-    from adapterstilts.grid.remote_records import is_url
-
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("a grid starts its own processes: give `grid run` without `accelerate launch`")
-    if recheck and is_url(store):
-        raise ConfigError("--recheck wants a folder that all workers see, not a URL")
-    if engine == "ray" and processes:
-        raise ConfigError("--processes is for the local engine: with Ray it is --workers")
-    if engine == "local" and (workers or gpus_per_worker is not None):
-        raise ConfigError("--workers and --gpus-per-worker are for --engine ray; here it is --processes")
-
-
-def _end(grid_config: str, after: GridStatus) -> None:
-    """Says where a grid stands after its run.
+    """Checks that the options can be combined.
 
     Raises:
-        Exit: with code 1, where jobs have no result.
+        ConfigError: They cannot.
     """
-    print_counts(after)
-    left, failed = after.all - after.total("done"), after.total("failed")
-    if not left:
-        note(f"next: adapterstilts grid table {grid_config}")
+    from adapterstilts.grid.remote_records import is_url
+
+    # Set by accelerate launch: each of its processes would run the whole grid
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("a grid starts its own processes: use `grid run` without `accelerate launch`")
+    if recheck and is_url(store):
+        raise ConfigError("--recheck requires a folder that all workers can access, not a URL")
+    if engine == "ray" and processes:
+        raise ConfigError("--processes applies to local processes: with Ray, use --workers")
+    if engine == "local" and (workers or gpus_per_worker is not None):
+        raise ConfigError("--workers and --gpus-per-worker require --engine ray; otherwise use --processes")
+
+
+def _print_result(grid: str, grid_status: GridStatus) -> None:
+    """Prints the status of a grid after its run.
+
+    Raises:
+        Exit: Some jobs have no result (exit code 1).
+    """
+    grid_output.print_counts(grid_status)
+    open_count = grid_status.job_count - grid_status.count("done")
+    failed_count = grid_status.count("failed")
+    if not open_count:
+        note(f"next: adapterstilts grid table {grid}")
         return
-    why = (
-        f"grid status {grid_config} says why, --retry-failed tries again"
-        if failed
-        else "give the command again"
-    )
-    fail(f"{left} of {after.all} jobs have no result, {failed} failed: {why}")
+    advice = "repeat the command to resume"
+    if failed_count:
+        advice = f"see adapterstilts grid status {grid}, and retry with --retry-failed"
+    fail(f"{open_count} of {grid_status.job_count} jobs have no result, {failed_count} failed: {advice}")
     raise typer.Exit(1)
 
 
 @app.command("status")
-def status(grid_config: RecipeName, store: StoreName = DEFAULT_STORE, as_json: AsJson = False) -> None:
-    """Show where a grid stands, while it runs and after.
+def status(grid: GridName, store: StoreName = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Show the progress of a grid, its running jobs and its failures.
 
     Example: adapterstilts grid status quick
     """
-    import time
-    from collections import Counter
-
     from adapterstilts.cli.grid_progress import duration
-    from adapterstilts.grid.status import STATES, look
+    from adapterstilts.grid.estimate import Estimator
+    from adapterstilts.grid.load_plan import load_plan
+    from adapterstilts.grid.status import read_status
 
-    planned, records = read_plan(grid_config), records_at(store)
-    with busy("looking at the store"):
-        state = look(planned.requests(), records, quick=True)
-        total = estimator_of(records).total(state.left(planned.requests()))
-    if not state.total("done"):
-        note_foreign(records)
+    planned, records = load_plan(grid), grid_output.open_store(store)
+    with busy("reading the store"):
+        grid_status = read_status(planned.jobs(), records, quick=True)
+        remaining = Estimator.from_records(records).total(grid_status.pending(planned.jobs()))
+    if not grid_status.count("done"):
+        grid_output.print_foreign_runs(records)
     if as_json:
-        print_json(
-            {
-                "counts": [
-                    {"type": kind, "state": where, "jobs": n} for (kind, where), n in state.counts.items()
-                ],
-                "totals": {name: state.total(name) for name in STATES},
-                "precisions": Counter(state.precisions.values()),
-                "pulled": {state.runs[digest]: source for digest, source in state.pulled.items()},
-                "running": [vars(each) for each in state.running],
-                "failures": [vars(each) for each in state.failures.values()],
-                "seconds_left": round(total.seconds, 1),
-                "seconds_left_range": [round(total.low, 1), round(total.high, 1)],
-                "files_looked_at": not state.quick,
-            }
-        )
+        print_json(grid_output.status_json(grid_status, remaining))
         return
-    print_counts(state)
-    print_provenance(planned.requests(), state)
-    for each in state.running:
-        note(f"running: {each.name} (process {each.process}, {duration(max(0.0, time.time() - each.since))})")
-    for failure in state.failures.values():
-        note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.request)}")
-    if failed := state.total("failed"):
-        note(f"{failed} jobs failed: adapterstilts grid run {grid_config} --retry-failed tries again")
-    print_estimate(total, 1, state)
+    grid_output.print_counts(grid_status)
+    grid_output.print_provenance(planned.jobs(), grid_status)
+    for job in grid_status.running:
+        # The clocks of two machines may differ, so an age can be negative
+        age = duration(max(0.0, time.time() - job.since))
+        note(f"running: {job.name} (process {job.process}, {age})")
+    for failure in grid_status.failures.values():
+        note(f"failed: {failure.name}: {failure.message}\n  {records.failure_file(failure.digest)}")
+    if failed_count := grid_status.count("failed"):
+        note(f"{failed_count} jobs failed. Retry with: adapterstilts grid run {grid} --retry-failed")
+    grid_output.print_estimate(remaining, 1, grid_status)
 
 
 @app.command("verify")
-def verify(grid_config: RecipeName, store: StoreName = DEFAULT_STORE) -> None:
-    """Check every byte of a grid's results; `grid run` makes again what is damaged.
+def verify(grid: GridName, store: StoreName = DEFAULT_STORE) -> None:
+    """Check every byte of a grid's results. `grid run` then recomputes damaged ones.
 
     Example: adapterstilts grid verify quick
     """
-    from adapterstilts.grid.maintenance import verify as check_all
+    from adapterstilts.grid.load_plan import load_plan
+    from adapterstilts.grid.maintenance import verify as verify_jobs
 
-    records = records_at(store)
-    found = check_all(read_plan(grid_config).requests(), records)
-    if not found.whole:
-        note_foreign(records)
-    for name, reason in found.damaged.items():
+    records = grid_output.open_store(store)
+    result = verify_jobs(load_plan(grid).jobs(), records)
+    if not result.intact:
+        grid_output.print_foreign_runs(records)
+    for name, reason in result.damaged.items():
         echo(f"damaged: {name}: {reason}")
-    for name in found.gone:
-        echo(f"gone: {name}")
-    echo(f"{found.whole} runs are whole")
-    if found.without:
-        note(f"{found.without} jobs of {grid_config} have no result yet")
-    if found.unmarked:
+    for name in result.missing:
+        echo(f"missing: {name}")
+    echo(f"{result.intact} runs are intact")
+    if result.unrecorded:
+        note(f"{result.unrecorded} jobs of {grid} have no result yet")
+    if result.mark_error:
         note(
-            f"damaged runs could not be marked ({found.unmarked}), so `grid run` may still use them. "
+            f"damaged runs could not be marked ({result.mark_error}), so `grid run` may still use them. "
             "Repeat this command where the store is writable, or remove the runs (adapterstilts runs rm)"
         )
-    if found.damaged or found.gone:
-        note(f"adapterstilts grid run {grid_config} makes them again")
+    # Exit code 1, so that scripts notice damage
+    if result.damaged or result.missing:
+        note(f"recompute them with: adapterstilts grid run {grid}")
         raise typer.Exit(1)
 
 
 @app.command("gc")
 def gc(
-    grid_configs: Annotated[
-        list[str], typer.Argument(help="All recipes whose results stay.", show_default=False)
+    grids: Annotated[
+        list[str],
+        typer.Argument(metavar="GRID...", help="All grids whose results to keep.", show_default=False),
     ],
     store: StoreName = DEFAULT_STORE,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove results of grids that none of the given recipes needs; what was made by hand stays.
+    """Remove grid results that none of these grids needs. Runs of other verbs are kept.
 
     Example: adapterstilts grid gc quick my-grid.yaml
     """
-    from adapterstilts.grid.maintenance import garbage, sweep
+    from adapterstilts.grid.load_plan import possible_jobs
+    from adapterstilts.grid.maintenance import find_garbage, remove_garbage
     from adapterstilts.grid.remote_records import is_url
 
     if is_url(store):
-        raise ConfigError("gc wants a folder, not a URL")
-    records = records_at(store)
-    found = garbage((each for name in grid_configs for each in ever_needed(name)), records)
-    table(("run", "size"), [(name, size_text(size)) for name, size in found.runs.items()], right=("size",))
-    if found.kept:
-        note(f"{found.kept} runs that no grid asked for stay")
-    if found.foreign:
-        note(f"{found.foreign} runs of another version of adapterstilts stay")
-    if not found.runs:
-        note(
-            f"{len(found.leftovers)} leftovers of kills are removed"
-            if found.leftovers
-            else "nothing to remove"
-        )
-        sweep(found, records)
+        raise ConfigError("grid gc requires a folder, not a URL")
+    records = grid_output.open_store(store)
+    garbage = find_garbage((job for grid in grids for job in possible_jobs(grid)), records)
+    table(("run", "size"), [(name, size_text(size)) for name, size in garbage.runs.items()], right=("size",))
+    if garbage.other_runs:
+        note(f"kept {garbage.other_runs} runs that no grid computed")
+    if garbage.foreign:
+        note(f"kept {garbage.foreign} runs of another version of adapterstilts")
+    if not garbage.runs:
+        # Temporary files and records of missing runs can go without a question
+        remove_garbage(garbage, records)
+        leftovers = f"removed {len(garbage.leftovers)} leftover files of interrupted jobs"
+        note(leftovers if garbage.leftovers else "nothing to remove")
         return
-    question = f"Remove {len(found.runs)} runs ({size_text(found.size)})?"
+    question = f"Remove {len(garbage.runs)} runs ({size_text(garbage.size)})?"
+    # On standard error: standard output holds the table, which may be redirected
     if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(1)
-    sweep(found, records)
-    note(f"removed {len(found.runs)} runs")
+    remove_garbage(garbage, records)
+    note(f"removed {len(garbage.runs)} runs")
 
 
 @app.command("table")
 def show_table(
-    grid_config: RecipeName,
+    grid: GridName,
     store: StoreName = DEFAULT_STORE,
-    per_language: Annotated[bool, typer.Option("--per-language", help="A column for each language.")] = False,
+    per_language: Annotated[
+        bool, typer.Option("--per-language", help="Print a column for each language.")
+    ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, a line for each cell.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one line per cell.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how much each intermediate task changes each target, in points over the baseline.
+    """Show the effect of each intermediate task on each target, in points over the baseline.
 
-    A cell is the mean over seeds of the mean over all languages but English, with the smallest and the
-    largest seed in brackets; the baseline's own row is its score. A star marks cells that lack languages
-    or seeds yet, and an exclamation mark scores over items that were trained on too (allow_leak in the
-    recipe). A tilde marks results of several precisions, and a caret pulled adapters.
+    A cell is the mean over seeds of the mean over all languages except English,
+    with the lowest and the highest seed in brackets. The baseline's row shows
+    its scores.
+
+    Marks: * some languages or seeds are missing, ! some evaluated items were
+    trained on (allow_leak), ~ several precisions, ^ pulled adapters.
 
     Example: adapterstilts grid table quick --per-language
     """
-    from adapterstilts.cli.grid_table import show
+    from adapterstilts.grid.load_plan import load_plan
 
-    forms = [name for name, given in (("markdown", markdown), ("csv", csv), ("json", as_json)) if given]
+    options = {"markdown": markdown, "csv": csv, "json": as_json}
+    forms = [name for name, is_set in options.items() if is_set]
     if len(forms) > 1:
-        raise ConfigError("one of --markdown, --csv and --json")
-    show(read_plan(grid_config), records_at(store), per_language, "".join(forms))
+        raise ConfigError("use only one of --markdown, --csv and --json")
+    grid_output.print_gains(load_plan(grid), grid_output.open_store(store), per_language, "".join(forms))

@@ -1,4 +1,4 @@
-"""The options that the training verbs share, declared once: settings, data, backbone, store."""
+"""Options that several verbs share, declared once: data, backbone and adapter, training, results."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from adapterstilts.errors import ConfigError
 from adapterstilts.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
-    from adapterstilts import Options
+    from adapterstilts.run.options import EvaluationOptions, PredictionOptions, TrainingOptions
 
 DATA, MODEL, TRAINING, RESULTS = "Data", "Backbone and adapter", "Training", "Results"
+# The hyperparameters that most users set; the others are listed after them.
+COMMON = ("epochs", "learning_rate", "batch_size", "max_steps", "precision")
 
 
 def _option(kind: Any, panel: str, text: str, *names: str, env: str | None = None) -> Any:
@@ -25,155 +27,187 @@ def _option(kind: Any, panel: str, text: str, *names: str, env: str | None = Non
     ]
 
 
-SHARED: dict[str, Any] = {
+def _hyperparameter(name: str) -> Any:
+    """Returns the option of one hyperparameter, with the text and the default of its field."""
+    field = Hyperparameters.model_fields[name]
+    kind = next(iter(get_args(field.annotation)), field.annotation)
+    default = "by kind" if name in ("epochs", "batch_size") else field.default
+    text = f"{field.description}{'' if default is None else f' (default: {default})'}"
+    return _option((kind if kind in (int, float, bool) else str) | None, TRAINING, text)
+
+
+STORE = {
+    "store": _option(
+        Path | None, RESULTS, "Folder of results (default: checkpoints).", "--store", "-C",
+        env="ADAPTERSTILTS_STORE",
+    )
+}  # fmt: skip
+MODEL_OPTIONS = {
     "backbone": _option(
         str | None, MODEL, "Name, Hub id or folder (default: me5-small).", env="ADAPTERSTILTS_BACKBONE"
     ),
     "revision": _option(str | None, MODEL, "Commit or tag of the backbone."),
     "language_adapter": _option(
-        str | None, MODEL, "MAD-X adapter below everything: run, folder or Hub id; {lang} is replaced."
+        str | None, MODEL, "MAD-X adapter below everything: run, folder or Hub id, may contain {lang}."
     ),
     "encoding": _option(
-        list[str] | None, MODEL, "KEY=VALUE of how text is encoded: max_length=256, stride=64, layer=7 …"
+        list[str] | None, MODEL, "KEY=VALUE setting of the encoding: max_length=256, stride=64, layer=7."
     ),
-    "eval_file": _option(
-        str | None, DATA, "A file in the release's form; may hold {lang} and end in #first-last (rows)."
-    ),
+}
+DATA_OPTIONS = {
     "data_dir": _option(Path | None, DATA, "Folder in XTREME's layout.", env="ADAPTERSTILTS_DATA"),
     "source": _option(str | None, DATA, "auto, folder, hub or bundled (default: auto)."),
     "data_revision": _option(str | None, DATA, "Commit or tag of a Hub dataset."),
-    "limit": _option(int | None, DATA, "A seeded subsample of that many rows."),
-    "seed": _option(int | None, TRAINING, "Seed of everything random (default: 1)."),
-    "store": _option(
-        Path | None,
-        RESULTS,
-        "Folder of results (default: checkpoints).",
-        "--store",
-        "-C",
-        env="ADAPTERSTILTS_STORE",
-    ),
+    "limit": _option(int | None, DATA, "Maximum number of rows: a seeded subsample."),
+    "seed": _option(int | None, TRAINING, "Random seed (default: 1)."),
 }
-TRAIN_ONLY: dict[str, Any] = {
-    "config": _option(
-        str | None, MODEL, "Adapter config: a name (adapterstilts configs) or a YAML file (default: seq_bn)."
-    ),
-    "set": _option(list[str] | None, MODEL, "KEY=VALUE over the adapter config: reduction_factor=8."),
+TRAINING_OPTIONS = {
+    "data_dir": DATA_OPTIONS["data_dir"],
     "train_file": _option(
-        str | None, DATA, "English training data in the release's form; may end in #first-last."
+        str | None, DATA, "English training data in the release's form; #first-last selects rows."
     ),
+    "dev_file": _option(str | None, DATA, "English development data in the same form."),
+    "limit": DATA_OPTIONS["limit"],
+    "source": DATA_OPTIONS["source"],
+    "data_revision": DATA_OPTIONS["data_revision"],
     "translated": _option(
-        str | None, DATA, "Translated training data, mixed in: en-{lang}-translated.tsv, or SQuAD's JSON."
+        str | None, DATA, "Translated training data to add: en-{lang}-translated.tsv, or SQuAD's JSON."
     ),
-    "translated_languages": _option(list[str] | None, DATA, "What replaces {lang} in it: de,fr."),
+    "translated_languages": _option(list[str] | None, DATA, "Replacements of {lang} in it: de,fr."),
     "translated_only": _option(bool | None, DATA, "Train on the translated data without the English."),
     "mlm": _option(
-        str | None,
-        DATA,
-        "Plain text to mix in, or to train `mlm` on: a file ({lang} is replaced) or Hub id.",
-        "--mlm",
-        "--text",
+        str | None, DATA, "Plain text for masked language modelling: a file (may contain {lang}) or Hub id.",
+        "--mlm", "--text",
     ),
     "mlm_languages": _option(
         list[str] | None, DATA, "Languages of that text: sw,de,ar.", "--mlm-languages", "--language"
     ),
+    "backbone": MODEL_OPTIONS["backbone"],
+    "config": _option(
+        str | None, MODEL, "Adapter config: a name (adapterstilts configs) or YAML file (default: seq_bn)."
+    ),
+    "set": _option(list[str] | None, MODEL, "KEY=VALUE setting of the adapter config: reduction_factor=8."),
+    **{name: option for name, option in MODEL_OPTIONS.items() if name != "backbone"},
+    **{name: _hyperparameter(name) for name in COMMON},
+    "seed": DATA_OPTIONS["seed"],
+    **{name: _hyperparameter(name) for name in Hyperparameters.model_fields if name not in COMMON},
     "checkpoint_minutes": _option(float | None, TRAINING, "Minutes between checkpoints (default: 5)."),
     "checkpoint_steps": _option(int | None, TRAINING, "Optimizer steps between checkpoints."),
+    **STORE,
+}  # fmt: skip
+PREDICTION_OPTIONS = {**MODEL_OPTIONS, "precision": _hyperparameter("precision"), **STORE}
+EVALUATION_OPTIONS = {
+    "data_dir": DATA_OPTIONS["data_dir"],
+    "eval_file": _option(
+        str | None, DATA, "File in the release's form; may contain {lang}, and #first-last selects rows."
+    ),
+    **DATA_OPTIONS,
+    **PREDICTION_OPTIONS,
 }
 
 
-def _recipe_options() -> dict[str, Any]:
-    """One option per training hyperparameter, with its own text."""
-    found = {}
-    for name, field in Hyperparameters.model_fields.items():
-        plain = next(iter(get_args(field.annotation)), field.annotation)
-        kind = plain if plain in (int, float, bool) else str
-        default = "by kind" if name in ("epochs", "batch_size") else field.default
-        shown = "" if default is None else f" (default: {default})"
-        found[name] = _option(kind | None, TRAINING, f"{field.description}{shown}")
-    return found
-
-
 def training_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb all training options; it gets them as one `options` argument."""
-    return _with(verb, {**TRAIN_ONLY, **_recipe_options(), **SHARED})
+    """Adds all training options to a verb, which receives them as one `options` argument."""
+
+    def parse(values: dict[str, Any]) -> TrainingOptions:
+        from adapterstilts.run.options import TrainingOptions
+
+        names = [name for name in Hyperparameters.model_fields if name in values]
+        values["hyperparameters"] = {name: values.pop(name) for name in names}
+        values["adapter"] = pairs(values.pop("set", ()), "--set")
+        for name in ("translated_languages", "mlm_languages"):
+            if name in values:
+                values[name] = comma_separated(values[name], f"--{name.replace('_', '-')}")
+        return TrainingOptions.parse(values, "option")
+
+    return _with(verb, TRAINING_OPTIONS, parse)
 
 
 def evaluation_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb the options of evaluation, as one `options` argument."""
-    return _with(verb, {"precision": _recipe_options()["precision"], **SHARED})
+    """Adds the options of evaluations to a verb, which receives them as one `options` argument."""
+
+    def parse(values: dict[str, Any]) -> EvaluationOptions:
+        from adapterstilts.run.options import EvaluationOptions
+
+        return EvaluationOptions.parse(values, "option")
+
+    return _with(verb, EVALUATION_OPTIONS, parse)
 
 
 def prediction_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb those options of evaluation that are not about data, as one `options` argument."""
-    about_model = ("backbone", "revision", "language_adapter", "encoding", "store")
-    shared = {name: SHARED[name] for name in about_model}
-    return _with(verb, {"precision": _recipe_options()["precision"], **shared})
+    """Adds the options of predictions to a verb, which receives them as one `options` argument."""
+
+    def parse(values: dict[str, Any]) -> PredictionOptions:
+        from adapterstilts.run.options import PredictionOptions
+
+        return PredictionOptions.parse(values, "option")
+
+    return _with(verb, PREDICTION_OPTIONS, parse)
 
 
-def _with(verb: Callable[..., None], declared: dict[str, Any]) -> Callable[..., None]:
+def _with(
+    verb: Callable[..., None], options: dict[str, Any], parse: Callable[[dict[str, Any]], Any]
+) -> Callable[..., None]:
+    """Returns the verb with `options` in its signature, from which typer makes the command line.
+
+    Args:
+        parse: Function that makes the verb's `options` argument of the values that the user set.
+    """
     signature = inspect.signature(verb)
-    hints = get_type_hints(verb, localns={"Options": object}, include_extras=True)
-    own = [
-        each.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, each in signature.parameters.items()
+    # The annotation of `options` is imported for type checking only, to keep --help fast.
+    classes = dict.fromkeys(("TrainingOptions", "EvaluationOptions", "PredictionOptions"), object)
+    hints = get_type_hints(verb, localns=classes, include_extras=True)
+    parameters = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
         if name != "options"
     ]
-    added = [
+    parameters += [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in declared.items()
+        for name, kind in options.items()
     ]
 
     @functools.wraps(verb)
-    def wrapped(**given: Any) -> None:
-        chosen = {name: given.pop(name) for name in declared}
-        verb(**given, options=_options(chosen))
+    def wrapped(**arguments: Any) -> None:
+        values = {name: arguments.pop(name) for name in options}
+        values = {name: value for name, value in values.items() if value not in (None, [])}
+        if "encoding" in values:
+            values["encoding"] = pairs(values["encoding"], "--encoding")
+        verb(**arguments, options=parse(values))
 
-    wrapped.__signature__ = signature.replace(parameters=own + added, return_annotation=None)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {each.name: each.annotation for each in own + added} | {"return": None}
+    wrapped.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {
+        "return": None
+    }
     return wrapped
 
 
-def _options(given: dict[str, Any]) -> Options:
-    """The typed options; only what was given on the command line counts as set."""
-    from adapterstilts import Options
-
-    hyperparameters = {name: given.pop(name) for name in Hyperparameters.model_fields if name in given}
-    settings = {name: value for name, value in given.items() if value not in (None, [])}
-    for name in ("translated_languages", "mlm_languages"):
-        if name in settings:
-            settings[name] = listed(settings[name], f"--{name.replace('_', '-')}")
-    settings["adapter"] = pairs(settings.pop("set", ()), "--set")
-    settings["encoding"] = pairs(settings.pop("encoding", ()), "--encoding")
-    settings["hyperparameters"] = {
-        name: value for name, value in hyperparameters.items() if value is not None
-    }
-    return Options.parse(settings, "option")
-
-
-def listed(given: Sequence[str], option: str) -> list[str]:
-    """The names in values that have commas between them.
+def comma_separated(values: Sequence[str], option: str) -> list[str]:
+    """Returns the names in values that are separated by commas.
 
     Raises:
-        ConfigError: a name is empty.
+        ConfigError: A name is empty.
     """
-    names = [name.strip() for name in ",".join(given).split(",")]
+    names = [name.strip() for name in ",".join(values).split(",")]
     if not all(names):
-        raise ConfigError(f"{option} wants names with commas between, such as de,fr, not '{','.join(given)}'")
+        raise ConfigError(
+            f"{option} requires names separated by commas, such as de,fr, not '{','.join(values)}'"
+        )
     return names
 
 
-def pairs(given: Sequence[str], option: str) -> dict[str, Any]:
-    """KEY=VALUE settings; values are read as YAML scalars.
+def pairs(settings: Sequence[str], option: str) -> dict[str, Any]:
+    """Returns KEY=VALUE settings as a dictionary; values are read as YAML scalars.
 
     Raises:
-        ConfigError: a setting without "=", or a value that is not YAML.
+        ConfigError: A setting without "=", or a value that is not YAML.
     """
     from adapterstilts.yaml_lines import read_value
 
-    found = {}
-    for setting in given:
+    values = {}
+    for setting in settings:
         key, sign, value = setting.partition("=")
         if not sign:
-            raise ConfigError(f"{option} wants KEY=VALUE, not '{setting}'")
-        found[key.strip()] = read_value(value, f"{option} {key.strip()}={value[:80]}")
-    return found
+            raise ConfigError(f"{option} requires KEY=VALUE, not '{setting}'")
+        values[key.strip()] = read_value(value, f"{option} {key.strip()}={value[:80]}")
+    return values

@@ -15,7 +15,7 @@ from adapterstilts.cli.options import prediction_options
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from adapterstilts import Options
+    from adapterstilts import PredictionOptions
     from adapterstilts.data.prediction_input import InputForm
 
 
@@ -24,7 +24,7 @@ def predict(
     run: Annotated[
         str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)
     ],
-    options: Options,
+    options: PredictionOptions,
     text: Annotated[
         list[str] | None, typer.Argument(help="Text; parts of a pair with a tab between.")
     ] = None,
@@ -60,13 +60,13 @@ def predict(
 
     Example: adapterstilts predict single-squad_v1-1a2b --file questions.jsonl > answers.jsonl
     """
-    from adapterstilts import predict_inputs, predicted_form
     from adapterstilts.cli.prediction_view import show
     from adapterstilts.data.prediction_input import InputForm, read_inputs
     from adapterstilts.data.prediction_input import candidates as read_candidates
+    from adapterstilts.run.predict import predict_inputs, predicted_form
 
     form = InputForm("retrieval") if candidates else predicted_form(run, options, task)
-    if form.kind == "retrieval" and candidates is None:
+    if form.rows == "retrieval" and candidates is None:
         raise ConfigError("retrieval requires the texts to search: pass --candidates FILE")
     lines, name = _lines(text, file, form)
     inputs = read_inputs(form, lines, name)

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapterstilts.cli.options import training_options
-from adapterstilts.composition import CompositionName
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
-    from adapterstilts import Options
-    from adapterstilts.store import Run
+    from adapterstilts import Run, TrainingOptions
 
 Target = Annotated[str, typer.Argument(help="Target task (adapterstilts tasks).", show_default=False)]
 Adapter = Annotated[
@@ -33,7 +31,7 @@ def train_adapter(
             show_default=False,
         ),
     ],
-    options: Options,
+    options: TrainingOptions,
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter on a task's English data, on several tasks together, or on plain text.
@@ -46,52 +44,62 @@ def train_adapter(
 
     Example: adapterstilts train-adapter mlm --language sw --text sw.txt
     """
-    _compose(task, "single", [], options, as_json)
+    from adapterstilts import Single, compose
+
+    show(compose(task, Single(), options), as_json)
 
 
 @training_options
-def baseline(target: Target, options: Options, as_json: AsJson = False) -> None:
+def baseline(target: Target, options: TrainingOptions, as_json: AsJson = False) -> None:
     """Train a target's adapter without an intermediate task, to compare with.
 
     Example: adapterstilts baseline panx --data-dir download
     """
-    _compose(target, "single", [], options, as_json)
+    from adapterstilts import Single, compose
+
+    show(compose(target, Single(), options), as_json)
 
 
 @training_options
-def sequential(target: Target, adapter: Adapter, options: Options, as_json: AsJson = False) -> None:
+def sequential(target: Target, adapter: Adapter, options: TrainingOptions, as_json: AsJson = False) -> None:
     """Start the target's adapter from an intermediate one.
 
     Example: adapterstilts sequential panx single-mnli-1a2b --data-dir download
     """
-    _compose(target, "sequential", [adapter], options, as_json)
+    from adapterstilts import Sequential, compose
+
+    show(compose(target, Sequential(adapter), options), as_json)
 
 
 @training_options
-def stack(target: Target, adapter: Adapter, options: Options, as_json: AsJson = False) -> None:
+def stack(target: Target, adapter: Adapter, options: TrainingOptions, as_json: AsJson = False) -> None:
     """Train a new adapter on top of a frozen intermediate one.
 
     Example: adapterstilts stack panx single-mnli-1a2b --data-dir download
     """
-    _compose(target, "stack", [adapter], options, as_json)
+    from adapterstilts import Stack, compose
+
+    show(compose(target, Stack(adapter), options), as_json)
 
 
 @training_options
-def fuse(target: Target, adapters: Adapters, options: Options, as_json: AsJson = False) -> None:
+def fuse(target: Target, adapters: Adapters, options: TrainingOptions, as_json: AsJson = False) -> None:
     """Train an AdapterFusion layer over two to nine frozen adapters.
 
     The target's own adapter (a baseline run) may be among them.
 
     Example: adapterstilts fuse panx single-mnli-1a2b single-squad_v1-3c4d --data-dir download
     """
-    _compose(target, "fuse", adapters, options, as_json)
+    from adapterstilts import Fuse, compose
+
+    show(compose(target, Fuse(*adapters), options), as_json)
 
 
 @training_options
 def average(
     target: Target,
     adapters: Adapters,
-    options: Options,
+    options: TrainingOptions,
     weights: Annotated[
         str | None, typer.Option(help="Comma-separated, summing to 1; equal by default.", show_default=False)
     ] = None,
@@ -103,7 +111,9 @@ def average(
 
     Example: adapterstilts average xnli single-mnli-1a2b single-squad_v1-3c4d --weights 0.7,0.3
     """
-    _compose(target, "average", adapters, options, as_json, _weights(weights))
+    from adapterstilts import Average, compose
+
+    show(compose(target, Average(*adapters, weights=_weights(weights)), options), as_json)
 
 
 def _weights(text: str | None) -> list[float]:
@@ -115,16 +125,6 @@ def _weights(text: str | None) -> list[float]:
         ) from None
 
 
-def _compose(
-    target: str, kind: CompositionName, adapters: list[str], options: Options, as_json: bool,
-    weights: list[float] | None = None,
-) -> None:  # fmt: skip
-    from adapterstilts import compose
-
-    run = compose(target, kind, adapters, options, weights or [])
-    show(run, as_json)
-
-
 def show(run: Run, as_json: bool) -> None:
     """Prints a finished run: one line and what to do next, or JSON."""
     from adapterstilts.cli.console import echo, plain, print_json
@@ -132,7 +132,7 @@ def show(run: Run, as_json: bool) -> None:
     if as_json:
         print_json({"id": run.id, "key": run.key, "path": str(run.path), "metrics": run.metrics})
         return
-    text, dev = run.job["task"] == "mlm", run.metrics.get("dev")
+    text, dev = run.job.task == "mlm", run.metrics.get("dev")
     what = "accuracy on masked subwords" if text else "English development score"
     score = f", {what} {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
     echo(plain(run.id, "bold"), score)

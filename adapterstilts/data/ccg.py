@@ -28,8 +28,8 @@ def read_ccg(path: Path, task: Task, language: str) -> Iterator[Item]:
     sentence a line), or a token, a tab and its supertag a line with an empty line between sentences. The
     Penn Treebank's escapes (`-LRB-`, `\/`) become the signs that they stand for in the first two.
     """
-    first = next(text for _, text in numbered_lines(path) if text)
-    read = _derivations if first.startswith(("ID=", "(<")) else _columns if "\t" in first else _piped
+    line_text = next(text for _, text in numbered_lines(path) if text)
+    read = _derivations if line_text.startswith(("ID=", "(<")) else _columns if "\t" in line_text else _piped
     for number, (line, key, pairs) in enumerate(read(path), start=1):
         words, tags = zip(*pairs, strict=True)
         try:

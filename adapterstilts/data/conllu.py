@@ -59,7 +59,7 @@ def read_conllu(path: Path, task: Task, language: str) -> Iterator[Item]:
     words are hidden left out.
 
     Raises:
-        DataError: a line that is not CoNLL-U's, with its number.
+        DataError: A line that is not CoNLL-U's, with its number.
     """
     for number, (name, block) in zip(count(1), _sentences(path)):
         try:
@@ -112,34 +112,34 @@ def _parsed(text: str, number: int, before: Sequence[_Line]) -> list[_Line]:
     key, form, _, upos, _, _, head, _, deps, misc = fields
     if "." in key:
         return []
-    awaited = 1 + sum(line.first == line.last for line in before)
+    expected = 1 + sum(line.first == line.last for line in before)
     first, _, last = key.partition("-")
-    if first != str(awaited) or (last and not (NUMBER.fullmatch(last) and int(last) > awaited)):
-        raise MalformedError(f"the ID {converters.shown(key)} where word {awaited} was awaited")
+    if first != str(expected) or (last and not (NUMBER.fullmatch(last) and int(last) > expected)):
+        raise MalformedError(f"the ID {converters.shown(key)} but word {expected} was expected")
     if head != "_" and not NUMBER.fullmatch(head):
         raise MalformedError(f"the head {converters.shown(head)} is not a number")
     if not form:
         raise MalformedError("a word without its FORM")
-    enhanced = (each.partition(":")[0] for each in deps.split("|"))
-    heads = frozenset(int(each) for each in (head, *enhanced) if NUMBER.fullmatch(each))
+    enhanced = (dependency.partition(":")[0] for dependency in deps.split("|"))
+    heads = frozenset(int(dependency) for dependency in (head, *enhanced) if NUMBER.fullmatch(dependency))
     form = form.strip().replace("\u200c", "").replace(" ", "")
     space = "SpaceAfter=No" not in misc.split("|")
-    return [_Line(number, awaited, int(last or awaited), form, upos, heads, space)]
+    return [_Line(number, expected, int(last or expected), form, upos, heads, space)]
 
 
 def _tokens(lines: Sequence[_Line], precedence: Sequence[str]) -> list[_Line]:
     """Words, those of a multiword token replaced by it."""
     words = {line.first: line for line in lines if line.first == line.last}
-    found: list[_Line] = []
+    tokens: list[_Line] = []
     for line in lines:
-        if found and line.first <= found[-1].last:
+        if tokens and line.first <= tokens[-1].last:
             continue
         if line.last > len(words):
             raise MalformedError(
-                f"the multiword token {line.form!r} goes on to word {line.last}, which is not there"
+                f"the multiword token {line.form!r} continues to word {line.last}, which does not exist"
             )
-        found.append(line if line.first == line.last else _fused(line, words, precedence))
-    return found
+        tokens.append(line if line.first == line.last else _fused(line, words, precedence))
+    return tokens
 
 
 def _fused(token: _Line, words: Mapping[int, _Line], precedence: Sequence[str]) -> _Line:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from reprlib import Repr
 from typing import Any
 
+from adapterstilts.data.characters import is_text
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, TaggedRow
-from adapterstilts.data.text import encodable
 from adapterstilts.tasks.spec import Task
 
 Record = Mapping[str, Any]
 
-# The names that releases give to the columns of a pair, the preferred one first.
+# Column names of a pair in releases, the preferred one first
 FIRST = ("sentence1", "premise", "question1", "sentence_A", "context")
 SECOND = ("sentence2", "hypothesis", "hypo", "question2", "sentence_B")
 LABEL = ("gold_label", "label", "is_duplicate", "entailment_judgment")
 PAIR_ID = ("pairID", "pair_ID", "uid", "id")
 
-# Columns of releases that hold neither text that is read nor a label, and those that are read. A record with
-# any other column and no label column is refused: the label may stand there under another name.
+# Columns of releases, other than the label's. A record with any other column and no label column is refused:
+# the label may be in that column.
 PAIR_COLUMNS = frozenset((*FIRST, *SECOND, *PAIR_ID)).union(
     "index idx promptID captionID genre sentence1_parse sentence2_parse sentence1_binary_parse "
     "sentence2_binary_parse sentence1_tokenized sentence2_tokenized match reason tag emturk language "
@@ -51,10 +51,10 @@ CAUSE_OR_EFFECT = {"cause": "What was the cause?", "effect": "What happened as a
 
 
 class MalformedError(ValueError):
-    """A record that is not what its form says; whoever reads it adds the place.
+    """A malformed record; the reader adds file and line.
 
     Attributes:
-        hidden: it has no label, as releases hand out their test data.
+        hidden: Whether the label is missing, as in a release's test data.
     """
 
     def __init__(self, message: str, hidden: bool = False):
@@ -63,7 +63,7 @@ class MalformedError(ValueError):
 
 
 class MisplacedError(MalformedError):
-    """An answer that is not where it should be in its context."""
+    """An answer that is not at its offset in the context."""
 
 
 class EmptyError(MalformedError):
@@ -99,7 +99,7 @@ def spelling(value: object) -> str:
 def pick(record: Record, names: Sequence[str]) -> str | None:
     """The first of the names that the record has."""
     if not isinstance(record, Mapping):
-        raise MalformedError(f"an object with '{names[0]}' should stand here, not {shown(record)}")
+        raise MalformedError(f"expected an object with '{names[0]}', not {shown(record)}")
     return next((name for name in names if name in record), None)
 
 
@@ -125,7 +125,7 @@ def raw_label(record: Record, names: Sequence[str], columns: Collection[str]) ->
         columns: The other columns of the form.
 
     Raises:
-        MalformedError: no label column, but columns that nothing reads: one of them may be the label; or
+        MalformedError: No label column, but columns that nothing reads: one of them may be the label; or
             several label columns with different values.
     """
     first = pick(record, names)
@@ -155,7 +155,7 @@ def text_of(record: Record, *names: str) -> str:
     """The text under the first of the names that the record has.
 
     Raises:
-        MalformedError: there is none, or it is not text that UTF-8 can hold.
+        MalformedError: The field is missing, or not text that UTF-8 can represent.
     """
     name = pick(record, names)
     if name is None:
@@ -163,7 +163,7 @@ def text_of(record: Record, *names: str) -> str:
     value = record[name]
     if not isinstance(value, str):
         raise MalformedError(f"field '{name}' should be text, not {shown(value)}")
-    if not encodable(value):
+    if not is_text(value):
         raise MalformedError(f"field '{name}' holds half of a surrogate pair")
     return value
 
@@ -172,7 +172,7 @@ def _only_text(record: Record, names: Sequence[str]) -> str:
     """The text under whichever of the names the record has.
 
     Raises:
-        MalformedError: see `text_of`; or two of the columns hold different texts.
+        MalformedError: See `text_of`; or two of the columns hold different texts.
     """
     values = {name: record[name] for name in names if name in record}
     if any(value != next(iter(values.values())) for value in values.values()):
@@ -183,11 +183,11 @@ def _only_text(record: Record, names: Sequence[str]) -> str:
     return text_of(record, *names)
 
 
-def is_hidden(raw: object, task: Task, what: str = "label") -> bool:
-    """Whether there is no label, which is right exactly where the task is read without labels.
+def _is_hidden(raw: object, task: Task, what: str = "label") -> bool:
+    """Whether the record has no label.
 
     Raises:
-        MalformedError: there is none, or one where the other records have none.
+        MalformedError: The label is missing, or present although the task is read without labels.
     """
     none = raw is None or raw == ""
     if none and not task.hidden:
@@ -202,14 +202,13 @@ def is_hidden(raw: object, task: Task, what: str = "label") -> bool:
 def label_of(raw: object, task: Task, what: str = "label") -> str | None:
     """The task's label for a release's spelling of it; None where labels are hidden.
 
-    Spelling is exact; a number, true or false is spelled as in JSON.
-
-    Where the label set is open, any label is fine until the set is known, and then others become `OTHER`.
+    Spelling is exact; a number, true or false is spelled as in JSON. Until an open label set is known, every
+    label is valid; then labels outside it become `OTHER`.
 
     Raises:
-        MalformedError: a label that the task does not have, or see `is_hidden`.
+        MalformedError: A label that the task does not have, or see `_is_hidden`.
     """
-    if is_hidden(raw, task, what):
+    if _is_hidden(raw, task, what):
         return None
     spelled = spell(raw)
     if isinstance(spelled, str):
@@ -218,17 +217,17 @@ def label_of(raw: object, task: Task, what: str = "label") -> str | None:
             return label
         if task.open_labels:
             return OTHER
-    known = ", ".join((*task.labels, *task.label_names))
-    raise MalformedError(f"{what} {shown(raw)} is not one of {task.name}'s: {known}")
+    labels = ", ".join((*task.labels, *task.label_names))
+    raise MalformedError(f"{what} {shown(raw)} is not one of {task.name}'s: {labels}")
 
 
 def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label") -> int | None:
     """The number (from 0) of the right choice, given as one of `names`; None where labels are hidden.
 
     Raises:
-        MalformedError: it is none of them, or see `is_hidden`.
+        MalformedError: The value is not one of the names; see also `_is_hidden`.
     """
-    if is_hidden(raw, task, what):
+    if _is_hidden(raw, task, what):
         return None
     spelled = spell(raw)
     if not isinstance(spelled, str) or spelled not in names:
@@ -240,8 +239,8 @@ def pair_row(record: Record, task: Task, number: str) -> PairRow | None:
     """A pair of sentences; None where the release itself says that it has no gold label.
 
     Raises:
-        EmptyError: neither sentence has any text.
-        MalformedError: a sentence or the label is not as it should be.
+        EmptyError: Neither sentence has any text.
+        MalformedError: A sentence or the label is not as it should be.
     """
     raw = raw_label(record, LABEL, PAIR_COLUMNS)
     if raw == NO_GOLD and NO_GOLD not in (*task.labels, *task.label_names):
@@ -259,15 +258,15 @@ def tagged_row(tokens: Sequence[str], tags: Sequence[object], task: Task, number
         raise MalformedError(f"{len(tokens)} tokens but {len(tags)} tags")
     if not tokens:
         raise MalformedError("a sentence without tokens")
-    found = [label_of(tag, task, "tag") for tag in tags]
-    return TaggedRow(number, tuple(tokens), tuple(tag for tag in found if tag is not None) or None)
+    labels = [label_of(tag, task, "tag") for tag in tags]
+    return TaggedRow(number, tuple(tokens), tuple(tag for tag in labels if tag is not None) or None)
 
 
 def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]]) -> QuestionRow:
     """A question with its gold answers, each checked against its place in the context.
 
     Raises:
-        MalformedError: an answer that is not at its offset, none where the task always has one, or
+        MalformedError: An answer that is not at its offset, none where the task always has one, or
             blanked ones (XTREME replaces hidden answers by an empty text at 0).
     """
     row_id, context = text_of(record, "id"), text_of(record, "context")
@@ -288,19 +287,19 @@ def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]])
             raise MisplacedError(
                 f"question {row_id}: the answer {text!r} is not at character {start} of its context"
             )
-    found = tuple(Answer(text, start) for text, start in answers)
-    return QuestionRow(row_id, text_of(record, "question"), context, found)
+    gold = tuple(Answer(text, start) for text, start in answers)
+    return QuestionRow(row_id, text_of(record, "question"), context, gold)
 
 
 def answers_of(value: object, task: Task) -> list[tuple[str, int]]:
     """Answers with their offsets, from an object with 'text' and 'answer_start': lists, or one of each.
 
     Raises:
-        MalformedError: it is not that; or see `is_hidden`.
+        MalformedError: The value has another structure; see also `_is_hidden`.
     """
     if not isinstance(value, Mapping) or not {"text", "answer_start"} <= value.keys():
         if value is None:
-            is_hidden(None, task, "answer")
+            _is_hidden(None, task, "answer")
             return []
         raise MalformedError(
             f"'answers' should be an object with the lists 'text' and 'answer_start', not {shown(value)}"
@@ -313,7 +312,7 @@ def answers_of(value: object, task: Task) -> list[tuple[str, int]]:
     if len(texts) != len(starts):
         raise MalformedError(f"{len(texts)} answers but {len(starts)} places")
     if (texts, starts) in (([None], [None]), ([""], [""])):
-        is_hidden(None, task, "answer")
+        _is_hidden(None, task, "answer")
         return []
     return [
         (text_of({"answer": text}, "answer"), _offset(start))
@@ -332,14 +331,14 @@ def _offset(value: object) -> int:
     raise MalformedError(f"the place of an answer should be a whole number of characters, not {shown(value)}")
 
 
-def hellaswag_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _hellaswag_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """HellaSwag: which of four endings continues the context."""
     endings = _texts(record.get("endings"), 4, "endings")
     label = index_of(raw_label(record, ("label",), HELLASWAG_COLUMNS), ("0", "1", "2", "3"), task)
     return ChoiceRow(row_id_of(record, ("ind",), number), text_of(record, "ctx"), endings, label)
 
 
-def cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """Cosmos QA: a context and a question, four answers."""
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{n}") for n in range(4))
@@ -347,7 +346,7 @@ def cosmosqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     return ChoiceRow(row_id_of(record, ("id",), number), prompt, answers, label)
 
 
-def csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """CommonsenseQA: a question, five answers with letters."""
     choices = record.get("choices")
     if not isinstance(choices, dict):
@@ -358,7 +357,7 @@ def csqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     return ChoiceRow(row_id_of(record, ("id",), number), text_of(record, "question"), answers, label)
 
 
-def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+def _siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     """Social IQa: a context and a question, three answers; `correct` is a letter, `label` a number from 1."""
     prompt = f"{text_of(record, 'context')} {text_of(record, 'question')}"
     answers = tuple(text_of(record, f"answer{letter}") for letter in "ABC")
@@ -371,12 +370,9 @@ def siqa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     return ChoiceRow(number, prompt, answers, label)
 
 
-def copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
-    """COPA and XCOPA: which of two sentences is the cause, or the effect, of the premise.
-
-    The question is put in English for every language, as XCOPA itself distributes it only as the English
-    words "cause" and "effect".
-    """
+def _copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
+    """COPA and XCOPA: which of two sentences is the cause, or the effect, of the premise."""
+    # The question is in English for every language: XCOPA has only the English words "cause" and "effect"
     question = text_of(record, "question")
     if question not in CAUSE_OR_EFFECT:
         raise MalformedError(f"question {shown(question)} is not one of: {', '.join(CAUSE_OR_EFFECT)}")
@@ -387,6 +383,16 @@ def copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
 
 
 def _texts(value: object, count: int, what: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) != count or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or len(value) != count or not all(isinstance(text, str) for text in value):
         raise MalformedError(f"field '{what}' should be a list of {count} texts")
-    return tuple(text_of({what: each}, what) for each in value)
+    return tuple(text_of({what: text}, what) for text in value)
+
+
+# The reader of a multiple-choice record by release, for files and for copies on the Hub
+CHOICE_ROWS: Mapping[str, Callable[[Record, Task, str], ChoiceRow]] = {
+    "hellaswag": _hellaswag_row,
+    "cosmosqa": _cosmosqa_row,
+    "csqa": _csqa_row,
+    "siqa": _siqa_row,
+    "copa": _copa_row,
+}

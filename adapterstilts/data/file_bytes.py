@@ -51,7 +51,7 @@ def opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """The file's bytes, unpacked if it is a gzip file.
 
     Raises:
-        DataError: it cannot be read, is a damaged gzip file, or is of a format that is not text.
+        DataError: The file cannot be read, is a damaged gzip file, or is not text.
     """
     try:
         with path.open("rb") as file:

@@ -22,7 +22,7 @@ def languages_of_file(file: str, task: Task) -> tuple[str, ...]:
     """The language of an explicit file, if its name is one that the data set's own form gives a file.
 
     Raises:
-        ConfigError: the name fits files of several languages.
+        ConfigError: The name fits files of several languages.
     """
     path = PurePosixPath(Path(file).as_posix())
     languages = dict.fromkeys(
@@ -74,11 +74,11 @@ def languages_of_template(template: str, task: Task, split: Split) -> tuple[str,
 
     Training data is English by definition, and so is development data, unless the file tells otherwise.
     """
-    named = codes_in_name(template, task.languages)
-    if split == "train" and (not named or "en" in named):
+    codes = codes_in_name(template, task.languages)
+    if split == "train" and (not codes or "en" in codes):
         return ("en",)
-    if named:
-        return named
+    if codes:
+        return codes
     if split == "dev" and task.base and not holds_several(task):
         return ("en",)
     return task.languages
@@ -91,7 +91,7 @@ def holds_several(task: Task) -> bool:
     return task.form in ("pair", "qqp", "mewslix")
 
 
-def tells_language(path: Path, task: Task) -> bool:
+def names_language(path: Path, task: Task) -> bool:
     """Whether the rows of a file of pairs name their language; of other forms `holds_several` is enough."""
     if task.form not in ("pair", "qqp") or is_parquet(path):
         return True

@@ -25,9 +25,9 @@ def fingerprint(rows: Iterable[Row]) -> str:
 
 def _fields(record: Any) -> dict[str, Any]:
     """The fields of a row; one that is optional and not given is left out, so that it changes no digest."""
-    found = {field: getattr(record, field.name) for field in dataclasses.fields(record)}
+    values = {field: getattr(record, field.name) for field in dataclasses.fields(record)}
     return {
-        field.name: value for field, value in found.items() if value is not None or field.default is not None
+        field.name: value for field, value in values.items() if value is not None or field.default is not None
     }
 
 
@@ -41,7 +41,7 @@ def sha256(paths: Iterable[Path]) -> str:
     """SHA-256 (hex) of the files' bytes, one after the other.
 
     Raises:
-        DataError: a file that cannot be read.
+        DataError: A file that cannot be read.
     """
     total = hashlib.sha256()
     for path in paths:

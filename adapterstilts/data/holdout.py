@@ -1,4 +1,4 @@
-"""Sets development rows aside where a task has none at hand."""
+"""Holds out development rows if a task has no development data."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ def hold_out(
     """Splits rows into (training, development); rows of one group stay together.
 
     Args:
-        share: of the rows, about, to set aside; 0 sets none aside.
-        most: development rows at the most, about (a group is never cut).
+        share: Approximate share of development rows. 0 for none.
+        most: Approximate maximum of development rows (a group is never split).
     """
-    wanted = min(round(share * len(rows)), most)
+    target = min(round(share * len(rows)), most)
     groups = list(dict.fromkeys(row.group for row in rows))
-    if wanted == 0 or len(groups) < 2:
+    if target == 0 or len(groups) < 2:
         return tuple(rows), ()
     members: dict[str, int] = {}
     for row in rows:
         members[row.group] = members.get(row.group, 0) + 1
-    held: set[str] = set()
+    dev_groups: set[str] = set()
     count = 0
     for index in np.random.default_rng([seed, 17]).permutation(len(groups)):
-        if count >= wanted or len(held) == len(groups) - 1:
+        if count >= target or len(dev_groups) == len(groups) - 1:
             break
-        held.add(groups[index])
+        dev_groups.add(groups[index])
         count += members[groups[index]]
-    kept = tuple(row for row in rows if row.group not in held)
-    return kept, tuple(row for row in rows if row.group in held)
+    training = tuple(row for row in rows if row.group not in dev_groups)
+    return training, tuple(row for row in rows if row.group in dev_groups)

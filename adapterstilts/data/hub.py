@@ -34,7 +34,7 @@ class HubItems:
     """The records of one split and language, and where they came from.
 
     Attributes:
-        origin: repo, config, split and the resolved commit.
+        origin: Repo, config, split and the resolved commit.
     """
 
     items: Iterator[Item]
@@ -45,17 +45,17 @@ def read_hub(task: Task, split: Split, language: str, revision: str | None = Non
     """Opens a task's Hub dataset at a resolved commit: the lock file's, where there is one that has it.
 
     Args:
-        revision: commit, tag or branch before all else.
+        revision: Commit, tag or branch before all else.
 
     Raises:
-        MissingDataError: the dataset cannot be had, or has not that split or language.
-        DataError: its columns or records are not what they were.
+        MissingDataError: The dataset cannot be had, or has not that split or language.
+        DataError: Its columns or records are not what they were.
     """
     source = task.hub
     if source is None or split not in source.splits:
         raise MissingDataError(f"no Hub dataset holds labelled {split} data of {task.name}")
     if source.languages and language not in source.languages:
-        raise MissingDataError(f"the Hub dataset {source.repo} has {task.name} not in '{language}'")
+        raise MissingDataError(f"the Hub dataset {source.repo} has no {task.name} data in '{language}'")
     code = source.codes.get(language, language)
     config = source.config and source.config.replace("{lang}", code)
     commit = resolve(source.repo, revision or locked(source) or source.commit or source.revision)
@@ -75,8 +75,8 @@ def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:
         builder = load_dataset_builder(repo, config, revision=commit)
         if builder.hash != commit:  # whatever goes wrong, the library then takes what was read before
             raise MissingDataError(
-                f"the Hub does not give {repo} at {commit[:12]}: it cannot be reached, or that commit cannot "
-                f"be read (the cache has another one, {builder.hash[:12]}, which is not taken for it)"
+                f"the Hub did not return {repo} at {commit[:12]}: the Hub or that commit cannot "
+                f"be read (the cached commit {builder.hash[:12]} is not used in its place)"
             )
         builder.download_and_prepare()
         return builder.as_dataset(split=split)
@@ -89,7 +89,7 @@ def _check_columns(source: HubSource, dataset: Dataset, name: str) -> None:
     if missing:
         raise DataError(
             f"no column {', '.join(missing)} (it has: {', '.join(dataset.column_names)}): "
-            "the dataset was changed; name an earlier commit as its revision",
+            "the dataset has changed; pass an earlier commit with --data-revision",
             name,
         )
 
@@ -190,11 +190,11 @@ PAIR = _flat(converters.pair_row)
 READERS: Mapping[str, RowsFunction] = {
     "pair": PAIR,
     "pair_or_no_gold": _pair_or_no_gold,
-    "hellaswag": _flat(converters.hellaswag_row),
-    "cosmosqa": _flat(converters.cosmosqa_row),
-    "csqa": _flat(converters.csqa_row),
-    "siqa": _flat(converters.siqa_row),
-    "copa": _flat(converters.copa_row),
+    "hellaswag": _flat(converters.CHOICE_ROWS["hellaswag"]),
+    "cosmosqa": _flat(converters.CHOICE_ROWS["cosmosqa"]),
+    "csqa": _flat(converters.CHOICE_ROWS["csqa"]),
+    "siqa": _flat(converters.CHOICE_ROWS["siqa"]),
+    "copa": _flat(converters.CHOICE_ROWS["copa"]),
     "tagged": _tagged,
     "question": _question,
     "stripped_question": _stripped_question,

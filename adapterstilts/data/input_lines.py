@@ -18,7 +18,7 @@ def file_lines(path: Path) -> Iterator[str]:
     """The lines of a file, plain or gzip, read as they are used.
 
     Raises:
-        DataError: see `stream_lines`; or the file cannot be read.
+        DataError: See `stream_lines`; or the file cannot be read.
     """
     with opened(path) as stream:
         yield from stream_lines(stream, str(path))
@@ -30,7 +30,7 @@ def stream_lines(stream: IO[bytes] | GzipFile, name: str) -> Iterator[str]:
     Only a line feed, after a carriage return or not, ends a line.
 
     Raises:
-        DataError: a byte that is not UTF-8, a NUL, a line that is too long, or a carriage return inside one.
+        DataError: A byte that is not UTF-8, a NUL, a line that is too long, or a carriage return inside one.
     """
     for number, line, _ in text.stream_lines(stream, name, LONGEST):
         if "\r" in line:

@@ -13,16 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.tasks.spec import KindName
+from adapterstilts.kinds.spec import SPECS
 
 ITEMS = "items.bin"  # in a run's folder: sorted digests of what it trained on, 8 bytes each, little-endian
 DIGEST = np.dtype("<u8")  # among a million items a false match of one has a chance of 5e-14
-
-# The share of items that recur in a release by itself. Measured: of English development items 3.3 % (PAN-X)
-# and 2.4 % (UD, nearly all of one or two tokens) stand in the training file too; PAWS-X, XNLI, XCOPA, TyDiQA
-# and XQuAD against MLQA: none; between two parts of one file at most 1.5 % (Social IQa), mostly none.
-SHARE = 0.01
-SHARES: Mapping[KindName, float] = {"tagging": 0.05}
 
 LAST = 2**31  # the last row of a file that was read to its end
 
@@ -55,7 +49,7 @@ def items(rows: Iterable[Row]) -> list[Item]:
     another text to retrieve, or to predict masked words of, has no label that training could have shown.
     """
     contexts: dict[str, str] = {}
-    found: list[Item] = []
+    result: list[Item] = []
     texts: tuple[str, ...]
     for row in rows:
         if isinstance(row, RetrievalRow):
@@ -66,8 +60,8 @@ def items(rows: Iterable[Row]) -> list[Item]:
         else:
             texts = item_text(row)
         if texts:
-            found.append(Item(row.id, texts))
-    return found
+            result.append(Item(row.id, texts))
+    return result
 
 
 def item_text(row: Row) -> tuple[str, ...]:
@@ -90,9 +84,9 @@ def digests(rows: Iterable[Row]) -> Digests:
     return digests_of(item.texts for item in items(rows))
 
 
-def digests_of(found: Iterable[Sequence[str]]) -> Digests:
+def digests_of(items: Iterable[Sequence[str]]) -> Digests:
     """One digest per item."""
-    return np.frombuffer(b"".join(map(_digest, found)), DIGEST)
+    return np.frombuffer(b"".join(map(_digest, items)), DIGEST)
 
 
 def _digest(texts: Iterable[str]) -> bytes:
@@ -104,11 +98,11 @@ def write_items(folder: Path, rows: Sequence[Row], before: Digests | None = None
     """Writes what a run trained on, the originals of translated rows too, into its folder.
 
     Args:
-        before: what the runs that it was built on were trained on.
+        before: Digests of the runs that it was built on.
     """
     originals = [row.original for row in rows if isinstance(row, PairRow) and row.original]
-    known = [digests(rows), digests_of(originals), digests(()) if before is None else before]
-    (folder / ITEMS).write_bytes(np.unique(np.concatenate(known)).tobytes())
+    arrays = [digests(rows), digests_of(originals), digests(()) if before is None else before]
+    (folder / ITEMS).write_bytes(np.unique(np.concatenate(arrays)).tobytes())
 
 
 def read_items(folder: Path) -> Digests | None:
@@ -129,14 +123,14 @@ def origins(origin: Any) -> Iterator[Mapping[str, Any]]:
 
 def parts(origin: Mapping[str, Any]) -> frozenset[Part]:
     """The rows of files that an origin names."""
-    found = (each for each in origins(origin) if "sha256" in each)
-    return frozenset(Part(each["sha256"], *(each["slice"] or (1, LAST))) for each in found)
+    records = (record for record in origins(origin) if "sha256" in record)
+    return frozenset(Part(record["sha256"], *(record["slice"] or (1, LAST))) for record in records)
 
 
-def too_many(leaked: int, size: int, kind: KindName) -> bool:
+def too_many(leaked: int, size: int, kind: str) -> bool:
     """Whether more of `size` items were trained on than recur by chance.
 
     Chance is the kind's share of them, and three standard deviations (of a Poisson variable) more.
     """
-    expected = SHARES.get(kind, SHARE) * size
+    expected = SPECS[kind].recurring_share * size
     return leaked > expected + 3 * sqrt(expected)

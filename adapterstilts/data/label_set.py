@@ -1,4 +1,4 @@
-"""The label set of a task whose labels are read off its training rows (supertags)."""
+"""Label sets that come from the training rows (supertags)."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def with_labels(task: Task, rows: Sequence[Row]) -> tuple[Task, tuple[Row, ...]]
     A task whose labels are known is returned as it is, with its rows.
 
     Raises:
-        DataError: no label occurs so often.
+        DataError: No label occurs so often.
     """
     if not task.open_labels or task.labels:
         return task, tuple(rows)
     tagged = [row for row in rows if isinstance(row, TaggedRow)]
     counts = Counter(tag for row in tagged for tag in row.tags or ())
-    kept = sorted(tag for tag, count in counts.items() if count >= task.open_labels and tag != OTHER)
-    if not kept:
+    labels = sorted(tag for tag, count in counts.items() if count >= task.open_labels and tag != OTHER)
+    if not labels:
         raise DataError(
             f"no tag occurs {task.open_labels} times in the {len(tagged)} training sentences, so {task.name} "
-            "has no label to learn: more training data is wanted"
+            "has no label to learn: use more training data"
         )
-    labelled = labelled_task(task, (OTHER, *kept))
-    return labelled, tuple(_spelled(row, frozenset(kept)) for row in tagged)
+    labelled = _labelled_task(task, (OTHER, *labels))
+    return labelled, tuple(_spelled(row, frozenset(labels)) for row in tagged)
 
 
-def labelled_task(task: Task, labels: Sequence[str]) -> Task:
+def _labelled_task(task: Task, labels: Sequence[str]) -> Task:
     """The task with the labels of a trained head, where it has none of its own."""
     return task.model_copy(update={"labels": tuple(labels)}) if task.open_labels else task
 
 
-def _spelled(row: TaggedRow, kept: frozenset[str]) -> TaggedRow:
-    return replace(row, tags=tuple(tag if tag in kept else OTHER for tag in row.tags or ()))
+def _spelled(row: TaggedRow, labels: frozenset[str]) -> TaggedRow:
+    return replace(row, tags=tuple(tag if tag in labels else OTHER for tag in row.tags or ()))

@@ -1,4 +1,4 @@
-"""Which commit of a Hub dataset is read: what the Hub resolves now, or what a lock file says."""
+"""Resolves the commit of a Hub dataset, from the Hub or from a lock file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Lock(Value):
     """The content of a lock file.
 
     Attributes:
-        commits: dataset (`repo`, or `repo@revision` where the entry reads another branch) -> commit.
+        commits: Dataset (`repo`, or `repo@revision` where the entry reads another branch) -> commit.
     """
 
     version: int = 1
@@ -35,8 +35,8 @@ class Resolved:
     """What the Hub said of a set of datasets.
 
     Attributes:
-        commits: dataset -> commit.
-        failed: dataset -> why there is none.
+        commits: Dataset -> commit.
+        failed: Dataset -> why there is none.
     """
 
     commits: Mapping[str, str]
@@ -47,7 +47,7 @@ def resolve(repo: str, revision: str | None) -> str:
     """The full commit that a branch or tag names now (the main branch for None).
 
     Raises:
-        MissingDataError: the Hub cannot be reached, or has no such dataset or revision.
+        MissingDataError: The Hub cannot be reached, or has no such dataset or revision.
     """
     if revision and COMMIT.fullmatch(revision):
         return revision
@@ -58,7 +58,7 @@ def resolve(repo: str, revision: str | None) -> str:
     except (OSError, ValueError) as error:
         raise unreachable(repo, error) from None
     if sha is None:
-        raise MissingDataError(f"the Hub tells no commit of {repo}")
+        raise MissingDataError(f"the Hub reports no commit of {repo}")
     return str(sha)
 
 
@@ -66,7 +66,7 @@ def unreachable(repo: str, error: Exception) -> MissingDataError:
     """What a library's error on a Hub dataset comes to, in one line."""
     name = type(error).__name__
     if "Connection" in name or "Timeout" in name:  # of several libraries; what they say is long and of no use
-        return MissingDataError(f"the Hub, which has {repo}, cannot be reached ({name})")
+        return MissingDataError(f"cannot reach the Hub to read {repo} ({name})")
     said = (str(error).strip().splitlines() or [""])[0][:200]
     return MissingDataError(f"the Hub dataset {repo} cannot be read ({name}: {said})")
 
@@ -92,7 +92,7 @@ def locked(source: HubSource) -> str | None:
     """The commit that the lock file has for the dataset; None without a lock file, or where it has none.
 
     Raises:
-        ConfigError: the lock file is not there, or not one.
+        ConfigError: The lock file is not there, or not one.
     """
     path = lock_file()
     return read_lock(path).commits.get(dataset_of(source)) if path else None
@@ -104,13 +104,13 @@ def lock_file() -> Path | None:
     Raises:
         ConfigError: ADAPTERSTILTS_LOCK names a file that is not there.
     """
-    given = os.environ.get(LOCK_VARIABLE)
-    path = expanded(given) if given else LOCK_FILE
+    setting = os.environ.get(LOCK_VARIABLE)
+    path = expanded(setting) if setting else LOCK_FILE
     if path.is_file():
         return path
-    if given:
+    if setting:
         raise ConfigError(
-            f"the lock file {path} (from {LOCK_VARIABLE}) is not there: adapterstilts tasks lock"
+            f"the lock file {path} (from {LOCK_VARIABLE}) does not exist: run adapterstilts tasks lock"
         )
     return None
 
@@ -119,7 +119,7 @@ def read_lock(path: Path) -> Lock:
     """A lock file, checked.
 
     Raises:
-        ConfigError: it is not one.
+        ConfigError: The file is not a valid lock file.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ def read_lock(path: Path) -> Lock:
     for name, commit in lock.commits.items():
         if not COMMIT.fullmatch(commit):
             raise ConfigError(
-                f"the lock file {path}: {name} is '{commit}', which is no commit (40 hex digits)"
+                f"the lock file {path}: {name} has '{commit}', which is not a commit (40 hex digits)"
             )
     return lock
 

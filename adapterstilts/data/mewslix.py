@@ -26,9 +26,9 @@ def read_mewslix(path: Path, task: Task, language: str) -> Iterator[Item]:
     Yields:
         The mentions one by one, then the entities.
     """
-    folder = next((each for each in path.parents[:2] if (each / ENTITIES).is_file()), None)
+    folder = next((parent for parent in path.parents[:2] if (parent / ENTITIES).is_file()), None)
     if folder is None:
-        raise DataError(f"the entities, {ENTITIES}, are neither beside it nor in the folder above", path)
+        raise DataError(f"the entities, {ENTITIES}, are neither in its folder nor in the parent folder", path)
     sought: dict[str, int] = {}
     languages: set[str] = set()
     for line, record in json_lines(path):
@@ -65,12 +65,12 @@ def _mentions(record: Mapping[str, Any], task: Task) -> Iterator[RetrievalRow]:
     context, mentions = record["context"], record["mentions"]
     text = converters.text_of(context, "text")
     if not text:
-        raise MalformedError("the article's text is left out: restore it with the release's get-mewsli-x.sh")
+        raise MalformedError("the article has no text: restore it with the release's get-mewsli-x.sh")
     for mention in mentions:
         row_id, entity = converters.text_of(mention, "example_id"), converters.text_of(mention, "entity_id")
         if bool(entity) == task.hidden:
-            said = "an entity, though others have none" if entity else "no entity: its label is hidden"
-            raise MalformedError(f"mention {row_id} has {said}", hidden=True)
+            problem = "an entity, though others have none" if entity else "no entity: its label is hidden"
+            raise MalformedError(f"mention {row_id} has {problem}", hidden=True)
         yield RetrievalRow(row_id, _in_sentence(context, mention, text), "query", (entity,) if entity else ())
 
 
@@ -80,15 +80,15 @@ def _in_sentence(context: Mapping[str, Any], mention: Mapping[str, Any], text: s
     name = text[start:end]
     if name != mention["mention_span"].get("text"):
         raise MalformedError(f"mention {mention['example_id']} is not at characters {start} to {end}")
-    for each in _sentence_spans(context):
-        first, last = _span(each, text)
-        if first <= start and end <= last:
-            return _plain(f"{name}: {text[first:start]} {{ {name} }} {text[end:last]}")
-    raise MalformedError(f"mention {mention['example_id']} stands in no sentence")
+    for span in _sentence_spans(context):
+        begin, stop = _span(span, text)
+        if begin <= start and end <= stop:
+            return _plain(f"{name}: {text[begin:start]} {{ {name} }} {text[end:stop]}")
+    raise MalformedError(f"mention {mention['example_id']} is in no sentence")
 
 
 def _spans(record: Mapping[str, Any], text: str) -> list[str]:
-    return [text[slice(*_span(each, text))] for each in _sentence_spans(record)]
+    return [text[slice(*_span(span, text))] for span in _sentence_spans(record)]
 
 
 def _sentence_spans(record: Mapping[str, Any]) -> list[Any]:

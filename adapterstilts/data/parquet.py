@@ -20,7 +20,7 @@ def parquet_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Records of a Parquet file, with their numbers from 1; numbers of class labels become their names.
 
     Raises:
-        DataError: a damaged file, or a column name that repeats.
+        DataError: A damaged file, or a column name that repeats.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -24,7 +24,7 @@ def read_lines(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Plain text, a row for each line that is not blank.
 
     Raises:
-        DataError: the file holds JSON, a table or markup, whose names and signs would be read as text.
+        DataError: The file holds JSON, a table or markup, whose names and signs would be read as text.
     """
     form = _other_form(path)
     if form:

@@ -12,7 +12,7 @@ from adapterstilts.data.input_lines import is_json_lines
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
 from adapterstilts.data.text import json_object
 from adapterstilts.errors import DataError, unknown
-from adapterstilts.tasks.spec import KindName
+from adapterstilts.kinds.spec import SPECS, RowForm
 
 # One token: a character of a script written without spaces, a run of letters, digits and marks, or a sign.
 # Marks are the combining characters of the Basic Multilingual Plane and the joiners inside words.
@@ -46,45 +46,50 @@ class InputForm:
     """What one input of a task holds.
 
     Attributes:
-        kind: kind of the task.
-        texts: number of texts that a sequence task takes; None where its definition does not say.
-        labels: labels of the task, by which files of tokens with their tags are recognised.
+        kind: Kind of the task.
+        texts: Number of texts that a sequence task takes; None where its definition does not say.
+        labels: Labels of the task, by which files of tokens with their tags are recognised.
     """
 
-    kind: KindName
+    kind: str
     texts: int | None = None
     labels: tuple[str, ...] = ()
 
     @property
+    def rows(self) -> RowForm:
+        """Form of the rows that the inputs become."""
+        return SPECS[self.kind].rows
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The fields of a plain line, which tabs separate."""
-        if self.kind == "sequence":
+        if self.rows == "pair":
             return ("first",) if self.texts == 1 else ("first", "second")
-        return {"span": ("question", "context"), "choice": ("prompt",)}.get(self.kind, ("text",))
+        return {"question": ("question", "context"), "choice": ("prompt",)}.get(self.rows, ("text",))
 
     @property
     def shape(self) -> str:
         """The forms of an input, for messages."""
-        if self.kind == "sequence" and self.texts == 1:
+        if self.rows == "pair" and self.texts == 1:
             return 'one text, plain or as {"text": …}'
-        return _SHAPES[self.kind]
+        return _SHAPES[self.rows]
 
     def with_tab(self, text: str) -> str:
         r"""An argument whose first backslash-t is a tab, where two parts are expected and none is there."""
         return text.replace("\\t", "\t", 1) if len(self.parts) == 2 and "\t" not in text else text
 
 
-_SHAPES: dict[KindName, str] = {
-    "sequence": 'first TAB second, or {"first": …, "second": …}',
-    "tagging": 'plain text, or {"tokens": […]}',
-    "span": 'question TAB context, or {"question": …, "context": …}',
+_SHAPES: dict[RowForm, str] = {
+    "pair": 'first TAB second, or {"first": …, "second": …}',
+    "tagged": 'plain text, or {"tokens": […]}',
+    "question": 'question TAB context, or {"question": …, "context": …}',
     "choice": '{"prompt": …, "choices": […, …]}',
     "retrieval": 'plain text, or {"text": …}',
 }
 
 # Our field -> the names that data sets and other programs give it.
-_KEYS: dict[KindName, dict[str, tuple[str, ...]]] = {
-    "sequence": {
+_KEYS: dict[RowForm, dict[str, tuple[str, ...]]] = {
+    "pair": {
         "first": (
             "first", "sentence1", "premise", "text", "text1", "text_a", "question1", "sentence", "sentence_A",
         ),
@@ -93,16 +98,17 @@ _KEYS: dict[KindName, dict[str, tuple[str, ...]]] = {
             "sentence_B",
         ),
     },
-    "tagging": {"text": ("text", "sentence"), "tokens": ("tokens", "words")},
-    "span": {"question": ("question", "query"), "context": ("context", "passage", "paragraph")},
+    "tagged": {"text": ("text", "sentence"), "tokens": ("tokens", "words")},
+    "question": {"question": ("question", "query"), "context": ("context", "passage", "paragraph")},
     "choice": {
         "prompt": ("prompt", "question", "premise", "context"),
         "choices": ("choices", "options", "endings"),
     },
     "retrieval": {"text": ("text", "sentence", "query")},
 }  # fmt: skip
+_FORMS_OF_TWO: tuple[RowForm, ...] = ("pair", "question")
 _HEADERS = frozenset(
-    key.casefold() for kind in ("sequence", "span") for keys in _KEYS[kind].values() for key in keys
+    key.casefold() for form in _FORMS_OF_TWO for keys in _KEYS[form].values() for key in keys
 )
 _ID = ("id", "idx", "uid", "guid")
 
@@ -110,28 +116,28 @@ _ID = ("id", "idx", "uid", "guid")
 Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
 
 
-def read_inputs(form: InputForm | KindName, lines: Iterable[str], name: str) -> Iterator[Input]:
+def read_inputs(form: InputForm | str, lines: Iterable[str], name: str) -> Iterator[Input]:
     """Inputs from lines, read as they are asked for: JSON objects, or text with a tab between the parts.
 
     A pair is `first TAB second`, a question `question TAB context`, a sentence to tag is plain text or
     `{"tokens": [...]}`, a choice `{"prompt": ..., "choices": [...]}`, a query for retrieval plain text.
 
     Args:
-        name: name of the file or "the argument", for messages. In a file of JSON lines (.jsonl) every line
+        name: Name of the file or "the argument", for messages. In a file of JSON lines (.jsonl) every line
             must be an object; elsewhere those that begin with a brace are.
 
     Raises:
-        DataError: a line that does not hold what the task takes, with its number.
+        DataError: A line that does not hold what the task takes, with its number.
     """
     form = form if isinstance(form, InputForm) else InputForm(form)
-    return _read(form, _READERS[form.kind], lines, name)
+    return _read(form, _READERS[form.rows], lines, name)
 
 
 def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
     """What a retrieval query is compared with: one text a line; the id is the line number.
 
     Raises:
-        DataError: there is none.
+        DataError: The file has no text.
     """
     ids: set[str] = set()
     for item in _read(InputForm("retrieval"), _candidate, (line.strip() for line in lines), name):
@@ -152,7 +158,7 @@ def _read(form: InputForm, read: Reader, lines: Iterable[str], name: str) -> Ite
             empty = False
             yield _located(form, read, line, name, number)
     if empty:
-        raise DataError("there is no text in it", name)
+        raise DataError("contains no text", name)
 
 
 def _is_empty(line: str) -> bool:
@@ -165,7 +171,7 @@ def _located(form: InputForm, read: Reader, line: str, name: str, number: int) -
     try:
         line = line.rstrip("\r\n")
         if is_json_lines(name) or line.lstrip().startswith("{"):
-            fields = _renamed(json_object(line, name, number), form.kind)
+            fields = _renamed(json_object(line, name, number), form.rows)
         else:
             fields = _parts(line, form)
         return read(str(number), fields, form)
@@ -178,11 +184,11 @@ def _located(form: InputForm, read: Reader, line: str, name: str, number: int) -
 def _parts(line: str, form: InputForm) -> dict[str, str]:
     """The parts of a plain line, under our names."""
     parts = form.parts
-    two = form.kind in ("sequence", "span")
-    cells = [line] if form.kind in ("tagging", "choice") else line.split("\t")
+    two = form.rows in _FORMS_OF_TWO
+    cells = [line] if form.rows in ("tagged", "choice") else line.split("\t")
     if two and len(cells) == 2 and all(cell.strip().casefold() in _HEADERS for cell in cells):
         raise ValueError(f"a header ({' and '.join(cells)}), not texts: remove it")
-    if form.kind == "tagging" and _is_tagged(line, form.labels):
+    if form.rows == "tagged" and _is_tagged(line, form.labels):
         raise ValueError(f"a token with its tag ({line[:60]!r}), not text: remove the tags")
     if len(cells) > len(parts):
         raise ValueError(f"{len(cells)} texts with tabs between them, where {len(parts)} can be used")
@@ -198,8 +204,8 @@ def _is_tagged(line: str, labels: Sequence[str]) -> bool:
     return len(words) > 1 and "-" in words[-1] and words[-1] in labels
 
 
-def _renamed(record: Mapping[str, Any], kind: KindName) -> dict[str, Any]:
-    ours = {key: field for field, keys in _KEYS[kind].items() for key in keys} | dict.fromkeys(_ID, "id")
+def _renamed(record: Mapping[str, Any], form: RowForm) -> dict[str, Any]:
+    ours = {key: field for field, keys in _KEYS[form].items() for key in keys} | dict.fromkeys(_ID, "id")
     fields: dict[str, Any] = {}
     for key, value in record.items():
         if key not in ours:
@@ -236,7 +242,7 @@ def _tagged(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
         offsets = tuple(_token_spans(text))
         tokens = tuple(text[start:end] for start, end in offsets)
     if not tokens:
-        raise ValueError("there is no token in it")
+        raise ValueError("contains no token")
     return Input(TaggedRow(_id(fields, number), tokens, None), text, offsets)
 
 
@@ -321,10 +327,10 @@ def _kind_of(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-_READERS: dict[KindName, Reader] = {
-    "sequence": _pair,
-    "tagging": _tagged,
-    "span": _question,
+_READERS: dict[RowForm, Reader] = {
+    "pair": _pair,
+    "tagged": _tagged,
+    "question": _question,
     "choice": _choice,
     "retrieval": _query,
 }

@@ -32,14 +32,14 @@ def read(path: Path, task: Task, language: str) -> Iterator[Item]:
     """The records of a release file, in file order, checked one by one.
 
     Args:
-        language: our code; a file of several languages is filtered by it.
+        language: Our code; a file of several languages is filtered by it.
 
     Yields:
         The canonical rows of each record. Ids are the release's where it has them, else the number of the
         record in its file (from 1).
 
     Raises:
-        DataError: what is wrong, with file and line.
+        DataError: The file is not valid; the message has file and line.
     """
     if is_parquet(path) and task.form != "table":
         return _read_parquet(path, task, language)
@@ -51,14 +51,14 @@ def _code(task: Task, language: str) -> str:
     return task.folder.codes.get(language, language) if task.folder else language
 
 
-def _no_row(path: Path, task: Task, language: str, others: Counter[str]) -> NoRowError:
+def _no_row(path: Path, task: Task, language: str, skipped: Counter[str]) -> NoRowError:
     """The error for a file that is in order but holds no row that is read; it says what the file holds."""
-    if not others:
+    if not skipped:
         return NoRowError(f"no labelled row of {task.name} in '{language}': a header alone", path)
-    counts = ", ".join(f"{value} ({rows})" for value, rows in others.most_common(8))
-    more = ", …" if len(others) > 8 else ""
+    counts = ", ".join(f"{value} ({rows})" for value, rows in skipped.most_common(8))
+    more = ", …" if len(skipped) > 8 else ""
     return NoRowError(
-        f"no labelled row of {task.name} in '{language}' among {others.total()}, which are of {counts}{more}",
+        f"no labelled row of {task.name} in '{language}' among {skipped.total()}: {counts}{more}",
         path,
     )
 
@@ -68,11 +68,11 @@ def _rows(
 ) -> Iterator[Item]:
     """Rows of flat records; those that name another language are passed over."""
     number = 0
-    others = Counter[str]()
+    skipped = Counter[str]()
     for line, record in numbered:
         spoken = converters.language_of(record)
         if spoken is not None and spoken.casefold() not in (language, _code(task, language).casefold()):
-            others[f"language {spoken}"] += 1
+            skipped[f"language {spoken}"] += 1
             yield from unlisted(record, task)
             continue
         number += 1
@@ -84,10 +84,10 @@ def _rows(
             row = None  # machine translation failed on some pairs of PAWS-X's training data
         yield () if row is None else (row,)
     if not number:
-        raise _no_row(path, task, language, others)
+        raise _no_row(path, task, language, skipped)
 
 
-def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Sentence pairs: three tab-separated columns (XTREME), a table with a header (GLUE), or JSON lines.
 
     Of five columns (XTREME's translated training data) the first two hold the originals.
@@ -95,23 +95,23 @@ def read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     Fields are never quoted: a quote character is text. XTREME's script writes fields that hold one with CSV
     quoting, and its own loader reads them as they stand; so does this one.
     """
-    first = next(numbered_lines(path))[1]
-    if first.lstrip().startswith(("{", "[")) and "\t" not in first:
+    line = next(numbered_lines(path))[1]
+    if line.lstrip().startswith(("{", "[")) and "\t" not in line:
         return _rows(json_lines(path), path, task, language, converters.pair_row)
-    header = first.split("\t")
+    header = line.split("\t")
     if not (set(header) & set(converters.FIRST) and set(header) & set(converters.SECOND)):
         return _rows(_plain_pairs(path, task), path, task, language, _plain_pair)
     return _rows(tsv_records(path), path, task, language, converters.pair_row)
 
 
-def read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Quora Question Pairs in GLUE's form, a table with a header, or its JSON lines.
 
     Questions with a line end in them are broken over lines in its first release: they are joined again.
     """
-    first = next(numbered_lines(path))[1]
-    if "\t" not in first or not set(first.split("\t")) & set(converters.FIRST):
-        return read_pair(path, task, language)
+    line = next(numbered_lines(path))[1]
+    if "\t" not in line or not set(line.split("\t")) & set(converters.FIRST):
+        return _read_pair(path, task, language)
     return _rows(continued_records(path), path, task, language, converters.pair_row)
 
 
@@ -126,7 +126,7 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
         if len(fields) == 2:
             raise HiddenLabelsError(
                 "two columns, not 3 (sentence, sentence, label): a file without its labels, "
-                "as XTREME hands out its test data", path, number,
+                "like XTREME's test files", path, number,
             )  # fmt: skip
         if len(fields) not in (3, 5):
             raise DataError(
@@ -135,7 +135,7 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
             )  # fmt: skip
         if columns and len(fields) != columns:
             raise DataError(
-                f"{len(fields)} tab-separated columns where the lines before have {columns}", path, number
+                f"{len(fields)} tab-separated columns but earlier lines have {columns}", path, number
             )
         columns = len(fields)
         record = dict(zip(("sentence1", "sentence2", "label"), fields[-3:], strict=True))
@@ -153,7 +153,7 @@ def _check_plain(fields: Sequence[str], path: Path, number: int, task: Task) -> 
         )  # fmt: skip
     columns = fields[0].split(",") if len(fields) == 1 else []
     if number == 1 and {*converters.FIRST, *converters.SECOND}.intersection(columns):
-        raise DataError(f"CSV ({fields[0][:60]}), where tabs should separate the columns: save it as TSV or "
+        raise DataError(f"CSV ({fields[0][:60]}), but columns must be separated by tabs: save it as TSV or "
             "JSON lines", path, number)  # fmt: skip
     if len(fields) == 2 and labelled:
         raise DataError(
@@ -167,26 +167,26 @@ def _plain_pair(record: Record, task: Task, number: str) -> PairRow | None:
     return row and replace(row, original=record.get("original") or None)
 
 
-def read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_hellaswag(path: Path, task: Task, language: str) -> Iterator[Item]:
     """HellaSwag's JSON lines."""
-    return _rows(json_lines(path), path, task, language, converters.hellaswag_row)
+    return _rows(json_lines(path), path, task, language, converters.CHOICE_ROWS["hellaswag"])
 
 
-def read_cosmosqa(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_cosmosqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Cosmos QA's CSV (quoted, with a header), or its JSON lines."""
-    first = next(numbered_lines(path))[1]
-    numbered = json_lines(path) if first.lstrip().startswith(("{", "[")) else csv_records(path)
-    return _rows(numbered, path, task, language, converters.cosmosqa_row)
+    line = next(numbered_lines(path))[1]
+    numbered = json_lines(path) if line.lstrip().startswith(("{", "[")) else csv_records(path)
+    return _rows(numbered, path, task, language, converters.CHOICE_ROWS["cosmosqa"])
 
 
-def read_csqa(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_csqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """CommonsenseQA's JSON lines; the nested form of its first release is unfolded."""
     return _rows(
         ((line, _unfold(record)) for line, record in json_lines(path)),
         path,
         task,
         language,
-        converters.csqa_row,
+        converters.CHOICE_ROWS["csqa"],
     )
 
 
@@ -195,14 +195,14 @@ def _unfold(record: Record) -> Record:
     nested = record.get("question")
     if not isinstance(nested, dict) or not isinstance(nested.get("choices"), list):
         return record
-    choices = [each for each in nested["choices"] if isinstance(each, dict)]
-    columns = {name: [each.get(name) for each in choices] for name in ("label", "text")}
+    choices = [choice for choice in nested["choices"] if isinstance(choice, dict)]
+    columns = {name: [choice.get(name) for choice in choices] for name in ("label", "text")}
     return {**record, "question": nested.get("stem"), "choices": columns}
 
 
-def read_siqa(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_siqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """Social IQa's JSON lines, with the answer in them or in `<name>-labels.lst` beside them."""
-    return _rows(_with_labels(path), path, task, language, converters.siqa_row)
+    return _rows(_with_labels(path), path, task, language, converters.CHOICE_ROWS["siqa"])
 
 
 def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
@@ -211,36 +211,36 @@ def _with_labels(path: Path) -> Iterator[tuple[int, Record]]:
         yield from json_lines(path)
         return
     labels = [line for _, line in numbered_lines(beside)]
-    found = list(json_lines(path))
-    if len(labels) != len(found):
-        raise DataError(f"{len(found)} records, but {beside} has {len(labels)} labels", path)
-    for (line, record), label in zip(found, labels, strict=True):
+    records = list(json_lines(path))
+    if len(labels) != len(records):
+        raise DataError(f"{len(records)} records, but {beside} has {len(labels)} labels", path)
+    for (line, record), label in zip(records, labels, strict=True):
         if converters.spell(record.get("label", label)) != label:
             message = f"label {converters.shown(record['label'])}, but {beside} has {converters.shown(label)}"
             raise DataError(message, path, line)
         yield line, {**record, "label": label}
 
 
-def read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
     """COPA's and XCOPA's JSON lines; XTREME-R's download sets all labels of its test files to 0."""
-    found = list(json_lines(path))
-    blanked = len(found) >= 100 and all(record.get("label") == 0 for _, record in found)
+    records = list(json_lines(path))
+    blanked = len(records) >= 100 and all(record.get("label") == 0 for _, record in records)
     if blanked and task.hidden:
-        found = [(line, {**record, "label": None}) for line, record in found]
+        records = [(line, {**record, "label": None}) for line, record in records]
     elif blanked:
         raise HiddenLabelsError(
-            f"all {len(found)} labels are 0, as in the test files of XTREME-R's download: take the originals",
+            f"all {len(records)} labels are 0, as in XTREME-R's test files: use the original files",
             path,
         )
-    return _rows(iter(found), path, task, language, converters.copa_row)
+    return _rows(iter(records), path, task, language, converters.CHOICE_ROWS["copa"])
 
 
-def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
+def _read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
     """A table whose columns a task of one's own names; rows of other splits and languages are passed over."""
     assert task.table is not None
     code = _code(task, language)
     number = 0
-    others = Counter[str]()
+    skipped = Counter[str]()
     records_of = TABLES["parquet" if is_parquet(path) else task.table.format]
     for line, record in records_of(path):
         try:
@@ -248,13 +248,13 @@ def read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
         except MalformedError as error:
             raise located(error, path, line) from None
         if item is None:
-            others[str(passed_over(record, task, code))] += 1
+            skipped[str(passed_over(record, task, code))] += 1
             yield from unlisted(record, task)
             continue
         number += 1
         yield item
     if not number:
-        raise _no_row(path, task, language, others)
+        raise _no_row(path, task, language, skipped)
 
 
 # The reader of a Parquet file, by the form that the task's text files have: that of the data set's Hub copy.
@@ -278,20 +278,20 @@ def _read_parquet(path: Path, task: Task, language: str) -> Iterator[Item]:
         row_of = HUB_READERS[task.hub.reader]
     code = _code(task, language)
     number = 0
-    others = Counter[str]()
+    skipped = Counter[str]()
     for position, record in parquet_records(path):
         try:
             item = row_of(record, task, code, str(number + 1))
         except MalformedError as error:
             raise located(error, path, position) from None
         if item is None:
-            others[f"language {converters.language_of(record)}"] += 1
+            skipped[f"language {converters.language_of(record)}"] += 1
             yield from unlisted(record, task)
             continue
         number += 1
         yield item
     if not number:
-        raise _no_row(path, task, language, others)
+        raise _no_row(path, task, language, skipped)
 
 
 TABLES: Mapping[str, Callable[[Path], Iterator[tuple[int, Record]]]] = {
@@ -302,20 +302,20 @@ TABLES: Mapping[str, Callable[[Path], Iterator[tuple[int, Record]]]] = {
 }
 
 READERS: Mapping[str, Reader] = {
-    "pair": read_pair,
-    "qqp": read_qqp,
+    "pair": _read_pair,
+    "qqp": _read_qqp,
     "ccg": read_ccg,
     "token-tag": read_token_tag,
     "squad": read_squad,
-    "hellaswag": read_hellaswag,
-    "cosmosqa": read_cosmosqa,
-    "csqa": read_csqa,
-    "siqa": read_siqa,
-    "copa": read_copa,
+    "hellaswag": _read_hellaswag,
+    "cosmosqa": _read_cosmosqa,
+    "csqa": _read_csqa,
+    "siqa": _read_siqa,
+    "copa": _read_copa,
     "tatoeba": read_tatoeba,
     "bucc": read_bucc,
     "lareqa": read_lareqa,
     "mewslix": read_mewslix,
     "lines": read_lines,
-    "table": read_table,
+    "table": _read_table,
 }

@@ -37,7 +37,7 @@ def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
     name = _plain(path).stem.rpartition("-")[2]
     other = _beside(path, name)
     if other == path or not other.is_file():
-        raise DataError(f"the aligned file with the other side, {other}, is not there", path)
+        raise DataError(f"the aligned file with the other side, {other}, does not exist", path)
     queries, candidates = list(numbered_lines(path)), list(numbered_lines(other))
     if len(queries) != len(candidates):
         raise DataError(
@@ -89,38 +89,38 @@ def read_bucc(path: Path, task: Task, language: str) -> Iterator[Item]:
         The queries one by one, then the candidates.
 
     Raises:
-        HiddenLabelsError: there are no gold pairs (XTREME's download removes those of the test files).
-        DataError: an id that repeats, or a gold id that is in neither text.
+        HiddenLabelsError: There are no gold pairs (XTREME's download removes those of the test files).
+        DataError: An id that repeats, or a gold id that is in neither text.
     """
     english, gold = _beside(path, "en"), _beside(path, "gold")
     if english == path or not english.is_file():
-        raise DataError(f"the English side, {english}, is not there", path)
+        raise DataError(f"the English side, {english}, does not exist", path)
     if not gold.is_file() and not task.hidden:
-        raise HiddenLabelsError(f"the gold pairs, {gold}, are not there: nothing can be scored", path)
+        raise HiddenLabelsError(f"the gold pairs, {gold}, do not exist, so nothing can be scored", path)
     lines = () if task.hidden else numbered_lines(gold)
     pairs = [_Gold(line, *_two(text, gold, line)) for line, text in lines]
     candidates: dict[str, list[str]] = {}
     for pair in pairs:
         candidates.setdefault(pair.query, []).append(pair.candidate)
-    known: list[set[str]] = []
+    ids_by_side: list[set[str]] = []
     for file, side in ((path, "query"), (english, "candidate")):
-        known.append(set())
-        for row_id, text in _identified(file, known[-1]):
-            found = tuple(dict.fromkeys(candidates.get(row_id, ()))) if side == "query" else ()
-            yield (RetrievalRow(row_id, text, side, found),)
+        ids_by_side.append(set())
+        for row_id, text in _identified(file, ids_by_side[-1]):
+            gold_ids = tuple(dict.fromkeys(candidates.get(row_id, ()))) if side == "query" else ()
+            yield (RetrievalRow(row_id, text, side, gold_ids),)
     for pair in pairs:
-        for row_id, ids, file in zip((pair.query, pair.candidate), known, (path, english), strict=True):
+        for row_id, ids, file in zip((pair.query, pair.candidate), ids_by_side, (path, english), strict=True):
             if row_id not in ids:
                 raise DataError(f"the gold id '{row_id}' is not in {file}", gold, pair.line)
 
 
-def _identified(path: Path, seen: set[str]) -> Iterator[tuple[str, str]]:
+def _identified(path: Path, ids: set[str]) -> Iterator[tuple[str, str]]:
     """Ids and sentences of one side; the ids are added to `seen`."""
     for line, text in numbered_lines(path):
         row_id, sentence = _two(text, path, line)
-        if row_id in seen:
-            raise DataError(f"the id '{row_id}' stands in the file twice", path, line)
-        seen.add(row_id)
+        if row_id in ids:
+            raise DataError(f"the id '{row_id}' occurs twice in the file", path, line)
+        ids.add(row_id)
         yield row_id, sentence
 
 
@@ -162,8 +162,8 @@ def read_lareqa(path: Path, task: Task, language: str) -> Iterator[Item]:
         if not asked:
             raise DataError("the file holds no question", file)
     for row_id, text in questions:
-        found = tuple(gold[row_id])
-        yield () if "" in found else (RetrievalRow(row_id, text, "query", found),)
+        gold_ids = tuple(gold[row_id])
+        yield () if "" in gold_ids else (RetrievalRow(row_id, text, "query", gold_ids),)
 
 
 class _Part(NamedTuple):
@@ -193,42 +193,42 @@ def _part(paragraph: Mapping[str, Any], task: Task, name: str) -> _Part:
         row = converters.question_row({"context": context, **question}, task, answers_of(question, task))
         begin = row.answers[0].start if row.answers else -1
         holds = next((context[start:end] for start, end in breaks if start <= begin < end), None)
-        found = tuple(each.id for each in sentences if each.text == holds)
-        questions.append(RetrievalRow(row.id, row.question, "query", found))
+        gold_ids = tuple(sentence.id for sentence in sentences if sentence.text == holds)
+        questions.append(RetrievalRow(row.id, row.question, "query", gold_ids))
     return _Part(sentences, questions)
 
 
 def _breaks(paragraph: Mapping[str, Any], context: str) -> list[tuple[int, int]]:
     """First and one past the last character of each sentence."""
-    given = paragraph.get("sentence_breaks")
-    if given is None:
+    values = paragraph.get("sentence_breaks")
+    if values is None:
         return sentence_breaks(context)
-    fine = isinstance(given, list) and all(
-        isinstance(each, list) and len(each) == 2 and all(type(at) is int for at in each) for each in given
+    valid = isinstance(values, list) and all(
+        isinstance(span, list) and len(span) == 2 and all(type(at) is int for at in span) for span in values
     )
-    if not fine or not all(0 <= start < end <= len(context) for start, end in given):
+    if not valid or not all(0 <= start < end <= len(context) for start, end in values):
         raise MalformedError("'sentence_breaks' should be a list of [start, end] within the context")
-    return [(start, end) for start, end in given]
+    return [(start, end) for start, end in values]
 
 
 def sentence_breaks(text: str) -> list[tuple[int, int]]:
     """Sentences by `SENTENCE_END`, and never before a small letter (an abbreviation)."""
-    found, start = [], 0
+    spans, start = [], 0
     for end in SENTENCE_END.finditer(text):
         if not text[end.end() : end.end() + 1].islower() and end.end() < len(text):
-            found.append((start, end.end(1) if end[1] else end.end(2)))
+            spans.append((start, end.end(1) if end[1] else end.end(2)))
             start = end.end()
-    return [*found, (start, len(text.rstrip()))] if text.strip() else []
+    return [*spans, (start, len(text.rstrip()))] if text.strip() else []
 
 
 def _pool(path: Path, task: Task, language: str) -> dict[str, Path]:
     """The file of each language, the question's own first."""
-    found = {language: path}
+    files = {language: path}
     for code in task.languages:
         name = re.sub(rf"(?<![a-z]){language}(?![a-z])", code, path.name)
         if name != path.name and path.with_name(name).is_file():
-            found[code] = path.with_name(name)
-    return found
+            files[code] = path.with_name(name)
+    return files
 
 
 def _pool_origin(path: Path, task: Task, language: str) -> dict[str, Any]:

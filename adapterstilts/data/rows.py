@@ -12,7 +12,7 @@ class PairRow:
     """One sentence, or a pair; `label` is one of the task's labels, None only for prediction.
 
     Attributes:
-        original: the two texts that a translated pair was made of, where the release has them; only the leak
+        original: The two texts that a translated pair was made of, where the release has them; only the leak
             guard looks at them.
     """
 
@@ -33,7 +33,7 @@ class TaggedRow:
     """A tokenised sentence with one tag a token (None only for prediction).
 
     Attributes:
-        spaces: whether a space follows each token in running text; None where the release does not tell.
+        spaces: Whether a space follows each token in running text; None where the release does not tell.
     """
 
     id: str
@@ -93,7 +93,7 @@ class RetrievalRow:
     """A text on one side of a retrieval task; a query names the ids of its gold candidates.
 
     Attributes:
-        context: the paragraph that a candidate stands in, where the release has one.
+        context: The paragraph that a candidate stands in, where the release has one.
     """
 
     id: str

@@ -21,13 +21,13 @@ def read_squad(path: Path, task: Task, language: str) -> Iterator[Item]:
     are told apart when rows are collected. The same question twice is an error. Machine translation loses
     the place of some answers: in a language that the task itself has not, such questions are left out.
     """
-    seen: set[tuple[str, str, str]] = set()
+    keys: set[tuple[str, str, str]] = set()
     for place, paragraph in paragraphs(path):
         try:
-            yield from _items(paragraph, task, language, seen)
+            yield from _items(paragraph, task, language, keys)
         except MalformedError as error:
             raise located(error, place, None) from None
-    if not seen:
+    if not keys:
         raise DataError("the file holds no question", path)
 
 
@@ -35,7 +35,7 @@ def paragraphs(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The paragraphs of a file in SQuAD's form, in order, each with its place in the file.
 
     Raises:
-        DataError: it is not in that form.
+        DataError: The file is not in SQuAD's format.
     """
     place = str(path)
     try:
@@ -43,8 +43,8 @@ def paragraphs(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             place = f"{path}, article {number}"
             if isinstance(article.get("title"), str) and article["title"]:
                 place += f" ({article['title'][:60]})"
-            for each, paragraph in enumerate(listed(article, "paragraphs"), start=1):
-                yield f"{place}, paragraph {each}", paragraph
+            for index, paragraph in enumerate(listed(article, "paragraphs"), start=1):
+                yield f"{place}, paragraph {index}", paragraph
     except MalformedError as error:
         raise located(error, place, None) from None
 
@@ -53,12 +53,12 @@ def listed(value: Any, name: str) -> list[Any]:
     """The list under `name`, of objects.
 
     Raises:
-        MalformedError: there is none.
+        MalformedError: The list is missing.
     """
-    found = value.get(name) if isinstance(value, dict) else None
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+    items = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise MalformedError(f"not in SQuAD's form: '{name}' should be a list of objects")
-    return found
+    return items
 
 
 # What releases have in a question beside its answers.
@@ -69,7 +69,7 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
     """The texts and offsets of a question's answers.
 
     Raises:
-        MalformedError: they are not there, or not as they should be.
+        MalformedError: The answers are missing or malformed.
     """
     impossible = question.get("is_impossible")
     if not isinstance(impossible, bool | None):
@@ -86,7 +86,7 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
     if converters.raw_label(question, ("answers",), QUESTION) is None:
         if task.hidden:
             return []
-        raise MalformedError(f"question {question.get('id')} comes without 'answers'", hidden=True)
+        raise MalformedError(f"question {question.get('id')} has no 'answers'", hidden=True)
     answers = []
     for answer in listed(question, "answers"):
         start = answer.get("answer_start")
@@ -100,7 +100,7 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
 
 
 def _items(
-    paragraph: Mapping[str, Any], task: Task, language: str, seen: set[tuple[str, str, str]]
+    paragraph: Mapping[str, Any], task: Task, language: str, keys: set[tuple[str, str, str]]
 ) -> Iterator[Item]:
     """The questions of a paragraph; none for one whose answer has lost its place in translation."""
     context = converters.text_of(paragraph, "context")
@@ -114,7 +114,7 @@ def _items(
             yield ()
             continue
         key = (row.id, row.question, row.context)
-        if key in seen:
-            raise MalformedError(f"question {row.id} stands in the file twice")
-        seen.add(key)
+        if key in keys:
+            raise MalformedError(f"question {row.id} occurs twice in the file")
+        keys.add(key)
         yield (row,)

@@ -27,10 +27,10 @@ class Summary:
     """What rows hold.
 
     Attributes:
-        labels: label -> how often, the most frequent first; tags are counted by token.
-        words, characters: of a row's texts together; words are what white space divides, or tokens.
-        repeated: rows whose text stood there before.
-        trained: rows whose text stands in the training data too.
+        labels: Label -> how often, the most frequent first; tags are counted by token.
+        words, characters: Lengths of a row's texts in total. Words are separated by white space, or tokens.
+        repeated: Rows whose text stood there before.
+        trained: Rows whose text stands in the training data too.
     """
 
     rows: int
@@ -49,8 +49,8 @@ def summarise(rows: Sequence[Row], training: Digests | None = None) -> Summary:
     return Summary(
         rows=len(rows),
         labels=dict(labels.most_common()),
-        words=_lengths([sum(len(text.split()) for text in each) for each in texts]),
-        characters=_lengths([sum(map(len, each)) for each in texts]),
+        words=_lengths([sum(len(text.split()) for text in row_texts) for row_texts in texts]),
+        characters=_lengths([sum(map(len, row_texts)) for row_texts in texts]),
         repeated=len(items) - len(np.unique(items)),
         trained=0 if training is None else int(np.isin(items, training).sum()),
     )

@@ -25,26 +25,27 @@ from adapterstilts.data.converters import (
 )
 from adapterstilts.data.items import Unlisted
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
-from adapterstilts.tasks.spec import GOLD, KindName, Split, Table, Task
+from adapterstilts.kinds.spec import RowForm
+from adapterstilts.tasks.spec import GOLD, Split, Table, Task
 
 
 def of_split(task: Task, split: Split | None) -> Task:
     """The task with only those of its table's conditions that pick a split's rows; without any for None."""
     if task.table is None:
         return task
-    location = {name: wanted for name, wanted in task.table.where.items() if name == split}
-    return task.model_copy(update={"table": task.table.model_copy(update={"where": location})})
+    where = {name: values for name, values in task.table.where.items() if name == split}
+    return task.model_copy(update={"table": task.table.model_copy(update={"where": where})})
 
 
 def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row] | None:
     """The row of a record; None where it is of another split or language.
 
     Args:
-        code: the evaluated language as the table spells it.
-        number: the row's id where the table has none.
+        code: The evaluated language as the table spells it.
+        number: The row's id where the table has none.
 
     Raises:
-        MalformedError: a column that is not there, or a value that does not fit.
+        MalformedError: A column is missing, or a value is not valid.
     """
     table = task.table
     assert table is not None
@@ -54,7 +55,7 @@ def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row]
     if passed_over(record, task, code):
         return None
     fields = {field: _field(record, field, column) for field, column in table.columns.items()}
-    return (ROWS[task.kind](fields, task, row_id_of(fields, ("id",), number)),)
+    return (ROWS[task.kind_spec.rows](fields, task, row_id_of(fields, ("id",), number)),)
 
 
 def passed_over(record: Record, task: Task, code: str) -> str | None:
@@ -72,8 +73,8 @@ def passed_over(record: Record, task: Task, code: str) -> str | None:
 
 def _elsewhere(record: Record, table: Table) -> str | None:
     """The value by which a record is of another split; None if it is of this one."""
-    for wanted in table.where.values():
-        for column, value in wanted.items():
+    for conditions in table.where.values():
+        for column, value in conditions.items():
             if (other := spelling(_value(record, column, "where"))) != value:
                 return f"{column} {other}"
     return None
@@ -99,7 +100,7 @@ def _check_gold(record: Record, table: Table) -> None:
     missing = [column for column in gold if column not in record]
     if missing:
         read = {column for columns in table.columns.values() for column in _names(columns)}
-        read |= {column for wanted in table.where.values() for column in wanted}
+        read |= {column for conditions in table.where.values() for column in conditions}
         if unread := [str(column) for column in record if column not in read]:
             raise MalformedError(no_label_column(missing[0], record, unread))
 
@@ -111,7 +112,7 @@ def _names(columns: str | tuple[str, ...] | None) -> tuple[str, ...]:
 def _field(record: Record, field: str, column: str | tuple[str, ...]) -> Any:
     if isinstance(column, str):
         return _value(record, column, field)
-    values = [_value(record, each, field) for each in column]
+    values = [_value(record, name, field) for name in column]
     return values if field == "choices" else " ".join(text_of({field: value}, field) for value in values)
 
 
@@ -127,7 +128,7 @@ def _value(record: Record, column: str, field: str) -> Any:
 def _pair(fields: Record, task: Task, row_id: str) -> PairRow:
     first, second = text_of(fields, "first"), text_of(fields, "second") if "second" in fields else None
     if not first.strip() and not (second or "").strip():
-        raise EmptyError("there is no text in it")
+        raise EmptyError("contains no text")
     return PairRow(row_id, first, second, label_of(fields["label"], task))
 
 
@@ -162,7 +163,7 @@ def _choice(fields: Record, task: Task, row_id: str) -> ChoiceRow:
     choices = fields["choices"]
     if not isinstance(choices, list) or len(choices) < 2:
         raise MalformedError(f"'choices' should be a list of two or more texts, not {shown(choices)}")
-    texts = tuple(text_of({"choices": each}, "choices") for each in choices)
+    texts = tuple(text_of({"choices": choice}, "choices") for choice in choices)
     blank = next((n for n, text in enumerate(texts) if not text.strip()), None)
     if blank is not None:
         raise MalformedError(f"number {blank} (from 0) of the choices is empty")
@@ -173,9 +174,9 @@ def _choice(fields: Record, task: Task, row_id: str) -> ChoiceRow:
     return ChoiceRow(row_id, text_of(fields, "prompt"), texts, index_of(label, numbers, task))
 
 
-ROWS: Mapping[KindName, Callable[[Record, Task, str], Row]] = {
-    "sequence": _pair,
-    "tagging": _tagged,
-    "span": _question,
+ROWS: Mapping[RowForm, Callable[[Record, Task, str], Row]] = {
+    "pair": _pair,
+    "tagged": _tagged,
+    "question": _question,
     "choice": _choice,
 }

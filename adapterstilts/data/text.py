@@ -30,11 +30,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     line ends occur inside sentences. Empty lines at the end of the file are left out.
 
     Raises:
-        DataError: an empty or unreadable file, a byte that is not UTF-8, a NUL, a line longer than
+        DataError: An empty or unreadable file, a byte that is not UTF-8, a NUL, a line longer than
             `LONGEST_LINE`, or a file whose lines end in carriage returns alone.
     """
     waiting: list[int] = []  # empty lines that may turn out to be the end
-    last = 0
+    final = 0
     for number, line, ended in _file_lines(path, LONGEST_LINE):
         if not line:
             waiting.append(number)
@@ -43,9 +43,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             raise DataError(OLD_MAC, path, 1)
         yield from ((empty, "") for empty in waiting)
         waiting.clear()
-        last = number
+        final = number
         yield number, line
-    if not last:
+    if not final:
         raise DataError("the file is empty", path)
 
 
@@ -64,7 +64,7 @@ def stream_lines(
         longest: Bytes of the longest line that is accepted.
 
     Raises:
-        DataError: a longer line, a byte that is not UTF-8, or a NUL.
+        DataError: A longer line, a byte that is not UTF-8, or a NUL.
     """
     for number in count(1):
         raw = file.readline(longest + 3)  # a line feed after a carriage return, and one byte more
@@ -91,14 +91,14 @@ def json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Objects of a JSON lines file with their line numbers.
 
     Raises:
-        DataError: a line that is not a JSON object.
+        DataError: A line that is not a JSON object.
     """
     for number, line in numbered_lines(path):
         if not line.strip():
             raise DataError("not valid JSON: an empty line", path, number)
         if number == 1 and line.strip() in ("{", "["):
             raise DataError(
-                "not valid JSON: the value goes on in the next line, but JSON lines hold one object a line",
+                "not valid JSON: the value continues in the next line, but JSON lines hold one object a line",
                 path, number,
             )  # fmt: skip
         yield number, json_object(line, path, number)
@@ -108,7 +108,7 @@ def json_object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
     """The object of one line of a JSON lines file.
 
     Raises:
-        DataError: it is not a JSON object.
+        DataError: The line is not a JSON object.
     """
     value = parse_json(line, path, number)
     if isinstance(value, list):
@@ -122,7 +122,7 @@ def json_file(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        DataError: not JSON; the line is named.
+        DataError: Not JSON; the line is named.
     """
     text = "\n".join(line for _, line, _ in _file_lines(path, LONGEST_JSON))
     if not text.strip():
@@ -137,7 +137,7 @@ def parse_json(text: str, path: Path | str, number: int | None) -> Any:
         number: The line of the file that the text is, or None if it is the whole file.
 
     Raises:
-        DataError: not JSON, or JSON that no text can hold; file and line are named.
+        DataError: Not JSON, or JSON that no text can hold; file and line are named.
     """
     try:
         value = loads(text, DIGITS)
@@ -153,20 +153,11 @@ def parse_json(text: str, path: Path | str, number: int | None) -> Any:
     return value
 
 
-def encodable(text: str) -> bool:
-    """Whether UTF-8 can hold the text: half of a surrogate pair it cannot."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def check_header(names: Sequence[str], path: Path | str, line: int | None = None) -> None:
     """Refuses a table's header from which a column cannot be told.
 
     Raises:
-        DataError: two columns of one name, a line end inside a name, or a single name that holds what
+        DataError: Two columns of one name, a line end inside a name, or a single name that holds what
             separates columns in other tables.
     """
     separator = next((mark for mark in "\t;,|" if len(names) == 1 and mark in names[0]), None)
@@ -186,7 +177,7 @@ def tsv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Records of a tab-separated file with a header, with their lines; quote characters are text.
 
     Raises:
-        DataError: a record with more or fewer fields than the header, or a column name that repeats.
+        DataError: A record with more or fewer fields than the header, or a column name that repeats.
     """
     lines = numbered_lines(path)
     start, first = next(lines)
@@ -195,7 +186,7 @@ def tsv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     for number, line in lines:
         fields = line.split("\t")
         if len(fields) != len(header):
-            message = f"{len(fields)} tab-separated columns where the header has {len(header)}"
+            message = f"{len(fields)} tab-separated columns, but the header has {len(header)}"
             raise DataError(message, path, number)
         yield number, dict(zip(header, fields, strict=True))
 
@@ -207,7 +198,7 @@ def continued_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     the record after it.
 
     Raises:
-        DataError: lines that make up no record; the first of them is named.
+        DataError: Lines that make up no record; the first of them is named.
     """
     lines = numbered_lines(path)
     header = next(lines)[1].split("\t")
@@ -222,20 +213,20 @@ def continued_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             message = f"a record begins with its id, a number, not with {fields[0][:40]!r}"
             raise DataError(message, path, number)
         if len(fields) > len(header) or parts == [""]:
-            message = f"{len(fields)} tab-separated columns where the header has {len(header)}"
+            message = f"{len(fields)} tab-separated columns, but the header has {len(header)}"
             raise DataError(message + (f", up to line {number}" if number > start else ""), path, start)
         if len(fields) == len(header):
             yield start, dict(zip(header, fields, strict=True))
             parts = []
     if parts:
-        raise DataError("the record that begins here has too few columns, and the file ends", path, start)
+        raise DataError("the record that begins here has too few columns, but the file ends", path, start)
 
 
 def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Records of a comma-separated file with header and quoted fields, with the line each ends on.
 
     Raises:
-        DataError: broken quoting, a record with more or fewer fields than the header, or a column name that
+        DataError: Broken quoting, a record with more or fewer fields than the header, or a column name that
             repeats.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # contexts are longer than csv's 128 KiB
@@ -247,10 +238,10 @@ def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         start = reader.line_num + 1
         for fields in reader:
             if len(fields) != len(header):
-                message = f"{len(fields)} fields where the header has {len(header)}"
+                message = f"{len(fields)} fields, but the header has {len(header)}"
                 raise DataError(message, path, reader.line_num)
             yield reader.line_num, dict(zip(header, fields, strict=True))
             start = reader.line_num + 1
     except csv.Error as error:
-        last = f", in the record that ends in line {reader.line_num}" if reader.line_num > start else ""
-        raise DataError(f"not valid CSV: {error}{last}", path, start) from None
+        suffix = f", in the record that ends in line {reader.line_num}" if reader.line_num > start else ""
+        raise DataError(f"not valid CSV: {error}{suffix}", path, start) from None

@@ -37,7 +37,7 @@ def read_token_tag(path: Path, task: Task, language: str) -> Iterator[Item]:
     A file in CoNLL-U, the form of Universal Dependencies' releases, is told by its content.
 
     Raises:
-        DataError: columns with spaces between them, or a line that is not of this form.
+        DataError: Columns with spaces between them, or a line that is not of this form.
     """
     if is_conllu(path):
         return read_conllu(path, task, language)
@@ -87,7 +87,7 @@ def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
             return text, ""
         raise HiddenLabelsError(
             f"no tag after {converters.shown(text)} (token, tab, tag): a file without its tags, "
-            "as XTREME hands out its test data", path, line,
+            "like XTREME's test files", path, line,
         )  # fmt: skip
     if len(fields) != 2:
         mac = f" ({OLD_MAC})" if "\r" in text else ""
@@ -95,7 +95,7 @@ def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
     token, tag = fields
     if token != token.strip(" ") and token.strip(" "):
         raise DataError(
-            f"a space beside the token {converters.shown(token)}: only a tab stands between columns",
+            f"a space beside the token {converters.shown(token)}: columns are separated by a tab only",
             path,
             line,
         )
@@ -160,7 +160,7 @@ class _Prefixes:
         """The tokens without the prefix.
 
         Raises:
-            DataError: a token without the prefix that the file's others have, or the other way round.
+            DataError: A token without the prefix that the file's others have, or the other way round.
         """
         tokens = [token for _, token, _ in sentence]
         prefix = self._common(tokens)

@@ -1,194 +1,218 @@
-"""Times a few real steps of each kind of task in a plan, on this device, through the worker itself."""
+"""Times a few real steps for each kind of task in a plan, on this machine, with the worker itself."""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 import torch
 
-from adapterstilts.grid.availability import on_this_machine
+from adapterstilts.grid.availability import DataSearch, pin_to_local_data
 from adapterstilts.grid.estimate import Rates, read_rates, write_rates
 from adapterstilts.grid.job_spec import JobSpec, evaluations, training
 from adapterstilts.grid.plan import Cell, Plan
-from adapterstilts.grid.process_executor import places
+from adapterstilts.grid.process_executor import worker_environments
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.worker import Worker, device_name
 from adapterstilts.run.device import free_memory
-from adapterstilts.run.fit import host_for
+from adapterstilts.run.host_cache import cached_host
+from adapterstilts.store.origin import TrainOrigin
 
 
-class Probe(NamedTuple):
+class _Probe(NamedTuple):
     """Amount of work that a calibration times.
 
     Attributes:
         steps: Optimizer steps of a training.
-        few, more: Rows of the two evaluations; the difference of their times is the cost of the extra rows.
-        here: Whether to time only what needs no download, on as few rows as possible.
+        short_rows: Rows of the shorter evaluation.
+        long_rows: Rows of the longer evaluation. The difference in time is the cost of the extra rows.
+        offline: Whether to time only what needs no download, on as few rows as possible.
     """
 
     steps: int
-    few: int
-    more: int
-    here: bool = False
-
-    def short(self, request: JobSpec) -> JobSpec | None:
-        """A shortened training for the request; None if it would download something."""
-        found = on_this_machine(request) if self.here else request
-        if found is None:
-            return None
-        hyperparameters, limit = found.settings.hyperparameters, found.settings.limit
-        if hyperparameters and self.here:
-            limit = min(limit or 10**9, 2 * self.steps * hyperparameters.batch_size)
-        settings = {"max_steps": self.steps, "epochs": float(self.steps), "eval_every": 10**6, "dev_rows": 16}
-        short = hyperparameters.model_copy(update=settings) if hyperparameters else None
-        changed = found.settings.model_copy(update={"hyperparameters": short, "limit": limit})
-        return training(request.task, "single", (), changed, 1)
+    short_rows: int
+    long_rows: int
+    offline: bool = False
 
 
-FULL = Probe(20, 32, 160)
-QUICK = Probe(6, 8, 56, here=True)
+FULL = _Probe(20, 32, 160)
+QUICK = _Probe(6, 8, 56, offline=True)
 
 
 def calibrate(
     plan: Plan,
     records: Records,
-    tell: Callable[[str], None],
-    probe: Probe = FULL,
+    search: DataSearch,
+    on_message: Callable[[str], None],
+    probe: _Probe = FULL,
     backbones: Iterable[str] | None = None,
 ) -> Mapping[str, Rates]:
-    """Rates of every backbone of the plan; kept beside the records for later estimates.
-
-    Steps are timed with as many threads as each process of a grid has.
+    """Times the backbones of a plan and stores the rates beside the records for later estimates.
 
     Args:
-        tell: receives one line for each kind, or why it could not be timed.
+        plan: Plan of the grid.
+        records: Records of the store that keeps the rates.
+        search: Search for data that made the plan.
+        on_message: Receiver of one message per kind: its speed, or why it could not be timed.
+        probe: Amount of work to time.
         backbones: Backbones to time; all of the plan by default.
+
+    Returns:
+        Rates by backbone, without those that could not be timed.
     """
-    write_rates(
-        records.root, read_rates(records.root)
-    )  # what cannot be written is said now, not after minutes
-    names = dict.fromkeys(backbones or (request.settings.backbone for request in plan.trainings.values()))
+    # A store that cannot be written fails here, and not after minutes of timing.
+    write_rates(records.root, read_rates(records.root))
+    names = dict.fromkeys(backbones or (job.settings.backbone for job in plan.trainings.values()))
     threads = torch.get_num_threads()
-    torch.set_num_threads(int(places(None, torch.cuda.device_count())[0].get("OMP_NUM_THREADS", threads)))
+    # A process of a grid has these many threads, and speed depends on them.
+    environment = worker_environments(None, torch.cuda.device_count())[0]
+    torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", threads)))
     try:
+        # The timed runs are no results, so they go into a temporary store.
         with tempfile.TemporaryDirectory(prefix="calibrate-") as folder:
-            worker = Worker(Records(Path(folder)), listen=lambda *_: None)
-            timed = {name: _Timing(worker, tell, probe).rates(plan, name) for name in names}
+            worker = Worker(Records(Path(folder)), on_message=lambda *_: None)
+            timed = {
+                name: _Timer(worker, search, on_message, probe).time_backbone(plan, name) for name in names
+            }
     finally:
         torch.set_num_threads(threads)
-        host_for.cache_clear()  # the processes of a grid load the backbone again
+        # The processes of the grid load the backbone again: this one would only occupy memory.
+        cached_host.cache_clear()
         free_memory()
-    known = {name: rates for name, rates in timed.items() if rates}
-    write_rates(records.root, {**read_rates(records.root), **known})
-    return known
+    rates = {name: measured for name, measured in timed.items() if measured}
+    write_rates(records.root, {**read_rates(records.root), **rates})
+    return rates
 
 
 @dataclass
-class _Timing:
-    """What was timed for one backbone: examples a second by kind, and seconds besides."""
+class _Timer:
+    """Times the jobs of one backbone.
+
+    Attributes:
+        train: Kind -> examples per second of trainings.
+        evaluate: Kind -> examples per second of evaluations.
+        overhead: Type of job -> seconds of each timed job besides its steps.
+        rows: Number of training rows by task.
+    """
 
     worker: Worker
-    tell: Callable[[str], None]
-    probe: Probe = FULL
+    search: DataSearch
+    on_message: Callable[[str], None]
+    probe: _Probe = FULL
     train: dict[str, float] = field(default_factory=dict)
     evaluate: dict[str, float] = field(default_factory=dict)
-    besides: dict[str, list[float]] = field(default_factory=dict)
+    overhead: dict[str, list[float]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
-    def rates(self, plan: Plan, backbone: str) -> Rates | None:
-        for kind, cell in _by_kind(plan, backbone).items():
-            self._evaluation(kind, cell)
-        for request in plan.trainings.values():
-            kind = request.settings.kind or ""
-            if request.settings.backbone == backbone and request.type == "train" and kind not in self.train:
-                self._training(request)
+    def time_backbone(self, plan: Plan, backbone: str) -> Rates | None:
+        """Times every kind of target and of intermediate task; None if nothing could be timed."""
+        for kind, cell in _baselines(plan, backbone).items():
+            self._time_evaluation(kind, cell)
+        for job in plan.trainings.values():
+            kind = job.settings.kind or ""
+            if job.settings.backbone == backbone and job.type == "train" and kind not in self.train:
+                self._time_training(job)
         if not self.train or not self.evaluate:
-            if not self.probe.here:
-                self.tell(f"{backbone}: nothing could be timed")
+            if not self.probe.offline:
+                self.on_message(f"{backbone}: nothing could be timed")
             return None
-        overhead = {what: round(fmean(seconds), 3) for what, seconds in self.besides.items()}
         return Rates(
             device=device_name(),
             backbone=backbone,
             train=self.train,
             evaluate=self.evaluate,
-            overhead=overhead,
+            overhead={job_type: round(fmean(seconds), 3) for job_type, seconds in self.overhead.items()},
             rows=self.rows,
         )
 
-    def _perform(self, request: JobSpec) -> Record | None:
-        outcome = self.worker.perform(request)
-        if isinstance(outcome, Failure):
-            if not self.probe.here:  # without --calibrate, the failing job itself reports the error
-                self.tell(f"{request.name} cannot be timed: {outcome.message}")
+    def _run(self, job: JobSpec) -> Record | None:
+        """Runs a job; None if it fails."""
+        outcome = self.worker.run_job(job)
+        if isinstance(outcome.result, Failure):
+            # Without --calibrate, the failing job itself reports the error later.
+            if not self.probe.offline:
+                self.on_message(f"{job.name} cannot be timed: {outcome.result.message}")
             return None
-        return outcome
+        record = outcome.result
+        # A job that ran before was timed then, for another kind.
+        return record if outcome.ran or record is None else replace(record, seconds=None)
 
-    def _training(self, request: JobSpec) -> JobSpec | None:
-        """Times a shortened training; returns it, if it can be done."""
-        cut = self.probe.short(request)
-        record = self._perform(cut) if cut else None
-        if record is None or record.examples is None or record.seconds is None:
-            return cut if record else None
+    def _time_training(self, job: JobSpec) -> JobSpec | None:
+        """Times a shortened training; returns its job if it succeeded."""
+        short_job = self._shorten(job)
+        record = self._run(short_job) if short_job else None
+        if record is None:
+            return None
+        # A merge has no examples; a job that ran before has no seconds.
+        if record.examples is None or record.seconds is None:
+            return short_job
         folder = self.worker.records.store / record.run
-        stepping = max(0.05, _elapsed(folder))
-        self.train.setdefault(request.settings.kind or "", round(record.examples / stepping, 2))
-        self.besides.setdefault("train", []).append(max(0.0, record.seconds - stepping))
-        if not self.probe.here:  # a quick calibration reads only part of the rows
-            self.rows.update(_rows(folder, request.task))
-        self.tell(f"{request.name}: {record.examples / stepping:.1f} examples/s")
-        return cut
+        stepping = max(0.05, _step_seconds(folder))
+        self.train.setdefault(job.settings.kind or "", round(record.examples / stepping, 2))
+        self.overhead.setdefault("train", []).append(max(0.0, record.seconds - stepping))
+        rows = TrainOrigin.require(folder).data.get(job.task, {}).get("train", {}).get("rows")
+        # An offline probe reads only part of the rows.
+        if not self.probe.offline and isinstance(rows, int):
+            self.rows[f"{job.task}/train"] = rows
+        self.on_message(f"{job.name}: {record.examples / stepping:.1f} examples/s")
+        return short_job
 
-    def _evaluation(self, kind: str, cell: Cell) -> None:
+    def _shorten(self, job: JobSpec) -> JobSpec | None:
+        """A training of a few steps without sources; None if it would download something."""
+        local_job = pin_to_local_data(job, self.search) if self.probe.offline else job
+        if local_job is None:
+            return None
+        steps = self.probe.steps
+        hyperparameters, limit = local_job.settings.hyperparameters, local_job.settings.limit
+        if hyperparameters and self.probe.offline:
+            limit = min(limit or 10**9, 2 * steps * hyperparameters.batch_size)
+        # As many epochs as steps, so that few rows do not end it early; no evaluation but the last one.
+        changes = {"max_steps": steps, "epochs": float(steps), "eval_every": 10**6, "dev_rows": 16}
+        shortened = hyperparameters.model_copy(update=changes) if hyperparameters else None
+        settings = local_job.settings.model_copy(update={"hyperparameters": shortened, "limit": limit})
+        return training(job.task, "single", (), settings, 1)
+
+    def _time_evaluation(self, kind: str, cell: Cell) -> None:
         """Times two evaluations of different length after a shortened training."""
-        trained = self._training(cell.training)
-        if trained is None:
+        training_job = self._time_training(cell.training)
+        if training_job is None:
             return
-        timed = []
-        for rows in (self.probe.few, self.probe.more):
+        records = []
+        for rows in (self.probe.short_rows, self.probe.long_rows):
             settings = cell.settings.model_copy(update={"limit": rows})
-            (short,) = evaluations(cell.reference, trained.digest, settings, cell.split, cell.languages[:1])
-            found = on_this_machine(short) if self.probe.here else short
-            timed.append(self._perform(found) if found else None)
-        few, more = timed
-        if (
-            few is None
-            or more is None
-            or few.seconds is None
-            or few.examples is None
-            or more.examples is None
-        ):
+            languages = cell.languages[:1]
+            (job,) = evaluations(cell.reference, training_job.digest, settings, cell.split, languages)
+            local = pin_to_local_data(job, self.search) if self.probe.offline else job
+            records.append(self._run(local) if local else None)
+        short, long = records
+        if short is None or long is None:
             return
-        longer = max(0.01, (more.seconds or few.seconds) - few.seconds)
-        speed = max(1, more.examples - few.examples) / longer
+        if short.seconds is None or short.examples is None or long.examples is None:
+            return
+        # Loading is in both times, so their difference is the cost of the extra rows alone.
+        extra_seconds = max(0.01, (long.seconds or short.seconds) - short.seconds)
+        speed = max(1, long.examples - short.examples) / extra_seconds
         self.evaluate[kind] = round(speed, 2)
-        self.besides.setdefault("evaluate", []).append(max(0.0, few.seconds - few.examples / speed))
-        self.tell(f"evaluate {cell.target}: {speed:.1f} examples/s")
+        self.overhead.setdefault("evaluate", []).append(max(0.0, short.seconds - short.examples / speed))
+        self.on_message(f"evaluate {cell.target}: {speed:.1f} examples/s")
 
 
-def _by_kind(plan: Plan, backbone: str) -> dict[str, Cell]:
-    """A baseline for each kind of target; those that nothing trains last, when the backbone is loaded."""
+def _baselines(plan: Plan, backbone: str) -> dict[str, Cell]:
+    """A baseline cell for each kind of target."""
     cells = [cell for cell in plan.cells if cell.rank == 0 and cell.settings.backbone == backbone]
-    found: dict[str, Cell] = {}
-    for cell in sorted(cells, key=lambda each: each.training.settings.hyperparameters is None):
-        found.setdefault(cell.settings.kind or "", cell)
-    return found
+    baselines: dict[str, Cell] = {}
+    # Targets without training come last: the first timed job would otherwise include loading the backbone.
+    for cell in sorted(cells, key=lambda cell: cell.training.settings.hyperparameters is None):
+        baselines.setdefault(cell.settings.kind or "", cell)
+    return baselines
 
 
-def _elapsed(folder: Path) -> float:
-    """Seconds that the steps took, without loading and publishing."""
+def _step_seconds(folder: Path) -> float:
+    """Seconds that the steps of a training took, without loading and publishing."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     return max((float(line["elapsed"]) for line in lines if "elapsed" in line), default=0.0)
-
-
-def _rows(folder: Path, task: str) -> Iterable[tuple[str, int]]:
-    """How many training rows there are, as far as the run says."""
-    origin = json.loads((folder / "origin.json").read_bytes())
-    rows = origin.get("train", {}).get("rows")
-    return [(f"{task}/train", rows)] if isinstance(rows, int) else []

@@ -1,4 +1,4 @@
-"""What a grid will take: time and disk, from what was recorded, from a calibration, or from rough rates."""
+"""Estimates time and disk space of a grid from recorded jobs, a calibration, or rough rates."""
 
 from __future__ import annotations
 
@@ -8,34 +8,75 @@ from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Literal, Self
 
 from adapterstilts.bounded_json import loads
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.job_spec import JobSpec
-from adapterstilts.grid.records import SETTINGS_DIGITS, CostGroup
-from adapterstilts.grid.sizes import rows_of
+from adapterstilts.grid.job_spec import JobSettings, JobSpec
+from adapterstilts.grid.records import SETTINGS_DIGITS, CostGroup, Records
 from adapterstilts.grid.status import GridStatus
 from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.store.files import write_json
+from adapterstilts.tasks.multitask import split_name
 from adapterstilts.values import Value
 
+# What an estimate is derived from
 Basis = Literal["recorded", "calibrated", "rough"]
-ROUGH = {"train": 10.0, "evaluate": 40.0}  # examples/s of a small encoder on two CPU cores
-RATES = "rates.json"
-SPREAD: Mapping[Basis, float] = {"recorded": 1.3, "calibrated": 2.0, "rough": 4.0}  # usual error, as a factor
-OVERHEAD = 1.0  # seconds of a job besides its steps: reading data, loading adapters, publishing
-MEGABYTES = {"train": 4.0, "compose": 5.0, "evaluate": 0.2}  # of a run, where none is there to be measured
+# Examples per second of a small encoder on two CPU cores
+ROUGH_SPEEDS = {"train": 10.0, "evaluate": 40.0}
+RATES_FILE = "rates.json"
+# Typical error of an estimate, as a factor in both directions
+ERROR_FACTORS: Mapping[Basis, float] = {"recorded": 1.3, "calibrated": 2.0, "rough": 4.0}
+# Seconds of a job besides its steps: reading data, loading adapters, publishing the run
+OVERHEAD = 1.0
+# Size of a run while none of its type is recorded
+ROUGH_MEGABYTES = {"train": 4.0, "compose": 5.0, "evaluate": 0.2}
+
+# Approximate numbers of rows in the releases, for estimates where the data itself was not counted. They are
+# rounded guides and not to be quoted.
+TRAINING_ROWS: Mapping[str, int] = {
+    "anli": 162_865, "anli_plus": 1_104_934, "mnli": 392_702, "snli": 549_367, "qqp": 363_846,
+    "squad_v1": 87_599, "squad_v2": 130_319, "hellaswag": 39_905, "ccg": 38_015, "cosmosqa": 25_588,
+    "csqa": 9_741, "siqa": 33_410, "copa": 400, "pawsx": 49_401, "udpos": 21_253, "panx": 20_000,
+    "tydiqa": 3_696, "mini_nli": 450, "mini_paraphrase": 400, "mini_qa": 300, "mini_ner": 274,
+}  # fmt: skip
+# Evaluation rows of one language, a medium value where languages differ
+EVALUATION_ROWS: Mapping[str, int] = {
+    "xnli": 5_010, "pawsx": 2_000, "udpos": 1_000, "panx": 5_000, "xquad": 1_190, "mlqa": 5_000,
+    "tydiqa": 600, "bucc2018": 660_000, "tatoeba": 2_000, "xcopa": 500, "lareqa": 2_000, "mewslix": 2_000,
+    "mini_nli": 60, "mini_paraphrase": 60, "mini_qa": 60, "mini_ner": 60, "mini_retrieval": 240,
+}  # fmt: skip
+# For custom tasks, and tasks that are not listed above
+DEFAULT_ROWS = 5_000
+
+
+def row_count(task: str, split: str, settings: JobSettings, counted: Mapping[str, int]) -> int:
+    """Returns the approximate number of rows that a job reads.
+
+    Args:
+        task: Task, or joint tasks (`a+b`).
+        split: Split to read.
+        settings: Settings of the job; its row limit and the row range of an explicit file apply.
+        counted: Task and split, such as `mnli/train` -> number of rows that were counted in the data.
+    """
+    released = TRAINING_ROWS if split == "train" else EVALUATION_ROWS
+    parts = split_name(task)
+    rows = sum(counted.get(f"{part}/{split}", released.get(part, DEFAULT_ROWS)) for part in parts)
+    file = settings.train_file if split == "train" else settings.eval_file
+    start, _, end = (file or "").rpartition("#")[2].partition("-")
+    if start.isdigit() and end.isdigit():
+        rows = int(end) - int(start) + 1 or rows
+    return min(rows, settings.limit) if settings.limit else rows
 
 
 class Rates(Value):
-    """Speed on one device, timed on a few real steps.
+    """Speed of one backbone on one device, measured by a calibration.
 
     Attributes:
-        device: its name.
-        train, evaluate: examples a second by kind of task; "" is the mean of the kinds.
-        overhead: seconds of a job besides; by type of request.
-        rows: rows of data at hand, by task and split (`mnli/train`).
+        device: Name of the device.
+        train, evaluate: Kind of task -> examples per second. "" for multi-task trainings.
+        overhead: Job type -> seconds of a job besides its steps.
+        rows: Task and split, such as `mnli/train` -> number of rows.
     """
 
     device: str
@@ -45,201 +86,217 @@ class Rates(Value):
     overhead: Mapping[str, float] = {}
     rows: Mapping[str, int] = {}
 
-    def speed(self, what: str, kind: str | None) -> float:
-        """Examples a second of a kind; of one that was not timed the mean of those that were."""
-        speeds = self.evaluate if what == "evaluate" else self.train
+    def speed(self, job_type: str, kind: str | None) -> float:
+        """Returns the examples per second of a kind, or the mean of all kinds if it was not measured."""
+        speeds = self.evaluate if job_type == "evaluate" else self.train
         return speeds.get(kind or "", fmean(speeds.values()))
 
 
 def read_rates(folder: Path) -> dict[str, Rates]:
-    """The calibrations of a store by backbone; empty where there are none that can be read."""
+    """Returns a store's calibrations by backbone. Empty if there are none or they are unreadable."""
+    # An unreadable calibration only makes estimates rough, which is no reason to stop a grid
     try:
-        found = loads((folder / RATES).read_text("utf-8"))
-        return {name: Rates.parse(rates) for name, rates in found.items()}
+        content = loads((folder / RATES_FILE).read_text("utf-8"))
+        return {name: Rates.parse(rates) for name, rates in content.items()}
     except (OSError, ValueError, AttributeError, TypeError, ConfigError):
         return {}
 
 
 def write_rates(folder: Path, rates: Mapping[str, Rates]) -> None:
-    """Keeps calibrations."""
-    write_json(folder / RATES, {name: each.model_dump(mode="json") for name, each in rates.items()})
+    """Writes a store's calibrations."""
+    content = {name: backbone_rates.model_dump(mode="json") for name, backbone_rates in rates.items()}
+    write_json(folder / RATES_FILE, content)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What requests will take.
+    """Estimated cost of a number of jobs.
 
     Attributes:
-        seconds, bytes: in all.
-        low, high: Range of the seconds, from the usual error of each basis (`SPREAD`).
-        jobs: how many requests there are by where their estimate comes from.
+        seconds, bytes: Totals.
+        by_basis: Basis -> number of jobs whose estimate is derived from it.
+        low, high: Range of the seconds according to `ERROR_FACTORS`.
     """
 
     seconds: float
     bytes: float
-    jobs: Mapping[Basis, int]
+    by_basis: Mapping[Basis, int]
     low: float
     high: float
 
 
 @dataclass
 class Estimator:
-    """Estimates requests by what is known of finished ones, else by rates."""
+    """Estimates jobs from recorded ones where possible, otherwise from rates."""
 
-    known: Iterable[CostGroup] = ()
+    groups: Iterable[CostGroup] = ()
     rates: Mapping[str, Rates] = field(default_factory=dict)
-    _seen: dict[tuple[str, ...], _Seen] = field(default_factory=dict)
+    _costs: dict[tuple[str, ...], _MeanCost] = field(default_factory=dict)
+
+    @classmethod
+    def from_records(cls, records: Records) -> Self:
+        """Returns an estimator for a store: its recorded jobs and its last calibration."""
+        return cls(records.cost_groups(), read_rates(records.root))
 
     def __post_init__(self) -> None:
-        for each in self.known:
-            self._seen.setdefault((each.type,), _Seen()).add(each)
-            if each.seconds is not None:
-                for key in _keys(each.backbone, each.settings, each.type, each.task, each.composition):
-                    self._seen.setdefault(key, _Seen()).add(each)
+        for group in self.groups:
+            self._costs.setdefault((group.type,), _MeanCost()).add(group)
+            # Runs that already existed when their job was recorded have a size but no time
+            if group.seconds is not None:
+                for key in _keys(group.backbone, group.settings, group.type, group.task, group.composition):
+                    self._costs.setdefault(key, _MeanCost()).add(group)
 
-    def seconds(self, request: JobSpec) -> tuple[float, Basis]:
-        """How long one request will take, and where that number comes from.
+    def seconds(self, job: JobSpec) -> tuple[float, Basis]:
+        """Returns the estimated seconds of one job and the basis of the estimate.
 
-        What was recorded of the same settings goes before everything else; of other settings it is scaled by
-        the number of examples.
+        Recorded jobs with the same settings have priority. Those with other settings are scaled by the number
+        of examples.
         """
-        settings = request.settings
-        for key in _keys(
-            settings.backbone,
-            settings.digest[:SETTINGS_DIGITS],
-            request.type,
-            request.task,
-            request.composition,
-        ):
-            if key in self._seen:
-                seen = self._seen[key]
-                same = key[-1] == settings.digest[:SETTINGS_DIGITS]
-                return seen.seconds if same else seen.scaled(self.examples(request)), "recorded"
-        examples = self.examples(request)
-        what = "evaluate" if request.language else "train"
+        settings = job.settings
+        digits = settings.digest[:SETTINGS_DIGITS]
+        for key in _keys(settings.backbone, digits, job.type, job.task, job.composition):
+            if key in self._costs:
+                cost = self._costs[key]
+                return cost.seconds if key[-1] == digits else cost.scaled(self.examples(job)), "recorded"
+        examples = self.examples(job)
+        job_type = "evaluate" if job.language else "train"
         rates = self.rates.get(settings.backbone)
         if rates is None:
-            return OVERHEAD + examples / ROUGH[what], "rough"
-        seconds = rates.overhead.get(what, OVERHEAD) + examples / rates.speed(what, settings.kind)
-        return seconds + self._development(request, rates), "calibrated"
+            return OVERHEAD + examples / ROUGH_SPEEDS[job_type], "rough"
+        seconds = rates.overhead.get(job_type, OVERHEAD) + examples / rates.speed(job_type, settings.kind)
+        return seconds + self._development_seconds(job, rates), "calibrated"
 
-    def examples(self, request: JobSpec) -> int:
-        """Examples that a request goes through."""
-        rows = self._rows(request)
-        hyperparameters = request.settings.hyperparameters
+    def examples(self, job: JobSpec) -> int:
+        """Returns the number of examples that a job processes, repetitions included."""
+        rows = self._row_count(job)
+        hyperparameters = job.settings.hyperparameters
         if hyperparameters is None:
-            return rows if request.language else 0
+            return rows if job.language else 0
         steps = max(1, ceil(hyperparameters.epochs * ceil(rows / hyperparameters.batch_size)))
         return min(steps, hyperparameters.max_steps or steps) * hyperparameters.batch_size
 
-    def size(self, request: JobSpec) -> float:
-        """Bytes of its run."""
-        known = self._seen.get((request.type,))
-        return known.bytes if known else MEGABYTES[request.type] * 1e6
+    def bytes(self, job: JobSpec) -> float:
+        """Returns the estimated size of a job's run."""
+        cost = self._costs.get((job.type,))
+        return cost.bytes if cost else ROUGH_MEGABYTES[job.type] * 1e6
 
-    def total(self, requests: Iterable[JobSpec]) -> Estimate:
-        """What all these requests take, one after the other."""
-        jobs: dict[Basis, int] = {"recorded": 0, "calibrated": 0, "rough": 0}
+    def total(self, jobs: Iterable[JobSpec]) -> Estimate:
+        """Returns the total cost of jobs that run one after the other."""
+        by_basis: dict[Basis, int] = {"recorded": 0, "calibrated": 0, "rough": 0}
         seconds = size = low = high = 0.0
-        for request, number in self._alike(requests):
-            each, basis = self.seconds(request)
-            seconds += number * each
-            low += number * each / SPREAD[basis]
-            high += number * each * SPREAD[basis]
-            size += number * self.size(request)
-            jobs[basis] += number
-        return Estimate(seconds, size, jobs, low, high)
+        for job, count in _grouped(jobs):
+            job_seconds, basis = self.seconds(job)
+            seconds += count * job_seconds
+            low += count * job_seconds / ERROR_FACTORS[basis]
+            high += count * job_seconds * ERROR_FACTORS[basis]
+            size += count * self.bytes(job)
+            by_basis[basis] += count
+        return Estimate(seconds, size, by_basis, low, high)
 
-    def unknown_backbones(self, requests: Iterable[JobSpec]) -> dict[str, float]:
-        """Backbone -> estimated seconds of its requests that have rough rates only."""
+    def unknown_backbones(self, jobs: Iterable[JobSpec]) -> dict[str, float]:
+        """Returns backbone -> estimated seconds of its jobs that have rough estimates only."""
         backbones: dict[str, float] = {}
-        for request, number in self._alike(requests):
-            each, basis = self.seconds(request)
+        for job, count in _grouped(jobs):
+            seconds, basis = self.seconds(job)
             if basis == "rough":
-                backbone = request.settings.backbone
-                backbones[backbone] = backbones.get(backbone, 0.0) + number * each
+                backbone = job.settings.backbone
+                backbones[backbone] = backbones.get(backbone, 0.0) + count * seconds
         return backbones
 
-    def _alike(self, requests: Iterable[JobSpec]) -> Iterable[tuple[JobSpec, int]]:
-        """One of each sort of requests that take the same (languages, seeds), with how many there are."""
-        counts: Counter[tuple[str, ...]] = Counter()
-        first: dict[tuple[str, ...], JobSpec] = {}
-        key, needs = tuple[str, ...](), None
-        for request in requests:
-            if request.needs is not needs or not request.language:  # not one more language of the last one
-                key = (
-                    request.settings.digest,
-                    request.task,
-                    request.composition,
-                    request.language and "evaluate",
-                )
-                first.setdefault(key, request)
-                needs = request.needs if request.language else None
-            counts[key] += 1
-        return [(first[key], number) for key, number in counts.items()]
-
     def within(
-        self, requests: Iterable[JobSpec], state: GridStatus, seconds: float, retry_failed: bool = False
+        self, jobs: Iterable[JobSpec], status: GridStatus, seconds: float, retry_failed: bool = False
     ) -> Iterator[JobSpec]:
-        """The first requests that fit into a time of work; what will not be made takes none."""
-        spent, idle = 0.0, {"done"} if retry_failed else {"done", "failed", "blocked"}
-        for request in requests:
-            spent += 0.0 if state.of(request) in idle else self.seconds(request)[0]
+        """Yields jobs in their order until their estimated time exceeds the budget.
+
+        Jobs that will not run, such as finished ones, take no time.
+        """
+        idle = {"done"} if retry_failed else {"done", "failed", "blocked"}
+        spent = 0.0
+        for job in jobs:
+            spent += 0.0 if status.state_of(job) in idle else self.seconds(job)[0]
             if spent > seconds:
                 return
-            yield request
+            yield job
 
-    def _rows(self, request: JobSpec) -> int:
-        rates = self.rates.get(request.settings.backbone)
-        return rows_of(request.task, request.split or "train", request.settings, rates.rows if rates else {})
+    def _row_count(self, job: JobSpec) -> int:
+        rates = self.rates.get(job.settings.backbone)
+        return row_count(job.task, job.split or "train", job.settings, rates.rows if rates else {})
 
-    def _development(self, request: JobSpec, rates: Rates) -> float:
-        """Seconds of the evaluations on development data while training."""
-        hyperparameters = request.settings.hyperparameters
+    def _development_seconds(self, job: JobSpec, rates: Rates) -> float:
+        """Returns the seconds of a training's evaluations on development data."""
+        hyperparameters = job.settings.hyperparameters
         if hyperparameters is None:
             return 0.0
-        rows = self._rows(request)
-        steps = self.examples(request) / hyperparameters.batch_size
-        times = ceil(steps / (hyperparameters.eval_every or max(1, ceil(rows / hyperparameters.batch_size))))
-        return times * _dev_rows(hyperparameters, rows) / rates.speed("evaluate", request.settings.kind)
+        rows = self._row_count(job)
+        steps = self.examples(job) / hyperparameters.batch_size
+        interval = hyperparameters.eval_every or max(1, ceil(rows / hyperparameters.batch_size))
+        dev_rows = _development_rows(hyperparameters, rows)
+        return ceil(steps / interval) * dev_rows / rates.speed("evaluate", job.settings.kind)
 
 
-def _dev_rows(hyperparameters: Hyperparameters, rows: int) -> int:
-    """Development rows, as if they were held out of the training rows."""
+def _grouped(jobs: Iterable[JobSpec]) -> Iterable[tuple[JobSpec, int]]:
+    """Returns a representative of each group of jobs that cost the same, with the size of the group.
+
+    Languages and seeds do not change a cost, so that millions of jobs become a few hundred groups.
+    """
+    counts: Counter[tuple[str, ...]] = Counter()
+    representatives: dict[tuple[str, ...], JobSpec] = {}
+    key, needs = tuple[str, ...](), None
+    for job in jobs:
+        # The evaluations of one training share the same tuple `needs`, and with it the key. The test for
+        # identity is much cheaper than building the key.
+        if job.needs is not needs or not job.language:
+            job_type = "evaluate" if job.language else ""
+            key = (job.settings.digest, job.task, job.composition, job_type)
+            representatives.setdefault(key, job)
+            needs = job.needs if job.language else None
+        counts[key] += 1
+    return [(representatives[key], count) for key, count in counts.items()]
+
+
+def _development_rows(hyperparameters: Hyperparameters, rows: int) -> int:
+    """Returns the number of development rows, assuming that they are held out of the training rows."""
     return min(hyperparameters.dev_rows, max(1, round(hyperparameters.holdout * rows)))
 
 
-def _keys(backbone: str, settings: str, *what: str) -> Iterator[tuple[str, ...]]:
-    """What requests are alike in, the most alike first: all, all but the settings, nor the composition."""
+def _keys(
+    backbone: str, settings: str, job_type: str, task: str, composition: str
+) -> Iterator[tuple[str, ...]]:
+    """Yields the keys under which similar jobs are recorded, the most similar first."""
     if settings:
-        yield (backbone, *what, settings)
-    yield (backbone, *what)
-    if what[0] == "compose":
-        yield (backbone, "compose", what[1])
+        yield (backbone, job_type, task, composition, settings)
+    yield (backbone, job_type, task, composition)
+    # A composition that was never computed costs about as much as the others of the same task
+    if job_type == "compose":
+        yield (backbone, "compose", task)
 
 
 @dataclass
-class _Seen:
-    """Sums over records that are alike."""
+class _MeanCost:
+    """Mean cost of the records in several groups."""
 
-    records: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # seconds, examples, bytes
+    count: int = 0
+    total_seconds: float = 0.0
+    total_examples: float = 0.0
+    total_bytes: float = 0.0
 
-    def add(self, alike: CostGroup) -> None:
-        self.records += alike.number
-        for n, mean in enumerate((alike.seconds, alike.examples, alike.size)):
-            self.sums[n] += alike.number * (mean or 0)
+    def add(self, group: CostGroup) -> None:
+        self.count += group.count
+        self.total_seconds += group.count * (group.seconds or 0)
+        self.total_examples += group.count * (group.examples or 0)
+        self.total_bytes += group.count * (group.size or 0)
 
     @property
     def seconds(self) -> float:
-        return self.sums[0] / self.records
+        return self.total_seconds / self.count
 
     @property
     def bytes(self) -> float:
-        return self.sums[2] / self.records
+        return self.total_bytes / self.count
 
     def scaled(self, examples: int) -> float:
-        """Seconds of so many examples, beside which every job has its overhead."""
-        usual = self.sums[1] / self.records
+        """Returns the seconds for a number of examples. The overhead of a job does not scale."""
+        mean_examples = self.total_examples / self.count
         overhead = min(OVERHEAD, self.seconds)
-        return overhead + (self.seconds - overhead) * (examples / usual if usual and examples else 1.0)
+        ratio = examples / mean_examples if mean_examples and examples else 1.0
+        return overhead + (self.seconds - overhead) * ratio

@@ -1,8 +1,7 @@
-"""A request: one result that a grid wants, as pure data, and its digest.
+"""Job specs: one requested result of a grid each, as pure data with a digest.
 
-A request says what is wanted before any data is read, so its digest is not the key of a job: two requests may
-lead to the same job, and then they share its result. Which run answers a request is recorded beside the runs
-(`grid/records.py`).
+A job spec is made before any data is read, so its digest is not the key of the run: two job specs may lead to
+the same run, and then they share it. `grid/records.py` records which run holds the result of a job spec.
 """
 
 from __future__ import annotations
@@ -21,21 +20,28 @@ from adapterstilts.job import SCHEMA
 from adapterstilts.tasks.spec import KindName, Split
 from adapterstilts.values import Value, digest
 
-FORM = SCHEMA  # results of an older form answer no request
-LATER = ("language_adapter", "allow_leak", "precision")
+# Fields that a digest contains only if they are set. A field that is added later belongs here as well:
+# digests that are already recorded then stay valid.
+OMITTED_IF_UNSET = ("language_adapter", "allow_leak", "precision")
 
 JobType = Literal["train", "compose", "evaluate"]
 
 
 class JobSettings(Value):
-    """What a verb is told besides task, composition, seed and store; `run.options.Options` says what each is.
+    """Settings of a job besides its task, composition, seed and store.
+
+    The other fields are those of `run/options.py`, which is not imported: planning does not load torch.
 
     Attributes:
-        version: of the task; beside it what else may change under its name: the digest of an adapter config
-            in a file of one's own, the fingerprint of a backbone in a folder.
-        kind: of the task; None for several tasks.
-        recipe: in full; None where nothing trains, and in evaluations.
-        precision: of an evaluation; that of a training stands in its recipe.
+        version: Version of the task, the digest of an adapter config in a YAML file, and the fingerprint of a
+            backbone folder: whatever may change under an unchanged name.
+        kind: Kind of the task. None for multi-task trainings.
+        adapter: Settings that replace those of the adapter config.
+        hyperparameters: Complete hyperparameters. None for evaluations and where nothing is trained.
+        precision: Precision of an evaluation. A training has it among its hyperparameters.
+        train_file, dev_file: Explicit English files of a single-task training.
+        train_files: Explicit training files by task, for multi-task trainings.
+        eval_file: Explicit file of an evaluation.
     """
 
     version: str
@@ -48,6 +54,7 @@ class JobSettings(Value):
     precision: str | None = None
     encoding: Mapping[str, Any] = {}
     train_file: str | None = None
+    dev_file: str | None = None
     eval_file: str | None = None
     train_files: Mapping[str, str] = {}
     data_dir: Path | None = None
@@ -57,10 +64,9 @@ class JobSettings(Value):
     allow_leak: bool = False
 
     @model_serializer(mode="wrap")
-    def _without_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What came later stands in it only where it is set, so that older digests hold."""
+    def _omit_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
-        return {name: value for name, value in fields.items() if value or name not in LATER}
+        return {name: value for name, value in fields.items() if value or name not in OMITTED_IF_UNSET}
 
     @cached_property
     def digest(self) -> str:
@@ -68,28 +74,26 @@ class JobSettings(Value):
         return digest(self)
 
     def options(self) -> dict[str, Any]:
-        """As `run.options.Options` takes it: only what is set."""
-        given = self.model_dump(
-            exclude={"version", "kind", "hyperparameters", "precision"}, exclude_defaults=True
-        )
-        hyperparameters = self.hyperparameters.model_dump() if self.hyperparameters else {}
-        hyperparameters |= {"precision": self.precision} if self.precision else {}
-        return {**given, "hyperparameters": hyperparameters} if hyperparameters else given
+        """Returns the fields that are set, named like those of the verb's options."""
+        fields = self.model_dump(exclude={"version", "kind", "hyperparameters"}, exclude_defaults=True)
+        if self.hyperparameters:
+            fields["hyperparameters"] = self.hyperparameters.model_dump()
+        return fields
 
 
 class JobSpec(NamedTuple):
-    """One wanted result.
+    """One requested result. A tuple, since a plan may hold millions.
 
     Attributes:
-        task: as the verb takes it: a name, several (`a+b`), or the YAML file of a task of one's own.
-        composition: of a training; "single" in evaluations, where it says nothing.
-        needs: digests of the requests whose results it is made from: the adapters to join, in order; the
-            training to evaluate.
-        seed: of a training; 1 in evaluations, so that all seeds are evaluated on the same rows.
-        language, split: of an evaluation; "" in trainings.
-        digest: SHA-256 of all that.
-        about: for people, what else tells it from others: what a training is made from, which training an
-            evaluation is of.
+        task: Task as the verb takes it: a name, joint tasks (`a+b`), or the YAML file of a custom task.
+        composition: Composition of a training. Always "single" for evaluations.
+        needs: Digests of the jobs whose results this one is made from: the adapters to combine, in order, or
+            the training to evaluate.
+        seed: Training seed. Always 1 for evaluations, so that all seeds are evaluated on the same rows.
+        language, split: Language and split of an evaluation. Empty for trainings.
+        digest: SHA-256 of all fields above.
+        detail: Text that distinguishes jobs in messages: the sources of a training, or the training that is
+            evaluated. No part of the digest.
     """
 
     task: str
@@ -100,21 +104,21 @@ class JobSpec(NamedTuple):
     language: str
     split: Split | Literal[""]
     digest: str
-    about: str = ""
+    detail: str = ""
 
     @property
     def type(self) -> JobType:
-        """Of a training: whether it joins adapters."""
+        """Type of the job: "compose" if it combines adapters, otherwise "train" or "evaluate"."""
         if self.language:
             return "evaluate"
         return "train" if self.composition == "single" else "compose"
 
     @property
     def name(self) -> str:
-        """For people; mostly unique."""
+        """Name for messages. Almost always unique within a grid."""
         if self.language:
-            return f"evaluate {self.task} {self.language}{f' of {self.about}' if self.about else ''}"
-        return " ".join(filter(None, (self.composition, self.task, self.about, f"seed {self.seed}")))
+            return f"evaluate {self.task} {self.language}{f' of {self.detail}' if self.detail else ''}"
+        return " ".join(filter(None, (self.composition, self.task, self.detail, f"seed {self.seed}")))
 
 
 def training(
@@ -123,24 +127,30 @@ def training(
     needs: tuple[str, ...],
     settings: JobSettings,
     seed: int,
-    about: str = "",
+    detail: str = "",
 ) -> JobSpec:
-    """The request for a trained (or merged) adapter; where nothing trains, seeds are no matter."""
+    """Returns the job spec of a trained or merged adapter."""
+    # Without training a result does not depend on the seed, so all seeds share one job
     seed = seed if settings.hyperparameters else 0
-    identity = digest([FORM, "train", task, composition, needs, settings.digest, seed])
-    return JobSpec(task, composition, needs, settings, seed, "", "", identity, about)
+    # SCHEMA is part of the digest, so that results of an older version are not taken for current ones
+    job_digest = digest([SCHEMA, "train", task, composition, needs, settings.digest, seed])
+    return JobSpec(task, composition, needs, settings, seed, "", "", job_digest, detail)
 
 
 def evaluations(
-    task: str, of: str, settings: JobSettings, split: Split, languages: Iterable[str], about: str = ""
+    task: str,
+    training_digest: str,
+    settings: JobSettings,
+    split: Split,
+    languages: Iterable[str],
+    detail: str = "",
 ) -> Iterator[JobSpec]:
-    """The requests for the evaluation of a training, by its digest, in these languages.
-
-    There are many of these, so the digest is that of a short text and not of JSON.
-    """
-    begun = hashlib.sha256(f"{FORM} evaluate {of} {settings.digest} {split} {task} ".encode())
-    needs = (of,)
+    """Yields the job specs of the evaluations of one training."""
+    # A large grid has millions of evaluations. Hashing a short text, whose common part is hashed only once,
+    # is several times as fast as canonical JSON.
+    prefix = hashlib.sha256(f"{SCHEMA} evaluate {training_digest} {settings.digest} {split} {task} ".encode())
+    needs = (training_digest,)
     for language in languages:
-        whole = begun.copy()
-        whole.update(language.encode())
-        yield JobSpec(task, "single", needs, settings, 1, language, split, whole.hexdigest(), about)
+        state = prefix.copy()
+        state.update(language.encode())
+        yield JobSpec(task, "single", needs, settings, 1, language, split, state.hexdigest(), detail)

@@ -1,9 +1,9 @@
-"""Keeps a grid's results sound and small: finds damaged runs, and runs that no recipe needs."""
+"""Checks a grid's results for damage, and removes results that no grid config needs."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,62 +15,55 @@ from adapterstilts.store.runs import check
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What a check of all checksums found.
+class VerifyResult:
+    """Result of checking all checksums of a grid's runs.
 
     Attributes:
-        whole: how many runs are as they were published.
-        damaged: run id -> what is wrong; each is marked, so that the next `grid run` makes it again.
-        unmarked: Reason why damage could not be recorded, such as a read-only store; "" if it was recorded.
-        gone: runs that are recorded, but not there.
-        without: how many of the requests have no record.
+        intact: Number of runs that are as they were published.
+        damaged: Run id -> problem. Each run is marked, so that the next `grid run` recomputes it.
+        missing: Ids of recorded runs that do not exist.
+        unrecorded: Number of jobs without a record.
+        mark_error: Reason why damage could not be marked, such as a read-only store; "" if it was marked.
     """
 
-    whole: int = 0
+    intact: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
-    gone: tuple[str, ...] = ()
-    without: int = 0
-    unmarked: str = ""
+    missing: tuple[str, ...] = ()
+    unrecorded: int = 0
+    mark_error: str = ""
 
 
-def verify(
-    requests: Iterable[JobSpec], records: Records, tell: Callable[[int], None] | None = None
-) -> Verified:
-    """Reads every byte of the runs that answer these requests, also where nothing can be written.
-
-    Args:
-        tell: receives how many runs have been checked.
-    """
+def verify(jobs: Iterable[JobSpec], records: Records) -> VerifyResult:
+    """Reads every byte of the runs that hold the results of these jobs. The store may be read-only."""
+    # Several jobs may share a run, which is read only once.
     by_run: dict[str, list[Record]] = {}
-    there, without = records.names(), 0
-    for request in requests:
-        record = records.read(request.digest) if request.digest in there else None
-        without += record is None
+    recorded, unrecorded = records.record_digests(), 0
+    for job in jobs:
+        record = records.read_record(job.digest) if job.digest in recorded else None
+        unrecorded += record is None
         if record:
             by_run.setdefault(record.run, []).append(record)
-    whole, damaged, gone, unmarked = 0, {}, [], ""
-    for count, (name, answers) in enumerate(sorted(by_run.items()), 1):
-        found = _checked(records, name)
-        if found is None:
-            gone.append(name)
-        elif isinstance(found, Damaged):
-            damaged[name] = found.reason
+    intact, damaged, missing, mark_error = 0, {}, [], ""
+    for name, run_records in sorted(by_run.items()):
+        run = _check_run(records, name)
+        if run is None:
+            missing.append(name)
+        elif isinstance(run, Damaged):
+            damaged[name] = run.reason
             try:
-                for record in answers:
-                    records.write(replace(record, damaged=True))
+                for record in run_records:
+                    records.write_record(replace(record, recheck=True))
             except (OSError, StoreError) as error:
-                unmarked = unmarked or str(error)
+                mark_error = mark_error or str(error)
         else:
-            whole += 1
-        if tell:
-            tell(count)
-    return Verified(whole, damaged, tuple(gone), without, unmarked)
+            intact += 1
+    return VerifyResult(intact, damaged, tuple(missing), unrecorded, mark_error)
 
 
-def _checked(records: Records, name: str) -> Run | Damaged | None:
-    """A run with all bytes checked; None if its folder does not exist. Unreadable files are damage."""
+def _check_run(records: Records, name: str) -> Run | Damaged | None:
+    """Checks all bytes of a run; None if its folder does not exist. Unreadable files count as damage."""
     try:
-        with records.folder(name) as folder:
+        with records.run_folder(name) as folder:
             return check(folder) if folder.is_dir() else None
     except (OSError, StoreError) as error:
         return Damaged(records.store / name, str(error))
@@ -78,80 +71,73 @@ def _checked(records: Records, name: str) -> Run | Damaged | None:
 
 @dataclass(frozen=True)
 class Garbage:
-    """What no given recipe needs.
+    """Results that none of some grid configs needs.
 
     Attributes:
-        runs: made by grids, damaged ones too, with their sizes in bytes.
-        records: of requests that no given recipe has, and whose runs are among these or gone.
-        leftovers: working files of jobs that are finished: what a kill at the last moment leaves.
-        kept: runs that no grid made, as far as the records show, such as those made by hand: they stay.
-        foreign: runs of another version of adapterstilts: they and their records stay.
+        runs: Id -> size in bytes of runs that grids computed, damaged ones included.
+        records: Digests of jobs in none of the grid configs whose runs are garbage or gone.
+        leftovers: Working files of finished jobs, as a kill at the last moment leaves them.
+        other_runs: Number of runs that no grid computed, according to the records. They stay.
+        foreign: Number of runs of another version of adapterstilts. They and their records stay.
     """
 
     runs: dict[str, int]
     records: tuple[str, ...]
     leftovers: tuple[Path, ...]
-    kept: int
+    other_runs: int
     foreign: int
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Size of all runs in bytes."""
         return sum(self.runs.values())
 
 
-def garbage(requests: Iterable[JobSpec], records: Records) -> Garbage:
-    """Lists runs that only requests of other recipes than the given ones asked for.
-
-    What a needed run was made from is needed too.
-    """
-    wanted = {request.digest for request in requests}
-    answers = list(records.all())
-    made = {record.run for record in answers if record.seconds is not None}
-    found = {each.path.name: each for each in Store(records.store).scan(quick=True)}
-    foreign = {name for name, each in found.items() if isinstance(each, Damaged) and each.foreign}
-    runs = {name: each for name, each in found.items() if isinstance(each, Run)}
-    needed = _with_sources({record.run for record in answers if record.request in wanted}, runs)
-    loose = {name: _size(found[name]) for name in sorted(made - needed - foreign) if name in found}
-    idle = [record for record in answers if record.request not in wanted]
-    stale = tuple(record.request for record in idle if record.run in loose or record.run not in found)
+def find_garbage(jobs: Iterable[JobSpec], records: Records) -> Garbage:
+    """Finds runs that grids computed and that neither these jobs nor their sources need."""
+    digests = {job.digest for job in jobs}
+    recorded = list(records.read_all())
+    # A record without seconds found its run in the store: somebody else computed it.
+    computed = {record.run for record in recorded if record.seconds is not None}
+    folders = {run.path.name: run for run in Store(records.store).scan(quick=True)}
+    foreign = {name for name, run in folders.items() if isinstance(run, Damaged) and run.foreign}
+    runs = {name: run for name, run in folders.items() if isinstance(run, Run)}
+    needed = _with_sources({record.run for record in recorded if record.digest in digests}, runs)
+    garbage = {name: _size(folders[name]) for name in sorted(computed - needed - foreign) if name in folders}
+    unneeded = [record for record in recorded if record.digest not in digests]
+    stale = tuple(record.digest for record in unneeded if record.run in garbage or record.run not in folders)
     keys = {run.key for run in runs.values()}
     leftovers = tuple(path for path in (records.store / ".work").glob("*") if path.stem in keys)
-    return Garbage(loose, stale, leftovers, len(found.keys() - made - foreign), len(foreign))
+    return Garbage(garbage, stale, leftovers, len(folders.keys() - computed - foreign), len(foreign))
 
 
-def _size(found: Run | Damaged) -> int:
-    """Bytes of a run's files, whatever these are."""
-    return sum(path.lstat().st_size for path in found.path.rglob("*") if not path.is_dir())
+def remove_garbage(garbage: Garbage, records: Records) -> None:
+    """Removes runs, then their records, so that a kill in between leaves what is still found as garbage."""
+    store = Store(records.store)
+    for name in garbage.runs:
+        store.remove(name)
+    for digest in garbage.records:
+        records.remove_record(digest)
+        records.forget_failure(digest)
+    for path in garbage.leftovers:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _size(run: Run | Damaged) -> int:
+    """Size in bytes of a run's files, whatever these are. Links are not followed."""
+    return sum(path.lstat().st_size for path in run.path.rglob("*") if not path.is_dir())
 
 
 def _with_sources(names: set[str], runs: dict[str, Run]) -> set[str]:
-    """The runs, and those that they were made from or evaluate."""
+    """The runs, and all that they were made from or evaluate."""
     by_key = {run.key: name for name, run in runs.items()}
-    found: set[str] = set()
-    left = list(names)
-    while left:
-        name = left.pop()
-        if name not in found:
-            found.add(name)
-            left += [by_key[key] for key in _parents(runs.get(name)) if key in by_key]
-    return found
-
-
-def _parents(run: Run | None) -> list[str]:
-    if run is None:
-        return []
-    evaluated = run.job.get("run")
-    return [evaluated] if evaluated else list(run.job.get("composition", {}).get("sources", ()))
-
-
-def sweep(found: Garbage, records: Records) -> None:
-    """Removes runs and then their records: what a kill in between leaves is known for garbage still."""
-    store = Store(records.store)
-    for name in found.runs:
-        store.remove(name)
-    for request in found.records:
-        records.forget(request)
-        records.forgive(request)
-    for path in found.leftovers:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    reached: set[str] = set()
+    queue = list(names)
+    while queue:
+        name = queue.pop()
+        if name not in reached:
+            reached.add(name)
+            # The sources of a damaged run are unknown, so they may become garbage.
+            parents = runs[name].parents if name in runs else ()
+            queue += [by_key[key] for key in parents if key in by_key]
+    return reached

@@ -1,7 +1,7 @@
-"""A crew of processes on this machine: one for each GPU, else one for each few CPU cores.
+"""Executor of processes on this machine: one for each GPU, else one for each few CPU cores.
 
-On a CPU, processes of one thread each make a grid of a small encoder faster than one process with all threads
-(`benchmarks/processes.py`).
+On a CPU, several processes of one thread each run a grid of a small encoder faster than one process with all
+threads (`benchmarks/processes.py`).
 """
 
 from __future__ import annotations
@@ -24,162 +24,195 @@ from adapterstilts.grid.job_spec import JobSpec
 if TYPE_CHECKING:
     from adapterstilts.grid.worker import JobOutcome, Worker
 
-MEMORY = 2 * 2**30  # bytes that a process on a CPU is given by default; a small encoder takes half of it
+# Bytes of memory per process on a CPU; a small encoder needs half of it.
+PROCESS_MEMORY = 2 * 2**30
+# A forked process would inherit the threads' locks and the CUDA context of this one.
 SPAWN = multiprocessing.get_context("spawn")
-Flag = Any  # a shared number: 1 once the grid is to stop
+Flag = Any  # number in shared memory: 1 once the grid is to stop
 
-_WORKER: list[Worker] = []  # of this process, once it is a worker
+# State of a worker process, set once by `_start_worker`; empty in the parent.
+_WORKER: list[Worker] = []
 _STOP: list[Flag] = []
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """The store (a folder or a URL), and how often unfinished trainings are saved; see `Worker`."""
+    """Settings that every worker of a grid run receives.
+
+    Attributes:
+        store: Folder or URL of the store.
+        checkpoint_minutes: Minutes between checkpoints; see `Worker`.
+        checkpoint_steps: Optimizer steps between checkpoints; see `Worker`.
+    """
 
     store: Path | str
     checkpoint_minutes: float = 5.0
     checkpoint_steps: int | None = None
 
 
-def places(processes: int | None, gpus: int) -> list[Mapping[str, str]]:
-    """The environment of each process: its GPU, or its number of threads.
+def worker_environments(processes: int | None, gpus: int) -> list[Mapping[str, str]]:
+    """Returns the environment variables of each process: its GPU, or its number of threads.
 
     Args:
-        processes: how many; by default one for each GPU, else one for each core as far as memory allows.
-        gpus: how many this process sees.
+        processes: Number of processes. The default is one for each GPU, else one for each core as far as the
+            memory suffices.
+        gpus: Number of GPUs that this process sees.
     """
     if gpus:
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        names = seen if len(seen) == gpus and all(seen) else [str(number) for number in range(gpus)]
+        # The visible GPUs keep their names: number 0 of this process may be number 4 of the machine.
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        names = visible if len(visible) == gpus and all(visible) else [str(number) for number in range(gpus)]
         return [{"CUDA_VISIBLE_DEVICES": names[number % gpus]} for number in range(processes or gpus)]
+    # A container or `taskset` may allow fewer cores than the machine has.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    number = processes or max(1, min(cores, _memory() // MEMORY))
-    return [{"OMP_NUM_THREADS": str(max(1, cores // number))}] * number
+    count = processes or max(1, min(cores, _available_memory() // PROCESS_MEMORY))
+    return [{"OMP_NUM_THREADS": str(max(1, cores // count))}] * count
 
 
 class ProcessExecutor:
-    """Processes that make one request each at a time, every one with a backbone of its own."""
+    """Runs jobs in processes, each of which loads a backbone."""
 
     def __init__(
-        self, saving: WorkerSettings, where: Sequence[Mapping[str, str]], listen: Callable[[str, str], None]
+        self,
+        settings: WorkerSettings,
+        environments: Sequence[Mapping[str, str]],
+        on_message: Callable[[str, str], None],
     ):
-        self._stop = SPAWN.RawValue("b", 0)  # has no lock that a killed process could keep
-        self._hands = [_WorkerHandle(saving, place, self._stop, listen) for place in where]
+        # Without a lock: a killed process would keep it for ever.
+        self._stop = SPAWN.RawValue("b", 0)
+        self._workers = [
+            _WorkerHandle(settings, environment, self._stop, on_message) for environment in environments
+        ]
 
     @property
     def size(self) -> int:
-        """How many processes there are."""
-        return len(self._hands)
+        """Number of processes."""
+        return len(self._workers)
 
-    def give(self, request: JobSpec) -> Future[JobOutcome]:
-        """Has a free process make it."""
-        return next(hand for hand in self._hands if hand.free).give(request)
+    def submit(self, job: JobSpec) -> Future[JobOutcome]:
+        """Runs a job in a free process."""
+        return next(worker for worker in self._workers if worker.is_free).submit(job)
 
     def __enter__(self) -> Self:
-        """The processes start when they are needed."""
+        """Does nothing: each process starts with its first job."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the processes; after an error those that train write a checkpoint first."""
+        """Ends the processes; after an error, those that train write a checkpoint first."""
         if error is not None:
-            self._stop.value = 1  # for those that are not ready to be interrupted yet
+            # The flag is for processes that still import and ignore the signal.
+            self._stop.value = 1
             for child in multiprocessing.active_children():
                 os.kill(child.pid or 0, signal.SIGINT)
-        for hand in self._hands:
-            hand.end()
+        for worker in self._workers:
+            worker.end()
 
 
 class _WorkerHandle:
-    """One process, and a new one if it dies; what it says comes through a pipe of its own."""
+    """One process, replaced if it dies. Its messages come through a pipe that no other process uses."""
 
     def __init__(
-        self, saving: WorkerSettings, place: Mapping[str, str], stop: Flag, listen: Callable[[str, str], None]
+        self,
+        settings: WorkerSettings,
+        environment: Mapping[str, str],
+        stop: Flag,
+        on_message: Callable[[str, str], None],
     ):
-        self._given = (saving, place, stop)
-        self._listen = listen
+        self._arguments = (settings, environment, stop)
+        self._on_message = on_message
         self._future: Future[JobOutcome] | None = None
         self._start()
 
     @property
-    def free(self) -> bool:
+    def is_free(self) -> bool:
         return self._future is None or self._future.done()
 
-    def give(self, request: JobSpec) -> Future[JobOutcome]:
+    def submit(self, job: JobSpec) -> Future[JobOutcome]:
         try:
-            self._future = self._process.submit(_attempt, request)
+            self._future = self._process.submit(_run_job, job)
         except BrokenExecutor:
             self._start()
-            self._future = self._process.submit(_attempt, request)
-        self._mouth.close()  # the process has it: when that ends, so does what is heard
+            self._future = self._process.submit(_run_job, job)
+        # The process holds this end of the pipe now. Closed here, it closes for good when the process dies,
+        # which ends the thread that reads it.
+        self._sender.close()
         return self._future
 
     def end(self) -> None:
         self._process.shutdown(cancel_futures=True)
-        self._mouth.close()
-        self._listener.join()
+        self._sender.close()
+        self._reader.join()
 
     def _start(self) -> None:
-        heard, self._mouth = SPAWN.Pipe(duplex=False)
-        self._process = ProcessPoolExecutor(1, SPAWN, _become_worker, (*self._given, self._mouth))
-        self._listener = threading.Thread(target=_pass_on, args=(heard, self._listen), daemon=True)
-        self._listener.start()
+        receiver, self._sender = SPAWN.Pipe(duplex=False)
+        self._process = ProcessPoolExecutor(1, SPAWN, _start_worker, (*self._arguments, self._sender))
+        self._reader = threading.Thread(
+            target=_forward_messages, args=(receiver, self._on_message), daemon=True
+        )
+        self._reader.start()
 
 
-def _pass_on(heard: Connection, listen: Callable[[str, str], None]) -> None:
-    with heard:
+def _forward_messages(receiver: Connection, on_message: Callable[[str, str], None]) -> None:
+    with receiver:
         while True:
             try:
-                said = heard.recv()
-            except (EOFError, OSError):  # the process ended, perhaps in the middle of a line
+                message = receiver.recv()
+            except (EOFError, OSError):  # the process ended, perhaps in the middle of a message
                 return
-            listen(*said)
+            on_message(*message)
 
 
-def _become_worker(saving: WorkerSettings, place: Mapping[str, str], stop: Flag, mouth: Connection) -> None:
-    """Makes this process a worker: alone with Ctrl-C left to its parent, and gone when that is."""
-    os.environ.update(place)
+def _start_worker(
+    settings: WorkerSettings, environment: Mapping[str, str], stop: Flag, sender: Connection
+) -> None:
+    """Makes this process a worker, which leaves Ctrl-C to its parent and ends with it."""
+    # Before torch is imported, which reads these variables once.
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setpgrp"):
-        os.setpgrp()  # the terminal's Ctrl-C goes to the parent, who passes it on once
+        # The terminal sends Ctrl-C to its whole process group. Outside of it, a worker gets it once, from the
+        # parent.
+        os.setpgrp()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
-    from adapterstilts.grid.remote_records import records_of
+    from adapterstilts.grid.remote_records import open_records
     from adapterstilts.grid.worker import Worker
 
-    torch.set_num_threads(int(place.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", torch.get_num_threads())))
 
-    def listen(digest: str, line: str) -> None:
-        with suppress(BrokenPipeError):  # nobody listens
-            mouth.send((digest, line))
+    def on_message(digest: str, message: str) -> None:
+        with suppress(BrokenPipeError):  # the parent is gone
+            sender.send((digest, message))
 
     _STOP.append(stop)
-    records = records_of(saving.store, view=False)
-    _WORKER.append(Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, listen))
+    records = open_records(settings.store, list_all=False)
+    _WORKER.append(Worker(records, settings.checkpoint_minutes, settings.checkpoint_steps, on_message))
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent:
         wait([parent.sentinel])
+        # `sys.exit` would end this thread only.
         os._exit(1)
 
 
-def _attempt(request: JobSpec) -> JobOutcome:
-    """Makes a request in this process; while it does, SIGINT means to stop."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _run_job(job: JobSpec) -> JobOutcome:
+    """Runs a job in this process. Meanwhile SIGINT interrupts it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        if _STOP[0].value:  # SIGINT came before this process was ready for it
+        if _STOP[0].value:  # SIGINT came while it was ignored
             raise KeyboardInterrupt
-        return _WORKER[0].attempt(request)
+        return _WORKER[0].run_job(job)
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, handler)
 
 
-def _memory() -> int:
-    """Bytes of memory that can be had, by what Linux says; elsewhere half of all there is."""
+def _available_memory() -> int:
+    """Bytes of available memory as Linux reports them; elsewhere half of the machine's memory."""
     try:
         lines = Path("/proc/meminfo").read_text("ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))

@@ -1,4 +1,4 @@
-"""Precisions of a grid's results, and its adapters that were pulled instead of trained."""
+"""Provenance of a grid's results: the precision of each, and the adapters that were pulled, not trained."""
 
 from __future__ import annotations
 
@@ -7,44 +7,33 @@ from collections.abc import Callable, Iterable, Sequence
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.status import GridStatus
 
-SHOWN = 3  # names in one list; further jobs are only counted
+MAX_NAMES = 3  # names in one message; further jobs are only counted
 REMEDY = "Set `hyperparameters: {precision: fp32}` (or bf16), so that every machine uses the same precision"
 
 
-def is_auto(request: JobSpec) -> bool:
-    """Whether the precision of a request depends on the machine that computes it."""
-    if request.language:
-        return request.settings.precision in (None, "auto")
-    return (
-        request.settings.hyperparameters is not None and request.settings.hyperparameters.precision == "auto"
-    )
-
-
-def by_precision(requests: Iterable[JobSpec], state: GridStatus) -> dict[str, list[JobSpec]]:
-    """Precision -> finished requests with `precision: auto`."""
-    groups: dict[str, list[JobSpec]] = {}
-    for request in requests:
-        precision = state.precisions.get(request.digest)
-        if precision and is_auto(request):
-            groups.setdefault(precision, []).append(request)
-    return dict(sorted(groups.items()))
-
-
-def disagreement(requests: Iterable[JobSpec], state: GridStatus, here: Callable[[], str]) -> str | None:
-    """A warning if `precision: auto` stands for several precisions in one grid.
+def disagreement(
+    jobs: Iterable[JobSpec], status: GridStatus, auto_precision: Callable[[], str]
+) -> str | None:
+    """Returns a warning if `precision: auto` means several precisions in one grid.
 
     Args:
-        here: Function that returns the precision of `auto` on this machine. It imports large libraries, so
-            it is called only if some jobs are finished and some are not.
+        jobs: Jobs of the grid.
+        status: Status of the grid.
+        auto_precision: Function that returns the precision of `auto` on this machine. It imports large
+            libraries, so it is called only if some jobs are finished and some are not.
 
     Returns:
-        None if all finished and all open jobs have one precision.
+        The warning; None if all finished and all open jobs have one precision.
     """
-    groups = by_precision(requests, state)
-    ours = here() if groups and state.total("done") < state.all else None
+    groups: dict[str, list[JobSpec]] = {}
+    for job in jobs:
+        precision = status.precisions.get(job.digest)
+        if precision and _is_auto(job):
+            groups.setdefault(precision, []).append(job)
+    ours = auto_precision() if groups and status.count("done") < status.job_count else None
     if len(groups.keys() | ({ours} if ours else set())) < 2:
         return None
-    parts = [f"{_listed(done)} in {precision}" for precision, done in groups.items()]
+    parts = [f"{_describe(groups[precision])} in {precision}" for precision in sorted(groups)]
     rest = f"; this machine would compute the other jobs in {ours}" if ours else ""
     return (
         f"`precision: auto` differs between the machines of this grid: {'; '.join(parts)}{rest}. "
@@ -52,25 +41,33 @@ def disagreement(requests: Iterable[JobSpec], state: GridStatus, here: Callable[
     )
 
 
-def pulled_runs(requests: Iterable[JobSpec], state: GridStatus) -> list[str]:
-    """A line for each training whose result was pulled: its name, run and repository."""
+def pulled_runs(jobs: Iterable[JobSpec], status: GridStatus) -> list[str]:
+    """Returns a line for each training whose run was pulled: its name, run and repository."""
     return [
-        f"{request.name} was not trained here: {state.runs[request.digest]} was pulled from "
-        f"{state.pulled[request.digest]}"
-        for request in requests
-        if request.digest in state.pulled
+        f"{job.name} was not trained here: {status.runs[job.digest]} was pulled from "
+        f"{status.pulled[job.digest]}"
+        for job in jobs
+        if job.digest in status.pulled
     ]
 
 
-def _listed(done: Sequence[JobSpec]) -> str:
-    """The numbers of trainings and evaluations, and the first names."""
-    evaluations = sum(bool(request.language) for request in done)
-    trainings = len(done) - evaluations
+def _is_auto(job: JobSpec) -> bool:
+    """Whether the precision of a job depends on the machine that runs it."""
+    # An evaluation has no hyperparameters; its precision is a setting of its own, unset by default.
+    if job.language:
+        return job.settings.precision in (None, "auto")
+    return job.settings.hyperparameters is not None and job.settings.hyperparameters.precision == "auto"
+
+
+def _describe(jobs: Sequence[JobSpec]) -> str:
+    """The numbers of trainings and evaluations, and the names of some."""
+    evaluations = sum(bool(job.language) for job in jobs)
+    trainings = len(jobs) - evaluations
     counts = [
         f"{number} {noun}{'s' * (number > 1)}"
         for number, noun in ((trainings, "training"), (evaluations, "evaluation"))
         if number
     ]
-    names = [request.name for request in done[:SHOWN]]
-    more = f" and {len(done) - SHOWN} more" if len(done) > SHOWN else ""
-    return f"{' and '.join(counts)} ({', '.join(names)}{more})"
+    names = [job.name for job in jobs[:MAX_NAMES]]
+    rest = f" and {len(jobs) - MAX_NAMES} more" if len(jobs) > MAX_NAMES else ""
+    return f"{' and '.join(counts)} ({', '.join(names)}{rest})"

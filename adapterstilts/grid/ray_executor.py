@@ -1,7 +1,8 @@
-"""A crew on a Ray cluster, or on a Ray of this machine; the only file that imports `ray`.
+"""Executor on a Ray cluster, or on a Ray of this machine; the only file that imports `ray`.
 
-Ray places the workers and tells when one is gone, with its node or alone; the engine gives its request to
-another one. A worker counts from the moment it runs: a place that is lost, or not yet free, holds up nothing.
+Ray places the workers and reports lost ones, whether a process or its whole node is gone; the scheduler
+then retries the job on another worker. Only running workers count as available, so a worker that cannot be
+placed, or not yet, delays nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
@@ -29,24 +30,25 @@ if TYPE_CHECKING:
     from adapterstilts.grid.worker import JobOutcome
 
 LOCAL = "local"
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0": Ray listens on loopback only, as on macOS
-STARTS = 3  # failed starts of workers, one after another, until the cluster is given up
-CONNECT = 15.0  # seconds for a cluster to answer
-PATIENCE = 30.0  # seconds between lines about waiting for a first worker
-LAST_WORDS = 60.0  # seconds that trainings have to write a checkpoint
+# Ray's name for listening on all interfaces: with "0" it listens on loopback only, as it does on macOS.
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+MAX_FAILED_STARTS = 3  # consecutive failed starts after which the cluster is given up
+CONNECT_TIMEOUT = 15.0  # seconds for a cluster to answer
+REPORT_INTERVAL = 30.0  # seconds between messages while no worker runs
+SHUTDOWN_TIMEOUT = 60.0  # seconds for trainings to write a checkpoint
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # Ray reads these before the home folder
 # Environment variables that affect results: data folders, downloads, the precision of `auto`.
-PASSED_ON = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE", "ADAPTERSTILTS_CPU_BF16")
+FORWARDED_VARIABLES = ("ADAPTERSTILTS_DATA", "HF_HUB_OFFLINE", "ADAPTERSTILTS_CPU_BF16")
 
 
 @dataclass(frozen=True)
 class RayCluster:
-    """Where to work, and with how many.
+    """A cluster and the workers to start on it.
 
     Attributes:
-        address: of a running cluster ("auto": the one of this machine); "local" starts one here.
-        workers: how many; as many as there is room for by default.
-        gpus: for each worker, a share of one or a whole number; by default 1 if the cluster has any.
+        address: Address of a running cluster. "auto" is the one of this machine, "local" starts one here.
+        workers: Number of workers. The default is as many as there is room for.
+        gpus: GPUs per worker: a fraction of one or a whole number. The default is 1 if the cluster has any.
     """
 
     address: str = LOCAL
@@ -55,11 +57,13 @@ class RayCluster:
 
 
 class WorkerPlace(NamedTuple):
-    """Where a worker runs: its node, its process there, and what decides its results.
+    """Place of a worker, and what decides its results there.
 
     Attributes:
-        version: of this package.
-        precision: what `precision: auto` stands for there.
+        node: Id of the Ray node.
+        process: Process id on that node.
+        version: Version of this package.
+        precision: Precision that `precision: auto` means there.
     """
 
     node: str
@@ -68,38 +72,45 @@ class WorkerPlace(NamedTuple):
     precision: str = ""
 
 
-class RayOutcome(NamedTuple):
-    """What came of a request, and the lines that were said meanwhile."""
+class _RayOutcome(NamedTuple):
+    """Outcome of a job and the messages that it printed."""
 
-    attempt: JobOutcome
-    lines: list[str]
+    outcome: JobOutcome
+    messages: list[str]
 
 
 class RayWorker:
-    """A worker on some node: loads a backbone once and makes one request at a time, with one CPU thread."""
+    """Worker on some node: loads a backbone once and runs one job at a time with one CPU thread."""
 
-    def __init__(self, saving: WorkerSettings, folder: str, settings: dict[str, str]):
+    def __init__(self, settings: WorkerSettings, folder: str, environment: dict[str, str]):
         """Prepares the process.
 
         Args:
-            folder: that relative paths start from, where the node has it.
-            settings: environment variables.
+            settings: Settings of the grid run.
+            folder: Folder that relative paths start from, used if the node has it.
+            environment: Environment variables to set.
         """
-        os.environ.update(settings)
+        # Before torch is imported, which reads some of them.
+        os.environ.update(environment)
         if Path(folder).is_dir():
             os.chdir(folder)
         import torch
 
-        from adapterstilts.grid.remote_records import records_of
+        from adapterstilts.grid.remote_records import open_records
         from adapterstilts.grid.worker import Worker
 
         torch.set_num_threads(1)
-        self._lines: list[str] = []
-        records = records_of(saving.store, view=False)
-        self._worker = Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, self._listen)
+        self._messages: list[str] = []
+        records = open_records(settings.store, list_all=False)
+        self._worker = Worker(
+            records,
+            settings.checkpoint_minutes,
+            settings.checkpoint_steps,
+            lambda _, message: self._messages.append(message),
+        )
 
     def place(self) -> WorkerPlace:
-        """Where this is."""
+        """Returns where this worker runs."""
         import ray
 
         from adapterstilts.grid.worker import auto_precision
@@ -107,167 +118,171 @@ class RayWorker:
         node = ray.get_runtime_context().get_node_id()
         return WorkerPlace(node, os.getpid(), __version__, auto_precision())
 
-    def make(self, request: JobSpec) -> RayOutcome:
-        """Makes it; SIGTERM ends a training after a checkpoint."""
+    def run_job(self, job: JobSpec) -> _RayOutcome:
+        """Runs a job; SIGTERM ends a training after a checkpoint."""
         from adapterstilts.grid.worker import JobOutcome
 
-        self._lines.clear()
+        self._messages.clear()
         try:
-            return RayOutcome(self._worker.attempt(request), self._lines)
+            return _RayOutcome(self._worker.run_job(job), self._messages)
         except KeyboardInterrupt:
-            return RayOutcome(JobOutcome(None), self._lines)
-
-    def _listen(self, _: str, line: str) -> None:
-        self._lines.append(line)
+            # Ray would report it as a lost worker, and the job would be retried.
+            return _RayOutcome(JobOutcome(None), self._messages)
 
 
 class _WorkerHandle:
-    """One worker, from the moment it is asked for."""
+    """One worker, from the moment it is requested."""
 
     def __init__(self, actor: Any):
         self.actor = actor
         self.place: Future[WorkerPlace] = actor.place.remote().future()
-        self.work: Future[JobOutcome] | None = None
+        self.job: Future[JobOutcome] | None = None
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         return self.place.done() and self.place.exception() is None
 
     @property
-    def free(self) -> bool:
-        return self.runs and (self.work is None or self.work.done())
+    def is_free(self) -> bool:
+        return self.is_running and (self.job is None or self.job.done())
 
     @property
-    def lost(self) -> bool:
-        """Whether the process, or its node, is gone."""
-        return bool(self.work and self.work.done() and isinstance(self.work.exception(), BrokenExecutor))
+    def is_lost(self) -> bool:
+        """Whether the process or its node died during a job."""
+        return bool(self.job and self.job.done() and isinstance(self.job.exception(), BrokenExecutor))
 
     @property
-    def never_ran(self) -> bool:
+    def failed_to_start(self) -> bool:
         return self.place.done() and self.place.exception() is not None
 
 
 class RayExecutor:
-    """Workers that Ray places."""
+    """Runs jobs on workers that Ray places."""
 
     def __init__(
         self,
-        saving: WorkerSettings,
+        settings: WorkerSettings,
         cluster: RayCluster,
-        listen: Callable[[str, str], None],
-        maker: type = RayWorker,
+        on_message: Callable[[str, str], None],
+        worker_class: type = RayWorker,
     ):
         """Connects to the cluster.
 
         Args:
-            listen: receives the lines of a request, after its digest, once it is through.
-            maker: what makes requests.
+            settings: Settings of the grid run.
+            cluster: Cluster and number of workers.
+            on_message: Receiver of a job's messages, after its digest, once the job has ended.
+            worker_class: Class of the workers.
 
         Raises:
-            ConfigError: Ray is not installed, or gives no such shares of GPUs.
-            ClusterError: there is no cluster, or no room in it.
+            ConfigError: Ray is not installed, or cannot share GPUs in this way.
+            ClusterError: There is no cluster, or no room in it.
         """
         self._ray = _connect(cluster)
-        self._listen = listen
-        gpus, self._workers = _room(cluster, self._ray.cluster_resources())
-        store = saving.store if "://" in str(saving.store) else Path(saving.store).absolute()
-        settings = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        given = (
-            WorkerSettings(store, saving.checkpoint_minutes, saving.checkpoint_steps),
-            str(Path.cwd()),
-            settings,
-        )
-        remote = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(maker)
-        self._start: Callable[[], _WorkerHandle] = lambda: _WorkerHandle(remote.remote(*given))
-        self._hands: list[_WorkerHandle] = []
+        self._on_message = on_message
+        gpus, self._worker_count = _available_workers(cluster, self._ray.cluster_resources())
+        # A relative path would start from another folder on a node that lacks this one.
+        if "://" not in str(settings.store):
+            settings = replace(settings, store=Path(settings.store).absolute())
+        environment = {name: os.environ[name] for name in FORWARDED_VARIABLES if name in os.environ}
+        # Without restarts: Ray would restart a lost worker unseen, and its job would never end.
+        remote = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0)(worker_class)
+        arguments = (settings, str(Path.cwd()), environment)
+        self._start: Callable[[], _WorkerHandle] = lambda: _WorkerHandle(remote.remote(*arguments))
+        self._workers: list[_WorkerHandle] = []
         self._failed_starts = 0
-        self._disagreed = False
+        self._warned = False
 
     @property
     def size(self) -> int:
-        """How many workers run; once there should be some, waits for the first one."""
-        if not self._hands:
-            return self._workers
+        """Number of running workers. Once workers were requested, waits for the first one."""
+        if not self._workers:
+            return self._worker_count
         while True:
-            self._replace()
-            running = [hand for hand in self._hands if hand.runs]
+            self._replace_lost_workers()
+            running = [worker.place.result() for worker in self._workers if worker.is_running]
             if running:
-                self._compare([hand.place.result() for hand in running])
+                self._warn_of_disagreement(running)
                 return len(running)
-            if not wait([hand.place for hand in self._hands], PATIENCE, FIRST_COMPLETED).done:
-                self._listen("", f"waiting until the cluster has room for one of {self._workers} workers")
+            places = [worker.place for worker in self._workers]
+            if not wait(places, REPORT_INTERVAL, FIRST_COMPLETED).done:
+                self._on_message("", f"waiting for room on the cluster for one of {len(places)} workers")
 
-    def give(self, request: JobSpec) -> Future[JobOutcome]:
-        """Has a free worker make it."""
-        hand = next(hand for hand in self._hands if hand.free)
-        work: Future[JobOutcome] = Future()
-        hand.work = work
-        made: Future[RayOutcome] = hand.actor.make.remote(request).future()
-        made.add_done_callback(lambda found: self._settle(request, work, found))
-        return work
+    def submit(self, job: JobSpec) -> Future[JobOutcome]:
+        """Runs a job on a free worker."""
+        worker = next(worker for worker in self._workers if worker.is_free)
+        future: Future[JobOutcome] = Future()
+        worker.job = future
+        ray_future: Future[_RayOutcome] = worker.actor.run_job.remote(job).future()
+        ray_future.add_done_callback(lambda ended: self._set_outcome(job, future, ended))
+        return future
 
     def __enter__(self) -> Self:
-        """Asks for the workers."""
-        self._hands = [self._start() for _ in range(self._workers)]
+        """Requests the workers."""
+        self._workers = [self._start() for _ in range(self._worker_count)]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the workers; after an error those that train write a checkpoint first."""
+        """Ends the workers; after an error, those that train write a checkpoint first."""
         try:
             if error is not None:
                 self._interrupt()
         finally:
-            self._hands = []
+            self._workers = []
             self._ray.shutdown()
 
-    def _settle(self, request: JobSpec, work: Future[JobOutcome], found: Future[RayOutcome]) -> None:
-        """Passes on what a worker returned, in a thread of Ray's."""
-        error = found.exception()
+    def _set_outcome(self, job: JobSpec, future: Future[JobOutcome], ended: Future[_RayOutcome]) -> None:
+        """Passes on what a worker returned. Runs in a thread of Ray's."""
+        error = ended.exception()
         if isinstance(error, self._ray.exceptions.RayTaskError):
-            work.set_exception(error.cause if isinstance(error.cause, BaseException) else error)
+            # The job raised an error; the worker is alive.
+            future.set_exception(error.cause if isinstance(error.cause, BaseException) else error)
         elif error is not None:
-            work.set_exception(BrokenExecutor(str(error)))
+            future.set_exception(BrokenExecutor(str(error)))
         else:
-            for line in found.result().lines:
-                self._listen(request.digest, line)
-            work.set_result(found.result().attempt)
+            for message in ended.result().messages:
+                self._on_message(job.digest, message)
+            future.set_result(ended.result().outcome)
 
-    def _replace(self) -> None:
-        """Asks for another worker in place of each one that is gone."""
-        for number, hand in enumerate(self._hands):
-            if hand.never_ran:
+    def _replace_lost_workers(self) -> None:
+        """Requests another worker for each one that is gone."""
+        for number, worker in enumerate(self._workers):
+            if worker.failed_to_start:
                 self._failed_starts += 1
-                if self._failed_starts >= STARTS:
-                    raise ClusterError(f"workers cannot start on the cluster: {hand.place.exception()}")
-            elif hand.runs:
+                if self._failed_starts >= MAX_FAILED_STARTS:
+                    raise ClusterError(f"workers cannot start on the cluster: {worker.place.exception()}")
+            elif worker.is_running:
                 self._failed_starts = 0
-                if hand.place.result().version != __version__:
+                version = worker.place.result().version
+                if version != __version__:
                     raise ClusterError(
-                        f"a node has adapterstilts {hand.place.result().version}, this is {__version__}: "
-                        "install the same version on all"
+                        f"a node has adapterstilts {version}, but this machine has {__version__}: install "
+                        "the same version on all nodes"
                     )
-            if hand.never_ran or hand.lost:
-                self._ray.kill(hand.actor)  # where it cannot be reached, it may be alive
-                self._hands[number] = self._start()
+            if worker.failed_to_start or worker.is_lost:
+                # An unreachable worker may still be alive and compute.
+                self._ray.kill(worker.actor)
+                self._workers[number] = self._start()
 
-    def _compare(self, places: Sequence[WorkerPlace]) -> None:
+    def _warn_of_disagreement(self, places: Sequence[WorkerPlace]) -> None:
         """Warns once if nodes compute `precision: auto` in different precisions."""
         text = disagreement(places)
-        if text and not self._disagreed:
-            self._disagreed = True
-            self._listen("", text)
+        if text and not self._warned:
+            self._warned = True
+            self._on_message("", text)
 
     def _interrupt(self) -> None:
-        """Has busy workers stop, and waits for them."""
-        busy = [hand for hand in self._hands if hand.runs and hand.work and not hand.work.done()]
-        stop = self._ray.remote(num_cpus=0)(_stop)
-        strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        for hand in busy:
-            place = hand.place.result()
-            stop.options(scheduling_strategy=strategy(place.node, soft=False)).remote(place.process)
-        wait([hand.work for hand in busy if hand.work], LAST_WORDS)
+        """Interrupts busy workers and waits for them to save checkpoints."""
+        busy = [worker for worker in self._workers if worker.is_running and not worker.is_free]
+        stop = self._ray.remote(num_cpus=0)(_stop_process)
+        affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        for worker in busy:
+            # A worker runs one method at a time, so a second process on its node has to send the signal.
+            place = worker.place.result()
+            stop.options(scheduling_strategy=affinity(place.node, soft=False)).remote(place.process)
+        wait([worker.job for worker in busy if worker.job], SHUTDOWN_TIMEOUT)
 
 
 def disagreement(places: Iterable[WorkerPlace]) -> str | None:
@@ -282,33 +297,34 @@ def disagreement(places: Iterable[WorkerPlace]) -> str | None:
 
 
 def _connect(cluster: RayCluster) -> Any:
-    """Ray, connected."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    """Connects to a cluster, or starts one on this machine, and returns the module `ray`."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports usage to its makers by default
     if cluster.address == LOCAL:
-        _close_off()
+        _restrict_to_loopback()
     try:
         import ray
         import ray.util.scheduling_strategies
     except ImportError:
         raise ConfigError("--engine ray needs Ray: pip install 'adapterstilts[ray]'") from None
-    here = {"num_cpus": cluster.workers or os.cpu_count(), "include_dashboard": False}
+    # Ray refuses these settings for a cluster that runs already.
+    local = {"num_cpus": cluster.workers or os.cpu_count(), "include_dashboard": False}
     try:
-        _knock(cluster.address)
+        _check_reachable(cluster.address)
         ray.init(
             address=cluster.address, log_to_driver=False, logging_level="error",
-            **(here if cluster.address == LOCAL else {}),
+            **(local if cluster.address == LOCAL else {}),
         )  # fmt: skip
-    except Exception as error:  # Ray raises a bare one where it does not start in time
-        raise ClusterError(f"there is no Ray cluster at {cluster.address}: {error}") from error
+    except Exception as error:  # Ray raises a bare Exception if it does not start in time
+        raise ClusterError(f"no Ray cluster at {cluster.address}: {error}") from error
     if cluster.address == LOCAL:
-        _check_closed(ray)
+        _check_loopback(ray)
     return ray
 
 
-def _close_off() -> None:
+def _restrict_to_loopback() -> None:
     """Makes a Ray of one machine listen on the loopback interface only and require a token.
 
-    Ray executes whatever it receives, and listens on all interfaces by default. The token is generated for
+    Ray executes whatever it receives and listens on all interfaces by default. The token is generated for
     this run and kept in the environment of its processes; an existing token or mode is used instead.
     """
     os.environ[LOOPBACK] = "0"
@@ -321,7 +337,7 @@ def _close_off() -> None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def _check_closed(ray: Any) -> None:
+def _check_loopback(ray: Any) -> None:
     """Shuts down a local Ray that other machines can reach.
 
     Raises:
@@ -336,26 +352,26 @@ def _check_closed(ray: Any) -> None:
         )
 
 
-def _knock(address: str) -> None:
-    """Refuses a host and port where nobody answers; Ray would try for many minutes."""
+def _check_reachable(address: str) -> None:
+    """Refuses a host and port that do not answer; Ray would retry for many minutes."""
     host, _, port = address.rpartition(":")
     if port.isdigit() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=CONNECT).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT).close()
 
 
-def _room(cluster: RayCluster, has: dict[str, float]) -> tuple[float, int]:
-    """GPUs for each worker, and how many workers."""
-    all_gpus, cpus = has.get("GPU", 0.0), has.get("CPU", 0.0)
+def _available_workers(cluster: RayCluster, resources: dict[str, float]) -> tuple[float, int]:
+    """Returns the GPUs per worker and the number of workers."""
+    all_gpus, cpus = resources.get("GPU", 0.0), resources.get("CPU", 0.0)
     gpus = cluster.gpus if cluster.gpus is not None else min(1.0, all_gpus)
     if gpus > 1 and gpus != int(gpus):
-        raise ConfigError(f"--gpus-per-worker wants a share of one GPU or a whole number, not {gpus:g}")
+        raise ConfigError(f"--gpus-per-worker requires a fraction of one GPU or a whole number, not {gpus:g}")
     room = int(min(cpus, all_gpus // gpus if gpus else cpus))
     if not (cluster.workers or room):
         raise ClusterError(
-            f"no room for a worker with {gpus:g} GPUs: {cpus:g} CPUs, {all_gpus:g} GPUs in all"
+            f"no room for a worker with {gpus:g} GPUs: {cpus:g} CPUs, {all_gpus:g} GPUs in total"
         )
     return gpus, cluster.workers or room
 
 
-def _stop(process: int) -> None:
+def _stop_process(process: int) -> None:
     os.kill(process, signal.SIGTERM)

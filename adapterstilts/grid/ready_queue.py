@@ -1,4 +1,4 @@
-"""In which order the requests of a grid are made: as planned, but each after those that it needs."""
+"""Order of a grid's jobs: as planned, but each job after those whose results it needs."""
 
 from __future__ import annotations
 
@@ -9,64 +9,67 @@ from adapterstilts.grid.job_spec import JobSpec
 
 
 class ReadyQueue:
-    """The requests that are left, and which of them comes next."""
+    """The open jobs of a grid, and which of them can run next."""
 
-    def __init__(self, requests: Iterable[JobSpec], done: Iterable[str], lost: Iterable[str]):
-        """Takes what is left.
+    def __init__(self, jobs: Iterable[JobSpec], finished: Iterable[str], failed: Iterable[str]):
+        """Queues the open jobs.
 
         Args:
-            requests: all of a grid, the most important one first.
-            done, lost: digests of those that have a result, or never will.
+            jobs: All jobs of a grid, the most important one first.
+            finished: Digests of the jobs that have a result.
+            failed: Digests of the jobs that will have none.
         """
-        finished, gone = set(done), set(lost)
-        self._left = {
-            request.digest: (number, request)
-            for number, request in enumerate(requests)
-            if request.digest not in finished and request.digest not in gone
+        finished, failed = set(finished), set(failed)
+        self._open = {
+            job.digest: (priority, job)
+            for priority, job in enumerate(jobs)
+            if job.digest not in finished and job.digest not in failed
         }
-        self._missing: dict[str, int] = {}  # digest -> how many results it still waits for
-        self._waiting: dict[str, list[str]] = {}  # digest -> those that need it
+        self._missing: dict[str, int] = {}  # digest -> number of results that the job still waits for
+        self._dependents: dict[str, list[str]] = {}  # digest -> jobs that need its result
         self._ready: list[tuple[int, str]] = []
-        for digest, (number, request) in self._left.items():
-            missing = set(request.needs) - finished
+        for digest, (priority, job) in self._open.items():
+            missing = set(job.needs) - finished
             self._missing[digest] = len(missing)
             for need in missing:
-                self._waiting.setdefault(need, []).append(digest)
+                self._dependents.setdefault(need, []).append(digest)
             if not missing:
-                self._ready.append((number, digest))
-        for digest in gone:
-            self.lose(digest)
+                # Jobs come in priority order, so appending keeps the list a valid heap.
+                self._ready.append((priority, digest))
+        for digest in failed:
+            self.mark_failed(digest)
 
     def __len__(self) -> int:
-        """How many are neither done nor lost."""
-        return len(self._left)
+        """Number of open jobs: neither finished, nor failed, nor blocked."""
+        return len(self._open)
 
-    def next(self) -> JobSpec | None:
-        """The first request that can be made now; None if all that are left wait for another one."""
+    def next_job(self) -> JobSpec | None:
+        """Removes the ready job of the highest priority; None if all open jobs wait for others."""
         while self._ready:
             _, digest = heapq.heappop(self._ready)
-            if digest in self._left:
-                return self._left[digest][1]
+            # A failure elsewhere may have blocked the job after it became ready.
+            if digest in self._open:
+                return self._open[digest][1]
         return None
 
-    def again(self, request: JobSpec) -> None:
-        """Puts a request back that could not be made this time."""
-        self._push(request.digest)
+    def put_back(self, job: JobSpec) -> None:
+        """Makes a job ready again that could not run this time."""
+        self._push(job.digest)
 
-    def finish(self, digest: str) -> None:
-        """A result is there: what waited only for it can be made."""
-        self._left.pop(digest, None)
-        for name in self._waiting.pop(digest, ()):
-            self._missing[name] -= 1
-            if name in self._left and not self._missing[name]:
-                self._push(name)
+    def mark_finished(self, digest: str) -> None:
+        """Records a result; jobs that waited only for it become ready."""
+        self._open.pop(digest, None)
+        for dependent in self._dependents.pop(digest, ()):
+            self._missing[dependent] -= 1
+            if dependent in self._open and not self._missing[dependent]:
+                self._push(dependent)
 
-    def lose(self, digest: str) -> None:
-        """There will be no result, nor any of what needs it."""
-        self._left.pop(digest, None)
-        for name in self._waiting.pop(digest, ()):
-            if name in self._left:
-                self.lose(name)
+    def mark_failed(self, digest: str) -> None:
+        """Drops a job that will have no result, and with it all jobs that need it."""
+        self._open.pop(digest, None)
+        for dependent in self._dependents.pop(digest, ()):
+            if dependent in self._open:
+                self.mark_failed(dependent)
 
     def _push(self, digest: str) -> None:
-        heapq.heappush(self._ready, (self._left[digest][0], digest))
+        heapq.heappush(self._ready, (self._open[digest][0], digest))

@@ -1,17 +1,16 @@
-"""Which run answers which request: small records beside the runs, that can always be made again.
+"""Records of a grid: which run holds the result of which job.
 
-A record is never trusted over its run: if the run is gone or its files are not what they were, the request
-counts as not done. Records, failures and claims of a store are kept under `.grid/` and `failures/`.
+Records are small files beside the runs and can always be rebuilt from them. A run counts more than its
+record: if the run is gone or its files changed, the job counts as open. Records and claims are kept under
+`.grid/`, failures under `failures/`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,41 +19,53 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import ConfigDict, TypeAdapter
 
 from adapterstilts.bounded_json import loads
+from adapterstilts.grid.claims import RunningJob, claim, read_claims
 from adapterstilts.grid.job_spec import JobSpec, JobType
-from adapterstilts.grid.records_index import Index
-from adapterstilts.store import Run, pulled_from
+from adapterstilts.grid.records_index import RecordsIndex
+from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST, disk_errors, read_small, sha256, stats_in, write_json
 from adapterstilts.store.quick_check import intact, metrics_of, seal_of
 
-DIGEST = 64  # digits
-FILE_NAME = DIGEST + len(".json")
-MANY = 100_000  # records; beyond, a quick look reads an index
-SETTINGS_DIGITS = 16  # digits that tell settings apart
+DIGEST_LENGTH = 64  # hex digits of a SHA-256
+FILE_NAME_LENGTH = DIGEST_LENGTH + len(".json")
+INDEX_FROM = 100_000  # records; above this number, a quick status reads an index
+SETTINGS_DIGITS = 16  # digits of a settings digest: enough to keep the settings of one store apart
 
 
-@dataclass(frozen=True, slots=True)  # of these a status holds very many; a `Value` is three times as large
+# A status holds very many of these, and a pydantic model takes three times the memory.
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One finished request.
+    """Result of one job.
 
     Attributes:
-        run, key, manifest: the run that answers it, its key, and the SHA-256 of its manifest.
-        type, task, kind, composition, backbone, language: what was asked for, for estimates and for people.
-        seconds: that computing it took; None where the run was there already.
-        examples: that it went through, with repetitions; None where nothing was trained.
-        size: of the run's files, bytes.
-        accumulation: forward passes of one step, raised where memory was short; 1 in evaluations.
-        leaked: items of an evaluation that were trained on too.
-        settings: the first digits of the settings' digest; "" where that was not recorded.
-        damaged: the run was found changed, or its data is to be read again: it does not count until then.
-        seal: of the sizes and times of the run's files when this was written; "" where nobody looked. As long
-            as it holds, the manifest need not be read.
-        precision: what the run was computed in, "fp32" or "bf16"; "" where nothing was computed.
-        pulled: repository and commit that the run was pulled from; "" of a run that was trained here.
+        digest: Digest of the job.
+        run: Id of the run that holds the result.
+        key: Key of that run.
+        manifest: SHA-256 of the run's manifest.
+        type: Type of the job, for estimates.
+        task: Task of the job.
+        kind: Kind of the task; None for several tasks.
+        composition: Composition of the job.
+        backbone: Backbone of the job.
+        language: Language of an evaluation; "" for trainings.
+        seconds: Seconds that computing it took; None if the run existed already.
+        examples: Number of processed examples, repetitions included; None if nothing was trained.
+        size: Size of the run's files in bytes.
+        accumulation: Forward passes per optimizer step, raised if memory was short; 1 for evaluations.
+        leaked: Number of evaluated items that were also trained on.
+        settings: First digits of the settings' digest.
+        recheck: Whether the run was found damaged or its data is to be read again. The job counts as open
+            until it ran again.
+        seal: Digest of the sizes and times of the run's files at the time of writing. While it matches, the
+            manifest need not be read. "" if the files were not examined.
+        precision: Precision of the computation, "fp32" or "bf16"; "" if nothing was computed.
+        pulled: Repository and commit of a pulled run; "" for a run that was trained here.
     """
 
+    # A record of another form must not be read as one of this form with default values.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    request: str
+    digest: str
     run: str
     key: str
     manifest: str
@@ -70,26 +81,26 @@ class Record:
     accumulation: int = 1
     leaked: int = 0
     settings: str = ""
-    damaged: bool = False
+    recheck: bool = False
     seal: str = ""
     precision: str = ""
     pulled: str = ""
 
     @staticmethod
     def parse(text: bytes) -> Record:
-        """Reads a record as it is written.
+        """Parses the JSON of a record.
 
         Raises:
-            ValueError: it is none.
+            ValueError: The text is not a record.
         """
-        return RECORD.validate_json(text)
+        return _RECORD.validate_json(text)
 
 
-RECORD = TypeAdapter(Record)
+_RECORD = TypeAdapter(Record)
 
 
 class Answer(NamedTuple):
-    """The run that answers a request; `precision` and `pulled` as in `Record`."""
+    """Run that holds the result of a job; `precision` and `pulled` as in `Record`."""
 
     run: str
     precision: str = ""
@@ -98,11 +109,13 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CostGroup:
-    """What is known of the cost of records that are alike.
+    """Mean cost of the records that agree in type, task, composition, backbone and settings.
 
     Attributes:
-        seconds, examples, size: the mean of each, as in `Record`.
-        number: how many records there are.
+        seconds: Mean seconds; None if no record of the group was computed.
+        examples: Mean number of examples.
+        size: Mean size in bytes.
+        count: Number of records.
     """
 
     type: JobType
@@ -113,16 +126,16 @@ class CostGroup:
     seconds: float | None
     examples: float | None
     size: float
-    number: int = 1
+    count: int = 1
 
 
-ALIKE = ("type", "task", "composition", "backbone", "settings")
-COLUMNS = ("run", "damaged", *ALIKE, "seconds", "examples", "size", "precision", "pulled")
+GROUP_COLUMNS = ("type", "task", "composition", "backbone", "settings")
+INDEX_COLUMNS = ("run", "recheck", *GROUP_COLUMNS, "seconds", "examples", "size", "precision", "pulled")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What making a run took; see `Record`."""
+    """Cost of computing a run; fields as in `Record`."""
 
     seconds: float | None = None
     examples: int | None = None
@@ -131,104 +144,95 @@ class Cost:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a request has no result.
+    """Error of a job that has no result.
 
     Attributes:
-        name: the request, for people.
-        message: the error in one line or a few; `traceback` as Python prints it.
-        time: ISO 8601, UTC.
+        digest: Digest of the job.
+        name: Name of the job.
+        message: Error message.
+        traceback: Traceback as Python prints it.
+        time: Time of the failure, ISO 8601, UTC.
     """
 
-    request: str
+    digest: str
     name: str
     message: str
     traceback: str
     time: str
 
 
-@dataclass(frozen=True)
-class Running:
-    """A request that some process is making.
-
-    Attributes:
-        since: seconds since the epoch.
-    """
-
-    request: str
-    name: str
-    process: int
-    since: float
-
-
 class Records:
-    """The records of one store."""
+    """Records, failures and claims of one store. Jobs are identified by their digests."""
 
     def __init__(self, store: Path):
         self.store = Path(store)
         self.root = self.store / ".grid"
-        self._index = Index(self.root / "index.sqlite", self.root / "done", COLUMNS, self._row)
+        folder = self.root / "records"
+        self._index = RecordsIndex(self.root / "index.sqlite", folder, INDEX_COLUMNS, self._index_row)
 
-    def file(self, request: str) -> Path:
-        """Where the record of a request is, once there is one."""
-        return Path(self._file(request))
+    def record_file(self, digest: str) -> Path:
+        """Returns the path of a job's record, which may not exist."""
+        return Path(self._record_file(digest))
 
-    def _file(self, request: str) -> str:
-        return f"{self.root}/done/{request[:2]}/{request}.json"
+    def _record_file(self, digest: str) -> str:
+        # A string, since building a Path for each of a million records costs more than reading them.
+        return f"{self.root}/records/{digest[:2]}/{digest}.json"
 
-    def read(self, request: str) -> Record | None:
-        """The record of a request; None where there is none that can be read."""
+    def read_record(self, digest: str) -> Record | None:
+        """Reads the record of a job; None if there is none or it is unreadable."""
         try:
-            return Record.parse(read_small(self._file(request)))
+            return Record.parse(read_small(self._record_file(digest)))
         except (OSError, ValueError):
             return None
 
-    def done(self, request: str) -> Record | None:
-        """The record of a finished request, after a look at its run.
+    def find_finished(self, digest: str) -> Record | None:
+        """Reads the record of a job and checks its run; None if the job counts as open.
 
-        Sizes are checked; of files that were changed after the run was published, the checksum too.
+        Sizes of files are checked, and the checksum of files that were changed after publication.
         """
-        record = self.read(request)
-        if record is None or record.damaged:
+        record = self.read_record(digest)
+        if record is None or record.recheck:
             return None
         return record if intact(f"{self.store}/{record.run}", record.manifest, record.seal) else None
 
-    def bring(self, request: str) -> Record | None:
-        """The record of a request whose run is needed now, in the folder `store`."""
-        return self.read(request)
+    def fetch_run(self, digest: str) -> Record | None:
+        """Reads the record of a job and makes its run available in the folder `store`."""
+        return self.read_record(digest)
 
     @contextmanager
-    def folder(self, run: str) -> Iterator[Path]:
-        """A run with the bytes that are in the store, for as long as it is looked at."""
+    def run_folder(self, run: str) -> Iterator[Path]:
+        """Yields the folder of a run with the bytes that the store holds."""
         yield self.store / run
 
-    def metrics(self, record: Record) -> dict[str, Any]:
-        """The metrics of a finished request's run, as they were published.
+    def read_metrics(self, record: Record) -> dict[str, Any]:
+        """Reads the metrics of a job's run.
 
         Raises:
-            DamagedError: they are not that any more.
+            DamagedError: The metrics changed since publication.
         """
         return metrics_of(self.store / record.run, record.manifest)
 
-    def finish(self, request: JobSpec, run: Run, cost: Cost) -> Record:
-        """Records that a run answers a request; what computing it took once stays known.
+    def record_result(self, job: JobSpec, run: Run, cost: Cost) -> Record:
+        """Records that a run holds the result of a job.
 
         Returns:
-            The record, with what it took this time.
+            The record with the cost of this call. If that is unknown because the run existed already, the
+            stored record keeps the cost of an earlier one.
         """
-        settings = request.settings
-        before = self.read(request.digest)
-        source = pulled_from(run)
+        settings = job.settings
+        previous = self.read_record(job.digest)
+        source = run.pulled
         record = Record(
-            request=request.digest,
+            digest=job.digest,
             run=run.id,
             key=run.key,
             manifest=sha256(run.path / MANIFEST),
-            type=request.type,
-            task=request.task,
+            type=job.type,
+            task=job.task,
             kind=settings.kind,
-            composition=request.composition,
+            composition=job.composition,
             backbone=settings.backbone,
-            language=request.language,
+            language=job.language,
             seconds=cost.seconds,
             examples=cost.examples,
             size=run.size,
@@ -239,167 +243,118 @@ class Records:
             precision=run.precision,
             pulled=str(source) if source else "",
         )
-        known = before.seconds if before and before.key == run.key else None
-        self.write(record if record.seconds is not None else replace(record, seconds=known))
-        self.failure_file(request.digest).unlink(missing_ok=True)
+        seconds = previous.seconds if previous and previous.key == run.key else None
+        self.write_record(record if record.seconds is not None else replace(record, seconds=seconds))
+        # Last: a kill in between leaves a result and a failure, and the result counts.
+        self.failure_file(job.digest).unlink(missing_ok=True)
         return record
 
-    def write(self, record: Record) -> None:
-        """Publishes a record, whole or not at all."""
+    def write_record(self, record: Record) -> None:
+        """Writes a record atomically."""
         with disk_errors(self.store):
-            write_json(self.file(record.request), asdict(record))
+            write_json(self.record_file(record.digest), asdict(record))
 
-    def names(self) -> set[str]:
-        """The requests that have a record, whatever it is worth."""
-        folders = _listed(self.root / "done")
+    def remove_record(self, digest: str) -> None:
+        """Removes a record. The run stays, and the job finds it again by its key."""
+        self.record_file(digest).unlink(missing_ok=True)
+
+    def mark_for_recheck(self, digest: str) -> None:
+        """Makes a job count as open until its run was checked and its data read again."""
+        record = self.read_record(digest)
+        if record:
+            self.write_record(replace(record, recheck=True))
+
+    def record_digests(self) -> set[str]:
+        """Returns the digests of all jobs with a record, readable or not."""
         return {
             name[:-5]
-            for part in folders
-            for name in _listed(self.root / "done" / part)
-            if len(name) == FILE_NAME
+            for part in _list_names(self.root / "records")
+            for name in _list_names(self.root / "records" / part)
+            if len(name) == FILE_NAME_LENGTH
         }
 
-    def all(self) -> Iterator[Record]:
-        """All records that can be read, of whatever recipe."""
-        for name in sorted(self.names()):
-            record = self.read(name)
+    def read_all(self) -> Iterator[Record]:
+        """Reads all readable records, of every grid config."""
+        for digest in sorted(self.record_digests()):
+            record = self.read_record(digest)
             if record:
                 yield record
 
-    def alike(self) -> Iterator[CostGroup]:
-        """What all records say of costs, where there are very many as the index knows them."""
+    def cost_groups(self) -> Iterator[CostGroup]:
+        """Returns the costs of all records; means of groups if the store keeps an index."""
         means = ("avg(seconds)", "avg(coalesce(examples, 0))", "avg(size)", "count(*)")
-        groups = self._indexed((*ALIKE, *means), f"GROUP BY {', '.join(ALIKE)}, seconds IS NULL")
+        grouping = f"GROUP BY {', '.join(GROUP_COLUMNS)}, seconds IS NULL"
+        groups = self._query_index((*GROUP_COLUMNS, *means), grouping)
         if groups is not None:
             yield from (CostGroup(*row) for row in groups)
             return
-        for each in self.all():
-            alike = (each.type, each.task, each.composition, each.backbone, each.settings)
-            yield CostGroup(*alike, each.seconds, each.examples, each.size)
+        for record in self.read_all():
+            group = (record.type, record.task, record.composition, record.backbone, record.settings)
+            yield CostGroup(*group, record.seconds, record.examples, record.size)
 
-    def glance(self) -> dict[str, Answer] | None:
-        """Answers of very many records by request, of runs that are there; None where few enough to look at.
+    def read_answers(self) -> dict[str, Answer] | None:
+        """Reads the results of all jobs from the index, by job; None if the store keeps no index.
 
-        Of the runs' files nothing is seen.
+        Only results whose run still exists are returned. The files of the runs are not checked.
         """
-        rows = self._indexed(("name", *Answer._fields), "WHERE NOT damaged")
+        rows = self._query_index(("digest", *Answer._fields), "WHERE NOT recheck")
         if rows is None:
             return None
-        there = set(_listed(self.store))
+        runs = set(_list_names(self.store))
+        # Interned: a million records share two precisions.
         return {
-            request: Answer(run, sys.intern(precision), pulled)
-            for request, run, precision, pulled in rows
-            if run in there
+            digest: Answer(run, sys.intern(precision), pulled)
+            for digest, run, precision, pulled in rows
+            if run in runs
         }
 
-    def _indexed(self, columns: Sequence[str], rest: str) -> list[tuple[Any, ...]] | None:
-        """Rows of the index where there are so many records that one is kept."""
-        return self._index.rows(columns, rest) if len(self.names()) > MANY else None
+    def _query_index(self, columns: Sequence[str], clause: str) -> list[tuple[Any, ...]] | None:
+        """Queries the index; None if the store has too few records for one."""
+        return self._index.query(columns, clause) if len(self.record_digests()) > INDEX_FROM else None
 
-    def _row(self, request: str) -> tuple[Any, ...] | None:
-        record = self.read(request) if len(request) == DIGEST else None
-        return tuple(getattr(record, name) for name in COLUMNS) if record else None
+    def _index_row(self, digest: str) -> tuple[Any, ...] | None:
+        record = self.read_record(digest) if len(digest) == DIGEST_LENGTH else None
+        return tuple(getattr(record, name) for name in INDEX_COLUMNS) if record else None
 
-    def failed(self) -> set[str]:
-        """The requests, and jobs, whose failure is recorded."""
-        return {name[:-5] for name in _listed(self.store / "failures") if len(name) == FILE_NAME}
+    def failed_digests(self) -> set[str]:
+        """Returns the digests of all jobs with a recorded failure, and the keys of failed single runs."""
+        return {name[:-5] for name in _list_names(self.store / "failures") if len(name) == FILE_NAME_LENGTH}
 
-    def failure_file(self, request: str) -> Path:
-        """Where the failure of a request is recorded; those of single jobs lie beside it."""
-        return self.store / "failures" / f"{request}.json"
+    def failure_file(self, digest: str) -> Path:
+        """Returns the path of a job's failure, which may not exist. Failures of single runs lie beside it."""
+        return self.store / "failures" / f"{digest}.json"
 
-    def failure(self, request: str) -> Failure | None:
-        """Why a request failed, if it did."""
+    def read_failure(self, digest: str) -> Failure | None:
+        """Reads the failure of a job; None if there is none or it is unreadable."""
         try:
-            return Failure(**loads(self.failure_file(request).read_text("utf-8")))
+            return Failure(**loads(self.failure_file(digest).read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
-    def fail(self, request: JobSpec, message: str, traceback: str) -> Failure:
-        """Records a failure; it is never a result, and success removes it."""
+    def record_failure(self, job: JobSpec, message: str, traceback: str) -> Failure:
+        """Records a failure. It is never a result, and a later success removes it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        failure = Failure(request.digest, request.name, message, traceback, now)
+        failure = Failure(job.digest, job.name, message, traceback, now)
         with disk_errors(self.store):
-            write_json(self.failure_file(request.digest), vars(failure))
+            write_json(self.failure_file(job.digest), vars(failure))
         return failure
 
-    def forgive(self, request: str) -> None:
-        """Forgets a failure, so that the request is tried again."""
-        self.failure_file(request).unlink(missing_ok=True)
+    def forget_failure(self, digest: str) -> None:
+        """Removes a failure, so that the job is retried."""
+        self.failure_file(digest).unlink(missing_ok=True)
 
-    def doubt(self, request: str) -> None:
-        """Does not count a request as done until its run was checked, and its data read, again."""
-        record = self.read(request)
-        if record:
-            self.write(replace(record, damaged=True))
+    def claim(self, job: JobSpec) -> AbstractContextManager[bool]:
+        """Claims a job for this process; the context's value is False if another process holds the claim."""
+        return claim(self.store, job)
 
-    def forget(self, request: str) -> None:
-        """Removes a record; the run stays, and is found again by its key."""
-        self.file(request).unlink(missing_ok=True)
-
-    @contextmanager
-    def claim(self, request: JobSpec) -> Iterator[bool]:
-        """The right to make one request's result; false where another process has it."""
-        path = self.root / "running" / request.digest
-        with disk_errors(self.store):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            number = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            mine = _lock(number) and _is(number, path)
-            if mine:
-                about = {"name": request.name, "process": os.getpid(), "since": datetime.now(UTC).timestamp()}
-                os.ftruncate(number, 0)
-                os.write(number, json.dumps(about).encode())
-            try:
-                yield mine
-            finally:
-                if mine:
-                    path.unlink(missing_ok=True)
-        finally:
-            os.close(number)
-
-    def running(self) -> list[Running]:
-        """What living processes are making, the longest first; claims of dead ones do not count."""
-        folder = self.root / "running"
-        found = [each for name in _listed(folder) if (each := _running(folder / name))]
-        return sorted(found, key=lambda each: each.since)
+    def running_jobs(self) -> list[RunningJob]:
+        """Returns the jobs that living processes have claimed, the longest running first."""
+        return read_claims(self.store)
 
 
-def _listed(folder: Path) -> list[str]:
-    """Names in a folder; none where there is no such folder."""
+def _list_names(folder: Path) -> list[str]:
+    """Returns the names in a folder; none if it does not exist."""
     try:
         return os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _lock(number: int) -> bool:
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is(number: int, path: Path) -> bool:
-    """Whether the open file is the one that stands there: whoever had the claim removes it at the end."""
-    try:
-        return os.path.samestat(os.fstat(number), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _running(path: Path) -> Running | None:
-    try:
-        number = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        about: Mapping[str, Any] = json.loads(os.pread(number, os.fstat(number).st_size, 0) or b"{}")
-        return Running(path.name, about["name"], about["process"], about["since"]) if about else None
-    else:
-        return None  # whoever made it is dead
-    finally:
-        os.close(number)

@@ -1,4 +1,4 @@
-"""The engine: hands out what is left of a grid to a crew of workers until nothing is left."""
+"""Runs the open jobs of a grid on an executor, each as soon as the results that it needs exist."""
 
 from __future__ import annotations
 
@@ -13,188 +13,191 @@ from typing import Protocol, Self
 import torch
 
 from adapterstilts.grid.job_spec import JobSpec
-from adapterstilts.grid.process_executor import ProcessExecutor, WorkerSettings, places
+from adapterstilts.grid.process_executor import ProcessExecutor, WorkerSettings, worker_environments
 from adapterstilts.grid.ready_queue import ReadyQueue
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.remote_records import records_of
-from adapterstilts.grid.status import GridStatus, look
+from adapterstilts.grid.remote_records import open_records
+from adapterstilts.grid.status import GridStatus, read_status
 from adapterstilts.grid.worker import JobOutcome, Worker
 
-PAUSE = 0.3  # seconds between looks at what other programs are making
-LOSSES = 3  # times that a request may take its worker down
+POLL_SECONDS = 0.3  # interval at which jobs of other programs are checked
+MAX_LOSSES = 3  # lost workers after which a job counts as failed
 
 
 class ProgressListener(Protocol):
-    """Who is told what happens."""
+    """Receives the events of a grid run."""
 
-    def begun(self, state: GridStatus) -> None:
-        """Work begins here."""
+    def on_start(self, status: GridStatus) -> None:
+        """The run starts from this status."""
 
-    def started(self, request: JobSpec) -> None:
-        """It is being made now."""
+    def on_job_started(self, job: JobSpec) -> None:
+        """A job was submitted."""
 
-    def finished(self, request: JobSpec, record: Record) -> None:
-        """It is done."""
+    def on_job_finished(self, job: JobSpec, record: Record) -> None:
+        """A job has a result."""
 
-    def failed(self, request: JobSpec, failure: Failure) -> None:
-        """It has no result; what needs it is blocked."""
+    def on_job_failed(self, job: JobSpec, failure: Failure) -> None:
+        """A job has no result; the jobs that need it are blocked."""
 
-    def said(self, digest: str, line: str) -> None:
-        """A line of the request with this digest."""
+    def on_message(self, digest: str, message: str) -> None:
+        """A running job, identified by its digest, printed a line; "" if the line is of no job."""
 
 
 class Executor(Protocol):
-    """Workers that make one request each at a time; leaving it ends them."""
+    """Workers that run one job each at a time. Leaving the context ends them."""
 
     @property
     def size(self) -> int:
-        """How many requests can be made at once."""
+        """Number of jobs that can run at once."""
 
-    def give(self, request: JobSpec) -> Future[JobOutcome]:
-        """Has a free worker make it; the future fails with `BrokenExecutor` if the worker dies."""
+    def submit(self, job: JobSpec) -> Future[JobOutcome]:
+        """Runs a job on a free worker; the future fails with `BrokenExecutor` if the worker dies."""
 
     def __enter__(self) -> Self:
-        """Makes it ready."""
+        """Starts the executor."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the workers; after an error those that are busy save what they have first."""
+        """Ends the workers; after an error, busy ones save a checkpoint first."""
 
 
 @dataclass
 class InlineExecutor:
-    """A crew of one worker: this process itself."""
+    """Runs jobs in this process, one at a time."""
 
     worker: Worker
     size: int = 1
 
-    def give(self, request: JobSpec) -> Future[JobOutcome]:
-        """Makes it right here."""
+    def submit(self, job: JobSpec) -> Future[JobOutcome]:
+        """Runs the job before it returns."""
         future: Future[JobOutcome] = Future()
-        future.set_result(self.worker.attempt(request))
+        # An error, KeyboardInterrupt above all, is raised here and not kept in the future.
+        future.set_result(self.worker.run_job(job))
         return future
 
     def __enter__(self) -> Self:
-        """Nothing is to be done."""
+        """Does nothing."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is to be done."""
+        """Does nothing."""
 
 
 @dataclass
 class Scheduler:
-    """Has requests made in order, each as soon as what it needs is there.
+    """Runs jobs in the order of their priority and dependencies.
 
     Attributes:
-        finished, failed: what this crew made, and where it failed.
+        executor: Workers that run the jobs.
+        records: Records of the store.
+        listener: Receiver of progress events.
+        finished: Records of the jobs that this scheduler ran.
+        failed: Failures of the jobs that this scheduler ran.
     """
 
-    crew: Executor
+    executor: Executor
     records: Records
-    watch: ProgressListener
+    listener: ProgressListener
     finished: list[Record] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
-    _busy: dict[Future[JobOutcome], JobSpec] = field(default_factory=dict)
-    _aside: list[JobSpec] = field(default_factory=list)
-    _losses: Counter[str] = field(default_factory=Counter)
+    _running: dict[Future[JobOutcome], JobSpec] = field(default_factory=dict)
+    _deferred: list[JobSpec] = field(default_factory=list)  # jobs that another program is running
+    _losses: Counter[str] = field(default_factory=Counter)  # digest -> number of lost workers
 
-    def run(
-        self, requests: Iterable[JobSpec], retry_failed: bool = False, recheck: bool = False
-    ) -> GridStatus:
-        """Makes what is left; requests that another program is making are waited for, not made again.
+    def run(self, jobs: Iterable[JobSpec], retry_failed: bool = False, recheck: bool = False) -> GridStatus:
+        """Runs all open jobs. It waits for jobs that another program is running.
 
         Args:
-            requests: each after those that it needs.
-            retry_failed: try again what failed before.
-            recheck: read the data of everything again; a result is made again only if its data changed.
+            jobs: Jobs, each after those that it needs.
+            retry_failed: Whether to retry jobs that failed before.
+            recheck: Whether to read all data again. A result is recomputed only if its data changed.
+
+        Returns:
+            The status after the run.
 
         Raises:
-            StoreError, OSError: nothing can be written to the store.
-            KeyboardInterrupt: the same call goes on from there.
+            StoreError, OSError: The store cannot be written.
+            KeyboardInterrupt: The run was interrupted. The same call resumes it.
         """
-        everything = list(requests)
-        for request in everything:
+        jobs = list(jobs)
+        for job in jobs:
             if retry_failed:
-                self.records.forgive(request.digest)
+                self.records.forget_failure(job.digest)
             if recheck:
-                self.records.doubt(request.digest)
-        state = look(everything, self.records)
-        self.watch.begun(state)
-        order = ReadyQueue(everything, state.runs, state.failures)
-        with self.crew:
-            while order:
-                if self._hand_out(order):
-                    self._collect(order, None)
-                    continue
-                self._collect(order, PAUSE)
-                for request in self._aside:
-                    order.again(request)
-                self._aside.clear()
-        return look(everything, self.records)
+                self.records.mark_for_recheck(job.digest)
+        status = read_status(jobs, self.records)
+        self.listener.on_start(status)
+        queue = ReadyQueue(jobs, status.runs, status.failures)
+        with self.executor:
+            while queue:
+                idle = False  # whether a worker is free and no job is ready for it
+                while not idle and len(self._running) < self.executor.size:
+                    ready_job = queue.next_job()
+                    if ready_job is None:
+                        idle = True
+                        continue
+                    self.listener.on_job_started(ready_job)
+                    self._running[self.executor.submit(ready_job)] = ready_job
+                # Polling is needed only if a free worker could run a job that another program gave up.
+                poll = idle and bool(self._deferred)
+                self._collect(queue, POLL_SECONDS if poll else None)
+                if poll:
+                    for job in self._deferred:
+                        queue.put_back(job)
+                    self._deferred.clear()
+        return read_status(jobs, self.records)
 
-    def _hand_out(self, order: ReadyQueue) -> bool:
-        """Gives every free worker something to do; false if there is too little."""
-        while len(self._busy) < self.crew.size:
-            request = order.next()
-            if request is None:
-                return not self._aside
-            self.watch.started(request)
-            self._busy[self.crew.give(request)] = request
-        return True
-
-    def _collect(self, order: ReadyQueue, seconds: float | None) -> None:
-        """Waits until something is done, but no longer than that."""
-        if not self._busy:
-            time.sleep(seconds or 0.0)
+    def _collect(self, queue: ReadyQueue, timeout: float | None) -> None:
+        """Waits for a job to end, at most `timeout` seconds, and records the outcomes."""
+        if not self._running:
+            time.sleep(timeout or 0.0)
             return
-        done, _ = wait(self._busy, seconds, FIRST_COMPLETED)
-        for future in done:
-            self._settle(order, self._busy.pop(future), future)
+        ended = wait(self._running, timeout, FIRST_COMPLETED).done
+        for future in ended:
+            job = self._running.pop(future)
+            try:
+                outcome = future.result()
+            except BrokenExecutor:
+                outcome = self._handle_lost_worker(job)
+            result = outcome.result
+            if result is None:
+                self._deferred.append(job)
+            elif isinstance(result, Record):
+                queue.mark_finished(job.digest)
+                if outcome.ran:
+                    self.finished.append(result)
+                self.listener.on_job_finished(job, result)
+            else:
+                queue.mark_failed(job.digest)
+                if outcome.ran:
+                    self.failed.append(result)
+                self.listener.on_job_failed(job, result)
 
-    def _settle(self, order: ReadyQueue, request: JobSpec, future: Future[JobOutcome]) -> None:
-        try:
-            attempt = future.result()
-        except BrokenExecutor:
-            attempt = self._after_loss(request)
-        found = attempt.found
-        if found is None:
-            self._aside.append(request)
-        elif isinstance(found, Record):
-            order.finish(request.digest)
-            if attempt.here:
-                self.finished.append(found)
-            self.watch.finished(request, found)
-        else:
-            order.lose(request.digest)
-            if attempt.here:
-                self.failed.append(found)
-            self.watch.failed(request, found)
-
-    def _after_loss(self, request: JobSpec) -> JobOutcome:
-        """A worker died of something else than an error: the request is given again, but not for ever."""
-        self._losses[request.digest] += 1
-        if self._losses[request.digest] < LOSSES:
-            self.watch.said(request.digest, f"the worker of {request.name} was lost; another one goes on")
+    def _handle_lost_worker(self, job: JobSpec) -> JobOutcome:
+        """Defers a job whose worker died without an error; after several losses the job has failed."""
+        self._losses[job.digest] += 1
+        if self._losses[job.digest] < MAX_LOSSES:
+            self.listener.on_message(job.digest, f"lost the worker of {job.name}: retrying on another one")
             return JobOutcome(None)
-        why = f"its worker was lost {LOSSES} times, as happens when the machine runs out of memory"
-        return JobOutcome(self.records.fail(request, why, ""), here=True)
+        message = f"lost its worker {MAX_LOSSES} times, as happens when the machine runs out of memory"
+        return JobOutcome(self.records.record_failure(job, message, ""), ran=True)
 
 
 def executor_for(
-    saving: WorkerSettings, processes: int | None, listen: Callable[[str, str], None]
+    settings: WorkerSettings, processes: int | None, on_message: Callable[[str, str], None]
 ) -> Executor:
-    """A crew of this machine: several processes, or this one alone where there would be one.
+    """Returns an executor on this machine: several processes, or this process if one suffices.
 
     Args:
-        processes: how many; by default one for each GPU, else one for each core.
-        listen: receives what the workers say; see `Worker`.
+        settings: Store and checkpoint intervals.
+        processes: Number of processes. The default is one for each GPU, else one for each core.
+        on_message: Receiver of the workers' messages; see `Worker`.
     """
-    found = places(processes, torch.cuda.device_count())
-    if len(found) > 1:
-        return ProcessExecutor(saving, found, listen)
-    records = records_of(saving.store, view=False)
-    return InlineExecutor(Worker(records, saving.checkpoint_minutes, saving.checkpoint_steps, listen))
+    environments = worker_environments(processes, torch.cuda.device_count())
+    if len(environments) > 1:
+        return ProcessExecutor(settings, environments, on_message)
+    records = open_records(settings.store, list_all=False)
+    return InlineExecutor(Worker(records, settings.checkpoint_minutes, settings.checkpoint_steps, on_message))

@@ -1,4 +1,4 @@
-"""Where a grid stands: which of its requests are done, running, failed, blocked or waiting."""
+"""Status of a grid: which of its jobs are done, running, failed, blocked or waiting."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from adapterstilts.grid.claims import RunningJob
 from adapterstilts.grid.job_spec import JobSpec, JobType
-from adapterstilts.grid.records import Answer, Failure, Records, Running
+from adapterstilts.grid.records import Answer, Failure, Records
 
 JobState = Literal["done", "running", "failed", "blocked", "waiting"]
 STATES: tuple[JobState, ...] = ("done", "running", "failed", "blocked", "waiting")
@@ -16,94 +17,100 @@ STATES: tuple[JobState, ...] = ("done", "running", "failed", "blocked", "waiting
 
 @dataclass(frozen=True)
 class GridStatus:
-    """One look at a grid.
+    """Status of all jobs of a grid at one moment.
 
     Attributes:
-        states: request digest -> where it stands; whatever is not there is waiting.
-        runs: request digest -> the run that answers it.
-        failures: by request digest.
-        counts: how many requests of each type are where.
-        precisions: request digest -> what the result was computed in, of those that computed something.
-        pulled: request digest -> where the run was pulled from, of trainings whose run was not trained here.
-        quick: the runs' files were not looked at, since there are very many.
+        states: Job digest -> state. Waiting jobs are absent: a large grid has millions of them.
+        runs: Job digest -> id of the run that holds its result.
+        failures: Job digest -> failure.
+        running: Jobs of this grid that some process is computing.
+        counts: Number of jobs by type and state.
+        quick: Whether only the index was read and no file of a run was checked.
+        precisions: Job digest -> precision of the result, for results that were computed with a model.
+        pulled: Job digest -> repository of the run, for trainings whose run was pulled.
     """
 
     states: Mapping[str, JobState]
     runs: Mapping[str, str]
     failures: Mapping[str, Failure]
-    running: tuple[Running, ...]
+    running: tuple[RunningJob, ...]
     counts: Mapping[tuple[JobType, JobState], int]
     quick: bool = False
     precisions: Mapping[str, str] = field(default_factory=dict)
     pulled: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, request: JobSpec) -> JobState:
-        """Where a request stands; one that needs a failed one is blocked."""
-        return self.states.get(request.digest, "waiting")
+    def state_of(self, job: JobSpec) -> JobState:
+        """State of one job. A job that needs a failed one is blocked."""
+        return self.states.get(job.digest, "waiting")
 
-    def total(self, state: JobState) -> int:
-        """How many requests are in this state."""
-        return sum(number for (_, where), number in self.counts.items() if where == state)
+    def count(self, state: JobState) -> int:
+        """Number of jobs in a state."""
+        return sum(number for (_, job_state), number in self.counts.items() if job_state == state)
 
     @property
-    def all(self) -> int:
-        """How many requests there are."""
+    def job_count(self) -> int:
+        """Number of all jobs."""
         return sum(self.counts.values())
 
-    def left(self, requests: Iterable[JobSpec]) -> Iterator[JobSpec]:
-        """Those of the requests that are yet to be made."""
-        where = self.states.get
-        return (each for each in requests if where(each.digest, "waiting") in ("running", "waiting"))
+    def pending(self, jobs: Iterable[JobSpec]) -> Iterator[JobSpec]:
+        """The jobs that still need computing: those running and those waiting."""
+        state_of = self.states.get
+        return (job for job in jobs if state_of(job.digest, "waiting") in ("running", "waiting"))
 
 
-def look(requests: Iterable[JobSpec], records: Records, quick: bool = False) -> GridStatus:
-    """The state of these requests, which stand after those that they need; they may be very many.
+def read_status(jobs: Iterable[JobSpec], records: Records, quick: bool = False) -> GridStatus:
+    """Reads the status of jobs from a store.
 
     Args:
-        quick: of very many results, only see that they are recorded and there.
+        jobs: Jobs, each after those that it needs. There may be millions, so they are read once.
+        records: Records of the store.
+        quick: Whether the index suffices if the store has very many results.
     """
-    running = {each.request: each for each in records.running()}
-    glance = records.glance() if quick else None
-    answer = _by_looking(records) if glance is None else glance.get
-    broken = records.failed()
+    running = {entry.digest: entry for entry in records.running_jobs()}
+    indexed = records.read_answers() if quick else None
+    find_answer = _checked_answers(records) if indexed is None else indexed.get
+    failed = records.failed_digests()
     states: dict[str, JobState] = {}
-    making: set[str] = set()  # trainings that are to be made (again): what needs them may change with them
-    done: dict[str, str] = {}
+    runs: dict[str, str] = {}
     precisions: dict[str, str] = {}
     pulled: dict[str, str] = {}
     failures: dict[str, Failure] = {}
     counts: Counter[tuple[JobType, JobState]] = Counter()
-    for request in requests:
-        digest = request.digest
+    # Trainings to be computed. Their dependents are open as well, even if they have a result: the new run may
+    # differ from the one that the result was made from.
+    open_trainings: set[str] = set()
+    for job in jobs:
+        digest = job.digest
         state: JobState = "waiting"
-        known = answer(digest) if making.isdisjoint(request.needs) else None
-        if known:
-            state, done[digest] = "done", known.run
-            if known.precision:
-                precisions[digest] = known.precision
-            if known.pulled:
-                pulled[digest] = known.pulled
+        answer = find_answer(digest) if open_trainings.isdisjoint(job.needs) else None
+        if answer:
+            state, runs[digest] = "done", answer.run
+            if answer.precision:
+                precisions[digest] = answer.precision
+            if answer.pulled:
+                pulled[digest] = answer.pulled
         elif digest in running:
             state = "running"
-        elif digest in broken and (failure := records.failure(digest)):
+        elif digest in failed and (failure := records.read_failure(digest)):
             state, failures[digest] = "failed", failure
-        elif states and any(states.get(need) in ("failed", "blocked") for need in request.needs):
+        elif states and any(states.get(need) in ("failed", "blocked") for need in job.needs):
             state = "blocked"
         if state != "waiting":
             states[digest] = state
-        if state in ("waiting", "running") and not request.language:
-            making.add(digest)
-        counts[request.type, state] += 1
-    here = tuple(each for key, each in running.items() if key in states)
-    return GridStatus(states, done, failures, here, counts, glance is not None, precisions, pulled)
+        if state in ("waiting", "running") and not job.language:
+            open_trainings.add(digest)
+        counts[job.type, state] += 1
+    running_here = tuple(entry for digest, entry in running.items() if digest in states)
+    return GridStatus(states, runs, failures, running_here, counts, indexed is not None, precisions, pulled)
 
 
-def _by_looking(records: Records) -> Callable[[str], Answer | None]:
-    """A function that returns the answer to a request, after a look at the run's files."""
-    finished = records.names()
+def _checked_answers(records: Records) -> Callable[[str], Answer | None]:
+    """Returns a function that finds the result of a job and checks the files of its run."""
+    # One directory listing is far cheaper than one failed open for each of millions of waiting jobs.
+    recorded = records.record_digests()
 
-    def answer(request: str) -> Answer | None:
-        record = records.done(request) if request in finished else None
+    def find_answer(digest: str) -> Answer | None:
+        record = records.find_finished(digest) if digest in recorded else None
         return Answer(record.run, record.precision, record.pulled) if record else None
 
-    return answer
+    return find_answer

@@ -1,88 +1,65 @@
-"""The origin of a pulled run: only what was understood is kept, and nothing else decides anything."""
+"""Checks the origin of a pulled run, and removes the parts that are valid only where it was trained."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from adapterstilts.data.item_digests import parts
 from adapterstilts.errors import HubError
 from adapterstilts.hub.card_data import without_paths
+from adapterstilts.hub.download import Pulled
 from adapterstilts.hub.markdown import one_line
-from adapterstilts.tasks import registry
-from adapterstilts.tasks.citations import Credit
+from adapterstilts.store.origin import PulledFrom, TrainOrigin
+from adapterstilts.tasks.lookup import get_task
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import Value, distinct
+from adapterstilts.values import distinct
 
-ROWS = ("train", "dev", "data", "translated")  # where rows were read from, for cards and against leaks
+# Fields of a task that locate its data. A stranger's must never decide what this machine reads.
 SOURCES = ("folder", "hub", "bundled")
 
 
-class Backbone(Value):
-    """What a run's origin says of its backbone (see `run/trained_backbone.py`)."""
+def checked_origin(pulled: Pulled, data: Mapping[str, Any]) -> TrainOrigin:
+    """Returns the part of a published run's origin that a pulled run keeps.
 
-    name: str
-    commit: str | None
-    fingerprint: str
-    tokenizer: str | None = None
-
-
-class File(Value):
-    """Rows of a file that were trained on; the last number is out of reach where it is all of them."""
-
-    sha256: str
-    slice: tuple[int, int]
-
-
-class Before(Value):
-    """What a run's origin says of the runs that it was built on (see `run/lineage.py`)."""
-
-    parts: tuple[File, ...] = ()
-    unknown: tuple[str, ...] = ()
-    credits: tuple[Credit, ...] = ()
-
-
-def kept(repo: str, origin: Mapping[str, Any], backbone: Mapping[str, str]) -> dict[str, Any]:
-    """What is kept of a published run's origin.
-
-    Definitions of tasks come without the places of their data, and one of ours counts for its labels alone; a
-    language adapter for other languages has to be named by whoever evaluates.
-
-    Args:
-        backbone: name and fingerprint that the card gives.
+    Definitions of tasks lose the locations of their data. Of a task that is registered here only the labels
+    are taken. A language adapter per language is dropped: evaluations have to pass one.
 
     Raises:
-        HubError: a path that leads out of the data folder, or another backbone than the card's.
-        ConfigError, KeyError, TypeError, ValueError: it is malformed.
+        HubError: A path that leads out of the data folder, or another backbone than the card's.
+        ConfigError, KeyError, TypeError, ValueError: It is malformed.
     """
-    if without_paths(origin) != origin:
-        raise HubError(f"{repo} is refused: its origin.json names paths of a machine")
-    told = Backbone.parse(origin["backbone"], "backbone")
-    if (one_line(told.name), told.fingerprint) != (backbone.get("name"), backbone.get("fingerprint")):
-        listed, own = distinct(str(backbone.get("fingerprint")), told.fingerprint)
+    # Later verbs open the files that an origin names, so a path must never lead out of the data folder
+    if without_paths(data) != data:
+        raise HubError(f"{pulled.repo} is refused: its origin.json contains absolute paths")
+    origin = TrainOrigin.parse(data)
+    backbone = pulled.record.backbone if pulled.record else {}
+    if (one_line(origin.backbone.name), origin.backbone.fingerprint) != (
+        backbone.get("name"),
+        backbone.get("fingerprint"),
+    ):
+        on_card, in_origin = distinct(str(backbone.get("fingerprint")), origin.backbone.fingerprint)
         raise HubError(
-            f"{repo} is refused: its card and its origin.json name different backbones "
-            f"({backbone.get('name')}, {listed}, and {told.name}, {own})"
+            f"{pulled.repo} is refused: its card and its origin.json name different backbones "
+            f"({backbone.get('name')}, {on_card}, and {origin.backbone.name}, {in_origin})"
         )
-    found = {name: origin[name] for name in ROWS if name in origin}
-    parts(found)  # reads all of it
-    return {
-        **found,
-        "backbone": told.model_dump(exclude_none=told.tokenizer is None) | {"commit": told.commit},
+    changes = {
         "language_adapter": None,
-        "before": Before.parse(origin["before"], "before").model_dump(mode="json"),
-        "tasks": {name: _task(name, each) for name, each in origin.get("tasks", {}).items()},
+        "tasks": {name: _task(name, definition) for name, definition in origin.tasks.items()},
+        "pulled": PulledFrom(repo=pulled.repo, commit=pulled.commit),
     }
+    return origin.model_copy(update=changes)
 
 
 def _task(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's definition without the places of its data."""
+    """Returns a task's definition without the locations of its data."""
     task = Task.parse(definition, f"task {name}")
     if task.name != name:
-        raise ValueError(f"task {name} is called {task.name}")
-    if name in registry.all_tasks():
-        own = registry.get(name)
-        labels = task.labels if own.open_labels else own.labels
-        return own.model_copy(update={"labels": labels}).model_dump(mode="json")
-    bare = {**dict.fromkeys(SOURCES), "base": None, "parts": ()}
-    return task.model_copy(update=bare).model_dump(mode="json")
+        raise ValueError(f"task {name} has the name {task.name}")
+    # Otherwise a stranger could redefine "xnli", and its scores would still be shown as XNLI's
+    if name in all_tasks():
+        registered = get_task(name)
+        labels = task.labels if registered.open_labels else registered.labels
+        return registered.model_copy(update={"labels": labels}).model_dump(mode="json")
+    without_sources = {**dict.fromkeys(SOURCES), "base": None, "parts": ()}
+    return task.model_copy(update=without_sources).model_dump(mode="json")

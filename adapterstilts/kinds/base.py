@@ -1,18 +1,21 @@
-"""What a kind of task is: the one protocol behind which pair classification and question answering differ."""
+"""What a kind of task is: the base class behind which pair classification and question answering differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, SupportsFloat
+from typing import Any, Generic, Literal, Self, SupportsFloat, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
+from adapterstilts.data.prediction_input import Input
 from adapterstilts.errors import ConfigError, DataError
+from adapterstilts.kinds.spec import KindSpec
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Numbers
 
@@ -20,62 +23,48 @@ Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.float64]
 Prediction = dict[str, Any]  # one per row, JSON values only; always holds "id"
-Classes = tuple[Ints, Ints]  # numbers of the classes that a head chose, and of the gold classes
+Classes = tuple[Ints, Ints]  # numbers of the predicted and of the gold classes
 Metrics = dict[str, float]  # in percent; always holds "score", the task's headline metric
 
 
-LONGEST = 1_000_000  # subwords, or candidates; far more than any encoder takes, and within every integer type
-UNSETTLED = (("words", "auto"), ("threshold", None), ("context", False))
+LONGEST = 1_000_000  # subwords or candidates; far beyond any encoder, and within every integer type
 
 
 class Encoding(Numbers):
-    """How text becomes subwords; part of every key.
+    """How text becomes subwords; part of every key. Kinds with further settings have a subclass."""
 
-    Attributes:
-        max_length: subwords of one sequence, special tokens counted; a model that takes fewer sets the limit.
-        stride: subwords that neighbouring windows share, at most half of a context's window (span) and a
-            quarter of `max_length` (tagging).
-        words: what a word's subwords are made from (tagging): the word alone ("separate"), or the sentence
-            as it is written ("written"); "auto" is settled by language before a job is made.
-        n_best, max_answer: candidate spans kept per question; longest answer in subwords (span).
-        null_threshold: SQuAD v2: predict no answer if null score - best span score exceeds it.
-        layer: hidden layer that sentence embeddings are read from (retrieval); -1 is the last,
-            0 the embeddings.
-        pooling: sentence embedding (retrieval): "mean" over non-special tokens, "mean_all" over all
-            non-padding tokens, "cls" the first token.
-        similarity, neighbours: how embeddings are compared, and k of the margin (retrieval; mining always
-            compares by margin).
-        context: a candidate is read together with the paragraph that it stands in (retrieval).
-        threshold: the margin from which on a pair is a translation (mining); None is the one of best F1 on
-            development data, or on the evaluated rows where these are development data.
-    """
+    max_length: int = Field(
+        128,
+        ge=8,
+        le=LONGEST,
+        description="Subwords of one sequence, special tokens included; the model's own limit applies too.",
+    )
 
-    max_length: int = Field(128, ge=8, le=LONGEST)
-    stride: int = Field(128, ge=0, le=LONGEST)
-    words: Literal["auto", "separate", "written"] = "auto"
-    n_best: int = Field(20, ge=1, le=LONGEST)
-    max_answer: int = Field(30, ge=1, le=LONGEST)
-    null_threshold: float = 0.0
-    layer: int = Field(-1, ge=-1000, le=1000)
-    pooling: Literal["mean", "mean_all", "cls"] = "mean"
-    similarity: Literal["cosine", "margin"] = "cosine"
-    neighbours: int = Field(4, ge=1, le=LONGEST)
-    context: bool = False
-    threshold: float | None = None
+    def limit(self, tokenizer: PreTrainedTokenizerFast) -> int:
+        """Returns the subwords that one sequence may have: the setting, or less if the model takes less."""
+        # Tokenizers without a limit report an astronomically large one.
+        return min(self.max_length, int(tokenizer.model_max_length))
 
-    @model_serializer(mode="wrap")
-    def _settled(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what nothing settled: kinds that do not ask for it have no such key."""
-        found: dict[str, Any] = serialize(self)
-        return {name: value for name, value in found.items() if (name, value) not in UNSETTLED}
+    def for_language(self, language: str) -> Self:
+        """Returns the encoding with settings that depend on the language resolved."""
+        return self
+
+    def inherited(self) -> dict[str, Any]:
+        """Returns the settings of a training that its evaluations and predictions take over."""
+        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
-    """The prediction head that a kind needs: what the host builds."""
+    """The prediction head that a task needs, which the host builds."""
 
     kind: Literal["classification", "tagging", "span", "choice", "mlm"]
     labels: tuple[str, ...] = ()
+
+    @property
+    def training_only(self) -> bool:
+        """Whether it is discarded after training, since nothing is predicted with it."""
+        return self.kind == "mlm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +72,11 @@ class Feature:
     """One model input made from one row (a long row makes several).
 
     Attributes:
-        row: index of its row.
-        ids: token ids, one array [length] per sequence (a choice feature has one per choice, else one).
-        types: token type ids, parallel to `ids`.
-        target: what is to be predicted, in the kind's own form; empty where there is no label.
-        align: the kind's own map from subwords back to the row; see each kind.
+        row: Index of its row.
+        ids: Token ids, one array [length] per sequence. Choice features have one per choice, all others one.
+        types: Token type ids, parallel to `ids`.
+        target: Gold labels in a form that the kind defines; empty if the row has none.
+        align: Map from subwords back to the row, in a form that the kind defines.
     """
 
     row: int
@@ -98,76 +87,115 @@ class Feature:
 
     @property
     def length(self) -> int:
-        """Longest sequence, in subwords: what batches are bucketed by."""
+        """Subwords of the longest sequence; batches are bucketed by it."""
         return max(len(ids) for ids in self.ids)
 
 
-Batch = dict[str, torch.Tensor]  # input_ids, attention_mask, token_type_ids [N, L], labels (kind's own form)
+Augmentation = Callable[[Sequence[Feature], Sequence[int]], Sequence[Feature]]  # features, seed
+Batch = dict[str, torch.Tensor]  # input_ids, attention_mask, token_type_ids [N, L], labels
+
+E = TypeVar("E", bound=Encoding)
 
 
-class Kind(Protocol):
-    """Everything that differs between kinds; one module-level instance each, without state.
+class Kind(ABC, Generic[E]):
+    """Everything that differs between kinds; one instance each, without state.
 
-    `rows` are canonical rows (`data/rows.py`) of the kind's own type.
+    A new kind is a subclass that is passed to `registry.register`. `rows` are canonical rows
+    (`data/rows.py`) of the form that `spec.rows` names.
+
+    Attributes:
+        spec: Properties that planning needs without loading torch.
+        encoding: Class of its encoding settings.
     """
 
-    name: str
+    spec: KindSpec
+    encoding: type[E]
 
     def head(self, task: Task) -> HeadSpec | None:
-        """The head that this task needs; None for retrieval."""
+        """Returns the head that the task needs; None for kinds that compare embeddings."""
+        return None
 
+    @abstractmethod
     def encode(
-        self, rows: Sequence[Any], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
+        self, rows: Sequence[Any], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: E
     ) -> list[Feature]:
-        """Rows to features, in row order; every row has at least one feature."""
+        """Returns features in row order; every row has at least one."""
+
+    def dynamic_masking(self, tokenizer: PreTrainedTokenizerFast) -> Augmentation | None:
+        """Returns what changes a training batch at each step; None where batches stay as encoded."""
+        return None
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
-        """Features to one padded batch on the CPU; `labels` only if all features have a target."""
+        """Pads features to one batch on the CPU; `labels` [F, ...] only if every feature has a target."""
+        batch, targets = pad_batch(features, pad), [feature.target for feature in features]
+        if targets and all(len(target) for target in targets):
+            batch["labels"] = torch.from_numpy(np.stack(targets)).long()
+        return batch
 
+    @abstractmethod
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean loss of the batch, a scalar.
+        """Returns the batch's mean loss, a scalar; `logits` are what `Host.forward` returns for the head."""
 
-        `logits` as the host gives them:
-        sequence [N, classes]; tagging [N, L, classes]; span [N, L, 2] (start, end); choice [N] flat,
-        one score per sequence, `batch["labels"]` [F, 2] telling how they group (choices, gold index).
+    def embed(
+        self,
+        hidden: Callable[[int], torch.Tensor],
+        batch: Batch,
+        tokenizer: PreTrainedTokenizerFast,
+        encoding: E,
+    ) -> torch.Tensor:
+        """Returns one vector per sequence [N, H]; used by kinds without a head.
+
+        Args:
+            hidden: Hidden states [N, L, H] of the batch at a layer.
         """
+        raise NotImplementedError(f"{self.spec.name} tasks are answered by a head")
 
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-        """One float32 array per feature, cut to the feature's own length."""
+        """Splits a batch's outputs into one float32 array per feature; by default its row of [F, ...]."""
+        return list(logits.detach().float().cpu().numpy())
 
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
-        """What the head chose and what is right, as class numbers, one for each choice that it made.
+        """Returns predicted and gold classes as numbers, one for each decision of the head.
 
         The classes are labels, tags, choices, positions in the window (span) or subwords (mlm). Both arrays
         are empty where nothing is classified.
         """
+        return np.empty(0, np.int32), np.empty(0, np.int32)
 
+    @abstractmethod
     def decode(
         self,
         outputs: Sequence[Floats],
         features: Sequence[Feature],
         rows: Sequence[Any],
         task: Task,
-        encoding: Encoding,
+        encoding: E,
     ) -> list[Prediction]:
-        """One prediction per row, in row order."""
+        """Returns one prediction per row (retrieval and mining: per query), in row order."""
 
+    def locate(self, item: Input, prediction: Prediction, task: Task) -> Prediction:
+        """Returns a prediction for a user's text with character offsets added, where the kind has any."""
+        return prediction
+
+    @abstractmethod
     def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[Any], task: Task, language: str
     ) -> Counts:
-        """What each example adds to the sums that its metrics are computed from [examples, k]."""
+        """Returns each example's contribution to the sums that metrics are computed from [examples, k]."""
 
+    @abstractmethod
     def rates(self, sums: Counts) -> dict[str, Counts]:
-        """The metrics in percent [...] of such sums [..., k]; a task's headline metric is among them."""
+        """Computes metrics in percent [...] from sums [..., k]; the task's headline metric is among them."""
 
     def score(
         self, predictions: Sequence[Prediction], rows: Sequence[Any], task: Task, language: str
     ) -> Metrics:
-        """Metrics in percent against the rows' gold: the rates of all counts together."""
+        """Returns metrics in percent against the rows' gold labels: the rates of the summed counts."""
+        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
 
 def pad_batch(features: Sequence[Feature], pad: int) -> Batch:
-    """Pads all sequences of the features to the longest: ids, mask and types [N, L]."""
+    """Returns ids, mask and types [N, L] of all sequences, padded to the longest."""
     ids = [sequence for feature in features for sequence in feature.ids]
     types = [sequence for feature in features for sequence in feature.types]
     shape = (len(ids), max(len(sequence) for sequence in ids))
@@ -176,53 +204,47 @@ def pad_batch(features: Sequence[Feature], pad: int) -> Batch:
         "attention_mask": torch.zeros(shape, dtype=torch.long),
         "token_type_ids": torch.zeros(shape, dtype=torch.long),
     }
-    for n, (sequence, kind) in enumerate(zip(ids, types, strict=True)):
+    for n, (sequence, sequence_types) in enumerate(zip(ids, types, strict=True)):
         length = len(sequence)
         batch["input_ids"][n, :length] = torch.from_numpy(sequence)
-        batch["token_type_ids"][n, :length] = torch.from_numpy(kind)
+        batch["token_type_ids"][n, :length] = torch.from_numpy(sequence_types)
         batch["attention_mask"][n, :length] = 1
     return batch
 
 
-def attach(batch: Batch, targets: Sequence[Ints]) -> Batch:
-    """Adds `labels` [F, ...], the targets stacked, if every feature has one; they have the same length."""
-    if targets and all(len(target) for target in targets):
-        batch["labels"] = torch.from_numpy(np.stack(targets)).long()
-    return batch
-
-
 def cut(logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-    """[N, L, ...] to one float32 array [length, ...] per feature, without the padding."""
+    """Splits [N, L, ...] into one float32 array [length, ...] per feature, without the padding."""
     arrays = logits.detach().float().cpu().numpy()
+    # Copies, since a view would keep the whole padded batch in memory.
     return [array[: feature.length].copy() for array, feature in zip(arrays, features, strict=True)]
 
 
-def joined(parts: Sequence[npt.NDArray[Any]]) -> Ints:
-    """All numbers of the arrays, one after another, as integers."""
-    whole = np.concatenate(parts) if parts else np.empty(0)
-    return whole.astype(np.int32)
+def as_ints(parts: Sequence[npt.NDArray[Any]]) -> Ints:
+    """Concatenates arrays into one of integers; no parts give an empty one."""
+    return (np.concatenate(parts) if parts else np.empty(0)).astype(np.int32)
 
 
 def headline(metrics: Mapping[str, SupportsFloat], task: Task) -> Metrics:
-    """Plain rounded floats, the same on every read, with "score" taken from the task's metric.
+    """Returns rounded floats, with "score" taken from the task's metric.
 
     Raises:
-        ConfigError: the task is scored by a metric that its kind does not have.
+        ConfigError: The task is scored by a metric that its kind does not have.
     """
     if task.metric not in metrics:
-        known = ", ".join(sorted(metrics))
         raise ConfigError(
-            f"{task.name} is scored by '{task.metric}', which a {task.kind} task lacks: {known}"
+            f"{task.name} is scored by '{task.metric}', which a {task.kind} task does not have: use one of "
+            f"{', '.join(sorted(metrics))}"
         )
+    # Six digits hide differences in the order of summation between platforms.
     full = {**metrics, "score": metrics[task.metric]}
     return {name: round(float(value), 6) for name, value in full.items()}
 
 
 def gold_of(values: Sequence[Any], rows: Sequence[Any]) -> list[Any]:
-    """The gold `values` of the rows, refusing what cannot be scored.
+    """Returns the gold `values` of the rows; refuses rows that cannot be scored.
 
     Raises:
-        DataError: there are no rows, or one has no gold value (a split with hidden labels).
+        DataError: There are no rows, or one has no gold value (a split with hidden labels).
     """
     if not rows:
         raise DataError("there are no rows to score")

@@ -1,4 +1,4 @@
-"""Puts adapters, fusion and head into a host: to train a composition, or to restore a finished run."""
+"""Puts adapters, fusion and heads into a host: to train a composition, or to restore a finished run."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.composition import Composition
+from adapterstilts.data.item_digests import Digests
 from adapterstilts.errors import AdapterError
+from adapterstilts.job import TrainJob
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import adapters_config, records
+from adapterstilts.model import adapters_config
+from adapterstilts.model.active_adapters import ActiveAdapters
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.saved import head_folder, read_active_adapters
-from adapterstilts.model.setup import ActiveAdapters
-from adapterstilts.store import link
+from adapterstilts.model.saved import ACTIVE_ADAPTERS, SavedAdapter, head_folder, read_active_adapters
+from adapterstilts.run.training_data import TaskData
+from adapterstilts.store import TrainOrigin, link
 
-LANGUAGE = "language"  # the name that a language adapter has in every host
+LANGUAGE = "language"  # name of the language adapter in every host
 
 
 @dataclass(frozen=True)
 class Source:
-    """An adapter that a composition starts from.
+    """An adapter that a composition builds on.
 
     Attributes:
-        key: of its run, or the digest of its folder's weight file.
-        name: what it is called inside the host.
-        folder: its files.
-        spec: its configuration.
+        key: Key of its run, or the digest of its folder's weight file.
+        name: Name inside the host.
+        folder: Folder with its files.
+        spec: Its configuration.
     """
 
     key: str
@@ -39,78 +42,108 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a composition is made of.
+class TrainingPlan:
+    """A training job with everything that it needs.
 
     Attributes:
-        heads: by their names; none where nothing is predicted (retrieval), one for each of several tasks.
-        language: folder of the frozen adapter below everything, or None.
-        target: name of the adapter on top; None leaves the backbone as it is.
+        job: The job, which determines the result.
+        data: Data of each task, mixed-in text last; empty if the target has no training data.
+        files: The backbone's files.
+        spec: Configuration of the target adapter.
+        sources: Adapters that the composition builds on.
+        origin: Record of where rows, backbone and sources came from.
+        language: Folder of the language adapter, or None.
+        trained_items: Digests of the items that the sources were trained on.
     """
 
-    composition: Composition
-    sources: Sequence[Source]
+    job: TrainJob
+    data: Sequence[TaskData]
+    files: BackboneFiles
     spec: AdapterSpec
-    heads: Mapping[str, HeadSpec]
-    language: Path | None
-    target: str | None
-    seed: int
+    sources: Sequence[Source]
+    origin: TrainOrigin
+    language: Path | None = None
+    trained_items: Digests | None = None
 
     @property
-    def kept(self) -> dict[str, HeadSpec]:
-        """The heads that are saved: that for masked subwords serves training alone."""
-        return {name: head for name, head in self.heads.items() if head.kind != "mlm"}
+    def mixed(self) -> bool:
+        """Whether plain text is mixed in, beside tasks."""
+        return len(self.data) > 1 and self.data[-1].task.kind_spec.plain_text
+
+    @property
+    def target(self) -> str | None:
+        """Name of the target adapter in the host and in its folder; None for a bare backbone."""
+        if not (self.job.hyperparameters or self.job.composition.start):
+            return None
+        names = [data.task.name for data in (self.data[:-1] if self.mixed else self.data)]
+        return "multitask" if len(names) > 1 else names[0] if names else self.job.task
+
+    @property
+    def heads(self) -> dict[str, HeadSpec]:
+        """Heads by task; empty if nothing is predicted (retrieval)."""
+        heads = {data.task.name: data.kind.head(data.task) for data in self.data}
+        return {name: head for name, head in heads.items() if head}
 
 
-def build(host: Host, parts: Parts) -> ActiveAdapters:
-    """Loads the sources, makes what is new, and returns what is to be activated (with the first head)."""
-    names = tuple(source.name for source in parts.sources)
-    for source in parts.sources:
+def build(host: Host, plan: TrainingPlan) -> ActiveAdapters:
+    """Loads the sources, creates the new parts, and returns what to activate, with the first head."""
+    names = tuple(source.name for source in plan.sources)
+    for source in plan.sources:
         host.load_adapter(source.folder, source.name)
-    if parts.language:
-        host.load_adapter(parts.language, LANGUAGE)
-    setup = _compose(host, parts, names)
-    for name, head in parts.heads.items():
-        host.add_head(name, head, parts.seed)
-    return setup
+    if plan.language:
+        host.load_adapter(plan.language, LANGUAGE)
+    composition, target, seed = plan.job.composition, plan.target, plan.job.seed
+    # The order matters: every new part draws its initial values from its own seeded generator, and a fusion
+    # needs its adapters to be loaded.
+    adapters = ActiveAdapters(language=LANGUAGE if plan.language else None, head=next(iter(plan.heads), None))
+    if composition.fuses:
+        host.add_fusion(names, seed)
+        adapters = replace(adapters, fused=names)
+    else:
+        if target and composition.start:
+            host.add_average(target, names, composition.start)
+        elif target:
+            host.add_adapter(target, plan.spec, seed)
+        adapters = replace(adapters, below=names if composition.stacks else (), target=target)
+    for name, head in plan.heads.items():
+        host.add_head(name, head, seed)
+    return adapters
 
 
-def _compose(host: Host, parts: Parts, names: tuple[str, ...]) -> ActiveAdapters:
-    language = LANGUAGE if parts.language else None
-    head = next(iter(parts.heads), None)
-    if parts.composition.fuses:
-        host.add_fusion(names, parts.seed)
-        return ActiveAdapters(language=language, fused=names, head=head)
-    if parts.target and parts.composition.start:
-        host.average(parts.target, names, parts.composition.start)
-    elif parts.target:
-        host.add_adapter(parts.target, parts.spec, parts.seed)
-    below = names if parts.composition.stacks else ()
-    return ActiveAdapters(language=language, below=below, target=parts.target, head=head)
+def save(
+    host: Host,
+    adapters: ActiveAdapters,
+    heads: Mapping[str, HeadSpec],
+    folder: Path,
+    frozen: Mapping[str, Path] | None = None,
+) -> None:
+    """Writes everything that `restore` needs.
 
-
-def save(host: Host, setup: ActiveAdapters, parts: Parts, folder: Path) -> None:
-    """Writes all that `restore` needs; adapters that did not train are linked, not copied."""
-    own = [] if setup.target is None else [setup.target]
-    for name in own:
-        host.save_adapter(name, folder / "adapters" / name)
-    frozen = {
-        source.name: source.folder for source in parts.sources if source.name in setup.below + setup.fused
-    }
-    if parts.language:
-        frozen[LANGUAGE] = parts.language
-    for name, source in frozen.items():
+    Args:
+        host: The host with the trained parts.
+        adapters: Arrangement of the adapters.
+        heads: Heads by task. Heads that serve training only (masked subwords) are not saved.
+        folder: Folder to write to.
+        frozen: Folders of the adapters that did not train, by name; their files are linked, not copied.
+    """
+    if adapters.target is not None:
+        host.save_adapter(adapters.target, folder / "adapters" / adapters.target)
+    for name, source in (frozen or {}).items():
         for file in sorted(path for path in source.iterdir() if path.is_file()):
             link(file, folder / "adapters" / name / file.name)
-    if setup.fused:
-        host.save_fusion(setup.fused, folder / "fusion")
-    for name in parts.kept:
-        host.save_head(name, head_folder(folder, name, parts.kept))
-    only = next(iter(parts.kept)) if len(parts.kept) == 1 else None
-    heads = {name: asdict(head) for name, head in parts.kept.items()}
-    described: dict[str, Any] = {"setup": asdict(replace(setup, head=only)), "heads": heads}
+    if adapters.fused:
+        host.save_fusion(adapters.fused, folder / "fusion")
+    saved = {name: head for name, head in heads.items() if not head.training_only}
+    for name in saved:
+        host.save_head(name, head_folder(folder, name, saved))
+    # With several heads none is active by default: an evaluation chooses one.
+    head = next(iter(saved)) if len(saved) == 1 else None
+    record: dict[str, Any] = {
+        "adapters": asdict(replace(adapters, head=head)),
+        "heads": {name: asdict(spec) for name, spec in saved.items()},
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "setup.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    (folder / ACTIVE_ADAPTERS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def restore(
@@ -119,48 +152,56 @@ def restore(
     """Loads a finished run into the host and activates it for evaluation.
 
     Args:
-        language: language adapter to put in place of the one the run was trained with.
-        task: whose head is wanted, of a run that has several.
+        host: A host without adapters.
+        folder: The run's folder.
+        language: Folder of a language adapter that replaces the one from training.
+        task: Task whose head to use, for a multi-task run.
+
+    Raises:
+        AdapterError: A language adapter was passed, but the run was trained without one.
     """
-    setup, heads = read_active_adapters(folder)
-    setup = replace(setup, head=setup.head or (task if task in heads else None))
-    if language and not setup.language:
+    adapters, heads = read_active_adapters(folder)
+    adapters = replace(adapters, head=adapters.head or (task if task in heads else None))
+    if language and not adapters.language:
         raise AdapterError(
-            "this run was trained without a language adapter, so none can be exchanged in: "
+            "this run was trained without a language adapter, so none can be exchanged: "
             "train it with --language-adapter first"
         )
-    for name in dict.fromkeys((*setup.below, *setup.fused, *filter(None, [setup.language, setup.target]))):
-        own = folder / "adapters" / name
-        host.load_adapter(language if language and name == setup.language else own, name)
-    if setup.fused:
-        host.load_fusion(folder / "fusion", setup.fused)
-    if setup.head:
-        host.load_head(head_folder(folder, setup.head, heads), setup.head, heads[setup.head])
-    host.activate(setup, train=False)
-    return setup
+    names = (*adapters.below, *adapters.fused, *filter(None, [adapters.language, adapters.target]))
+    for name in dict.fromkeys(names):
+        replaced = language if name == adapters.language else None
+        host.load_adapter(replaced or folder / "adapters" / name, name)
+    if adapters.fused:
+        host.load_fusion(folder / "fusion", adapters.fused)
+    if adapters.head:
+        host.load_head(head_folder(folder, adapters.head, heads), adapters.head, heads[adapters.head])
+    host.activate(adapters, train=False)
+    return adapters
 
 
 def as_source(key: str, task: str, folder: Path) -> Source:
-    """The adapter of a finished run, to build on.
+    """Returns the adapter of a finished run, to build on.
 
     Raises:
-        AdapterError: the run is a stack, a fusion or a bare backbone, not one adapter.
+        AdapterError: The run is a stack, a fusion or a bare backbone, not a single adapter.
     """
-    setup, _ = read_active_adapters(folder)
-    if setup.target is None or setup.below:
-        what = "a fusion" if setup.fused else "a stack" if setup.below else "the bare backbone"
-        raise AdapterError(f"{folder.name} is {what}, not one adapter: give the runs it was made of")
-    adapter = folder / "adapters" / setup.target
+    adapters, _ = read_active_adapters(folder)
+    if adapters.target is None or adapters.below:
+        what = "a fusion" if adapters.fused else "a stack" if adapters.below else "the bare backbone"
+        raise AdapterError(
+            f"{folder.name} is {what}, not a single adapter: pass the runs that it was built from"
+        )
+    adapter = folder / "adapters" / adapters.target
     spec = spec_of(adapter)
     assert spec is not None
     return Source(key, f"{task.replace('+', '-')}_{key[:8]}", adapter, spec)
 
 
 def spec_of(folder: Path | None) -> AdapterSpec | None:
-    """The configuration of a saved adapter, ours or one that the `adapters` library saved by itself."""
+    """Returns the configuration of a saved adapter, from this program or from the `adapters` library."""
     if folder is None:
         return None
-    record = records.adapter_record(folder)
-    return (
-        record.spec if record else adapters_config.spec(adapters_config.read_config(folder)["config"], folder)
-    )
+    record = SavedAdapter.find(folder)
+    if record:
+        return record.spec
+    return adapters_config.spec(adapters_config.read_config(folder)["config"], folder)

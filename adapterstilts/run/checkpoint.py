@@ -29,7 +29,7 @@ NUMBERS: dict[str, tuple[type, ...]] = {
 
 
 @dataclass
-class State:
+class TrainingState:
     """Where training is.
 
     Attributes:
@@ -48,7 +48,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
 
 
-def save(path: Path, state: State, parameters: Parameters, optimizer: torch.optim.Optimizer) -> None:
+def save(path: Path, state: TrainingState, parameters: Parameters, optimizer: torch.optim.Optimizer) -> None:
     """Writes parameters, optimizer moments, the best parameters so far and the position."""
     tensors = {f"param/{name}": value.detach() for name, value in parameters.items()}
     tensors |= {f"best/{name}": value for name, value in state.best.items()}
@@ -64,7 +64,7 @@ def save(path: Path, state: State, parameters: Parameters, optimizer: torch.opti
     partial.replace(path)
 
 
-def load(path: Path, parameters: Parameters, optimizer: torch.optim.Optimizer) -> State:
+def load(path: Path, parameters: Parameters, optimizer: torch.optim.Optimizer) -> TrainingState:
     """Restores what `save` wrote; a fresh state where there is no checkpoint.
 
     The whole file is checked before anything is restored, so that a training that starts again has its
@@ -74,7 +74,7 @@ def load(path: Path, parameters: Parameters, optimizer: torch.optim.Optimizer) -
         StoreError: The file is damaged or belongs to another model; the caller adds the file and the remedy.
     """
     if not path.exists():
-        return State()
+        return TrainingState()
     try:
         tensors, numbers = _read(path)
     except StoreError:
@@ -95,7 +95,7 @@ def load(path: Path, parameters: Parameters, optimizer: torch.optim.Optimizer) -
             if moments:
                 optimizer.state[value] = moments
     best = {name[5:]: value for name, value in tensors.items() if name.startswith("best/")}
-    return State(best=best, **numbers)
+    return TrainingState(best=best, **numbers)
 
 
 def set_aside(path: Path) -> Path:

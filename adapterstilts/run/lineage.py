@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from adapterstilts.data.item_digests import Digests, Part, digests, origins, parts, read_items
 from adapterstilts.errors import StoreError
 from adapterstilts.store import Run, Store, tasks_of
-from adapterstilts.store.origin import read_origin
-from adapterstilts.tasks import registry
+from adapterstilts.store.origin import Ancestors, FileRows, TrainOrigin
 from adapterstilts.tasks.citations import Credit, credits_of
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, split_name
 
 
@@ -33,11 +32,10 @@ class History:
     unknown: tuple[str, ...]
     credits: tuple[Credit, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """All but the items, as a run's origin keeps it ("before") of the runs that it was built on."""
-        named = [{"sha256": part.file, "slice": [part.first, part.last]} for part in sorted(self.parts)]
-        credited = [credit.model_dump(mode="json") for credit in self.credits]
-        return {"parts": named, "unknown": list(self.unknown), "credits": credited}
+    def as_ancestors(self) -> Ancestors:
+        """Returns all but the items, as the origins of runs that are built on these keep it."""
+        files = (FileRows(sha256=part.file, slice=(part.first, part.last)) for part in sorted(self.parts))
+        return Ancestors(files=tuple(files), unknown=self.unknown, credits=self.credits)
 
 
 def together(histories: Iterable[History]) -> History:
@@ -52,42 +50,43 @@ def together(histories: Iterable[History]) -> History:
 
 
 def history(store: Store, run: Run) -> History:
-    """What a run was trained on, with what it was built on.
+    """Returns what a run and the runs that it was built on were trained on.
 
-    A run keeps all of it; of one of an earlier form, which knows of itself alone, the sources are looked up.
+    All of it is in the run's origin; the sources of a run without one are looked up in the store.
     """
-    origin = read_origin(run.path)
+    origin = TrainOrigin.read(run.path)
     found = read_items(run.path)
+    ancestors = origin.ancestors if origin else Ancestors()
     own = History(
         digests(()) if found is None else found,
-        parts(origin),
+        parts(origin.data if origin else {}) | {Part(file.sha256, *file.slice) for file in ancestors.files},
         tuple(_unknown(run, origin, found)),
-        tuple(dict.fromkeys(_credits(run, origin))),
+        tuple(dict.fromkeys(_credits(run, ancestors))),
     )
-    if "credits" in origin.get("before", ()):
+    if origin:
         return own
-    keys = run.job.get("composition", {}).get("sources", ())
-    sources = [_of_source(store, run, key) for key in keys]
-    if "before" in origin:  # all but the credits
-        return replace(own, credits=together([own, *sources]).credits)
+    sources = [_of_source(store, run, key) for key in run.training.composition.sources]
     return together([own, *sources])
 
 
-def _unknown(run: Run, origin: dict[str, Any], found: Digests | None) -> Iterable[str]:
+def _unknown(run: Run, origin: TrainOrigin | None, found: Digests | None) -> Iterable[str]:
     if found is None:
         yield f"what {run.id} was trained on could not be checked"
-    if any(each.get("originals") is False for each in origins(origin)):
+    if origin is None:
+        return
+    if any(record.get("originals") is False for record in origins(origin.data)):
         yield f"the originals of the translated rows that {run.id} was trained on are not known"
-    yield from origin.get("before", {}).get("unknown", ())
+    yield from origin.ancestors.unknown
 
 
-def _credits(run: Run, origin: dict[str, Any]) -> Iterable[Credit]:
+def _credits(run: Run, ancestors: Ancestors) -> Iterable[Credit]:
     """Of the run's own tasks, where it (or whoever published it) trained, and of those before it."""
-    yield from map(Credit.model_validate, origin.get("before", {}).get("credits", ()))
-    if run.job["hyperparameters"] or "published" in run.job["data"]:
+    yield from ancestors.credits
+    job = run.training
+    if job.hyperparameters or "published" in job.data:
         yield from credits_of(tasks_of(run))
-    if run.job["language_adapter"] or TEXT in split_name(run.job["task"]):
-        yield from credits_of([registry.get(TEXT)])
+    if job.language_adapter or TEXT in split_name(job.task):
+        yield from credits_of([get_task(TEXT)])
 
 
 def _of_source(store: Store, run: Run, key: str) -> History:

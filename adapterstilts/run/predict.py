@@ -1,156 +1,154 @@
-"""Forward passes over one language's features, for every kind: predict, decode, score."""
+"""The verb `predict`: a finished run on text without labels, as much as fits in memory at a time."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import torch
+from adapterstilts.data.prediction_input import Input, InputForm, read_inputs
+from adapterstilts.data.rows import RetrievalRow, Row, text_size
+from adapterstilts.errors import ConfigError
+from adapterstilts.kinds.base import Prediction
+from adapterstilts.kinds.registry import check_encoding, encoding_for
+from adapterstilts.run.device import resolve_precision
+from adapterstilts.run.language_adapters import find_language_adapter, language_adapter_reference
+from adapterstilts.run.options import EvaluationOptions, ModelOptions, PredictionOptions
+from adapterstilts.run.predictor import Predictor, in_portions, load_predictor
+from adapterstilts.run.resolve import head_task, task_named, trained_backbone, trained_encoding
+from adapterstilts.store import Run, Store, task_of
+from adapterstilts.tasks.lookup import check_code, get_task
 
-from adapterstilts.data.rows import Row, text_size
-from adapterstilts.errors import AdapterError
-from adapterstilts.kinds.base import Batch, Encoding, Feature, Floats, Kind, Metrics, Prediction
-from adapterstilts.kinds.bootstrap import interval
-from adapterstilts.kinds.retrieval import pool, special_ids
-from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
-from adapterstilts.run.batches import sorted_batches
-from adapterstilts.run.device import accelerator, autocast, free_memory, out_of_memory
-from adapterstilts.run.progress import say, track
-from adapterstilts.tasks.spec import Task
+NEIGHBOUR_TASK = "tatoeba"  # its encoding and decoding serve nearest-neighbour search of any text
 
-TOKENS_PER_BATCH = 8192  # padded subwords of one forward pass
-PORTION_ROWS = 1024  # of a file that is predicted for: rows that are read and encoded together,
-PORTION_TEXT = 500_000  # or fewer, where they have this many characters
-
-T = TypeVar("T")
+Text = str | tuple[str, ...] | Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Model:
-    """A host with the composition that is active in it, and how it computes."""
-
-    host: Host
-    setup: ActiveAdapters
-    kind: Kind
-    task: Task
-    encoding: Encoding
-    precision: str
-
-
-def to_device(batch: Batch) -> Batch:
-    """The batch on the accelerator's device."""
-    device = accelerator().device
-    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-
-
-def outputs(model: Model, features: Sequence[Feature], title: str = "predicting") -> list[Floats]:
-    """What the model says of each feature, in feature order: logits, or one embedding [H].
-
-    Batches are sorted by length; the result does not depend on the order of the features.
-    """
-    host = model.host
-    lengths = [feature.length for feature in features]
-    batches = sorted_batches(lengths, TOKENS_PER_BATCH, [len(feature.ids) for feature in features])
-    found: list[Floats] = [np.empty(0, np.float32)] * len(features)
-    parts = 1
-    host.model.eval()
-    host.training_attention(False)
-    with torch.inference_mode(), autocast(model.precision):
-        for indices in track(batches, title, len(features)):
-            values, parts = _in_parts(model, [features[n] for n in indices], parts)
-            for index, value in zip(indices, values, strict=True):
-                found[index] = value
-    return found
-
-
-def _in_parts(model: Model, batch: Sequence[Feature], parts: int) -> tuple[list[Floats], int]:
-    """What the model says of one batch, and in how many parts it had to be cut because memory is short."""
-    while True:
-        size = math.ceil(len(batch) / parts)
-        try:
-            cut = [batch[start : start + size] for start in range(0, len(batch), size)]
-            return [value for part in cut for value in _forward(model, part)], parts
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or parts >= len(batch):
-                raise
-        free_memory()  # here, where the error and all that it holds is gone
-        parts *= 2
-        say(f"out of memory: batches are evaluated in {parts} parts from here on")
-
-
-def _forward(model: Model, features: Sequence[Feature]) -> list[Floats]:
-    """Logits, or one embedding [H], of each feature."""
-    host, tokenizer = model.host, model.host.tokenizer
-    batch = to_device(model.kind.collate(features, tokenizer.pad_token_id))
-    if model.setup.head is not None:
-        return _finite(model.kind.split(host.forward(batch, model.setup.head).float(), features))
-    hidden = host.hidden(batch, model.encoding.layer).float()
-    special = special_ids(tokenizer)
-    pooled = pool(hidden, batch["attention_mask"], batch["input_ids"], special, model.encoding.pooling)
-    return _finite(list(pooled.cpu().numpy()))
-
-
-def _finite(values: list[Floats]) -> list[Floats]:
-    """The values, refused where one is NaN or infinite: no score and no label can rest on it."""
-    if not all(np.isfinite(value).all() for value in values):
-        raise AdapterError(
-            "the model computes values that are not finite (NaN or infinity): its weights are damaged, or "
-            "training diverged (lower --learning-rate), or they are too large for this precision (try "
-            "--precision fp32)"
-        )
-    return values
-
-
-def predict(model: Model, rows: Sequence[Row], title: str = "predicting") -> list[Prediction]:
-    """One prediction per row (retrieval: per query).
-
-    Raises:
-        AdapterError: the model computes NaN or infinity.
-    """
-    features = model.kind.encode(rows, model.task, model.host.tokenizer, model.encoding)
-    found = outputs(model, features, title)
-    return model.kind.decode(found, features, rows, model.task, model.encoding)
-
-
-def predict_neighbours(model: Model, rows: Sequence[Row]) -> list[Prediction]:
-    """As `predict`, for a kind without a head: of each portion only the embeddings are kept."""
-    kind, vectors = model.kind, list[Floats]()
-    for portion in in_portions(rows, text_size):
-        features = kind.encode(portion, model.task, model.host.tokenizer, model.encoding)
-        vectors += outputs(model, features)
-    return kind.decode(vectors, [], rows, model.task, model.encoding)
-
-
-def in_portions(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """The items in lists that together fit in memory, each read when the one before has been used.
+def predicted_form(run: Run | str, options: ModelOptions | None = None, task: str | None = None) -> InputForm:
+    """Returns what one input of a run's task holds, for `read_inputs`.
 
     Args:
-        size: characters of an item.
+        run: A run, its id, a unique prefix, or its folder.
+        options: Options; only the store is used.
+        task: Task whose head predicts, for a multi-task run.
+
+    Raises:
+        ConfigError: The run was trained on plain text, or has several heads and none was chosen.
     """
-    portion: list[T] = []
-    total = 0
-    for item in items:
-        portion.append(item)
-        total += size(item)
-        if len(portion) == PORTION_ROWS or total >= PORTION_TEXT:
-            yield portion
-            portion, total = [], 0
-    if portion:
-        yield portion
+    trained = Store(EvaluationOptions.of(options).store).find(run)
+    target = task_named(task, trained) if task else task_of(trained)
+    if not target.kind_spec.evaluable:
+        raise ConfigError(
+            f"{trained.id} was trained on plain text and predicts no labels: train a task on top of it "
+            f"(--language-adapter {trained.id}), or pass --candidates FILE to search for neighbours"
+        )
+    return InputForm(target.kind, target.texts, target.labels)
 
 
-def evaluate(model: Model, rows: Sequence[Row], language: str) -> tuple[Metrics, list[Prediction]]:
-    """Predictions for the rows and their metrics, in percent.
+def predict(
+    run: Run | str,
+    inputs: Sequence[Text | Row],
+    options: ModelOptions | None = None,
+    language: str = "en",
+    task: str | None = None,
+) -> list[Prediction]:
+    """Predicts for text without labels.
 
-    "low" and "high" bound the 95 % confidence interval of the score.
+    Args:
+        run: A run, its id, a unique prefix, or its folder.
+        inputs: One entry per prediction: a text, a tuple of texts (a pair; a question and its context), a
+            mapping with the fields of a JSON line (see `adapterstilts predict --help`), or a canonical row
+            (`adapterstilts.data.rows`). Retrieval rows, queries before candidates, fit any run and give one
+            prediction per query.
+        options: Backbone, store and precision; those of a training or evaluation may be reused.
+        language: Language of the text: it selects the language adapter and how words to tag are encoded.
+        task: Task whose head predicts, for a multi-task run.
+
+    Returns:
+        One dictionary per input, in order: `id`, and by kind `label` and `probabilities`, `tags` and
+        `entities`, `answer`, or `neighbour`.
+
+    Raises:
+        ConfigError: An unknown language code or setting.
+        DataError: An input that does not fit the task.
+        AdapterError: The run's outputs are not finite.
     """
-    kind, task = model.kind, model.task
-    predictions = predict(model, rows, f"{task.name} {language}")
-    metrics = kind.score(predictions, rows, task, language)
-    counts = kind.counts(predictions, rows, task, language)
-    low, high = interval(counts, lambda sums: kind.rates(sums)[task.metric])
-    return {**metrics, "low": low, "high": high}, predictions
+    options = EvaluationOptions.of(options)
+    if not inputs:
+        Store(options.store).find(run)
+        return []
+    if isinstance(inputs[0], str | tuple | Mapping):
+        form = predicted_form(run, options, task)
+        lines = (_line(text, form) for text in inputs)
+        pairs = predict_inputs(run, read_inputs(form, lines, "the inputs"), options, language, task)
+        return [prediction for _, prediction in pairs]
+    rows: Sequence[Any] = inputs
+    return _load(run, isinstance(rows[0], RetrievalRow), options, language, task).predict(rows)
+
+
+def _line(text: Any, form: InputForm) -> str:
+    """Returns an input as the JSON line that a file would hold."""
+    if isinstance(text, Mapping):
+        return json.dumps(text)
+    parts = (text,) if isinstance(text, str) else text
+    if isinstance(text, str) and "\t" in text:  # the parts of a plain line
+        parts = tuple(text.split("\t"))
+    if len(parts) > len(form.parts):
+        raise ConfigError(f"an input has {len(parts)} texts, but the task takes {form.shape}")
+    return json.dumps(dict(zip(form.parts, parts, strict=False)))
+
+
+def predict_inputs(
+    run: Run | str,
+    inputs: Iterable[Input],
+    options: ModelOptions | None = None,
+    language: str = "en",
+    task: str | None = None,
+    retrieval: bool = False,
+) -> Iterator[tuple[Input, Prediction]]:
+    """Yields each input with its prediction while the inputs are read; tagged entities have offsets.
+
+    Args:
+        run: A run, its id, a unique prefix, or its folder.
+        inputs: Inputs from `read_inputs`; for retrieval followed by the candidates.
+        options: Backbone, store and precision.
+        language: Language of the text.
+        task: Task whose head predicts, for a multi-task run.
+        retrieval: Whether to search for neighbours, whatever the run was trained on.
+
+    Raises:
+        ConfigError, AdapterError: See `predict`.
+        DataError: An input cannot be read; predictions for earlier portions have been yielded.
+    """
+    portions = in_portions(inputs, lambda item: text_size(item.row))
+    portion = next(portions, [])  # an error in it is raised before the model is loaded
+    predictor = _load(run, retrieval, EvaluationOptions.of(options), language, task)
+    if predictor.adapters.head is None:  # the nearest neighbours among all candidates
+        items = [*portion, *itertools.chain.from_iterable(portions)]
+        queries = (item for item in items if isinstance(item.row, RetrievalRow) and item.row.side == "query")
+        yield from zip(queries, predictor.predict_neighbours([item.row for item in items]), strict=True)
+        return
+    for items in itertools.chain([portion], portions):
+        for item, prediction in zip(items, predictor.predict([item.row for item in items]), strict=True):
+            yield item, predictor.kind.locate(item, prediction, predictor.task)
+
+
+def _load(
+    run: Run | str, retrieval: bool, options: PredictionOptions, language: str, task: str | None
+) -> Predictor:
+    """Loads the run to predict for its task, or for neighbour search."""
+    store = Store(options.store)
+    trained = store.find(run)
+    if retrieval:
+        target = get_task(NEIGHBOUR_TASK)
+    else:
+        target = task_named(task, trained) if task else task_of(trained)
+        head_task(trained, target)  # refuses a run without a fitting head before anything loads
+    check_code(target, language)
+    check_encoding([target.kind], options.encoding)
+    files = trained_backbone(trained, options)
+    files.check_length(options.encoding)
+    encoding = encoding_for(target, language, {**trained_encoding(trained, target), **options.encoding})
+    adapter = find_language_adapter(language_adapter_reference(trained, options), language, store)
+    return load_predictor(trained, target, files, encoding, resolve_precision(options.precision), adapter)

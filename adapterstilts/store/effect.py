@@ -18,7 +18,7 @@ from adapterstilts.terminal_text import shown
 from adapterstilts.values import Value
 
 KEY = "effect"  # in metrics.json
-LONGEST_NAME = 80  # characters shown
+LONGEST_NAME = 80  # characters of a name in a message; names of pulled runs are by strangers
 UNCHANGED = 1e-4  # a smaller change of the hidden states, relative to their norm, is none
 MARK = "="
 MEANING = "an adapter that it uses changes nothing, or a head always predicts one class (see `runs show`)"
@@ -74,53 +74,53 @@ class Effect(Value):
         return bool(self.idle) or any(head.constant for head in self.heads.values())
 
     def lines(self, heads: Mapping[str, Any]) -> list[str]:
-        """One sentence for each adapter and each head; those without effect begin with `warning:`.
+        """Returns a sentence for each adapter and each head; those without effect begin with `warning:`.
 
         Args:
-            heads: Task -> `kind` and `labels` of its head, as in `setup.json`.
+            heads: Task -> `kind` and `labels` of its head, as in `active_adapters.json`.
         """
-        adapters = [_of_adapter(name, layers) for name, layers in self.adapters.items()]
-        described = {TEXT: {"kind": "mlm"}, **heads}  # the head for masked subwords is not kept
-        return adapters + [_of_head(name, head, described.get(name)) for name, head in self.heads.items()]
+        adapters = [_adapter_line(name, layers) for name, layers in self.adapters.items()]
+        described = {TEXT: {"kind": "mlm"}, **heads}  # the head for masked subwords is not saved
+        return adapters + [_head_line(name, head, described.get(name)) for name, head in self.heads.items()]
 
 
 def effect_in(metrics: Mapping[str, Any]) -> Effect | None:
-    """The effect in a run's metrics; None if it was not measured or is malformed."""
-    found = metrics.get(KEY)
+    """Returns the effect in a run's metrics; None if it was not measured or is malformed."""
+    fields = metrics.get(KEY)
     try:
-        return Effect.parse(found, KEY) if isinstance(found, Mapping) else None
+        return Effect.parse(fields, KEY) if isinstance(fields, Mapping) else None
     except ConfigError:
-        return None
+        return None  # metrics of a pulled run may hold anything; the effect is only shown
 
 
 def effect_lines(run: Run) -> list[str]:
-    """The lines of a run's effect (`Effect.lines`); an empty list if it was not measured."""
+    """Returns the lines of a run's effect (`Effect.lines`); an empty list if it was not measured."""
     effect = effect_in(run.metrics)
     return effect.lines(_heads_of(run)) if effect else []
 
 
 def _heads_of(run: Run) -> Mapping[str, Any]:
     try:
-        heads = json.loads((run.path / "setup.json").read_bytes())["heads"]
-    except (OSError, ValueError, KeyError, TypeError):
+        heads = json.loads((run.path / "active_adapters.json").read_bytes())["heads"]
+    except (OSError, ValueError, KeyError, TypeError):  # classes are numbered then
         return {}
     return heads if isinstance(heads, Mapping) else {}
 
 
-def _of_adapter(name: str, layers: Sequence[float]) -> str:
-    what = "the AdapterFusion" if name == "fusion" else f"the adapter '{shown(name, LONGEST_NAME)}'"
-    where = f"(layers 1-{len(layers)})"
+def _adapter_line(name: str, layers: Sequence[float]) -> str:
+    subject = "the AdapterFusion" if name == "fusion" else f"the adapter '{shown(name, LONGEST_NAME)}'"
+    layer_range = f"(layers 1-{len(layers)})"
     low, high = min(layers, default=0), max(layers, default=0)
     if high < UNCHANGED:
-        return f"warning: {what} changes nothing: hidden states differ by {_percent(high)} {where}"
-    return f"{what} changes the hidden states by {_percent(low)} to {_percent(high)} {where}"
+        return f"warning: {subject} changes nothing: hidden states differ by {_percent(high)} {layer_range}"
+    return f"{subject} changes the hidden states by {_percent(low)} to {_percent(high)} {layer_range}"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def _of_head(name: str, head: HeadEffect, described: Any) -> str:
+def _head_line(name: str, head: HeadEffect, described: Any) -> str:
     name, rows = shown(name, LONGEST_NAME), "development" if head.development else "training"
     majority = _class(head.majority, described if isinstance(described, Mapping) else {})
     if head.constant:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from adapterstilts.errors import StoreError
 
@@ -22,12 +22,10 @@ FULL_TEXTS = ("StorageFull", "No space left on device")  # safetensors reports t
 
 
 def link(src: Path, dst: Path) -> None:
-    """Puts the file `src` at `dst`, sharing its bytes where both are finished runs' on one disk.
-
-    A file of a published run never changes, so a hard link is safe; any other file is copied.
+    """Puts the file `src` at `dst`, as a hard link if it belongs to a published run on the same disk.
 
     Raises:
-        StoreError: the disk is full, or `src` cannot be read.
+        StoreError: The disk is full, or `src` cannot be read.
     """
     src = src.resolve()
     with disk_errors(dst.parent):
@@ -35,6 +33,7 @@ def link(src: Path, dst: Path) -> None:
         if dst.exists() and dst.samefile(src):
             return
         dst.unlink(missing_ok=True)
+        # A file of a published run never changes, so sharing its bytes is safe; any other file is copied.
         if any((folder / MANIFEST).is_file() for folder in src.parents):
             try:
                 os.link(src, dst)
@@ -63,16 +62,16 @@ def disk_errors(folder: Path) -> Iterator[None]:
             raise
         raise StoreError(
             f"the disk that holds {folder} is full: nothing was added to the results. Free some space, or "
-            "choose another place with --store, and give the same command again; it goes on from the last "
+            "choose another folder with --store, and repeat the command; it continues from the last "
             "checkpoint."
         ) from error
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Writes readable JSON, sorted by key; the file is there whole and synced, or not at all.
+    """Writes readable JSON, sorted by key; the file is written completely and synced, or not at all.
 
     Raises:
-        StoreError: a value that JSON has no form for, such as NaN.
+        StoreError: JSON cannot represent a value, such as NaN.
     """
     try:
         text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
@@ -82,14 +81,17 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replaces `path` by `data` in one step; a failure leaves what was there."""
+    """Replaces `path` by `data` in one step; after a failure the previous file is unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder: a rename is atomic only within one file system.
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(number, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(
+                file.fileno()
+            )  # before the rename, or a power cut could leave an empty file under the name
             os.fchmod(file.fileno(), 0o644)  # mkstemp makes files that only their owner reads
         os.replace(name, path)
     except BaseException:
@@ -98,7 +100,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's bytes, or a folder's names, are on the disk."""
+    """Blocks until a file's bytes, or a folder's names, are on the disk."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -113,7 +115,8 @@ def sha256(path: Path) -> str:
 
 
 def read_small(path: str) -> bytes:
-    """The bytes of a small file, at a third of what a file object costs: listings read very many of them."""
+    """Returns the bytes of a small file."""
+    # A third of the time that a file object takes: listings read thousands of small files.
     number = os.open(path, os.O_RDONLY)
     try:
         return os.read(number, os.fstat(number).st_size)
@@ -121,11 +124,32 @@ def read_small(path: str) -> bytes:
         os.close(number)
 
 
-def stats_in(folder: Path | str) -> dict[str, os.stat_result]:
-    """Sizes and times of all files below a folder, by path relative to it, sorted.
+def json_object(text: bytes, name: str) -> dict[str, Any]:
+    """Parses the JSON object in a run's file.
 
     Raises:
-        StoreError: a symbolic link or anything else that is neither a file nor a folder.
+        StoreError: It is not JSON, not an object, nested too deep, or holds NaN.
+    """
+    # Not with `bounded_json`, which takes twice as long: a list of all runs reads thousands of files.
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{name} is not JSON ({str(error)[:200]})") from error
+    if not isinstance(data, dict):
+        raise StoreError(f"{name} is not a JSON object")
+    return data
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    # Python's parser accepts NaN and Infinity, which are not JSON.
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def stats_in(folder: Path | str) -> dict[str, os.stat_result]:
+    """Returns sizes and times of all files below a folder, by path relative to it, sorted.
+
+    Raises:
+        StoreError: There is a symbolic link, or anything else that is neither a file nor a folder.
     """
     return dict(sorted(_stats(os.fspath(folder), "")))
 
@@ -133,6 +157,7 @@ def stats_in(folder: Path | str) -> dict[str, os.stat_result]:
 def _stats(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     with os.scandir(folder) as entries:
         for entry in entries:
+            # A link could lead out of the store, and its target could change after the run was checked.
             info = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(info.st_mode):
                 yield from _stats(entry.path, f"{prefix}{entry.name}/")

@@ -1,112 +1,200 @@
-"""A run's `origin.json`: the form that its readers rely on, checked before any of it is used."""
+"""A run's `origin.json`: where its backbone and its data came from, checked before any of it is used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field
 
 from adapterstilts.bounded_json import MEGABYTE, Limits, read_object
-from adapterstilts.errors import DamagedError, StoreError
-from adapterstilts.store.files import ORIGIN
+from adapterstilts.errors import ConfigError, DamagedError, StoreError
+from adapterstilts.store.files import ORIGIN, disk_errors, write_whole
+from adapterstilts.tasks.citations import Credit
+from adapterstilts.values import Value, canonical
 
 LIMITS = Limits(size=16 * MEGABYTE)
-LONGEST = 4_096  # characters of a name or a path
+COMMIT_DIGITS = 12  # hex digits of a commit in tables and messages
+# A pulled run's origin was written by a stranger, and its names end up in messages and on cards.
+LONGEST = 4_096
+Text = Annotated[str, Field(max_length=LONGEST)]
 
 
-def read_origin(folder: Path, *required: str) -> dict[str, Any]:
-    """Reads where a run's data and backbone came from; empty where the run has no such file.
-
-    Args:
-        folder: The run's folder.
-        required: Keys that must be there.
-
-    Raises:
-        DamagedError: The file is not JSON, has another form, or lacks a required key.
-    """
-    path = folder / ORIGIN
-    try:
-        origin = read_object(path, StoreError, LIMITS) if path.is_file() else {}
-    except StoreError as error:
-        raise DamagedError(f"run {folder.name} is damaged: {error}", folder.name) from None
-    missing = next((f"it has no '{key}'" for key in required if key not in origin), None)
-    problem = missing or _problem(origin)
-    if problem:
-        raise DamagedError(f"run {folder.name} is damaged: {ORIGIN}: {problem}", folder.name)
-    return origin
-
-
-def _problem(origin: Mapping[str, Any]) -> str | None:
-    for key, fits in FORMS.items():
-        if key in origin and not fits(origin[key]):
-            return f"'{key}' is not what it should be"
-    return None if _files_fit(origin) else "a record of a file is not what it should be"
+def _check_record(record: Any) -> Any:
+    """Checks a record of rows, or of their parts at any depth, in the fields that others rely on."""
+    if isinstance(record, list):
+        for part in record:
+            _check_record(part)
+    if not isinstance(record, Mapping):
+        return record
+    # The leak guard compares rows of files by their digest and slice, so neither may be malformed.
+    if "sha256" in record and not (_is_text(record["sha256"]) and _is_slice(record.get("slice", ()))):
+        raise ValueError("a record of a file has no valid sha256 and slice")
+    for name in {"file", "commit"} & record.keys():
+        if not (record[name] is None or _is_text(record[name])):
+            raise ValueError(f"'{name}' of a record of rows should be a text of at most {LONGEST} characters")
+    for name in {"limit", "seed", "dropped"} & record.keys():
+        if not (record[name] is None or _is_count(record[name])):
+            raise ValueError(f"'{name}' of a record of rows should be a whole number")
+    for part in record.values():
+        _check_record(part)
+    return record
 
 
-def _name(value: Any) -> bool:
+def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST
 
 
-def _name_or_none(value: Any) -> bool:
-    return value is None or _name(value)
-
-
-def _count(value: Any) -> bool:
+def _is_count(value: Any) -> bool:
+    # `type`, because isinstance(True, int).
     return type(value) is int and 0 <= value < 2**53
 
 
-def _count_or_none(value: Any) -> bool:
-    return value is None or _count(value)
+def _is_slice(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and len(value) == 2 and all(map(_is_count, value)))
 
 
-def _record(**forms: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """An object in which these keys, where they are there, hold what they should."""
-
-    def fits(value: Any) -> bool:
-        return isinstance(value, dict) and all(
-            form(value[key]) for key, form in forms.items() if key in value
-        )
-
-    return fits
+def _check_credit(credit: Credit) -> Credit:
+    if any(value is not None and len(value) > LONGEST for value in credit.model_dump().values()):
+        raise ValueError(f"should have at most {LONGEST} characters in each field")
+    return credit
 
 
-def _with(fits: Callable[[Any], bool], *keys: str) -> Callable[[Any], bool]:
-    return lambda value: fits(value) and all(key in value for key in keys)
+# The record that `data/load.py` makes of rows: kind of source, file and its digest, slice, counts ...
+Rows = Annotated[Mapping[str, Any], AfterValidator(_check_record)]
 
 
-def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(fits, value))
+class BackboneOrigin(Value):
+    """The backbone that a run was trained on.
+
+    Attributes:
+        name: Name or Hub id of the backbone, or the absolute path of its folder.
+        commit: Commit on the Hub; None for a folder and for the bundled backbone.
+        fingerprint: Digest of the encoder's files.
+        tokenizer: Digest of the tokenizer's files, None if unknown.
+    """
+
+    name: Text
+    commit: Text | None
+    fingerprint: Text
+    tokenizer: Text | None = None
 
 
-def _slice(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and len(value) == 2 and all(map(_count, value)))
+class FileRows(Value):
+    """Rows of a file that were trained on.
+
+    Attributes:
+        sha256: SHA-256 (hex) of the file.
+        slice: Numbers of the first and the last row; the last is out of reach where all rows were used.
+    """
+
+    sha256: Text
+    slice: tuple[int, int]
 
 
-def _files_fit(value: Any) -> bool:
-    """Whether every record of a file, at any depth, has a digest and says which rows were read."""
-    if isinstance(value, dict):
-        if "sha256" in value and not (_name(value["sha256"]) and _slice(value.get("slice", ()))):
-            return False
-        return all(map(_files_fit, value.values()))
-    return not isinstance(value, list) or all(map(_files_fit, value))
+class Ancestors(Value):
+    """The training data of the runs that a run was built on, of their sources, and so on.
+
+    Attributes:
+        files: Rows of files that they were trained on.
+        unknown: Sentences that describe what could not be determined.
+        credits: Data sets to credit.
+    """
+
+    files: tuple[FileRows, ...] = ()
+    unknown: tuple[Text, ...] = ()
+    credits: tuple[Annotated[Credit, AfterValidator(_check_credit)], ...] = ()
 
 
-PULLED = _with(_record(repo=_name, commit=_name), "repo", "commit")
-CREDIT = {"task": _name, "title": _name, "licence": _name, "citation": _name}
-FORMS: Mapping[str, Callable[[Any], bool]] = {
-    "backbone": _with(
-        _record(name=_name, commit=_name_or_none, fingerprint=_name, tokenizer=_name), "name", "commit"
-    ),
-    "tasks": lambda tasks: isinstance(tasks, dict) and all(isinstance(task, dict) for task in tasks.values()),
-    "before": _record(
-        parts=_list_of(_record()),
-        unknown=_list_of(_name),
-        credits=_list_of(_with(_record(**CREDIT, dataset=_name_or_none), *CREDIT)),
-    ),
-    "language_adapter": _name_or_none,
-    "pulled": lambda pulled: pulled is None or PULLED(pulled),
-    **dict.fromkeys(("train", "dev"), lambda value: isinstance(value, dict | list) or value is None),
-    **dict.fromkeys(("limit", "seed", "dropped"), _count_or_none),
-    **dict.fromkeys(("file", "commit"), _name_or_none),
-    "slice": _slice,
-}
+class PulledFrom(Value):
+    """The repository on the Hub that a run was pulled from, and its commit (hex)."""
+
+    repo: Text
+    commit: Text
+
+    def __str__(self) -> str:
+        """For tables and reports: `owner/name@0123456789ab`."""
+        return f"{self.repo}@{self.commit[:COMMIT_DIGITS]}"
+
+
+class _Origin(Value):
+    """Common to the origins of trainings and evaluations: reading and writing the file."""
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], kind: str | None = None) -> Self:
+        """Checks untrusted data; keys that this version does not know are ignored.
+
+        Raises:
+            ConfigError: A key is missing or has an invalid value.
+        """
+        return super().parse({name: data[name] for name in cls.model_fields if name in data}, kind or ORIGIN)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Reads the origin of the run in a folder; None if it has none.
+
+        Raises:
+            DamagedError: The file is not JSON or malformed.
+        """
+        path = folder / ORIGIN
+        if not path.is_file():
+            return None
+        try:
+            return cls.parse(read_object(path, StoreError, LIMITS))
+        except (StoreError, ConfigError) as error:
+            raise DamagedError(f"run {folder.name} is damaged: {error}", folder.name) from None
+
+    @classmethod
+    def require(cls, folder: Path) -> Self:
+        """Like `read`, for runs that need an origin.
+
+        Raises:
+            DamagedError: The file is missing, not JSON, or malformed.
+        """
+        origin = cls.read(folder)
+        if origin is None:
+            raise DamagedError(f"run {folder.name} is damaged: it has no {ORIGIN}", folder.name)
+        return origin
+
+    def write(self, folder: Path) -> None:
+        """Writes the file into the folder of a run that is about to be published.
+
+        Raises:
+            StoreError: The disk is full.
+        """
+        with disk_errors(folder):
+            write_whole(folder / ORIGIN, (canonical(self) + "\n").encode("utf-8"))
+
+
+class TrainOrigin(_Origin):
+    """The origin of a trained, merged or pulled run.
+
+    Attributes:
+        backbone: The backbone that it was trained on.
+        language_adapter: Reference of the language adapter below it, as it was passed; `{lang}` in it is
+            replaced by each evaluated language.
+        tasks: Definitions of custom tasks, and of tasks whose labels were read off the data, by name.
+        data: Task -> split ("train", "dev", "translated") -> record of its rows.
+        ancestors: The training data of the runs that it was built on.
+        pulled: The repository that it was pulled from; None for runs of this store.
+    """
+
+    backbone: BackboneOrigin
+    language_adapter: Text | None = None
+    tasks: Mapping[str, Mapping[str, Any]] = {}
+    data: Mapping[str, Mapping[str, Rows]] = {}
+    ancestors: Ancestors = Ancestors()
+    pulled: PulledFrom | None = None
+
+
+class EvalOrigin(_Origin):
+    """The origin of an evaluation.
+
+    Attributes:
+        data: Record of the evaluated rows.
+        leak: Counts of evaluated items that were trained on, as in `run/leak_guard.py`.
+    """
+
+    data: Rows = Field(default_factory=dict)
+    leak: Mapping[str, Any] = {}

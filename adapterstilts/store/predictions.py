@@ -19,20 +19,20 @@ INT64 = range(-(2**63), 2**63)
 
 
 def write_predictions(path: Path, predictions: Sequence[dict[str, Any]]) -> None:
-    """Writes predictions, one row each; the same predictions make the same bytes.
+    """Writes predictions, one per row; equal predictions give equal bytes.
 
     Args:
-        predictions: JSON values only; keys may differ between rows, and reading gives them back as
-            they were.
+        predictions: JSON objects. Their keys may differ, and reading returns each with the keys it had.
 
     Raises:
-        StoreError: the disk is full.
+        StoreError: The disk is full.
     """
-    import pyarrow as pa  # here, because listing runs needs no Parquet
+    import pyarrow as pa  # imported here: listing runs needs no Parquet
     import pyarrow.parquet as pq
 
     names = list(dict.fromkeys(name for prediction in predictions for name in prediction))
     columns = [_column(name, predictions) for name in names]
+    # Nulls for missing keys: `read_predictions` drops them, so None is no value of a prediction.
     table = pa.Table.from_arrays([array for array, _ in columns], schema=pa.schema([f for _, f in columns]))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
@@ -44,7 +44,7 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
     """Reads what `write_predictions` wrote.
 
     Raises:
-        StoreError: the file is not there or is damaged.
+        StoreError: The file is missing or damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -67,7 +67,7 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
 
 
 def _column(name: str, predictions: Sequence[dict[str, Any]]) -> tuple[pa.Array, pa.Field]:
-    """One column; a null stands where a row has no such key."""
+    """Returns one column, with a null in each row that has no such key."""
     import pyarrow as pa
 
     values = [prediction[name] for prediction in predictions if name in prediction]
@@ -84,16 +84,17 @@ def _text(value: Any) -> str:
 
 
 def _plain_type(values: Sequence[Any]) -> pa.DataType | None:
-    """The type of a column of scalars, or of lists of scalars, of one type each; else None."""
+    """Returns the type of a column of scalars, or of lists of scalars, of one type; otherwise None."""
     import pyarrow as pa
 
     scalars = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
     kinds = {type(value) for value in values}
     items = [item for value in values for item in value] if kinds == {list} else values
-    of_items = {type(item) for item in items}
-    if len(of_items) != 1 or not of_items <= scalars.keys():
+    item_types = {type(item) for item in items}
+    if len(item_types) != 1 or not item_types <= scalars.keys():
         return None
-    only = of_items.pop()
-    if only is int and not all(item in INT64 for item in items):
+    item_type = item_types.pop()
+    # Arrow has no larger integers: such columns are stored as JSON texts.
+    if item_type is int and not all(item in INT64 for item in items):
         return None
-    return pa.list_(scalars[only]) if kinds == {list} else scalars[only]
+    return pa.list_(scalars[item_type]) if kinds == {list} else scalars[item_type]

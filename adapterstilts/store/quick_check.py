@@ -1,4 +1,4 @@
-"""Whether a run is as it was published, told from sizes and times, and checksums of small files alone."""
+"""Whether a run is as it was published, judged by sizes and times, and by checksums of small files alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import DamagedError, StoreError
-from adapterstilts.store.files import MANIFEST, METRICS, read_small, sha256, stats_in
-from adapterstilts.store.shape import json_object, problem_of_metrics
+from adapterstilts.store.files import MANIFEST, METRICS, json_object, read_small, sha256, stats_in
+from adapterstilts.store.metrics import check_metrics
 
 
 def intact(folder: str, manifest: str, seal: str) -> bool:
@@ -19,57 +19,68 @@ def intact(folder: str, manifest: str, seal: str) -> bool:
 
     Args:
         manifest: SHA-256 (hex) of its manifest.
-        seal: see `seal_of`; while it holds, nothing is read. "" where there is none.
+        seal: Seal of its files (see `seal_of`), "" if there is none. While it matches, no file is read.
     """
     try:
-        found = stats_in(folder)
-        if seal and seal == seal_of(found):
+        stats = stats_in(folder)
+        if seal and seal == seal_of(stats):
             return True
-        files = _files(Path(folder), manifest)
-        published = found.pop(MANIFEST).st_mtime_ns
-        if found.keys() != files.keys():
+        files = manifest_files(Path(folder), manifest)
+        published = stats.pop(MANIFEST).st_mtime_ns
+        if stats.keys() != files.keys():
             return False
+        # The manifest is written last: a file with a later time was written to, or copied without its time.
         return all(
-            found[name].st_size == entry["size"]
-            and (found[name].st_mtime_ns <= published or sha256(Path(folder, name)) == entry["sha256"])
+            stats[name].st_size == entry["size"]
+            and (stats[name].st_mtime_ns <= published or sha256(Path(folder, name)) == entry["sha256"])
             for name, entry in files.items()
         )
     except (OSError, ValueError, KeyError, StoreError):
         return False
 
 
-def seal_of(found: Mapping[str, os.stat_result]) -> str:
-    """A digest of files' names, sizes and times, which stays as long as nothing was written to them."""
-    told = "".join([f"{name} {info.st_size} {info.st_mtime_ns}\n" for name, info in found.items()])
-    return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
+def seal_of(stats: Mapping[str, os.stat_result]) -> str:
+    """Returns a digest of files' names, sizes and times, which changes when one of them is written to."""
+    text = "".join([f"{name} {info.st_size} {info.st_mtime_ns}\n" for name, info in stats.items()])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def metrics_of(folder: Path, manifest: str) -> dict[str, Any]:
-    """The metrics of a run, held against their checksum; nothing else of the run is looked at.
+    """Returns the metrics of a run after comparing their checksum; no other file of the run is checked.
 
     Args:
         manifest: SHA-256 (hex) of its manifest.
 
     Raises:
-        DamagedError: the metrics or the manifest are gone or changed.
+        DamagedError: The metrics or the manifest are missing, changed or malformed.
     """
+    problem = f"{METRICS} is not as it was published"
     try:
         text = read_small(f"{folder}/{METRICS}")
-        if hashlib.sha256(text).hexdigest() == _files(folder, manifest)[METRICS]["sha256"]:
+        if hashlib.sha256(text).hexdigest() == manifest_files(folder, manifest)[METRICS]["sha256"]:
             metrics = json_object(text, METRICS)
-            if problem := problem_of_metrics(metrics):
-                raise DamagedError(f"run {folder.name} is damaged: {problem}", folder.name)
+            check_metrics(metrics)
             return metrics
-    except DamagedError:
-        raise
-    except (OSError, ValueError, KeyError, StoreError):
+    except StoreError as error:
+        problem = str(error)
+    except (OSError, ValueError, KeyError):
         pass
-    raise DamagedError(f"run {folder.name} is damaged: {METRICS} is not as it was published", folder.name)
+    raise DamagedError(f"run {folder.name} is damaged: {problem}", folder.name)
 
 
-def _files(folder: Path, manifest: str) -> dict[str, dict[str, Any]]:
-    """The files that a manifest names; ValueError where it is another manifest."""
+def manifest_files(folder: Path, manifest: str) -> dict[str, dict[str, Any]]:
+    """Reads the files that a manifest lists, with sizes and checksums.
+
+    Args:
+        folder: Folder of the manifest.
+        manifest: Expected SHA-256 (hex) of the manifest.
+
+    Raises:
+        ValueError: The manifest has another SHA-256.
+        OSError, KeyError: The manifest is missing or malformed.
+    """
     text = read_small(f"{folder}/{MANIFEST}")
+    # Checked before parsing: the file may be anybody's.
     if hashlib.sha256(text).hexdigest() != manifest:
         raise ValueError(f"{folder} has another manifest")
     files: dict[str, dict[str, Any]] = json.loads(text)["files"]

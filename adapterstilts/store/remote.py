@@ -1,4 +1,4 @@
-"""A results folder at a URL: of a run the manifest is uploaded last, and without it nothing counts."""
+"""A results folder at a URL. A run without its manifest does not count, so the manifest is uploaded last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adapterstilts.errors import ConfigError, StoreError
 from adapterstilts.store.files import MANIFEST, stats_in
 
 
-class There(NamedTuple):
+class RemoteFile(NamedTuple):
     """A file at the URL: its size in bytes, and a text that changes whenever the file does."""
 
     size: int
@@ -27,11 +27,11 @@ class Remote:
     """The files below a URL that fsspec knows (s3://, gs://, file:// …); names are relative to it."""
 
     def __init__(self, url: str):
-        """Opens it; nothing is read.
+        """Connects to the file system of the URL; no file is read.
 
         Raises:
-            ConfigError: the URL is of no known kind, or of one that can hold no results; a package that it
-                needs is not installed; its server is not there.
+            ConfigError: The URL's protocol is unknown, read-only, or needs a missing package, or
+                its server was not found.
         """
         self.url = url.rstrip("/")
         try:
@@ -39,73 +39,74 @@ class Remote:
         except (ImportError, ValueError, OSError) as error:
             raise ConfigError(f"{url} cannot be opened: {error}") from error
         if {"http", "https"}.intersection(self._fs.protocol):
-            raise ConfigError(f"{url} cannot be opened: over HTTP nothing can be listed or written")
+            raise ConfigError(f"{url} cannot be opened: HTTP servers can neither list nor write files")
 
-    def files(self) -> dict[str, There]:
-        """All files."""
-        with self._trouble():
-            self._fs.invalidate_cache()
-            found = self._fs.find(self._root, detail=True)
+    def files(self) -> dict[str, RemoteFile]:
+        """Returns all files by name."""
+        with self._named_errors():
+            self._fs.invalidate_cache()  # fsspec remembers listings, and other machines write here
+            entries = self._fs.find(self._root, detail=True)
         start = len(self._root.rstrip("/")) + 1
         return {
-            path[start:]: There(int(info["size"]), hashlib.sha256(str(info).encode()).hexdigest()[:16])
-            for path, info in found.items()
+            path[start:]: RemoteFile(int(info["size"]), hashlib.sha256(str(info).encode()).hexdigest()[:16])
+            for path, info in entries.items()
         }
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file; None where there is none."""
-        with self._trouble():
+        """Returns the bytes of a file; None if it was not found."""
+        with self._named_errors():
             try:
                 return bytes(self._fs.cat_file(self._path(name)))
             except FileNotFoundError:
                 return None
 
-    def download(self, wanted: Mapping[str, Path], near: Path) -> None:
-        """Puts files where they are wanted, each whole or not at all.
+    def download(self, paths: Mapping[str, Path], temporary: Path) -> None:
+        """Downloads files; each appears under its path completely or not at all.
 
         Args:
-            wanted: name -> path.
-            near: a folder on the same disk, for what is not whole yet.
+            paths: Path of each file by its name at the URL.
+            temporary: Folder on the same disk, for incomplete files.
         """
-        near.mkdir(parents=True, exist_ok=True)
-        with self._trouble(), tempfile.TemporaryDirectory(dir=near, prefix=".get-") as folder:
-            parts = [f"{folder}/{number}" for number in range(len(wanted))]
+        temporary.mkdir(parents=True, exist_ok=True)
+        with self._named_errors(), tempfile.TemporaryDirectory(dir=temporary, prefix=".get-") as folder:
+            parts = [f"{folder}/{number}" for number in range(len(paths))]
             if parts:
-                self._fs.get([self._path(name) for name in wanted], parts)
-            for part, path in zip(parts, wanted.values(), strict=True):
+                self._fs.get([self._path(name) for name in paths], parts)
+            for part, path in zip(parts, paths.values(), strict=True):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(part, path)
 
     def upload(self, path: Path, name: str) -> None:
-        """Replaces a file."""
-        with self._trouble():
+        """Uploads a file, in place of one of that name."""
+        with self._named_errors():
             self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
             self._fs.put_file(str(path), self._path(name))
 
     def remove(self, name: str) -> None:
-        """Removes a file, if it is there."""
-        with self._trouble():
+        """Removes a file if it exists."""
+        with self._named_errors():
             try:
                 self._fs.rm_file(self._path(name))
             except FileNotFoundError:
                 return
 
     def holds(self, run: Path) -> bool:
-        """Whether a run is there with this manifest, every file in its size."""
+        """Whether a run with this manifest is at the URL, and every file has its size."""
         if self.read(f"{run.name}/{MANIFEST}") != (run / MANIFEST).read_bytes():
             return False
         return self.sizes(run.name) == {name: info.st_size for name, info in stats_in(run).items()}
 
     def sizes(self, run: str) -> dict[str, int]:
-        """The files of a run, whole or not, with their sizes in bytes."""
-        with self._trouble():
+        """Returns the sizes in bytes of a run's files, whether the run is complete or not."""
+        with self._named_errors():
             self._fs.invalidate_cache()
-            found = self._fs.find(self._path(run), detail=True)
+            entries = self._fs.find(self._path(run), detail=True)
         start = len(self._path(run)) + 1
-        return {path[start:]: int(info["size"]) for path, info in found.items()}
+        return {path[start:]: int(info["size"]) for path, info in entries.items()}
 
     def publish(self, run: Path) -> None:
-        """Uploads a finished run in place of what is there; while that lasts, nothing of that name counts."""
+        """Uploads a finished run in place of one of that name."""
+        # Without its manifest a run does not count: an interrupted upload leaves no half-replaced run.
         self.remove(f"{run.name}/{MANIFEST}")
         files = stats_in(run)
         for name in self.sizes(run.name).keys() - files.keys():
@@ -117,8 +118,8 @@ class Remote:
         return f"{self._root.rstrip('/')}/{name}"
 
     @contextmanager
-    def _trouble(self) -> Iterator[None]:
-        """Says of an error where it came from."""
+    def _named_errors(self) -> Iterator[None]:
+        """Turns an error of the file system into one that names the URL."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""A finished run as read back from its folder, and the checks that it passes first."""
+"""A finished run, read from its folder after checks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import ConfigError, DamagedError, StoreError
-from adapterstilts.job import SCHEMA
-from adapterstilts.store.files import JOB, MANIFEST, METRICS, read_small, sha256, stats_in
-from adapterstilts.store.origin import read_origin
-from adapterstilts.store.shape import json_object, problem_of_job, problem_of_metrics
-from adapterstilts.tasks import registry
+from adapterstilts.job import SCHEMA, EvalJob, TrainJob
+from adapterstilts.store.files import JOB, MANIFEST, METRICS, json_object, read_small, sha256, stats_in
+from adapterstilts.store.metrics import check_metrics
+from adapterstilts.store.origin import PulledFrom, TrainOrigin
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
-from adapterstilts.values import Value, digest
+from adapterstilts.values import Value
 
+Job = TrainJob | EvalJob
 SHORT = 12  # hex digits of the key in a folder's name
 RUN_NAME = re.compile(rf".+-[0-9a-f]{{{SHORT}}}")
 
 
-class Entry(Value):
+class _Entry(Value):
     """One file of a manifest: its SHA-256 (hex) and its size in bytes."""
 
     sha256: str
@@ -32,9 +33,9 @@ class Entry(Value):
 
 
 class Manifest(Value):
-    """All files of a run but the manifest itself, by path relative to the run's folder."""
+    """All files of a run except the manifest itself, by path relative to the run's folder."""
 
-    files: dict[str, Entry]
+    files: dict[str, _Entry]
 
 
 @dataclass(frozen=True)
@@ -42,36 +43,70 @@ class Run:
     """A finished job that passed its checks.
 
     Attributes:
-        id: name of its folder.
-        key: SHA-256 of the job.
-        path: its folder.
-        job: all that determined the result, as in `job.json`.
-        metrics: as in `metrics.json`.
-        created: when it was published, ISO 8601, UTC.
-        size: of all files, bytes.
+        id: Name of its folder.
+        key: Key of the job, a SHA-256 (hex).
+        path: The folder.
+        job: All settings that determine the result, as in `job.json`.
+        metrics: Scores and counts, as in `metrics.json`.
+        created: Time of its publication, ISO 8601, UTC.
+        size: Total size of its files in bytes.
     """
 
     id: str
     key: str
     path: Path
-    job: dict[str, Any]
+    job: Job
     metrics: dict[str, Any]
     created: str
     size: int
 
     @property
     def precision(self) -> str:
-        """What it was computed in, "fp32" or "bf16"; "" where nothing was computed, as in a merge."""
-        hyperparameters = self.job.get("hyperparameters") or {}
-        return str(self.job.get("precision") or hyperparameters.get("precision") or "")
+        """The precision of its computation, "fp32" or "bf16"; "" where nothing is computed, as in a merge."""
+        if isinstance(self.job, EvalJob):
+            return self.job.precision
+        return self.job.hyperparameters.precision if self.job.hyperparameters else ""
 
-    def file(self, name: str) -> Path:
-        """The path of one of the run's files.
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Keys of the runs that it needs: the sources of its composition, or the run that it evaluates."""
+        if isinstance(self.job, EvalJob):
+            return (self.job.run,) if self.job.run else ()  # "" is the bare backbone
+        return self.job.composition.sources
+
+    @property
+    def training(self) -> TrainJob:
+        """The job of a trained run.
 
         Raises:
-            StoreError: the run has no such file.
+            StoreError: The run is an evaluation.
+        """
+        if isinstance(self.job, EvalJob):
+            raise StoreError(
+                f"{self.id} is an evaluation: pass the run that it evaluates, {self.job.run[:SHORT]}"
+            )
+        return self.job
+
+    @property
+    def pulled(self) -> PulledFrom | None:
+        """The repository that it was pulled from; None for a run that was computed here.
+
+        Evaluations are never pulled; the run that they evaluate may have been.
+
+        Raises:
+            DamagedError: Its `origin.json` is malformed.
+        """
+        origin = TrainOrigin.read(self.path) if isinstance(self.job, TrainJob) else None
+        return origin.pulled if origin else None
+
+    def file(self, name: str) -> Path:
+        """Returns the path of one of the run's files.
+
+        Raises:
+            StoreError: The run has no such file.
         """
         path = self.path / name
+        # Names come from data too: `../` must not lead out of the run.
         if not path.is_file() or self.path.resolve() not in path.resolve().parents:
             raise StoreError(f"run {self.id} has no file {name}")
         return path
@@ -82,9 +117,9 @@ class Damaged:
     """A run's folder that failed a check.
 
     Attributes:
-        path: the folder.
-        reason: which file, and what is wrong with it.
-        foreign: nothing is wrong, but another version of adapterstilts made it.
+        path: The folder.
+        reason: The file and its problem.
+        foreign: Whether the run is intact but was written by another version of adapterstilts.
     """
 
     path: Path
@@ -92,42 +127,42 @@ class Damaged:
     foreign: bool = False
 
 
+# Apart from damage: such a run is not repaired or removed, since the other version can use it.
 class _ForeignError(StoreError):
-    """The run has the form of another version."""
+    """The run was written by another version, with another schema."""
 
 
 def tasks_of(run: Run) -> tuple[Task, ...]:
-    """The tasks of a run, without plain text that was mixed in.
-
-    Where the run remembers a definition (of a task of one's own, or of labels read off the data), that one,
-    else our entry.
+    """Returns the tasks of a run, without plain text that was mixed in.
 
     Raises:
-        ConfigError: an unknown task, or a definition of another version's form.
+        ConfigError: An unknown task, or a stored definition that this version cannot read.
     """
-    remembered = read_origin(run.path).get("tasks", {})
-    names = split_name(str(run.job["task"]))
+    origin = TrainOrigin.read(run.path)
+    # Definitions of custom tasks, and of tasks whose labels were read off the data, are stored with the run.
+    definitions = origin.tasks if origin else {}
+    names = split_name(run.job.task)
     return tuple(
-        Task.parse(remembered[name], "task") if name in remembered else registry.get(name)
+        Task.parse(definitions[name], "task") if name in definitions else get_task(name)
         for name in [name for name in names if name != TEXT] or names
     )
 
 
 def task_of(run: Run) -> Task:
-    """The one task of a run; see `tasks_of`.
+    """Returns the only task of a run; see `tasks_of`.
 
     Raises:
-        ConfigError: it has several, each with a head.
+        ConfigError: It has several tasks, each with a head.
     """
     tasks = tasks_of(run)
     if len(tasks) > 1:
         names = ", ".join(task.name for task in tasks)
-        raise ConfigError(f"{run.id} has a head for each of {names}: say which with --task NAME")
+        raise ConfigError(f"{run.id} has a head for each of {names}: pass --task NAME")
     return tasks[0]
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder's files as they are now, each hashed."""
+    """Returns the manifest of a folder's files as they are now, each hashed."""
     files = {
         name: {"sha256": sha256(folder / name), "size": info.st_size}
         for name, info in stats_in(folder).items()
@@ -140,19 +175,19 @@ def read_run(folder: Path, *, quick: bool = False) -> Run:
     """Reads a run's folder after checking it.
 
     Args:
-        quick: check the sizes of all files, but the checksums of `job.json` and `metrics.json` only.
+        quick: Check the sizes of all files, but the checksums of `job.json` and `metrics.json` only.
 
     Raises:
-        DamagedError: a file is missing, changed, superfluous or not a plain file; or the run is of
-            another version's form. The message names the file and says what to do.
-        StoreError: it cannot be read.
+        DamagedError: A file is missing, changed, superfluous or not a plain file, or another version wrote
+            the run. The message names the file and a remedy.
+        StoreError: The folder cannot be read.
     """
     try:
         return _checked(folder, quick)
     except (StoreError, OSError) as error:
         message = (
             f"run {folder.name} cannot be used: {error}. "
-            f"To make it again, remove it (adapterstilts runs rm {folder.name}) and repeat its command."
+            f"To recompute it, remove it (adapterstilts runs rm {folder.name}) and repeat its command."
         )
         if isinstance(error, OSError):
             raise StoreError(message) from error
@@ -160,7 +195,7 @@ def read_run(folder: Path, *, quick: bool = False) -> Run:
 
 
 def check(folder: Path, *, quick: bool = False) -> Run | Damaged:
-    """Like `read_run`, with what is wrong as a value."""
+    """Like `read_run`, but returns a problem instead of raising it."""
     try:
         return _checked(folder, quick)
     except (StoreError, OSError) as error:
@@ -168,28 +203,27 @@ def check(folder: Path, *, quick: bool = False) -> Run | Damaged:
 
 
 def _checked(folder: Path, quick: bool) -> Run:
+    # One pass over the folder: a list of runs checks thousands of them.
     present = stats_in(folder)
     texts = {name: read_small(f"{folder}/{name}") for name in (JOB, METRICS, MANIFEST) if name in present}
-    job = _json(JOB, texts)
-    _check_schema(job.get("schema_version"))  # first: the rest may have another form
+    job, key = _job(folder, _json(JOB, texts))
     metrics = _json(METRICS, texts)
-    if problem := problem_of_job(job) or problem_of_metrics(metrics):
-        raise StoreError(problem)
+    check_metrics(metrics)
     manifest = _manifest(texts)
-    strange = sorted(present.keys() - manifest.files.keys() - {MANIFEST})
-    if strange:
-        raise StoreError(f"{strange[0]} is not in its manifest")
+    unlisted = sorted(present.keys() - manifest.files.keys() - {MANIFEST})
+    if unlisted:
+        raise StoreError(f"{unlisted[0]} is not in its manifest")
     for name, entry in manifest.files.items():
         if name not in present:
             raise StoreError(f"{name} is missing")
         if present[name].st_size != entry.size:
             raise StoreError(f"{name} has {present[name].st_size} bytes, not {entry.size}")
         if (not quick or name in texts) and _sha256(folder / name, texts.get(name)) != entry.sha256:
-            raise StoreError(f"{name} has another SHA-256 than its manifest says")
+            raise StoreError(f"{name} has another SHA-256 than in its manifest")
     created = datetime.fromtimestamp(present[MANIFEST].st_mtime, UTC)
     return Run(
         id=folder.name,
-        key=_key(folder, job),
+        key=key,
         path=folder,
         job=job,
         metrics=metrics,
@@ -206,27 +240,43 @@ def _manifest(texts: Mapping[str, bytes]) -> Manifest:
 
 
 def _sha256(path: Path, text: bytes | None) -> str:
-    """SHA-256 of a file, whose bytes may have been read already."""
+    """Returns the SHA-256 of a file, whose bytes may have been read already."""
     return sha256(path) if text is None else hashlib.sha256(text).hexdigest()
 
 
 def _check_schema(schema: object) -> None:
     if not isinstance(schema, int):
-        raise StoreError(f"{JOB} does not say which schema_version it has")
+        raise StoreError(f"{JOB} has no schema_version")
     if schema != SCHEMA:
-        newer = schema > SCHEMA
-        hint = "a newer version of adapterstilts made it: upgrade to use it" if newer else "it is too old"
-        raise _ForeignError(f"{JOB} has the form of schema {schema}, not {SCHEMA}; {hint}")
+        if schema > SCHEMA:
+            hint = "a newer version of adapterstilts wrote it: upgrade to use it"
+        else:
+            hint = "an older version of adapterstilts wrote it: use that version, or retrain it"
+        raise _ForeignError(f"{JOB} has schema {schema}, but this version reads schema {SCHEMA}; {hint}")
 
 
-def _key(folder: Path, job: dict[str, Any]) -> str:
-    """The run's key, after checking that it is the key of this job and stands in the folder's name."""
-    key = digest({name: value for name, value in job.items() if name != "key"})
-    if job.get("key") != key:
+def _job(folder: Path, fields: dict[str, Any]) -> tuple[Job, str]:
+    """Returns the job in `job.json` and its key, which the file and the folder's name have to repeat.
+
+    Raises:
+        StoreError: The job is malformed, or it is not the job of this key.
+    """
+    _check_schema(fields.get("schema_version"))  # first, because other versions have other fields
+    kind = fields.get("type")
+    if kind not in ("train", "eval"):
+        raise StoreError(f"{JOB} describes neither a training nor an evaluation")
+    stored_key = fields.pop("key", None)  # part of the file, but not of the job that it is the key of
+    try:
+        job = (TrainJob if kind == "train" else EvalJob).parse(fields, JOB)
+        # The key of the typed job: a value that pydantic converts, such as "1" for 1, changes it.
+        key = job.key
+    except (ConfigError, ValueError, RecursionError) as error:
+        raise StoreError(str(error)) from error
+    if stored_key != key:
         raise StoreError(f"{JOB} does not belong to its key")
     if RUN_NAME.fullmatch(folder.name) and not key.startswith(folder.name[-SHORT:]):
         raise StoreError(f"its folder was renamed: the name of this run ends in {key[:SHORT]}")
-    return key
+    return job, key
 
 
 def _json(name: str, texts: Mapping[str, bytes]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Temporary folders that a killed process leaves to the next one, which removes them."""
+"""Temporary folders; those of killed processes are removed by the next process."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ PREFIX = ".adapterstilts-"
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """A new folder inside `parent`, removed at the end; leftovers of killed processes are removed first.
-
-    A lock on the folder itself tells whether the process that made it still lives, so several processes
-    can work side by side.
+    """Creates a folder inside `parent` and removes it at the end, and first those of killed processes.
 
     Args:
-        parent: a folder, on the disk where the result will be.
+        parent: Folder on the disk where the result will be.
     """
-    remove_leftovers(parent)
+    _remove_leftovers(parent)
     folder, lock = _locked_folder(parent)
     try:
         yield folder
@@ -32,8 +29,8 @@ def scratch(parent: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def remove_leftovers(parent: Path) -> None:
-    """Removes the temporary folders in `parent` that no living process holds."""
+def _remove_leftovers(parent: Path) -> None:
+    """Removes the temporary folders in `parent` that no running process has locked."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in [entry for entry in entries if entry.name.startswith(PREFIX)]:
             with suppress(OSError):
@@ -42,6 +39,8 @@ def remove_leftovers(parent: Path) -> None:
 
 
 def _remove(folder: str) -> None:
+    # The system releases the locks of a process that ends: a folder that can be locked is unused.
+    # O_NOFOLLOW: in a shared folder such as /tmp another user could put a link in its place.
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +50,7 @@ def _remove(folder: str) -> None:
 
 
 def _locked_folder(parent: Path) -> tuple[Path, int]:
-    """A new folder and the lock on it; a folder that another process removes meanwhile is left to it."""
+    """Creates a folder and locks it; a folder that another process removes in between is given up."""
     while True:
         folder = tempfile.mkdtemp(dir=parent, prefix=PREFIX)
         try:
@@ -63,8 +62,9 @@ def _locked_folder(parent: Path) -> tuple[Path, int]:
         except BlockingIOError:
             os.close(lock)
             continue
-        except OSError:  # a file system without locks: nobody removes the folder then
+        except OSError:  # a file system without locks: no other process removes the folder then
             return Path(folder), lock
+        # Between mkdtemp and flock another process may have locked, removed and replaced it.
         if Path(folder).is_dir() and os.path.samestat(os.fstat(lock), Path(folder).stat()):
             return Path(folder), lock
         os.close(lock)

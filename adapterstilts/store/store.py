@@ -1,4 +1,4 @@
-"""The store: gets, finds, lists, publishes and removes runs; the only code that writes results."""
+"""The store: finds, lists, publishes and removes runs. No other code writes results."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from pathlib import Path
 from typing import Any
 
 from adapterstilts.errors import DamagedError, StoreError
-from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats_in, sync, write_json
-from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Run, check, manifest_of, read_run
+from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Job, Run, check, manifest_of, read_run
 from adapterstilts.terminal_text import visible
 
-Job = TrainJob | EvalJob
-FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,230}")
+# No slash and no leading dot, and short enough for every file system: task names are part of it.
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,230}")
 HEX = re.compile(r"[0-9a-f]+")
-FEW = 10  # runs that an error names
+NAMED_RUNS = 10  # in an error
 
 
-def say(message: str) -> None:
-    """One line on standard error."""
+def _print_status(message: str) -> None:
+    """Prints one line on standard error."""
     print(visible(message), file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class Work:
-    """The exclusive right to make one job's result.
+    """The exclusive right to compute one job's result.
 
     Attributes:
-        folder: survives a kill, so that training goes on from what it left there.
-        finished: the result, if another process published it meanwhile; then there is nothing to do.
+        folder: Working folder. It survives a kill, so that training can resume from its checkpoint.
+        finished: Result that another process published in the meantime; then there is nothing to do.
     """
 
     store: Store
@@ -48,112 +47,118 @@ class Work:
     finished: Run | None
 
     def publish(self, metrics: Mapping[str, Any]) -> Run:
-        """Makes the files under `folder / "out"` the job's result and removes the working folder.
-
-        Adds `job.json`, `metrics.json` and `manifest.json`, syncs everything, then renames.
+        """Publishes the files under `folder / "out"` as the job's result and removes the working folder.
 
         Raises:
-            StoreError: the disk is full, or there is something other than plain files.
+            StoreError: The disk is full, or there is something other than plain files.
         """
         out = self.folder / "out"
         with disk_errors(self.store.root):
             out.mkdir(parents=True, exist_ok=True)
-            for left in filter(Path.is_file, out.rglob(".*")):  # by a kill in the middle of writing a file
-                left.unlink()
+            # Hidden files are temporary ones of `write_whole` that a kill interrupted.
+            for path in filter(Path.is_file, out.rglob(".*")):
+                path.unlink()
             write_json(out / JOB, {**self.job.model_dump(mode="json"), "key": self.job.key})
             write_json(out / METRICS, metrics)
             write_json(out / MANIFEST, manifest_of(out))
+            # All bytes are on the disk before the rename publishes them: a power cut leaves all or nothing.
             _sync_all(out)
-            self._rename(out)
+            final = self.store.folder(self.job)
+            if final.exists():
+                raise StoreError(f"{final} exists already: remove it (adapterstilts runs rm {final.name})")
+            os.rename(out, final)
+            sync(self.store.root)
         shutil.rmtree(self.folder)
         self.store.failure_file(self.job).unlink(missing_ok=True)
         return read_run(self.store.folder(self.job))
 
-    def _rename(self, out: Path) -> None:
-        final = self.store.folder(self.job)
-        if final.exists():
-            raise StoreError(f"{final} is there already: remove it (adapterstilts runs rm {final.name})")
-        os.rename(out, final)
-        sync(self.store.root)
-
 
 class Store:
-    """A folder of finished runs, each named by what it is and the first digits of its key."""
+    """A folder of finished runs, each named after its job and the first digits of its key."""
 
     def __init__(self, root: Path):
         self.root = Path(root)
 
     def folder(self, job: Job) -> Path:
-        """Where the result of a job is, once there is one.
+        """Returns the path of a job's result, which need not exist.
 
         Raises:
-            StoreError: the job's task has a name that no folder can have.
+            StoreError: The name of the job's task cannot be part of a folder's name.
         """
-        if not FOLDER.fullmatch(job.slug):
+        if not _FOLDER.fullmatch(job.slug):
             raise StoreError(f"{job.slug[:80]!r} cannot be the name of a result's folder")
         return self.root / f"{job.slug}-{job.key[:SHORT]}"
 
     def failure_file(self, job: Job) -> Path:
-        """Where a failure of a job is recorded."""
+        """Returns the path of the record of a job's failure."""
         return self.root / "failures" / f"{job.key}.json"
 
     def get(self, job: Job) -> Run | None:
-        """The verified result of a job, or None where there is none; the folder's name tells where to look.
+        """Returns the result of a job after all checks, or None if it does not exist.
 
         Raises:
-            DamagedError: there is one, but it is damaged; the message names the file.
+            DamagedError: The result is damaged; the message names the file.
         """
         folder = self.folder(job)
         try:
             return read_run(folder) if folder.is_dir() else None
         except DamagedError as error:
-            raise DamagedError(str(error), error.run, wanted=True) from error
+            raise DamagedError(str(error), error.run, requested=True) from error
 
     def with_key(self, key: str) -> Run | None:
-        """Like `get`, by the job's key alone: all names are looked through."""
-        named = [name for name in self._names() if name.endswith(f"-{key[:SHORT]}")]
-        return next((run for run in map(read_run, map(self.root.joinpath, named)) if run.key == key), None)
+        """Like `get`, by the job's key alone, which needs a list of all folders."""
+        names = [name for name in self._names() if name.endswith(f"-{key[:SHORT]}")]
+        return next((run for run in map(read_run, map(self.root.joinpath, names)) if run.key == key), None)
 
-    def find(self, ref: str) -> Run:
-        """The run that a person means.
+    def find(self, ref: Run | str) -> Run:
+        """Returns the run that a reference means, after all checks.
 
         Args:
-            ref: a run's id, a unique prefix of an id or of a key, or a path to a run's folder, which
+            ref: A run, a run id, a unique prefix of an id or of a key, or the path of a run's folder, which
                 may be outside the store.
 
         Raises:
-            StoreError: none or several fit, or the one that fits is damaged.
+            StoreError: No run or several runs match, or the run is damaged.
         """
+        ref = str(ref.path) if isinstance(ref, Run) else ref
         run = read_run(self.locate(ref))
+        # A folder's name holds only the first digits of the key, so a longer reference is compared again.
         if HEX.fullmatch(ref) and len(ref) > SHORT and not run.key.startswith(ref):
             raise self._unknown(ref)
         return run
 
     def scan(self, *, quick: bool = False) -> Iterator[Run | Damaged]:
-        """All runs, sorted by id, and every folder that should be one but fails a check.
+        """Yields all runs, sorted by id, and every folder of a run that fails a check.
 
         Args:
-            quick: do not hash the large files; presence and sizes are checked.
+            quick: Check names and sizes of the large files, but not their checksums.
         """
         for name in self._names():
             yield check(self.root / name, quick=quick)
 
     @contextmanager
-    def work(self, job: Job, *, wait: bool = True, tell: Callable[[str], None] = say) -> Iterator[Work]:
-        """Locks a job, so that one process at a time makes its result.
+    def work(
+        self, job: Job, *, wait: bool = True, status: Callable[[str], None] = _print_status
+    ) -> Iterator[Work]:
+        """Locks a job, so that one process at a time computes its result.
 
         Args:
-            wait: until another process that makes the same result is through; else that is an error.
-            tell: receives one line before waiting.
+            wait: Wait for another process that computes the same result; otherwise that is an error.
+            status: Function that receives one line before waiting.
 
         Raises:
-            StoreError: another process is at it and `wait` is off; a damaged result is in the way; or
-                the disk became full.
+            StoreError: Another process computes the result and `wait` is off, a damaged result is in the way,
+                or the disk became full.
         """
         folder = self.root / ".work" / job.key
-        with disk_errors(self.root), _locked(folder.with_suffix(".lock"), self.folder(job).name, wait, tell):
+        with (
+            disk_errors(self.root),
+            _locked(folder.with_suffix(".lock"), self.folder(job).name, wait, status),
+        ):
             finished = self.get(job)
-            if finished:  # a kill between renaming and removing leaves the folder behind
+            # After waiting, because the other process may have published it. A kill between its rename and
+            # the removal of the working folder leaves that folder.
+            if finished:
                 shutil.rmtree(folder, ignore_errors=True)
             else:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -163,48 +168,51 @@ class Store:
         """Removes a run of this store, damaged or not.
 
         Raises:
-            StoreError: none or several fit, or it lies outside the store.
+            StoreError: No run or several runs match, or the run is outside the store.
         """
         folder = self.locate(ref)
         if folder.resolve().parent != self.root.resolve():
-            raise StoreError(f"{folder} is not in the store {self.root}: remove it by hand")
+            raise StoreError(f"{folder} is not in the store {self.root}: remove the folder yourself")
+        # Renamed first: an interrupted removal must not leave a run with some of its files.
         trash = Path(tempfile.mkdtemp(dir=self.root, prefix=".trash-"))
         os.rename(folder, trash / folder.name)
         sync(self.root)
-        for left in self.root.glob(".trash-*"):  # also what a killed removal left
-            shutil.rmtree(left, ignore_errors=True)
+        for path in self.root.glob(".trash-*"):  # those of interrupted removals too
+            shutil.rmtree(path, ignore_errors=True)
 
     def failure(self, job: Job, traceback_text: str) -> None:
-        """Records why a job failed; a failure is never a result, and success removes it."""
+        """Records the error of a job. A failure is never a result, and publishing the result removes it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         record = {"job": job.model_dump(mode="json"), "traceback": traceback_text, "time": now}
         with disk_errors(self.root):
             write_json(self.failure_file(job), record)
 
     def unfinished(self) -> list[str]:
-        """Keys of the jobs that were begun and neither finished nor removed."""
+        """Returns the keys of the jobs that were started and neither finished nor removed."""
         work = self.root / ".work"
         return sorted(path.name for path in work.iterdir() if path.is_dir()) if work.is_dir() else []
 
     def _names(self) -> list[str]:
-        """Names of all folders that should be runs, sorted; nothing is read."""
+        """Returns the names of all folders that are named like runs, sorted; no file is read."""
         if not self.root.is_dir():
             return []
         with os.scandir(self.root) as entries:
-            return sorted(each.name for each in entries if RUN_NAME.fullmatch(each.name) and each.is_dir())
+            return sorted(
+                entry.name for entry in entries if RUN_NAME.fullmatch(entry.name) and entry.is_dir()
+            )
 
     def locate(self, ref: str) -> Path:
-        """The folder that `ref` means (see `find`), unchecked: it may be damaged."""
+        """Returns the folder that a reference means (see `find`) without checking the run."""
         if RUN_NAME.fullmatch(ref) and "/" not in ref and (self.root / ref).is_dir():
             return self.root / ref
-        fits = [name for name in self._names() if _begins(name, ref)]
-        if len(fits) > 1:
-            more = f" and {len(fits) - FEW} more" if len(fits) > FEW else ""
+        matches = [name for name in self._names() if _matches(name, ref)]
+        if len(matches) > 1:
+            rest = f" and {len(matches) - NAMED_RUNS} more" if len(matches) > NAMED_RUNS else ""
             raise StoreError(
-                f"'{ref}' fits several runs: {', '.join(fits[:FEW])}{more}. Give more of the id."
+                f"'{ref}' matches several runs: {', '.join(matches[:NAMED_RUNS])}{rest}. Pass more of the id."
             )
-        if fits:
-            return self.root / fits[0]
+        if matches:
+            return self.root / matches[0]
         path = Path(ref)
         if ref and path.is_dir():
             if not (path / JOB).is_file():
@@ -214,14 +222,14 @@ class Store:
 
     def _unknown(self, ref: str) -> StoreError:
         near = difflib.get_close_matches(ref, self._names(), n=3, cutoff=0.4)
-        hint = f"Nearest: {', '.join(near)}" if near else "`adapterstilts runs` lists what is there"
+        hint = f"Nearest: {', '.join(near)}" if near else "list the runs with `adapterstilts runs`"
         return StoreError(f"no run '{ref}' in {self.root}. {hint}.")
 
 
-def _begins(name: str, ref: str) -> bool:
-    """Whether `ref` is a prefix of a run's id, or of its key as far as the id shows it."""
-    of_key = HEX.fullmatch(ref) is not None and name[-SHORT:].startswith(ref[:SHORT])
-    return bool(ref) and (name.startswith(ref) or of_key)
+def _matches(name: str, ref: str) -> bool:
+    """Whether `ref` is a prefix of a run's id, or agrees with the digits of its key in the id."""
+    is_key = HEX.fullmatch(ref) is not None and name[-SHORT:].startswith(ref[:SHORT])
+    return bool(ref) and (name.startswith(ref) or is_key)
 
 
 def _sync_all(folder: Path) -> None:
@@ -232,10 +240,10 @@ def _sync_all(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path, what: str, wait: bool, tell: Callable[[str], None]) -> Iterator[None]:
-    """Holds an exclusive lock on a file, which is removed at the end."""
+def _locked(path: Path, run: str, wait: bool, status: Callable[[str], None]) -> Iterator[None]:
+    """Locks a file exclusively and removes it at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    number = _lock(path, what, wait, tell)
+    number = _lock(path, run, wait, status)
     try:
         yield
     finally:
@@ -243,12 +251,13 @@ def _locked(path: Path, what: str, wait: bool, tell: Callable[[str], None]) -> I
         os.close(number)
 
 
-def _lock(path: Path, what: str, wait: bool, tell: Callable[[str], None]) -> int:
-    """Opens and locks the file; whoever held it before may have removed it, so its identity is checked."""
+def _lock(path: Path, run: str, wait: bool, status: Callable[[str], None]) -> int:
+    """Opens and locks the file; returns its descriptor."""
     while True:
         number = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _flock(number, what, wait, tell)
+            _flock(number, run, wait, status)
+            # The previous owner may have removed the file: then this lock excludes nobody. Try again.
             if path.exists() and os.path.samestat(os.fstat(number), path.stat()):
                 _sign(number, path)
                 return number
@@ -259,7 +268,7 @@ def _lock(path: Path, what: str, wait: bool, tell: Callable[[str], None]) -> int
 
 
 def _sign(number: int, path: Path) -> None:
-    """Writes who holds the lock into its file; a full disk leaves none behind."""
+    """Writes the process id into the lock file, for the messages of others; a full disk leaves no file."""
     try:
         os.ftruncate(number, 0)
         os.write(number, str(os.getpid()).encode())
@@ -268,12 +277,12 @@ def _sign(number: int, path: Path) -> None:
         raise
 
 
-def _flock(number: int, what: str, wait: bool, tell: Callable[[str], None]) -> None:
+def _flock(number: int, run: str, wait: bool, status: Callable[[str], None]) -> None:
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(number, 20, 0).decode() or "unknown"
         if not wait:
-            raise StoreError(f"process {holder} is making {what} already") from None
-        tell(f"process {holder} is making {what} already; waiting for it")
+            raise StoreError(f"process {holder} is already computing {run}") from None
+        status(f"process {holder} is already computing {run}; waiting for it")
         fcntl.flock(number, fcntl.LOCK_EX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value
 
@@ -51,9 +51,9 @@ class Credit(Value):
     """What an adapter owes one data set.
 
     Attributes:
-        task, title: which one.
-        licence, citation: in the words of its entry; the citation may be a key of `REFERENCES`.
-        dataset: its id on the Hub, or None.
+        task, title: Which one.
+        licence, citation: In the words of its entry; the citation may be a key of `REFERENCES`.
+        dataset: Its id on the Hub, or None.
     """
 
     task: str
@@ -67,12 +67,13 @@ def credits_of(tasks: Iterable[Task]) -> tuple[Credit, ...]:
     """A credit for each data set of some tasks; of a mixture for each of its parts."""
     found: dict[str, Credit] = {}
     for task in tasks:
-        for each in [registry.get(part) for part in task.parts] or [task]:
+        for each in [get_task(part) for part in task.parts] or [task]:
             found[each.name] = Credit(
                 task=each.name,
                 title=each.title,
                 licence=each.licence,
                 citation=each.citation,
-                dataset=each.hub.repo if each.hub and each.kind != "mlm" else None,  # text can be any
+                # Plain text can come from any data set.
+                dataset=each.hub.repo if each.hub and not each.kind_spec.plain_text else None,
             )
     return tuple(found.values())

@@ -1,20 +1,22 @@
-"""What a task is: one frozen declarative entry, with the places its data can come from."""
+"""The form of a task entry: frozen and declarative, with the places of its data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
+from adapterstilts.errors import unknown
+from adapterstilts.kinds.spec import SPECS, KindSpec
 from adapterstilts.values import Value
 
-KindName = Literal["sequence", "tagging", "span", "choice", "retrieval", "mining", "mlm"]
+KindName = str  # an entry of kinds/spec.py
 Role = Literal["intermediate", "target", "language", "demo"]
 Split = Literal["train", "dev", "test"]
 Metric = Literal["accuracy", "f1", "em_f1", "map20"]
 
-# The fields of a table that hold what is to be predicted; a table without their columns has hidden labels.
+# Fields of a table that hold the label or answer. Without their columns the labels are hidden.
 GOLD = ("label", "tags", "answers", "answer", "start")
 
 
@@ -22,17 +24,17 @@ class HubSource(Value):
     """A Hub dataset with data files.
 
     Attributes:
-        repo: the dataset's id.
-        reader: name of the function in `data/hub.py` that turns one record into a canonical row.
-        splits: the dataset's own name for each of our splits that it has *with labels*; several joined
-            by `+` are read one after the other.
-        config: configuration name; may hold `{lang}`.
-        columns: the columns that must be there.
-        codes: our language code -> what replaces `{lang}`, where it is not the code itself.
-        commit: pinned commit, only where a public page shows it; else resolved and recorded at load.
-        revision: the branch to resolve where it is not the main one (`refs/convert/parquet` holds the
-            Hub's own conversion of a repository that itself has only a loading script).
-        languages: the codes that it has, where those are not all of the task's.
+        repo: Dataset id.
+        reader: Name of the function in `data/hub.py` that converts a record to a canonical row.
+        splits: Our split -> the dataset's name for it, only for splits *with labels*. Several names joined by
+            `+` are read one after the other.
+        config: Configuration name. May contain `{lang}`.
+        columns: Required columns.
+        codes: Language code -> text that replaces `{lang}`, where it differs.
+        commit: Pinned commit, only if a public page shows it. Otherwise resolved and recorded when loading.
+        revision: Branch, if not the main one (`refs/convert/parquet` has the Hub's own conversion of a
+            repository that only has a loading script).
+        languages: Codes of the dataset's languages, if not all of the task's.
     """
 
     repo: str
@@ -50,10 +52,10 @@ class FolderSource(Value):
     """Files under a data folder laid out as the release (or XTREME's download script) does.
 
     Attributes:
-        files: for each split, a path template relative to the data folder; may hold `{lang}`.
-            Several templates are tried in order; the first that exists is read. One template may name
-            several files, with `+` between and `*` or `[...]` in them: they are read one after the other.
-        codes: our language code -> the code in the file name, where it differs (Tatoeba: de -> deu).
+        files: Split -> path templates relative to the data folder, which may contain `{lang}`. The first that
+            exists is read. One template may have several parts, joined by `+`, with `*` or `[...]` in them:
+            all their files are read one after the other.
+        codes: Language code -> code in the file name, where it differs (Tatoeba: de -> deu).
     """
 
     files: Mapping[Split, tuple[str, ...]]
@@ -61,14 +63,14 @@ class FolderSource(Value):
 
 
 class Table(Value):
-    """How a table is read whose columns a task of one's own names.
+    """The columns of a custom task's table.
 
     Attributes:
-        format: tab-separated without quoting, comma-separated with it (both with a header), JSON lines or
+        format: Tab-separated without quoting or comma-separated with it (both with a header), JSON lines or
             Parquet.
-        columns: our field (`data/table_columns.py`) -> the table's column. Several columns make the list of
-            choices, or one text with spaces between.
-        where: split -> the values by which a row of a file with several splits is known to be of it.
+        columns: Field (see `data/table_columns.py`) -> column. Several columns form the list of choices, or
+            one text with spaces between.
+        where: Split -> column -> value. Selects the rows of a split from a file with several splits.
     """
 
     format: Literal["tsv", "csv", "jsonl", "parquet"]
@@ -77,35 +79,35 @@ class Table(Value):
 
 
 class Task(Value):
-    """One task: what it is, where its data comes from, and how it is scored.
+    """One task: its properties, the places of its data, and its metric.
 
     Attributes:
-        form: name of the reader in `data/release_files.py` for this task's release files.
-        labels: the label set in head order; empty for other kinds.
-        label_names: a release's own spelling -> our label, where it differs ("0" -> "different").
-        languages: ISO 639-1 codes that can be evaluated; an intermediate task has ("en",).
-        trained_on: the task whose English data trains this one; its own name where it has its own,
-            None where the target has no training data (retrieval).
-        then_trained_on: tasks that its protocol goes on to train with (XCOPA: Social IQa, then COPA); runs of
-            theirs are evaluated on it too.
-        metric: headline metric; "em_f1" is the mean of exact match and F1.
-        obtain: one sentence: which file or dataset is wanted and where to get it.
-        licence, citation: the data's licence and its citation key.
-        unanswerable: a span task some of whose questions have no answer in their context (SQuAD v2):
-            only then is "no answer" ever predicted.
-        parts: tasks whose rows this one joins (a mixture: ANLI+ is ANLI, MNLI and SNLI); empty otherwise.
-        parallel: how the items of its languages correspond, where its files are translations of each
-            other: "order" by their place in the file, "id" by their id; None where they are not parallel.
-        symmetric: the two texts of a pair may change places: it is the same item then.
-        normalisation: how a span task's answers are compared: SQuAD's way in every language, or MLQA's.
-        open_labels: of a tagging task whose label set is read off its training rows: how often a label must
-            occur there to be one (`data/label_set.py`).
-        hidden: its data is read as one that is handed out without labels: rows are for prediction only.
-        table: the columns of a task of one's own that is read from a table (`form` is "table").
-        base: the folder of the YAML file that defines a task of one's own; its files may stand there.
-        aliases: other names that the command line takes.
-        version: raised whenever a change makes results differ, or the digest of the definition of a task
-            of one's own; part of every key.
+        form: Name of the reader of the task's files in `data/release_files.py`.
+        labels: Labels in head order. Empty for kinds without labels.
+        label_names: Spelling in the release -> label, where it differs ("0" -> "different").
+        languages: ISO 639-1 codes of the languages with evaluation data. ("en",) for an intermediate task.
+        trained_on: Task whose English data trains this one; the task's own name if it has training data.
+            None for a target without training data (retrieval).
+        then_trained_on: Tasks that follow in the training protocol (XCOPA: Social IQa, then COPA). Their runs
+            are evaluated on this task as well.
+        metric: Headline metric. "em_f1" is the mean of exact match and F1.
+        obtain: One sentence for error messages: the required files and where to get them.
+        licence, citation: Licence of the data, and its citation key.
+        unanswerable: Whether some questions of a span task have no answer (SQuAD v2). "No answer" is
+            predicted only then.
+        parts: Tasks whose rows a mixture combines (ANLI+: ANLI, MNLI and SNLI). Empty for other tasks.
+        parallel: Correspondence of items across languages whose files are translations of each other:
+            "order" by position, "id" by id. None if they are not parallel.
+        symmetric: Whether a pair with its two texts swapped is the same item.
+        normalisation: Normalisation of a span task's answers: SQuAD's in every language, or MLQA's.
+        open_labels: Minimum number of occurrences of a label in the training rows, for a tagging task whose
+            label set is read from them (`data/label_set.py`).
+        hidden: Whether the data is read as a release without labels, for prediction only.
+        table: Columns of a custom task that is read from a table (`form` is "table").
+        base: Folder of the YAML file of a custom task; paths may be relative to it.
+        aliases: Alternative names on the command line.
+        version: Number, raised whenever a change affects results, or the digest of a custom task's
+            definition. Part of every key.
     """
 
     name: str
@@ -137,16 +139,27 @@ class Task(Value):
     aliases: tuple[str, ...] = ()
     version: int | str = 1
 
+    @field_validator("kind")
+    @classmethod
+    def _kind_exists(cls, kind: KindName) -> KindName:
+        if kind not in SPECS:
+            raise ValueError(str(unknown("kind", kind, SPECS)))
+        return kind
+
     @model_validator(mode="after")
     def _labels_fit_kind(self) -> Self:
-        predicts = self.kind in ("sequence", "tagging")
-        if predicts != bool(self.labels) and not self.open_labels:
+        if self.kind_spec.labelled != bool(self.labels) and not self.open_labels:
             raise ValueError(f"{self.name}: a {self.kind} task has labels exactly if it predicts them")
         return self
+
+    @property
+    def kind_spec(self) -> KindSpec:
+        """Properties of the task's kind."""
+        return SPECS[self.kind]
 
     @property
     def texts(self) -> int | None:
         """Texts of one example of a sequence task: one, or two of a pair; None where it is not known."""
         if self.table:
             return 2 if "second" in self.table.columns else 1
-        return None if self.form == "table" or self.kind != "sequence" else 2
+        return None if self.form == "table" or self.kind_spec.rows != "pair" else 2

@@ -63,7 +63,7 @@ def suite(name: str) -> tuple[str, ...]:
     """The targets of a suite.
 
     Raises:
-        ConfigError: there is none of that name; the nearest one is given.
+        ConfigError: There is none of that name; the nearest one is given.
     """
     return tuple(_suite(name))
 
@@ -72,7 +72,7 @@ def suite_languages(name: str, task: str) -> tuple[str, ...]:
     """The languages of one target that count in a suite.
 
     Raises:
-        ConfigError: there is no such suite, or it has no such target.
+        ConfigError: There is no such suite, or it has no such target.
     """
     found = _suite(name)
     if task not in found:

@@ -1,4 +1,4 @@
-"""Tasks of one's own: a YAML file that says what an entry of this package says."""
+"""Custom tasks: a YAML file with the fields of a task entry."""
 
 from __future__ import annotations
 
@@ -7,106 +7,143 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from adapterstilts.errors import ConfigError, unknown
+from adapterstilts.kinds.spec import SPECS, KindSpec, RowForm
 from adapterstilts.tasks.plain_text import codes_in_name
 from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import GOLD, FolderSource, HubSource, KindName, Metric, Split, Table, Task
 from adapterstilts.values import Value, digest, problem_text
 from adapterstilts.yaml_lines import read_document
 
-METRICS: Mapping[KindName, tuple[Metric, ...]] = {
-    "sequence": ("accuracy",),
-    "tagging": ("f1", "accuracy"),
-    "span": ("em_f1", "f1"),
-    "choice": ("accuracy",),
-    "retrieval": ("accuracy",),
-}
-FIELDS: Mapping[KindName, tuple[str, ...]] = {
-    "sequence": ("first", "label"),
-    "tagging": ("tokens", "tags"),
-    "span": ("question", "context"),
+# Fields of a table, required and optional, by the form of the kind's rows
+FIELDS: Mapping[RowForm, tuple[str, ...]] = {
+    "pair": ("first", "label"),
+    "tagged": ("tokens", "tags"),
+    "question": ("question", "context"),
     "choice": ("prompt", "choices", "label"),
 }
-MORE_FIELDS: Mapping[KindName, tuple[str, ...]] = {
-    "sequence": ("second",),
-    "span": ("answers", "answer", "start"),
+OPTIONAL_FIELDS: Mapping[RowForm, tuple[str, ...]] = {
+    "pair": ("second",),
+    "question": ("answers", "answer", "start"),
 }
 SUFFIXED = re.compile(r"(?![BI]-).+-[BI]")
-TELLING = ("pair", "qqp", "mewslix")  # forms whose rows may name their language
+MULTILINGUAL_FORMS = ("pair", "qqp", "mewslix")  # formats whose rows may name their language
 FORMATS = ("tsv", "csv", "jsonl", "parquet")
-Problems = Iterator[tuple[str, str]]  # the key that is wrong, and what is wrong with it
+Problems = Iterator[tuple[str, str]]  # key and message
 
 
 class Definition(Value):
-    """What the YAML file may say; see `tasks.spec.Task` for what is not told here.
+    """The keys of a task's YAML file. `tasks.spec.Task` has what follows from them."""
 
-    Attributes:
-        format: of the files: "tsv", "csv", "jsonl" or "parquet" with `columns`, or a release's form ("pair",
-            "squad").
-        files: for each split a path, or several of which the first that is there is read; relative to the
-            YAML file's folder, then to the data folder; may hold `{lang}` and end in `#first-last`.
-        codes: our language code -> the one in file names, or in the language column.
-        hub: a Hub dataset: what `HubSource` has but its reader and columns.
-        trained_on: the task whose English data trains this one; itself by default, if it has such data.
-    """
+    name: str = Field(description="Name of the task: small letters, digits and _.")
+    kind: KindName = Field(description="Kind of the task, such as sequence, tagging, span or choice.")
+    format: str | None = Field(
+        None,
+        description="Format of the files: tsv, csv, jsonl or parquet with `columns`, or a release format "
+        "of the kind (pair, squad, …). Defaults to jsonl if there are columns.",
+    )
+    files: Mapping[Split, str | tuple[str, ...]] = Field(
+        {},
+        description="Split (train, dev, test) -> path, or several paths, of which the first that exists is "
+        "read. Relative to the YAML file's folder, then to the data folder. May contain {lang}, and may "
+        "end in #first-last, a range of rows.",
+    )
+    columns: Mapping[str, str | tuple[str, ...]] = Field(
+        {},
+        description="Field of the kind's rows -> column of the table. Several columns form the list of "
+        "choices, or one text with spaces between.",
+    )
+    where: Mapping[Split, Mapping[str, str]] = Field(
+        {},
+        description="Split -> column -> value. Selects the rows of a split from a table with several splits.",
+    )
+    hub: Mapping[str, Any] = Field(
+        {},
+        description="Hub dataset: repo, splits, and optionally config, codes, commit, revision, languages.",
+    )
+    languages: tuple[str, ...] = Field(
+        ("en",), description="ISO 639 codes of the languages with data. Training data is English (en)."
+    )
+    codes: Mapping[str, str] = Field(
+        {}, description="Language -> its code in file names or in the language column, where it differs."
+    )
+    labels: tuple[str, ...] = Field((), description="Labels in the order of the head's outputs.")
+    label_names: Mapping[str, str] = Field(
+        {}, description="Spelling of a label in the files -> label, where it differs."
+    )
+    metric: Metric | None = Field(None, description="Headline metric. Defaults to the kind's first metric.")
+    trained_on: str | None = Field(
+        None,
+        description="Task whose English data trains this one. Defaults to the task itself if it has a train "
+        "split.",
+    )
+    title: str | None = Field(None, description="Title for reports. Defaults to the name.")
+    licence: str = Field("not stated", description="Licence of the data.")
+    citation: str = Field("not stated", description="Citation key of the data.")
+    unanswerable: bool = Field(False, description="Span tasks: whether some questions have no answer.")
+    normalisation: Literal["squad", "mlqa"] = Field(
+        "squad", description="Span tasks: how answers are normalised before they are compared."
+    )
+    parallel: Literal["order", "id"] | None = Field(
+        None,
+        description="How items correspond across languages if the files are translations of each other: by "
+        "position (order) or by id. The leak guard uses it.",
+    )
+    symmetric: bool = Field(
+        False, description="Pairs: whether the order of the two texts has no meaning. The leak guard uses it."
+    )
 
-    name: str
-    kind: Literal["sequence", "tagging", "span", "choice", "retrieval"]
-    format: str | None = None
-    files: Mapping[Split, str | tuple[str, ...]] = {}
-    columns: Mapping[str, str | tuple[str, ...]] = {}
-    location: Mapping[Split, Mapping[str, str]] = {}
-    hub: Mapping[str, Any] = {}
-    languages: tuple[str, ...] = ("en",)
-    codes: Mapping[str, str] = {}
-    labels: tuple[str, ...] = ()
-    label_names: Mapping[str, str] = {}
-    metric: Metric | None = None
-    trained_on: str | None = None
-    title: str | None = None
-    licence: str = "not stated"
-    citation: str = "not stated"
-    unanswerable: bool = False
-    normalisation: Literal["squad", "mlqa"] = "squad"
-    parallel: Literal["order", "id"] | None = None
-    symmetric: bool = False
+    @field_validator("kind")
+    @classmethod
+    def _kind_takes_custom_tasks(cls, kind: KindName) -> KindName:
+        fitting = [repr(name) for name, spec in SPECS.items() if spec.metrics]
+        if repr(kind) not in fitting:
+            raise ValueError(f"should be {', '.join(fitting[:-1])} or {fitting[-1]}, not {kind!r}")
+        return kind
+
+    @property
+    def kind_spec(self) -> KindSpec:
+        """Properties of the task's kind."""
+        return SPECS[self.kind]
 
     @property
     def trains(self) -> bool:
-        """Whether it has training data of its own."""
+        """Whether the task has its own training data."""
         return "train" in self.files or "train" in self.hub.get("splits", {})
 
 
 def load(path: Path) -> Task:
-    """The task that a YAML file defines.
+    """Returns the task that a YAML file defines.
 
     Raises:
-        ConfigError: what is wrong, with file and line.
+        ConfigError: The definition is not valid; the message has file and line.
     """
     document = read_document(path, example="name: my_task")
-    given, lines = document.texts(), document.lines()
-    for key in given:
+    values, lines = document.texts(), document.lines()
+    for key in values:
         if key not in Definition.model_fields:
             raise _error(path, lines[key], str(unknown("task key", key, Definition.model_fields)))
     try:
-        definition = Definition.model_validate(given)
+        definition = Definition.model_validate(values)
         _check_hub(definition, path, lines)
         for key, problem in (*_about_itself(definition), *_about_data(definition)):
             raise _error(path, lines.get(key), f"{key}: {problem}")
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "value"
-        raise _error(path, lines.get(key.partition(".")[0]), f"{key}: {problem_text(dict(first))}") from None
+        details = error.errors()[0]
+        key = ".".join(str(part) for part in details["loc"] if "[" not in str(part)) or "value"
+        raise _error(
+            path, lines.get(key.partition(".")[0]), f"{key}: {problem_text(dict(details))}"
+        ) from None
     return _task(definition, path)
 
 
-def _check_hub(given: Definition, path: Path, lines: Mapping[str, int]) -> None:
-    """Refuses what `hub` may not hold, before anything else asks for its splits."""
+def _check_hub(definition: Definition, path: Path, lines: Mapping[str, int]) -> None:
+    """Checks the `hub` mapping first, since the other checks read its splits."""
     try:
-        if given.hub:
-            HubSource.parse({**given.hub, "reader": "table", "columns": ()}, "hub")
+        if definition.hub:
+            HubSource.parse({**definition.hub, "reader": "table", "columns": ()}, "hub")
     except ConfigError as error:
         raise _error(path, lines.get("hub"), str(error)) from None
 
@@ -115,154 +152,172 @@ def _error(path: Path, line: int | None, message: str) -> ConfigError:
     return ConfigError(f"{path}: {message}" if line is None else f"{path}, line {line}: {message}")
 
 
-def _about_itself(given: Definition) -> Problems:
-    """What is wrong with the name, the metric, the labels, the languages and the trainer."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", given.name):
-        yield "name", f"'{given.name}' should be of small letters, digits and _, and begin with a letter"
+def _about_itself(definition: Definition) -> Problems:
+    """Checks the name, metric, labels, languages and `trained_on`."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", definition.name):
+        yield (
+            "name",
+            f"'{definition.name}' must consist of small letters, digits and _, and begin with a letter",
+        )
     taken = [name for task in all_tasks().values() for name in (task.name, *task.aliases)]
-    if given.name in taken:
-        yield "name", f"'{given.name}' is a task of the package: choose another"
-    if given.metric is not None and given.metric not in METRICS[given.kind]:
-        yield "metric", f"a {given.kind} task is scored by {' or '.join(METRICS[given.kind])}"
-    yield from _about_labels(given)
-    yield from _about_languages(given)
-    yield from _about_trainer(given)
+    if definition.name in taken:
+        yield "name", f"'{definition.name}' is a task of the package: choose another name"
+    if definition.metric is not None and definition.metric not in definition.kind_spec.metrics:
+        yield "metric", f"a {definition.kind} task is scored by {' or '.join(definition.kind_spec.metrics)}"
+    yield from _about_labels(definition)
+    yield from _about_languages(definition)
+    yield from _about_trainer(definition)
 
 
-def _about_labels(given: Definition) -> Problems:
-    labelled = given.kind in ("sequence", "tagging")
-    if labelled != bool(given.labels):
-        yield "labels", f"a {given.kind} task {'wants its labels, in order' if labelled else 'has none'}"
-    repeated = [label for label in given.labels if given.labels.count(label) > 1]
-    if repeated:
-        yield "labels", f"'{repeated[0]}' occurs twice"
-    if "" in map(str.strip, given.labels):
-        yield "labels", "a label is empty, which in data means that there is none: choose a name for it"
-    if given.kind == "sequence" and len(given.labels) == 1:
-        yield "labels", "a sequence task needs at least two labels"
-    if given.kind == "tagging" and (suffixed := [tag for tag in given.labels if SUFFIXED.fullmatch(tag)]):
+def _about_labels(definition: Definition) -> Problems:
+    labelled = definition.kind_spec.labelled
+    if labelled != bool(definition.labels):
         yield (
             "labels",
-            f"'{suffixed[0]}' has its B or I at the end: use B-X and I-X, and map the files' in label_names",
+            f"a {definition.kind} task {'requires labels, in order' if labelled else 'has no labels'}",
         )
-    for spelling, label in given.label_names.items():
-        if labelled and label not in given.labels:
-            yield "label_names", str(unknown("label", label, given.labels))
-        if spelling in given.labels and spelling != label:
+    repeated = [label for label in definition.labels if definition.labels.count(label) > 1]
+    if repeated:
+        yield "labels", f"'{repeated[0]}' occurs twice"
+    if "" in map(str.strip, definition.labels):
+        yield "labels", "a label is empty, but an empty value in data means no label: choose a name for it"
+    if labelled and 0 < len(definition.labels) < definition.kind_spec.min_labels:
+        yield "labels", f"a {definition.kind} task needs at least {definition.kind_spec.min_labels} labels"
+    if definition.kind_spec.bio_labels and (
+        suffixed := [tag for tag in definition.labels if SUFFIXED.fullmatch(tag)]
+    ):
+        yield (
+            "labels",
+            f"'{suffixed[0]}' ends in B or I: use B-X and I-X, and map the spellings in label_names",
+        )
+    for spelling, label in definition.label_names.items():
+        if labelled and label not in definition.labels:
+            yield "label_names", str(unknown("label", label, definition.labels))
+        if spelling in definition.labels and spelling != label:
             yield (
                 "label_names",
-                f"'{spelling}' is a label itself, and cannot be the spelling of '{label}' too",
+                f"'{spelling}' is a label and cannot also be a spelling of '{label}'",
             )
 
 
-def _about_languages(given: Definition) -> Problems:
-    for code in given.languages:
+def _about_languages(definition: Definition) -> Problems:
+    for code in definition.languages:
         if not re.fullmatch(r"[a-z]{2,3}", code):
             yield "languages", f"'{code}' is not an ISO 639 code such as en"
-    for code in given.codes:
-        if code not in given.languages:
-            yield "codes", str(unknown("language", code, given.languages))
-    spelled = [given.codes.get(code, code) for code in given.languages]
+    for code in definition.codes:
+        if code not in definition.languages:
+            yield "codes", str(unknown("language", code, definition.languages))
+    spelled = [definition.codes.get(code, code) for code in definition.languages]
     for code in dict.fromkeys(code for code in spelled if spelled.count(code) > 1):
-        sharing = [language for language in given.languages if given.codes.get(language, language) == code]
+        sharing = [
+            language for language in definition.languages if definition.codes.get(language, language) == code
+        ]
         yield (
             "codes" if len(set(sharing)) > 1 else "languages",
-            f"the code '{code}' stands for {' and '.join(sharing)}: each language needs one of its own",
+            f"the code '{code}' is used for {' and '.join(sharing)}: each language requires a different code",
         )
-    if given.trains and "en" not in given.languages:
-        yield "languages", "training data is English: en should be among them"
+    if definition.trains and "en" not in definition.languages:
+        yield "languages", "training data is English, so the languages must include en"
 
 
-def _about_trainer(given: Definition) -> Problems:
-    if given.trained_on in (None, given.name):
-        if not given.trains and given.kind != "retrieval":
-            yield "trained_on", "it has no train split, so the task whose English data trains it is wanted"
+def _about_trainer(definition: Definition) -> Problems:
+    if definition.trained_on in (None, definition.name):
+        if not definition.trains and definition.kind_spec.needs_head:
+            yield "trained_on", "the task has no train split: specify the task whose English data trains it"
         return
-    if given.trained_on not in all_tasks():
-        yield "trained_on", str(unknown("task", str(given.trained_on), all_tasks()))
+    if definition.trained_on not in all_tasks():
+        yield "trained_on", str(unknown("task", str(definition.trained_on), all_tasks()))
         return
-    trainer = all_tasks()[str(given.trained_on)]
-    if (trainer.kind, trainer.labels) != (given.kind, given.labels):
+    trainer = all_tasks()[str(definition.trained_on)]
+    if (trainer.kind, trainer.labels) != (definition.kind, definition.labels):
         labels = f", labels {', '.join(trainer.labels)}" if trainer.labels else ""
-        yield "trained_on", f"{trainer.name} is of another form ({trainer.kind}{labels})"
+        yield "trained_on", f"{trainer.name} has another kind or other labels ({trainer.kind}{labels})"
 
 
-def _about_data(given: Definition) -> Problems:
-    """What is wrong with files, format and columns."""
-    if not given.files and not given.hub:
-        yield "files", "neither files nor a Hub dataset (hub) is named"
-    if given.hub and not given.columns:
-        yield "columns", f"a Hub dataset wants its columns: {', '.join(FIELDS.get(given.kind, ()))}"
-    for split in given.location:
-        if not given.columns or split not in {**given.files, **given.hub.get("splits", {})}:
-            yield "where", f"it picks rows of a table's split, but there is no {split} split with columns"
-    if len(given.languages) > 1:
-        yield from _about_paths(given)
-    if given.columns:
-        yield from _about_columns(given)
+def _about_data(definition: Definition) -> Problems:
+    """Checks files, format and columns."""
+    if not definition.files and not definition.hub:
+        yield "files", "no data is specified: add files or a Hub dataset (hub)"
+    if definition.hub and not definition.columns:
+        yield (
+            "columns",
+            f"a Hub dataset requires columns: {', '.join(FIELDS.get(definition.kind_spec.rows, ()))}",
+        )
+    for split in definition.where:
+        if not definition.columns or split not in {**definition.files, **definition.hub.get("splits", {})}:
+            yield "where", f"there is no {split} split with columns to select rows from"
+    if len(definition.languages) > 1:
+        yield from _about_paths(definition)
+    if definition.columns:
+        yield from _about_columns(definition)
         return
-    forms = sorted({task.form for task in all_tasks().values() if task.kind == given.kind})
-    if given.files and given.format in FORMATS:
-        yield "columns", f"{given.format} wants them: {', '.join(FIELDS.get(given.kind, ()))}"
-    elif given.files and given.format not in forms:
+    forms = sorted({task.form for task in all_tasks().values() if task.kind == definition.kind})
+    if definition.files and definition.format in FORMATS:
+        yield (
+            "columns",
+            f"{definition.format} requires columns: {', '.join(FIELDS.get(definition.kind_spec.rows, ()))}",
+        )
+    elif definition.files and definition.format not in forms:
         yield (
             "format",
-            f"a {given.kind} task is read from {', '.join((*FORMATS, *forms))}, not {given.format}",
+            f"a {definition.kind} task reads {', '.join((*FORMATS, *forms))}, not {definition.format}",
         )
 
 
-def _about_columns(given: Definition) -> Problems:
-    wanted = FIELDS.get(given.kind)
-    if wanted is None:
-        yield "columns", f"a {given.kind} task is not read from a table"
+def _about_columns(definition: Definition) -> Problems:
+    required = FIELDS.get(definition.kind_spec.rows)
+    if required is None:
+        yield "columns", f"a {definition.kind} task cannot be read from a table"
         return
-    known = (*wanted, *MORE_FIELDS.get(given.kind, ()), "id", "language")
-    for field in given.columns:
-        if field not in known:
-            yield "columns", str(unknown(f"field of a {given.kind} task", field, known))
-    for field in wanted:
-        if field not in given.columns:
-            yield "columns", f"no column is named for '{field}'"
-    yield from _about_gold(given.columns)
-    if given.kind == "span" and not (
-        "answers" in given.columns or {"answer", "start"} <= given.columns.keys()
+    fields = (*required, *OPTIONAL_FIELDS.get(definition.kind_spec.rows, ()), "id", "language")
+    for field in definition.columns:
+        if field not in fields:
+            yield "columns", str(unknown(f"field of a {definition.kind} task", field, fields))
+    for field in required:
+        if field not in definition.columns:
+            yield "columns", f"no column is specified for '{field}'"
+    yield from _about_gold(definition.columns)
+    if definition.kind_spec.rows == "question" and not (
+        "answers" in definition.columns or {"answer", "start"} <= definition.columns.keys()
     ):
-        yield "columns", "no column is named for 'answers' (or for 'answer' and 'start')"
-    if given.files and given.format not in FORMATS:
-        yield "format", f"columns are of a table: {', '.join(FORMATS)}, not {given.format}"
+        yield "columns", "no column is specified for 'answers' (or for 'answer' and 'start')"
+    if definition.files and definition.format not in FORMATS:
+        yield "format", f"columns require a table ({', '.join(FORMATS)}), not {definition.format}"
 
 
 def _about_gold(columns: Mapping[str, str | tuple[str, ...]]) -> Problems:
-    """Columns that hold the label or the answer and are read as text too: a model would see the answer."""
+    """Checks that no column is both text and label or answer: a model would see the answer."""
     names = {field: (column,) if isinstance(column, str) else column for field, column in columns.items()}
     for field in (field for field in GOLD if field in names):
         for other in (other for other in names if other not in GOLD):
             for column in set(names[field]).intersection(names[other]):
-                yield "columns", f"the column '{column}' is named for '{field}' and for '{other}'"
+                yield "columns", f"the column '{column}' is used for both '{field}' and '{other}'"
 
 
-def _about_paths(given: Definition) -> Problems:
-    """Files of a task of several languages whose names do not tell theirs, and must.
+def _about_paths(definition: Definition) -> Problems:
+    """Checks that file names of a task with several languages have a language code.
 
-    Training and development data is English by definition. A file of test data needs a code in its name,
-    unless its rows name their language.
+    Training and development data is English by definition. The name of a test file requires a code, unless
+    its rows name their language.
     """
-    by_row = "language" in given.columns or (not given.columns and given.format in TELLING)
-    for split, paths in given.files.items():
+    by_row = "language" in definition.columns or (
+        not definition.columns and definition.format in MULTILINGUAL_FORMS
+    )
+    for split, paths in definition.files.items():
         for path in (paths,) if isinstance(paths, str) else paths:
             if "{lang}" in path:
                 continue
-            codes = codes_in_name(path, given.languages)
+            codes = codes_in_name(path, definition.languages)
             if split == "train" and codes and "en" not in codes:
                 yield (
                     "files",
-                    f"{path} is in '{codes[0]}' by its name, but training data is English: rename it",
+                    f"{path} is named as '{codes[0]}', but training data is English: rename the file",
                 )
             elif split != "train" and len(codes) > 1:
-                named = ", ".join(codes)
+                listing = ", ".join(codes)
                 yield (
                     "files",
-                    f"{path} names several languages ({named}): write {{lang}} in place of the language code",
+                    f"{path} names several languages ({listing}): write {{lang}} in place of the code",
                 )
             elif split == "test" and not codes and not by_row:
                 yield (
@@ -271,46 +326,52 @@ def _about_paths(given: Definition) -> Problems:
                 )
 
 
-def _task(given: Definition, path: Path) -> Task:
-    metric = given.metric or METRICS[given.kind][0]
-    trained_on = given.trained_on or (given.name if given.trains else None)
+def _task(definition: Definition, path: Path) -> Task:
+    metric = definition.metric or definition.kind_spec.metrics[0]
+    trained_on = definition.trained_on or (definition.name if definition.trains else None)
     table = None
-    if given.columns:
-        shape = {"format": given.format or "jsonl", "columns": given.columns, "where": given.location}
+    if definition.columns:
+        shape = {
+            "format": definition.format or "jsonl",
+            "columns": definition.columns,
+            "where": definition.where,
+        }
         table = Table.model_validate(shape)
-    files = {split: (each,) if isinstance(each, str) else each for split, each in given.files.items()}
-    # What determines results beside the rows, whose fingerprint stands in every key.
-    decisive = given.model_dump(mode="json", include={"kind", "labels", "unanswerable", "normalisation"})
-    named = [each for paths in files.values() for each in paths] or [str(given.hub.get("repo"))]
+    files = {
+        split: (paths,) if isinstance(paths, str) else paths for split, paths in definition.files.items()
+    }
+    # What determines results besides the rows: their fingerprint is part of every key already
+    decisive = definition.model_dump(mode="json", include={"kind", "labels", "unanswerable", "normalisation"})
+    sources = [file for paths in files.values() for file in paths] or [str(definition.hub.get("repo"))]
     return Task(
-        name=given.name,
+        name=definition.name,
         role="target",
-        kind=given.kind,
-        title=given.title or given.name,
-        form="table" if table else str(given.format),
-        languages=given.languages,
+        kind=definition.kind,
+        title=definition.title or definition.name,
+        form="table" if table else str(definition.format),
+        languages=definition.languages,
         trained_on=trained_on,
         metric=metric,
-        licence=given.licence,
-        citation=given.citation,
-        obtain=f"what {path.name} names: {', '.join(dict.fromkeys(named))}.",
-        labels=given.labels,
-        label_names=given.label_names,
-        folder=FolderSource(files=files, codes=given.codes) if files else None,
-        hub=_hub(given, table),
-        unanswerable=given.unanswerable,
-        parallel=given.parallel,
-        symmetric=given.symmetric,
-        normalisation=given.normalisation,
+        licence=definition.licence,
+        citation=definition.citation,
+        obtain=f"the data of {path.name}: {', '.join(dict.fromkeys(sources))}.",
+        labels=definition.labels,
+        label_names=definition.label_names,
+        folder=FolderSource(files=files, codes=definition.codes) if files else None,
+        hub=_hub(definition, table),
+        unanswerable=definition.unanswerable,
+        parallel=definition.parallel,
+        symmetric=definition.symmetric,
+        normalisation=definition.normalisation,
         table=table,
         base=str(path.resolve().parent),
         version=digest({"metric": metric, **decisive})[:16],
     )
 
 
-def _hub(given: Definition, table: Table | None) -> HubSource | None:
-    if not given.hub or table is None:
+def _hub(definition: Definition, table: Table | None) -> HubSource | None:
+    if not definition.hub or table is None:
         return None
-    named = ((each,) if isinstance(each, str) else each for each in table.columns.values())
-    columns = tuple(dict.fromkeys(column for group in named for column in group))
-    return HubSource.parse({**given.hub, "reader": "table", "columns": columns}, "hub")
+    groups = ((names,) if isinstance(names, str) else names for names in table.columns.values())
+    columns = tuple(dict.fromkeys(column for group in groups for column in group))
+    return HubSource.parse({**definition.hub, "reader": "table", "columns": columns}, "hub")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from adapterstilts import Options, evaluate, submit, train_adapter
+from adapterstilts import TrainingOptions, evaluate, submit, train_adapter
 from adapterstilts.cli.app import app
 from adapterstilts.errors import DataError
 from adapterstilts.store import Run, Store, read_predictions
@@ -19,14 +19,16 @@ HIDDEN = "a dog\ta cat\nthe man\tthe woman\n"
 
 
 @pytest.fixture(scope="module")
-def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
+def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingOptions:
     store = tmp_path_factory.mktemp("runs")
     hyperparameters = {"max_steps": 1, "batch_size": 8}
-    return Options(backbone=str(tiny_backbone), store=store, hyperparameters=hyperparameters, limit=40)
+    return TrainingOptions(
+        backbone=str(tiny_backbone), store=store, hyperparameters=hyperparameters, limit=40
+    )
 
 
 @pytest.fixture(scope="module")
-def nli(options: Options) -> Run:
+def nli(options: TrainingOptions) -> Run:
     return train_adapter("mini_nli", options)
 
 
@@ -42,7 +44,7 @@ def write(data: Path, **files: str) -> None:
 
 
 @pytest.fixture
-def call(options: Options, nli: Run, data: Path) -> Callable[..., Result]:
+def call(options: TrainingOptions, nli: Run, data: Path) -> Callable[..., Result]:
     def run(*words: str, code: int = 0) -> Result:
         places = ("--store", str(options.store), "--backbone", options.backbone, "--data-dir", str(data))
         found = CliRunner().invoke(app, ["evaluate", nli.id, *words, *places], env={"COLUMNS": "200"})
@@ -62,7 +64,7 @@ def test_hidden_labels_are_predicted_for_and_not_scored(call, options, data):
     assert found["languages"]["en"]["score"] is not None
     run = Store(options.store).find(german["run"])
     assert len(read_predictions(run.file("predictions.parquet"))) == 2
-    origin = json.loads(run.file("origin.json").read_text())
+    origin = json.loads(run.file("origin.json").read_text())["data"]
     assert (origin["labels"], origin["reason"].partition(": ")[2][:11]) == ("hidden", "two columns")
     printed = call("--task", "xnli", "--split", "test")
     assert "xnli in de: no labels: " in printed.stderr
@@ -103,7 +105,7 @@ def test_a_slice_beyond_the_end_of_one_language_is_said_and_kept(call, options, 
     languages = json.loads(printed.stdout)[0]["languages"]
     assert (languages["de"]["examples"], languages["en"]["examples"]) == (2, 4)
     run = Store(options.store).find(languages["de"]["run"])
-    assert "ends at row 2" in json.loads(run.file("origin.json").read_text())["ended"]
+    assert "ends at row 2" in json.loads(run.file("origin.json").read_text())["data"]["ended"]
 
 
 def test_labelled_data_goes_before_hidden(call, data):
@@ -138,7 +140,7 @@ def test_what_can_be_evaluated_is_and_the_rest_is_named(call, data):
     assert [line.split()[1] for line in shown.stdout.splitlines() if "[" in line] == ["de", "es"]
     said = " ".join(shown.stderr.split())
     assert "xnli in fr: " in said and "line 1: label 'nonsense'" in said
-    assert "xnli in sw: no test data of xnli in 'sw' is at hand" in said
+    assert "xnli in sw: no test data of xnli in 'sw' found" in said
     found = json.loads(call(*asked, "--json", code=2).stdout)[0]
     assert (list(found["languages"]), list(found["failures"])) == (["de", "es"], ["fr", "sw"])
 
@@ -155,7 +157,7 @@ def test_nothing_to_show_is_one_error(call, data):
     ("words", "message"),
     [
         (["--languages", "de,xx"], "unknown language of xnli 'xx'"),
-        (["--languages", "de,,fr"], "--languages wants names with commas between"),
+        (["--languages", "de,,fr"], "--languages requires names separated by commas"),
         (["--encoding", "word=written"], "did you mean 'words'"),
         (["--encoding", "words=written"], "encoding: words has an effect on tagging tasks only"),
         (["--encoding", "layer=2"], "layer has an effect on retrieval and mining tasks only"),

@@ -9,14 +9,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from adapterstilts import Options, predict_inputs, train_adapter
+from adapterstilts import TrainingOptions, train_adapter
 from adapterstilts.cli import console
 from adapterstilts.cli import predict as verb
 from adapterstilts.cli.app import app
 from adapterstilts.data.prediction_input import read_inputs
 from adapterstilts.errors import AdapterError, ConfigError, DataError
 from adapterstilts.model.host import Host
-from adapterstilts.run import predict
+from adapterstilts.run import predictor
+from adapterstilts.run.predict import predict_inputs
 
 PAIR = "Anna sees Tom.\tTom is here."
 
@@ -29,7 +30,9 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def options(tiny_backbone, store):
     hyperparameters = {"max_steps": 2, "batch_size": 8, "precision": "fp32"}
-    return Options(backbone=str(tiny_backbone), store=store, limit=20, hyperparameters=hyperparameters)
+    return TrainingOptions(
+        backbone=str(tiny_backbone), store=store, limit=20, hyperparameters=hyperparameters
+    )
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +149,7 @@ def test_a_length_beyond_the_positions_is_an_error(call, nli):
 
 
 def test_a_file_is_read_a_portion_at_a_time(options, ner, monkeypatch):
-    monkeypatch.setattr(predict, "PORTION_ROWS", 4)
+    monkeypatch.setattr(predictor, "PORTION_ROWS", 4)
     taken = 0
 
     def lines():
@@ -168,7 +171,7 @@ def test_portions_do_not_change_predictions(options, nli, ner, qa, monkeypatch):
         qa: ("span", [f"Who?\t{'Anna went to Paris. ' * n}" for n in range(1, 12)]),
     }
     whole = {run: list(predict_inputs(run, read_inputs(*form, "f"), options)) for run, form in inputs.items()}
-    monkeypatch.setattr(predict, "PORTION_ROWS", 3)
+    monkeypatch.setattr(predictor, "PORTION_ROWS", 3)
     for run, form in inputs.items():
         portions = list(predict_inputs(run, read_inputs(*form, "f"), options))
         assert rounded([each for _, each in portions]) == rounded([each for _, each in whole[run]])
@@ -184,14 +187,14 @@ def rounded(value):
 
 
 def test_a_portion_ends_by_its_text_too(monkeypatch):
-    monkeypatch.setattr(predict, "PORTION_TEXT", 10)
-    assert list(predict.in_portions(["a" * 6, "b" * 6, "c" * 30, "d"], len)) == [
+    monkeypatch.setattr(predictor, "PORTION_TEXT", 10)
+    assert list(predictor.in_portions(["a" * 6, "b" * 6, "c" * 30, "d"], len)) == [
         ["a" * 6, "b" * 6], ["c" * 30], ["d"],
     ]  # fmt: skip
 
 
 def test_what_was_computed_before_a_wrong_line_is_given(options, ner, monkeypatch):
-    monkeypatch.setattr(predict, "PORTION_ROWS", 2)
+    monkeypatch.setattr(predictor, "PORTION_ROWS", 2)
     stream = predict_inputs(ner, read_inputs("tagging", ["a b", "c", "d", "\u200b"], "f"), options)
     assert [next(stream)[1]["id"] for _ in range(2)] == ["1", "2"]
     with pytest.raises(DataError, match="f, line 4"):
@@ -209,7 +212,7 @@ def test_neighbours_are_searched_among_all_portions(options, nli, monkeypatch):
     whole = found()
     assert [each["neighbours"][0]["id"] for _, each in whole] == ["4", "2"]
     assert [item.row.text for item, _ in whole] == ["a small dog", "the river"]
-    monkeypatch.setattr(predict, "PORTION_ROWS", 3)
+    monkeypatch.setattr(predictor, "PORTION_ROWS", 3)
     assert rounded([each for _, each in found()]) == rounded([each for _, each in whole])
 
 
@@ -228,8 +231,8 @@ def test_logits_that_are_not_finite_are_refused(call, options, nli, ner, monkeyp
 
 def test_embeddings_that_are_not_finite_are_refused(call, nli, tmp_path, monkeypatch):
     (tmp_path / "texts.txt").write_text("a\nb\n")
-    hidden = Host.hidden
-    monkeypatch.setattr(Host, "hidden", lambda *given: hidden(*given) * float("nan"))
+    hidden = Host.hidden_states
+    monkeypatch.setattr(Host, "hidden_states", lambda *given: hidden(*given) * float("nan"))
     code, out, err = call(nli, "a dog", "--candidates", "texts.txt")
     assert (code, out) == (2, "") and "not finite" in err
 

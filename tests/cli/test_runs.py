@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts import Options
+from adapterstilts import TrainingOptions
 from adapterstilts.cli.evaluate import _note_effect
 from adapterstilts.store import Store
 from tests.store.conftest import eval_job, publish, train_job
@@ -45,7 +45,7 @@ def test_damaged_runs_are_listed_apart(call: Call, store: Store) -> None:
     run = publish(store, train_job())
     (run.path / "log.jsonl").write_text("", encoding="utf-8")
     found = call("runs")
-    assert f"damaged, never used: {run.id}: log.jsonl has 0 bytes" in found.stderr
+    assert f"damaged, not used: {run.id}: log.jsonl has 0 bytes" in found.stderr
     (entry,) = json.loads(call("runs", "--json").stdout)
     assert entry["damaged"].startswith("log.jsonl has 0 bytes")
 
@@ -66,7 +66,7 @@ def test_remove_asks(call: Call, store: Store) -> None:
     run = publish(store, train_job())
     publish(store, eval_job(run.key, "sw"))
     asked = call("runs", "rm", run.id, code=1, given="n\n")
-    assert f"Remove {run.id}? 1 other runs were made from it." in asked.stderr
+    assert f"Remove {run.id}? 1 other run depends on it." in asked.stderr
     assert store.with_key(run.key) == run
     call("runs", "rm", run.id, given="y\n")
     assert store.with_key(run.key) is None
@@ -93,7 +93,9 @@ def test_pulled_runs_are_marked(call: Call, store: Store) -> None:
     source = {"repo": "you/adapter", "commit": "0123456789abcdef"}
     with store.work(train_job()) as work:
         (work.folder / "out").mkdir()
-        (work.folder / "out" / "origin.json").write_text(json.dumps({"pulled": source}), encoding="utf-8")
+        backbone = {"name": "me5-small", "commit": None, "fingerprint": "sha256:0"}
+        origin = {"backbone": backbone, "pulled": source}
+        (work.folder / "out" / "origin.json").write_text(json.dumps(origin), encoding="utf-8")
         pulled = work.publish({"score": 1.0})
     evaluated = publish(store, eval_job(pulled.key, "sw"))
     trained = publish(store, train_job(seed=2))
@@ -152,7 +154,7 @@ def test_without_marks_there_is_no_legend(call: Call, store: Store) -> None:
 def test_an_evaluation_repeats_that_its_run_changes_nothing(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = Options(store=store.root)
+    options = TrainingOptions(store=store.root)
     _note_effect(publish(store, train_job(seed=2), effect=BUSY).id, options)
     assert capsys.readouterr().err == ""
     _note_effect(publish(store, train_job(), effect=IDLE).id, options)

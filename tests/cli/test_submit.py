@@ -14,7 +14,7 @@ from adapterstilts.composition import Single
 from adapterstilts.data.load import DataLocation, load
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.store import Run, Store, write_predictions
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
 from .conftest import Call
 
@@ -56,7 +56,7 @@ def evaluate(
     store: Store, data: Path, run: Run, language: str, label: str, limit: int | None = None, length: int = 128
 ) -> Run:
     """A stored evaluation that says `label` of every pair."""
-    rows = load(registry.get("pawsx"), "test", language, DataLocation(data_dir=data), limit)
+    rows = load(get_task("pawsx"), "test", language, DataLocation(data_dir=data), limit)
     job = EvalJob(
         run=run.key, task="pawsx", task_version=1, split="test", language=language, backbone="b",
         data=rows.fingerprint, encoding={"max_length": length}, precision="fp32",
@@ -65,7 +65,7 @@ def evaluate(
         out = work.folder / "out"
         out.mkdir(parents=True)
         write_predictions(out / "predictions.parquet", [{"id": row.id, "label": label} for row in rows.rows])
-        (out / "origin.json").write_text(json.dumps(dict(rows.origin)), encoding="utf-8")
+        (out / "origin.json").write_text(json.dumps({"data": rows.origin}), encoding="utf-8")
         return work.publish({"score": 50.0, "examples": len(rows.rows)})
 
 
@@ -91,7 +91,7 @@ def test_a_complete_target(submit, store, data, tmp_path):
     assert found["missing"] == {} and [file["language"] for file in found["files"]] == list(LANGUAGES)
     assert all(file["rows"] == 3 and file["checked"] for file in found["files"])
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".out")]
-    assert "is there already" in submit(run.id, code=2).stderr
+    assert "exists and is not empty" in submit(run.id, code=2).stderr
 
 
 def test_what_is_missing_is_named_and_nothing_is_written(submit, store, data, tmp_path):
@@ -100,7 +100,7 @@ def test_what_is_missing_is_named_and_nothing_is_written(submit, store, data, tm
     evaluate(store, data, run, "en", "different", limit=2)
     said = " ".join(submit(run.id, code=2).stderr.split())
     assert "pawsx (es, fr, ja, ko, zh): not evaluated" in said
-    assert "pawsx (en): evaluated on other rows (2) than those at hand (3)" in said
+    assert "pawsx (en): evaluated on other rows (2) than those found (3)" in said
     assert not (tmp_path / "out").exists()
     said = submit(run.id, "--partial").stderr
     assert "missing: pawsx en" in said
@@ -114,7 +114,7 @@ def test_without_the_rows_a_limited_evaluation_is_still_refused(call, store, dat
     words = ["submit", run.id, "--store", str(store.root), "--out", "out", "--targets", "pawsx", "--partial"]
     said = call(*words).stderr
     assert "pawsx en: evaluated on some rows only (2)" in said
-    assert "not compared with their rows, which are not at hand: pawsx de" in said
+    assert "not compared with their rows, which were not found: pawsx de" in said
 
 
 def test_the_first_run_and_its_latest_evaluation_win(submit, store, data, tmp_path):
@@ -148,7 +148,7 @@ def test_the_latest_evaluation_of_all_rows_wins(call, store, data, tmp_path, at_
         (["--targets", "pawsx", "--suite", "xtreme-r"], "unknown target of xtreme-r 'pawsx'"),
         (["--suite", "xtrem"], "did you mean 'xtreme'"),
         (["--split", "tset"], "did you mean 'test'"),
-        ([], "there is nothing to write"),
+        ([], "no file can be written"),
     ],
 )
 def test_wrong_words(call, store, words, message):
@@ -160,4 +160,4 @@ def test_wrong_words(call, store, words, message):
 
 def test_an_evaluation_is_not_a_run_to_submit(submit, store, data):
     found = evaluate(store, data, train(store), "de", "different")
-    assert "name the run that it evaluates" in " ".join(submit(found.id, code=2).stderr.split())
+    assert "pass the run that it evaluates" in " ".join(submit(found.id, code=2).stderr.split())

@@ -152,7 +152,7 @@ def test_blanked_development_answers_are_replaced_by_held_out_rows(call, tmp_pat
         file.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     code, _, err = call("baseline", "tydiqa", "--data-dir", tmp_path, *QUICK)
     assert code == 0 and "1 training rows are held out" in err.replace("\n", " "), err
-    given = ["--eval-file", tmp_path / "tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.en.dev.json"]
+    given = ["--dev-file", tmp_path / "tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.en.dev.json"]
     code, _, err = call("baseline", "tydiqa", "--data-dir", tmp_path, *QUICK, *given)
     assert code == 2 and "blanked" in err
 
@@ -176,7 +176,7 @@ BAD = [
     (["train-adapter", "mini_nil"], "did you mean 'mini_nli'"),
     (["train-adapter", "mini_nli", "--config", "seq_bm"], "did you mean 'seq_bn'"),
     (["train-adapter", "mini_nli", "--set", "reduction_facto=8"], "did you mean 'reduction_factor'"),
-    (["train-adapter", "mini_nli", "--set", "reduction_factor"], "wants KEY=VALUE"),
+    (["train-adapter", "mini_nli", "--set", "reduction_factor"], "requires KEY=VALUE"),
     (["train-adapter", "mini_nli", "--encoding", "max_lenght=64"], "did you mean 'max_length'"),
     (
         ["train-adapter", "mini_nli", "--set", "reduction_factor=0"],
@@ -215,8 +215,8 @@ def test_bad_input_that_needs_a_run(call, trained, tmp_path):
         (["evaluate", nli, "--languages", "xx"], "language of mini_nli"),
         (["evaluate", nli, "--task", "mini_ner"], "has no head for mini_ner"),
         (["evaluate", nli, "--split", "tets"], "did you mean 'test'"),
-        (["evaluate", nli, "--precision", "fp16"], "unknown precision 'fp16'"),
-        (["fuse", "mini_ner", nli, qa, "--config", "lora"], "leave --config and --set out"),
+        (["evaluate", nli, "--precision", "fp16"], "precision: should be 'auto', 'fp32' or 'bf16'"),
+        (["fuse", "mini_ner", nli, qa, "--config", "lora"], "remove --config and --set"),
         (["fuse", "mini_ner", nli], "at least 2"),
         (["fuse", "mini_ner", nli, nli], "twice"),
         (["fuse", "mini_retrieval", nli, qa], "has no training data"),

@@ -15,7 +15,7 @@ from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Answer, QuestionRow, Row
 from adapterstilts.data.text import LONGEST_LINE
 from adapterstilts.errors import DataError, StiltsError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 ReadText = Callable[..., list[Row]]
@@ -169,12 +169,12 @@ def test_a_record_without_an_id_gets_its_number(own_task: OwnTask) -> None:
         ("csv", "t;l\none;x\n", "line 1: a header of one column, 't;l': ';' does not separate columns here"),
         ("csv", "t\tl\none\tx\n", "line 1: a header of one column"),
         ("tsv", "t,l\none,x\n", "line 1: a header of one column, 't,l': ','"),
-        ("csv", "t,l\none,x,y\n", "line 2: 3 fields where the header has 2"),
-        ("csv", "t,l\n\none,x\n", "line 2: 0 fields where the header has 2"),
+        ("csv", "t,l\none,x,y\n", "line 2: 3 fields, but the header has 2"),
+        ("csv", "t,l\n\none,x\n", "line 2: 0 fields, but the header has 2"),
         ("csv", 't,l\none,x\n"two,y\nthree,x\n', "line 3: not valid CSV: .* that ends in line 4"),
         ("jsonl", '[{"t": "one", "l": "x"}]\n', "line 1: not a JSON object but an array"),
-        ("jsonl", '[\n{"t": "one", "l": "x"}\n]\n', "line 1: .* the value goes on in the next line"),
-        ("jsonl", '{\n"t": "one", "l": "x"\n}\n', "line 1: .* the value goes on in the next line"),
+        ("jsonl", '[\n{"t": "one", "l": "x"}\n]\n', "line 1: .* the value continues in the next line"),
+        ("jsonl", '{\n"t": "one", "l": "x"\n}\n', "line 1: .* the value continues in the next line"),
         ("jsonl", '{"t": ["one", "two"], "l": ["x", "y"]}\n', "line 1: field 'first' should be text"),
         ("jsonl", '{"t": "one", "l": "x"}\n{"t": "two", "l": "y",}\n', "line 2: not valid JSON"),
         ("jsonl", '{"t": "one", "l": "x"}\noops\n{"t": "two", "l": "y"}\n', "line 2: not valid JSON"),
@@ -191,7 +191,7 @@ def test_tables_that_are_none(own_task: OwnTask, form: str, content: str, messag
 def test_rows_of_other_splits_and_languages_are_counted(own_task: OwnTask, read_text: ReadText) -> None:
     definition = LABELLED + "languages: [en, zh]\ncolumns: {first: t, label: l, language: g}\n"
     content = "".join(f'{{"t": "one", "l": "x", "g": "{code}"}}\n' for code in ("zh-CN", "zh-CN", "de"))
-    message = r"no labelled row of s in 'en' among 3, which are of language zh-CN \(2\), language de \(1\)"
+    message = r"no labelled row of s in 'en' among 3: language zh-CN \(2\), language de \(1\)"
     with pytest.raises(DataError, match=message):
         rows(own_task(definition, **{"a.jsonl": content}))
     definition = LABELLED + "columns: {first: t, label: l}\nwhere: {train: {g: no}}\n"
@@ -293,7 +293,7 @@ def test_any_value_in_any_place_is_read_or_refused(tmp_path: Path, task: str) ->
     for record in (VALID[task], *changed(VALID[task])):
         path.write_text(json.dumps(record), encoding="utf-8")
         for hidden in (False, True):
-            entry = registry.get(task).model_copy(update={"hidden": hidden})
+            entry = get_task(task).model_copy(update={"hidden": hidden})
             message = ""
             try:
                 read_rows += len(list(read(path, entry, language)))

@@ -15,11 +15,11 @@ from adapterstilts.data.release_files import read
 from adapterstilts.data.retrieval_files import sentence_breaks
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import DataError, MissingDataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
 
 def rows_of(path: Path, task: str, language: str) -> list[RetrievalRow]:
-    found = [row for item in read(path, registry.get(task), language) for row in item]
+    found = [row for item in read(path, get_task(task), language) for row in item]
     assert all(isinstance(row, RetrievalRow) for row in found)
     return found  # type: ignore[return-value]
 
@@ -69,10 +69,10 @@ def test_bucc_has_texts_with_ids_and_pairs_of_ids(tmp_path: Path) -> None:
         ({"de": ""}, "de-en.dev.de: the file is empty"),
         (
             {"en": "en-1\tA cat .\nen-1\tA house .\n"},
-            "dev.en, line 2: the id 'en-1' stands in the file twice",
+            "dev.en, line 2: the id 'en-1' occurs twice in the file",
         ),
         ({"de": "de-1 Ein Hund .\n"}, r"dev.de, line 1: 1 tab-separated columns, not 2"),
-        ({"en": None}, r"the English side, .*de-en\.dev\.en, is not there"),
+        ({"en": None}, r"the English side, .*de-en\.dev\.en, does not exist"),
     ],
 )
 def test_malformed_bucc(tmp_path: Path, changed: dict[str, str | None], message: str) -> None:
@@ -84,16 +84,16 @@ def test_bucc_without_gold_pairs_is_hidden_and_not_at_hand(tmp_path: Path) -> No
     folder = tmp_path / "bucc2018"
     folder.mkdir()
     write_bucc(folder)
-    with pytest.raises(HiddenLabelsError, match=r"the gold pairs, .*\.gold, are not there"):
+    with pytest.raises(HiddenLabelsError, match=r"the gold pairs, .*\.gold, do not exist"):
         rows_of(write_bucc(folder, "test", gold=None), "bucc2018", "de")
-    task, location = registry.get("bucc2018"), DataLocation(data_dir=tmp_path, source="folder")
+    task, location = get_task("bucc2018"), DataLocation(data_dir=tmp_path, source="folder")
     assert available(task, "dev", location) == ("de",)
     assert available(task, "test", location) == ()
 
 
 def test_a_limit_counts_queries_and_keeps_all_candidates(tmp_path: Path) -> None:
     location = DataLocation(file=str(write_bucc(tmp_path)))
-    found = load(registry.get("bucc2018"), "dev", "de", location, limit=1).rows
+    found = load(get_task("bucc2018"), "dev", "de", location, limit=1).rows
     assert Counter(row.side for row in found) == {"query": 1, "candidate": 2}  # type: ignore[union-attr]
 
 
@@ -143,7 +143,7 @@ def test_sentences_of_the_release_are_taken_where_it_has_them(tmp_path: Path) ->
     folder = tmp_path / "lareqa" / "xquad-r"
     folder.mkdir(parents=True)
     write_lareqa(folder, squad(ENGLISH, asked, sentence_breaks=breaks, sentences=["ignored"]))
-    loaded = load(registry.get("lareqa"), "test", "en", DataLocation(data_dir=tmp_path, source="folder"))
+    loaded = load(get_task("lareqa"), "test", "en", DataLocation(data_dir=tmp_path, source="folder"))
     assert loaded.origin["sentences"] == {"en": "release", "de": "rule"}
     assert (loaded.origin["dropped"], loaded.origin["file"]) == (1, "lareqa/xquad-r/en.json")
     assert queries(list(loaded.rows)) == {"q1": ("en-1-1", "en-1-2", "de-1-1")}  # type: ignore[arg-type]
@@ -184,7 +184,7 @@ def test_sentences_end_at_closing_marks() -> None:
 
 def test_real_lareqa_from_xquad(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "xquad").symlink_to(shared_data / "xtreme" / "xquad")  # without XQuAD-R's sentence breaks
-    loaded = load(registry.get("lareqa"), "test", "zh", DataLocation(data_dir=tmp_path, source="folder"))
+    loaded = load(get_task("lareqa"), "test", "zh", DataLocation(data_dir=tmp_path, source="folder"))
     assert set(loaded.origin["sentences"].values()) == {"rule"}
     gold = queries(list(loaded.rows))  # type: ignore[arg-type]
     assert len(gold) == 1190
@@ -243,9 +243,9 @@ def test_mewslix_seeks_the_description_of_a_mention(tmp_path: Path) -> None:
         (article(mention(70, "soon. It ends")), "line 1: .* is not a span of the text"),
         (
             article(mention(ARTICLE.index("strike. It"), "strike. It")),
-            "line 1: mention m1 stands in no sentence",
+            "line 1: mention m1 is in no sentence",
         ),
-        (article(mention(23, "Helsinki"), text=""), "text is left out: restore it"),
+        (article(mention(23, "Helsinki"), text=""), "article has no text: restore it"),
         (article(mention(23, "Helsinki", "Q404")), "dev-en.jsonl, line 1: the gold entity 'Q404' is not in"),
         ({"context": {}}, "line 1: not in Mewsli-X's form"),
     ],
@@ -266,7 +266,7 @@ def test_mewslix_with_hidden_entities_or_without_candidates(tmp_path: Path) -> N
     with pytest.raises(HiddenLabelsError, match="line 1: mention m1 has no entity"):
         rows_of(path, "mewslix", "en")
     (tmp_path / "candidate_set_entities.jsonl").unlink()
-    with pytest.raises(DataError, match=r"candidate_set_entities\.jsonl, are neither beside it"):
+    with pytest.raises(DataError, match=r"candidate_set_entities\.jsonl, are neither in its folder"):
         rows_of(path, "mewslix", "en")
 
 

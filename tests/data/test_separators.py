@@ -106,7 +106,7 @@ def test_a_mark_of_a_document_is_no_sentence(read_text: ReadText) -> None:
         ),
         ("xnli", "text\tlabel\na\tx\n", "line 1: a header of the columns text, label"),
         ("xnli", "Premise\tPair\na\tx\n", "line 1: a header of the columns Premise, Pair"),
-        ("bucc2018", "de-1 Hallo\n", "is not there"),
+        ("bucc2018", "de-1 Hallo\n", "does not exist"),
         ("ccg", "Anna N\nsleeps S\n", "line 1: no supertag in 'Anna'"),
     ],
 )

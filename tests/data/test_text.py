@@ -85,7 +85,7 @@ def test_csv_fields_hold_commas_quotes_and_line_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,b\n1,2\n1,2,3\n", "line 3: 3 fields where the header has 2"),
+        ("a,b\n1,2\n1,2,3\n", "line 3: 3 fields, but the header has 2"),
         ('a,b\n1,"2\n', "not valid CSV"),
         ('a,b\n1,"2"x\n', "line 2: not valid CSV"),
     ],

@@ -1,4 +1,4 @@
-"""Recipes with trainings one after the other, language adapters and leaks run to their end."""
+"""Grids with chains of trainings, language adapters and leaks run to their end."""
 # ruff: noqa: F811
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ def ran(call: Call, path: Path) -> None:
     call("grid", "run", str(path), "-C", "store", "--processes", "1")
 
 
-def test_a_chain_goes_on_from_each_adapter(call: Call, write: Write) -> None:
+def test_each_training_of_a_chain_starts_from_the_previous_adapter(call: Call, write: Write) -> None:
     path = write(**SMALL, **CHAIN)
     ran(call, path)
     store, records = Store(Path("store")), Records(Path("store"))
     for cell in plan_of(path).cells:
-        record = records.done(cell.training.digest)
+        record = records.find_finished(cell.training.digest)
         assert record is not None
         tasks = []
         run = store.with_key(record.key)
         while run:
-            tasks.append(run.job["task"])
-            sources = run.job["composition"]["sources"]
+            tasks.append(run.job.task)
+            sources = run.training.composition.sources
             run = store.with_key(sources[0]) if sources else None
         expected = ["mini_paraphrase", "mini_nli", *(["mini_qa"] if cell.intermediate else [])]
         assert tasks == expected
 
 
-def test_language_adapters_are_exchanged_and_leaks_said(
+def test_language_adapters_are_exchanged_and_leaks_reported(
     call: Call, write: Write, tiny_backbone: Path
 ) -> None:
     Path("text.txt").write_text("the cat saw a dog .\nAnna took the red book .\n" * 20, encoding="utf-8")
@@ -49,14 +49,14 @@ def test_language_adapters_are_exchanged_and_leaks_said(
     data = Path("rows.tsv").resolve()
     data.write_text("a cat\ta dog\tparaphrase\nthe man\tthe city\tdifferent\n" * 6, encoding="utf-8")
     path = write(
-        **SMALL, configs={"name": "seq_bn", "language_adapter": "single-mlm-{lang}-"}, allow_leak=True,
-        intermediate=[], files={"mini_paraphrase": {"train": str(data), "eval": str(data)}},
+        **SMALL, adapter_configs={"name": "seq_bn", "language_adapter": "single-mlm-{lang}-"},
+        allow_leak=True, intermediate=[], files={"mini_paraphrase": {"train": str(data), "eval": str(data)}},
     )  # fmt: skip
     ran(call, path)
     records = Records(Path("store"))
-    evaluation = next(each for each in plan_of(path).requests() if each.language)
-    record = records.done(evaluation.digest)
+    evaluation = next(each for each in plan_of(path).jobs() if each.language)
+    record = records.find_finished(evaluation.digest)
     assert record is not None
     job = json.loads((records.store / record.run / "job.json").read_bytes())
     assert job["language_adapter"]
-    assert records.metrics(record)["leaked"] == 6  # one of the two premises is held out
+    assert records.read_metrics(record)["leaked"] == 6  # one of the two premises is held out

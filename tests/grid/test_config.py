@@ -1,4 +1,4 @@
-"""A recipe that is wrong says what, in which file and line, and what was meant."""
+"""Errors in a grid config are reported with file and line, and a suggestion where there is one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.grid.availability import about_ranges, scenes
-from adapterstilts.grid.config import config_names, find, load
+from adapterstilts.grid.availability import DataSearch, check_files, find_scopes
+from adapterstilts.grid.config import config_names, find_config, load_config
 
 TEN = ("mnli", "qqp", "squad_v1", "squad_v2", "hellaswag", "ccg", "cosmosqa", "csqa", "siqa", "copa")
 WRONG = [
@@ -29,42 +29,54 @@ WRONG = [
     (
         "targets: [xnli]\noverrides:\n  xnli: {hyperparameters: {epochs: 1}}",
         3,
-        "xnli is trained on mnli: set it there",
+        "xnli is trained on mnli: set this for mnli",
     ),
-    ("targets: [xnli]\nintermediate: [mnli]\ncompositions: [sequential, fuse]", 3, "list them under `sets`"),
+    (
+        "targets: [xnli]\nintermediate: [mnli]\ncompositions: [sequential, fuse]",
+        3,
+        "list them in `adapter_sets`",
+    ),
     ("targets: [xnli]\ncompositions: [sequental]", 2, "compositions"),
-    ("targets: [xnli]\ncompositions: fuse\nsets: [[mnli, mnli]]", 3, "two or more different"),
+    ("targets: [xnli]\ncompositions: fuse\nadapter_sets: [[mnli, mnli]]", 3, "two or more different"),
     ("targets: [xnli]\nlanguages: [en, xx]", 2, "unknown language 'xx'"),
     ("targets: [xnli]\nlanguages: {panx: [de]}", 2, "unknown target 'panx'"),
     ("targets: [xnli]\nseeds: [-1]", 2, "greater than or equal to 0"),
     ("suite: xtrem", 1, "did you mean 'xtreme'"),
-    ("seeds: 1", 1, "name the targets"),
+    ("seeds: 1", 1, "`targets` or `suite` is required"),
     ("targets: [xcopa]\nintermediate: [siqa>cpa]", 2, "did you mean 'copa'"),
     ("targets: [xcopa]\ntrained_on: {xnli: mnli}", 2, "unknown target 'xnli'"),
-    ("targets: [xcopa]\ntrained_on: {xcopa: siqa>mnli}", 2, "the training of xcopa ends with siqa or copa"),
-    ("targets: [tatoeba]\ntrained_on: {tatoeba: mnli}", 2, "the training of tatoeba ends with nothing"),
+    (
+        "targets: [xcopa]\ntrained_on: {xcopa: siqa>mnli}",
+        2,
+        "the last training for xcopa must be siqa or copa",
+    ),
+    ("targets: [tatoeba]\ntrained_on: {tatoeba: mnli}", 2, "tatoeba has no training data: remove it"),
     (
         "targets: [xcopa]\ntrained_on: {xcopa: siqa>copa}\ncompositions: stack\nintermediate: mnli",
         2,
-        "no one adapter to go on from",
+        "a chain cannot continue after 'stack'",
     ),
-    ("targets: [xnli]\nconfigs: {name: seq_bn, languageadapter: x}", 2, "did you mean 'language_adapter'"),
+    (
+        "targets: [xnli]\nadapter_configs: {name: seq_bn, languageadapter: x}",
+        2,
+        "did you mean 'language_adapter'",
+    ),
     ("targets: [xnli\nseeds: 1", 2, "not YAML"),
     ("targets: [xnli]\nseeds: 1\nseeds: 2", 3, "'seeds' occurs twice"),
-    # Names: of a task one alone counts, whichever was given
+    # Aliases of one task are the same key
     (
         "targets: [xquad]\nfiles:\n  squad_v1: {train: a}\n  squad: {train: b}",
         4,
         "'squad_v1' occurs twice",
     ),
     ("targets: [xquad]\noverrides:\n  squad: {limits: {trian: 3}}", 3, "did you mean 'train'"),
-    ("targets: [xquad]\ncompositions: fuse\nsets: [[squad, squad_v1]]", 3, "two or more different"),
-    ("targets: [xquad]\ncompositions: fuse\nsets: [[mnli, xnli]]", 3, "two or more different"),
-    # What has no effect
-    ("targets: [xquad]\nfiles: {mnli: {train: a}}", 2, "no effect: unknown task of this recipe 'mnli'"),
-    ("targets: [xnli]\nfiles: {xnli: {train: a}}", 2, "xnli is trained on mnli: set it there"),
-    ("targets: [tatoeba]\nfiles: {tatoeba: {dev: a}}", 2, "tatoeba is trained on nothing"),
-    ("targets: [xnli]\nfiles: {mnli: {eval: a}}", 2, "mnli is no target"),
+    ("targets: [xquad]\ncompositions: fuse\nadapter_sets: [[squad, squad_v1]]", 3, "two or more different"),
+    ("targets: [xquad]\ncompositions: fuse\nadapter_sets: [[mnli, xnli]]", 3, "two or more different"),
+    # Settings without effect
+    ("targets: [xquad]\nfiles: {mnli: {train: a}}", 2, "no effect: unknown task of this grid 'mnli'"),
+    ("targets: [xnli]\nfiles: {xnli: {train: a}}", 2, "xnli is trained on mnli: set this for mnli"),
+    ("targets: [tatoeba]\nfiles: {tatoeba: {dev: a}}", 2, "no effect: tatoeba is never trained"),
+    ("targets: [xnli]\nfiles: {mnli: {eval: a}}", 2, "mnli is not a target"),
     ("targets: [xnli]\noverrides: {span: {encoding: {stride: 8}}}", 2, "no effect: unknown task, kind"),
     (
         "targets: [xnli]\noverrides: {fuse: {hyperparameters: {epochs: 1}}}",
@@ -79,21 +91,21 @@ WRONG = [
     (
         "targets: [xnli]\nintermediate: csqa+siqa\noverrides: {csqa: {hyperparameters: {epochs: 1}}}",
         3,
-        "csqa is trained together with others alone",
+        "csqa is trained jointly with other tasks only",
     ),
     ("targets: [xnli]\nhyperparameters:\n  task_cap: 5", 3, "set it under overrides, for multitask"),
     ("targets: [xnli]\noverrides: {mnli: {hyperparameters: {temperature: 5}}}", 2, "set it under overrides"),
-    ("targets: [xnli]\nhyperparameters:\n  mlm_ratio: 5", 3, "a grid mixes no plain text"),
-    ("targets: [xnli]\nfiles:\n  xnli:\n    eval: a.tsv#9-3", 4, "rows are given as #first-last"),
-    ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "rows are given as #first-last"),
-    ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "rows are given as #first-last"),
-    # Values that are of no use here
-    ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping is no key"),
-    ("targets: [xnli]\nhyperparameters:\n  ? {a: b}\n  : 2", 3, "a list or a mapping is no key"),
+    ("targets: [xnli]\nhyperparameters:\n  mlm_ratio: 5", 3, "grids do not mix plain text"),
+    ("targets: [xnli]\nfiles:\n  xnli:\n    eval: a.tsv#9-3", 4, "a range of rows is #first-last"),
+    ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "a range of rows is #first-last"),
+    ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "a range of rows is #first-last"),
+    # Values of the wrong type
+    ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping cannot be a key"),
+    ("targets: [xnli]\nhyperparameters:\n  ? {a: b}\n  : 2", 3, "a list or a mapping cannot be a key"),
     ("targets: [xnli]\nseeds: 2024-13-45", 2, "should be a whole number, not '2024-13-45'"),
     ("targets: [xnli]\nseeds: !!timestamp 2024-13-45", 2, "the type timestamp is not read"),
     ("targets: [xnli]\nseeds: " + 5000 * "1", 2, "should be a whole number"),
-    ("targets: [xnli]\nseeds: !!int " + 5000 * "1", 2, "the value is no int"),
+    ("targets: [xnli]\nseeds: !!int " + 5000 * "1", 2, "the value is not of type int"),
     ('targets: ["a\\0b.yaml"]', 1, "the value holds a NUL character"),
     ('targets: ["\\uD800"]', 1, "the value holds half of a surrogate pair"),
     ("targets: [" + 300 * "a" + ".yaml]", 1, "File name too long"),
@@ -105,7 +117,7 @@ WRONG = [
     ("targets: [xnli]\nlimits:\n  train: true", 3, "should be a whole number, not true"),
     ("targets: [xnli]\nlimits: 5", 2, "limits: should be keys with values, not 5"),
     ("targets: [xnli]\nhyperparameters: 5", 2, "hyperparameters: should be keys with values, not 5"),
-    ("targets: [xnli]\nsets: 5", 2, "sets: should be a list, not 5"),
+    ("targets: [xnli]\nadapter_sets: 5", 2, "adapter_sets: should be a list, not 5"),
     ("targets: [xnli]\ndata_dir: 5", 2, "data_dir: should be a path, not 5"),
     ("targets: [xnli]\nsuite: [a]", 2, "suite: should be text, not ['a']"),
     ("targets: [xnli]\nlanguages: [1]", 2, "languages.0: should be text, not 1: put it in quotes"),
@@ -114,7 +126,7 @@ WRONG = [
     ("targets: [xnli]\nbackbones: {revision: 1234567}", 2, "should be text, not 1234567: put it in quotes"),
     ("targets: [xnli]\nhyperparameters:\n  max_steps: true", 3, "should be a number, not true"),
     ("targets: [xnli]\nhyperparameters:\n  epochs: 1\n  holdout: false", 4, "should be a number, not false"),
-    # Numbers that nobody means, and names that stand for thousands of trainings
+    # Numbers that must be typos, and names that expand to thousands of trainings
     ("targets: [xnli]\nhyperparameters: {epochs: 1e308}", 2, "epochs: should be less than or equal to 10000"),
     (
         "targets: [xnli]\nhyperparameters:\n  max_steps: " + 90 * "9",
@@ -129,16 +141,16 @@ WRONG = [
     ),
     ("targets: [xnli]\nlimits: {train: 99999999999999999999}", 2, "train: should be less than or equal to"),
     ("targets: [xnli]\nintermediate:\n  - mnli\n  - " + ">".join(3000 * ["mnli"]), 4, "3000 trainings"),
-    ("targets: [xcopa]\ntrained_on:\n  xcopa: " + 40 * "siqa>" + "copa", 3, "41 trainings one after the"),
+    ("targets: [xcopa]\ntrained_on:\n  xcopa: " + 40 * "siqa>" + "copa", 3, "a chain of 41 trainings"),
     (
         "targets: [xnli]\nintermediate: [" + "+".join(12 * ["multitask"]) + "]",
         2,
-        "108 tasks trained together",
+        "108 tasks in one training",
     ),
     (
-        "targets: [xnli]\ncompositions: fuse\nsets:\n  - [" + ", ".join(TEN) + "]",
+        "targets: [xnli]\ncompositions: fuse\nadapter_sets:\n  - [" + ", ".join(TEN) + "]",
         4,
-        "10 adapters: 'fuse' joins at most 9",
+        "10 adapters: 'fuse' combines at most 9",
     ),
     (
         f"targets: [xnli]\nintermediate: [{', '.join(['mnli'] * 900)}]\nseeds: {[*range(1200)]}",
@@ -146,25 +158,25 @@ WRONG = [
         "1,000,000",
     ),
     ("targets: [xnli]\nfiles:\n  mnli:\n    train: " + 5000 * "a", 4, "File name too long"),
-    # Nothing at all
-    ("targets: [xnli]\nseeds: []", 2, "seeds: name at least one"),
-    ("targets: [xnli]\nbackbones: []", 2, "backbones: name at least one"),
-    ("targets: [xnli]\nconfigs: []", 2, "configs: name at least one"),
-    ("targets: [xnli]\nlanguages: []", 2, "languages: name at least one"),
-    ("targets: [xnli]\nlanguages:\n  xnli: []", 3, "languages.xnli: name at least one"),
-    ("suite: xtreme\ntargets: [pawsx]\nlanguages: [sw]", 3, "pawsx has none of them"),
-    ("targets: [xnli]\nseeds: &all [*all]", 2, "holds itself"),
+    # Empty values
+    ("targets: [xnli]\nseeds: []", 2, "seeds: list at least one"),
+    ("targets: [xnli]\nbackbones: []", 2, "backbones: list at least one"),
+    ("targets: [xnli]\nadapter_configs: []", 2, "adapter_configs: list at least one"),
+    ("targets: [xnli]\nlanguages: []", 2, "languages: list at least one"),
+    ("targets: [xnli]\nlanguages:\n  xnli: []", 3, "languages.xnli: list at least one"),
+    ("suite: xtreme\ntargets: [pawsx]\nlanguages: [sw]", 3, "pawsx has none of these languages"),
+    ("targets: [xnli]\nseeds: &all [*all]", 2, "contains itself"),
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "said"), WRONG, ids=[said for _, _, said in WRONG])
-def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+@pytest.mark.parametrize(("text", "line", "message"), WRONG, ids=[message for _, _, message in WRONG])
+def test_errors_have_file_and_line(tmp_path: Path, text: str, line: int, message: str) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        load(str(path), about_ranges)
+        load_config(str(path), check_files)
     assert f"{path}, line {line}: " in str(caught.value)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_norwegian_is_a_language_and_1e_3_a_number(tmp_path: Path) -> None:
@@ -173,20 +185,20 @@ def test_norwegian_is_a_language_and_1e_3_a_number(tmp_path: Path) -> None:
         "targets: mewslix\nlanguages: [no, en]\nhyperparameters: {learning_rate: 1e-3}\n", encoding="utf-8"
     )
     with pytest.raises(ConfigError, match="unknown language 'no'"):  # as text, though no task here has it
-        load(str(path))
+        load_config(str(path))
     path.write_text("targets: panx\nhyperparameters: {learning_rate: 1e-3}\n", encoding="utf-8")
-    assert load(str(path)).hyperparameters == {"learning_rate": 0.001}
+    assert load_config(str(path)).hyperparameters == {"learning_rate": 0.001}
 
 
-def test_aliases_that_stand_for_too_much_are_refused_at_once(tmp_path: Path) -> None:
+def test_yaml_aliases_of_exponential_size_are_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     levels = [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11)]
-    path.write_text("\n".join(["targets: panx", "sets:", "  a0: &a0 [x]", *levels]), encoding="utf-8")
-    with pytest.raises(ConfigError, match="line 8: a value holds itself, or more than 100000 others"):
-        load(str(path))
+    path.write_text("\n".join(["targets: panx", "adapter_sets:", "  a0: &a0 [x]", *levels]), encoding="utf-8")
+    with pytest.raises(ConfigError, match="line 8: a value contains itself, or more than 100000 others"):
+        load_config(str(path))
 
 
-def test_a_task_has_one_name_whichever_was_given(tmp_path: Path) -> None:
+def test_aliases_of_tasks_are_resolved(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(
         "targets: [commonsenseqa, xcopa]\nintermediate: [anli+, csqa+socialiqa]\n"
@@ -197,15 +209,15 @@ def test_a_task_has_one_name_whichever_was_given(tmp_path: Path) -> None:
         "split: {commonsenseqa: dev}\n",
         encoding="utf-8",
     )
-    grid_config = load(str(path))
+    grid_config = load_config(str(path))
     assert grid_config.targets == ("csqa", "xcopa")
     assert grid_config.files.keys() == {"squad_v1", "anli_plus"}
     assert grid_config.overrides.keys() == {"squad_v1", "csqa+siqa", "anli_plus"}
     assert grid_config.trained_on.keys() == grid_config.split.keys() == {"csqa"}  # type: ignore[union-attr]
-    assert grid_config.languages_of("csqa") == ("en",)
+    assert grid_config.languages_for("csqa") == ("en",)
 
 
-def test_settings_and_files_of_a_task_of_ones_own_go_by_both_its_names(tmp_path: Path) -> None:
+def test_a_custom_task_is_configured_by_its_name_or_its_file(tmp_path: Path) -> None:
     task = tmp_path / "own.yaml"
     task.write_text(
         "name: my_task\nkind: sequence\nlabels: [a, b]\nformat: tsv\ncolumns: {first: x, label: y}\n"
@@ -219,37 +231,40 @@ def test_settings_and_files_of_a_task_of_ones_own_go_by_both_its_names(tmp_path:
             f"{{{name}: {{hyperparameters: {{}}}}}}",
             encoding="utf-8",
         )
-        grid_config = load(str(path))
+        grid_config = load_config(str(path))
         assert grid_config.targets == (str(task),)
         assert grid_config.files.keys() == grid_config.overrides.keys() == {"my_task"}
 
 
-def test_settings_for_tasks_trained_together_reach_them_alone(tmp_path: Path) -> None:
+def test_multitask_settings_apply_to_multitask_trainings_only(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     for where in (
         "hyperparameters: {task_cap: 5}",
         "overrides: {intermediate: {hyperparameters: {task_cap: 5}}}",
     ):
         path.write_text(f"targets: tatoeba\nintermediate: mnli+csqa\n{where}\n", encoding="utf-8")
-        assert load(str(path))
+        assert load_config(str(path))
 
 
-def test_a_check_from_outside_is_told_with_its_line(tmp_path: Path) -> None:
+def test_errors_of_additional_checks_have_a_line(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
-    path.write_text("targets: panx\nconfigs:\n  - seq_bn\n  - seq_bm\n", encoding="utf-8")
+    path.write_text("targets: panx\nadapter_configs:\n  - seq_bn\n  - seq_bm\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="line 4: no seq_bm"):
-        load(str(path), lambda grid_config: [(("configs", 1), f"no {grid_config.configs[1].name}")])
+        load_config(
+            str(path),
+            lambda grid_config: [(("adapter_configs", 1), f"no {grid_config.adapter_configs[1].name}")],
+        )
 
 
 def test_languages_narrow_a_suite(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text("suite: xtreme\nlanguages: [sw]\n", encoding="utf-8")
-    found, left_out = scenes(load(str(path)))
-    assert "xnli" in found
-    assert left_out["pawsx"] == "pawsx has none of the languages sw"
+    scopes, skipped = find_scopes(load_config(str(path)), DataSearch())
+    assert "xnli" in scopes
+    assert skipped["pawsx"] == "pawsx has none of the languages sw"
 
 
-def test_later_names_go_before_earlier_ones(tmp_path: Path) -> None:
+def test_later_overrides_win(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(
         "targets: panx\nintermediate: [mnli]\nhyperparameters: {epochs: 1, warmup: 0.1}\noverrides:\n"
@@ -257,30 +272,30 @@ def test_later_names_go_before_earlier_ones(tmp_path: Path) -> None:
         "  mnli: {hyperparameters: {epochs: 3}}\n",
         encoding="utf-8",
     )
-    told = load(str(path)).settings_for("intermediate", "sequence", "single", "mnli")
-    assert told.hyperparameters == {"epochs": 3, "warmup": 0.1}
-    assert told.limits.train == 7
+    settings = load_config(str(path)).settings_for("intermediate", "sequence", "single", "mnli")
+    assert settings.hyperparameters == {"epochs": 3, "warmup": 0.1}
+    assert settings.limits.train == 7
 
 
 @pytest.mark.parametrize("name", config_names())
-def test_the_recipes_of_the_package_are_right(name: str) -> None:
-    assert load(name).compositions
+def test_the_bundled_grid_configs_are_valid(name: str) -> None:
+    assert load_config(name).compositions
 
 
-def test_an_unknown_recipe_names_those_there_are() -> None:
+def test_an_unknown_grid_config_is_an_error_that_lists_the_bundled_ones() -> None:
     with pytest.raises(ConfigError, match="did you mean 'quick'"):
-        find("quik")
-    with pytest.raises(ConfigError, match=r"there is no recipe nothing\.yaml"):
-        find("nothing.yaml")
-    with pytest.raises(ConfigError, match=r"there is no recipe Nothing\.YML"):
-        find("Nothing.YML")
+        find_config("quik")
+    with pytest.raises(ConfigError, match=r"grid config nothing\.yaml not found"):
+        find_config("nothing.yaml")
+    with pytest.raises(ConfigError, match=r"grid config Nothing\.YML not found"):
+        find_config("Nothing.YML")
 
 
-def test_a_recipe_is_a_yaml_file(tmp_path: Path) -> None:
+def test_a_grid_config_is_a_yaml_file(tmp_path: Path) -> None:
     path = tmp_path / "G2.YAML"
     path.touch()
-    assert find(str(path)) == path
-    for name in ("my-recipe", "g.json"):
+    assert find_config(str(path)) == path
+    for name in ("my-grid", "g.json"):
         (tmp_path / name).touch()
         with pytest.raises(ConfigError, match=r"ends in \.yaml: rename "):
-            find(str(tmp_path / name))
+            find_config(str(tmp_path / name))

@@ -1,4 +1,4 @@
-"""What is damaged or changed under a grid is made again, with what rests on it, and nothing else."""
+"""Damaged or changed results of a grid are recomputed with their dependents, and nothing else is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.grid.maintenance import garbage, verify
+from adapterstilts.grid.maintenance import find_garbage, verify
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
 from adapterstilts.grid.status import GridStatus
@@ -20,15 +20,15 @@ from adapterstilts.grid.worker import Worker
 from .conftest import Write, plan_of
 from .test_kill import results
 from .test_maintenance import flip, weights
-from .test_run import Silent
+from .test_run import SilentListener
 
 ROWS = "a\tb\tentailment\nc\td\tneutral\n" * 4
-RayOutcome = Callable[..., tuple[GridStatus, list[str]]]
+RunGrid = Callable[..., tuple[GridStatus, list[str]]]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for one finished store and its data, made by the first test."""
+    """Folder for one finished store and its data, filled by the first test."""
     return tmp_path_factory.mktemp("finished")
 
 
@@ -41,14 +41,16 @@ def grid_config(finished: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RayOutcome:
-    """Runs a recipe on the store and says what was computed."""
+def run(tmp_path: Path) -> RunGrid:
+    """Returns a function that runs a grid on the store and returns the names of the computed jobs."""
 
     def work(path: Path, **options: bool) -> tuple[GridStatus, list[str]]:
         records = Records(tmp_path / "store")
-        engine = Scheduler(InlineExecutor(Worker(records, listen=lambda *_: None)), records, Silent())
-        state = engine.run(plan_of(path).requests(), **options)
-        return state, sorted(_name(record) for record in engine.finished if record.seconds is not None)
+        scheduler = Scheduler(
+            InlineExecutor(Worker(records, on_message=lambda *_: None)), records, SilentListener()
+        )
+        state = scheduler.run(plan_of(path).jobs(), **options)
+        return state, sorted(_name(record) for record in scheduler.finished if record.seconds is not None)
 
     return work
 
@@ -58,104 +60,104 @@ def _name(record: Record) -> str:
 
 
 @pytest.fixture
-def grid(run: RayOutcome, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
-    """A recipe whose grid is finished."""
+def grid(run: RunGrid, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path) -> Path:
+    """Path of the grid config of a finished grid."""
     path, kept = write(**grid_config), finished / "store"
     if kept.exists():
         shutil.copytree(kept, tmp_path / "store")
     else:
-        assert run(path)[0].total("done") == 5
+        assert run(path)[0].count("done") == 5
         shutil.copytree(tmp_path / "store", kept)
     return path
 
 
 def run_of(records: Records, kind: str) -> tuple[Record, Path]:
-    """The record and the folder of the intermediate adapter, or of the one composed from it."""
+    """Returns record and folder of the intermediate adapter, or of the one composed from it."""
     task = "mini_nli" if kind == "train" else "mini_paraphrase"
-    (record,) = [each for each in records.all() if each.type == kind and each.task == task]
+    (record,) = [each for each in records.read_all() if each.type == kind and each.task == task]
     return record, records.store / record.run
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["recheck", "record lost"])
-def test_damage_without_a_trusted_record_is_mended(
-    grid: Path, run: RayOutcome, finished: Path, tmp_path: Path, lost: bool
+@pytest.mark.parametrize("no_record", [False, True], ids=["recheck", "record lost"])
+def test_damage_without_a_valid_record_is_repaired(
+    grid: Path, run: RunGrid, finished: Path, tmp_path: Path, no_record: bool
 ) -> None:
     records = Records(tmp_path / "store")
     record, folder = run_of(records, "train")
     os.truncate(weights(folder), 100)
-    if lost:
-        records.forget(record.request)
-    state, made = run(grid, recheck=not lost)
-    assert (state.total("done"), made) == (5, ["train mini_nli"])
+    if no_record:
+        records.remove_record(record.digest)
+    state, computed = run(grid, recheck=not no_record)
+    assert (state.count("done"), computed) == (5, ["train mini_nli"])
     assert results(tmp_path / "store") == results(finished / "store")
 
 
-def test_a_recheck_keeps_what_was_recorded(grid: Path, run: RayOutcome, tmp_path: Path) -> None:
+def test_a_recheck_keeps_the_records(grid: Path, run: RunGrid, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
-    before = {record.request: record for record in records.all()}
-    assert run(grid, recheck=True)[0].total("done") == 5
-    assert {record.request: record for record in records.all()} == before
+    before = {record.digest: record for record in records.read_all()}
+    assert run(grid, recheck=True)[0].count("done") == 5
+    assert {record.digest: record for record in records.read_all()} == before
 
 
-def test_damage_that_only_loading_sees_costs_one_more_run(
-    grid: Path, run: RayOutcome, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path
+def test_damage_found_by_loading_is_repaired_by_the_next_run(
+    grid: Path, run: RunGrid, write: Write, grid_config: dict[str, Any], finished: Path, tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     flip(weights(run_of(records, "compose")[1]), keep_time=True)
     more = write("more", **{**grid_config, "languages": ["de", "sw"]})
-    state, made = run(more)
-    assert made == ["evaluate mini_paraphrase sw"]  # of the baseline
-    assert (state.total("failed"), state.total("waiting")) == (0, 3)
-    state, made = run(more)
-    assert (state.total("done"), made) == (7, ["compose mini_paraphrase", "evaluate mini_paraphrase sw"])
+    state, computed = run(more)
+    assert computed == ["evaluate mini_paraphrase sw"]  # of the baseline
+    assert (state.count("failed"), state.count("waiting")) == (0, 3)
+    state, computed = run(more)
+    assert (state.count("done"), computed) == (7, ["compose mini_paraphrase", "evaluate mini_paraphrase sw"])
     assert results(finished / "store").items() <= results(tmp_path / "store").items()
 
 
-def test_what_rests_on_an_adapter_of_changed_data_is_made_again(
-    grid: Path, run: RayOutcome, finished: Path, tmp_path: Path
+def test_dependents_of_an_adapter_with_changed_data_are_recomputed(
+    grid: Path, run: RunGrid, finished: Path, tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     shutil.rmtree(run_of(records, "train")[1])
     (finished / "train.tsv").write_text(ROWS.replace("neutral", "contradiction"), encoding="utf-8")
-    state, made = run(grid)
-    assert state.total("done") == 5
-    assert made == ["compose mini_paraphrase", "evaluate mini_paraphrase de", "train mini_nli"]
+    state, computed = run(grid)
+    assert state.count("done") == 5
+    assert computed == ["compose mini_paraphrase", "evaluate mini_paraphrase de", "train mini_nli"]
     adapter, composed = run_of(records, "train")[0], run_of(records, "compose")[1]
     assert json.loads((composed / "job.json").read_bytes())["composition"]["sources"] == [adapter.key]
 
 
-def test_an_adapter_made_again_with_the_same_bytes_costs_nothing_more(
-    grid: Path, run: RayOutcome, tmp_path: Path
+def test_an_adapter_retrained_to_the_same_bytes_keeps_its_dependents(
+    grid: Path, run: RunGrid, tmp_path: Path
 ) -> None:
     shutil.rmtree(run_of(Records(tmp_path / "store"), "train")[1])
     assert run(grid)[1] == ["train mini_nli"]
 
 
-def test_runs_that_a_grid_found_are_no_garbage(
-    grid: Path, run: RayOutcome, write: Write, grid_config: dict[str, Any], tmp_path: Path
+def test_runs_that_existed_before_a_grid_are_no_garbage(
+    grid: Path, run: RunGrid, write: Write, grid_config: dict[str, Any], tmp_path: Path
 ) -> None:
     records = Records(tmp_path / "store")
     less = write("less", **{**grid_config, "intermediate": [], "files": {}})
-    assert len(garbage(plan_of(less).requests(), records).runs) == 3
-    for record in list(records.all()):
-        records.forget(record.request)  # as if all was made by hand
+    assert len(find_garbage(plan_of(less).jobs(), records).runs) == 3
+    for record in list(records.read_all()):
+        records.remove_record(record.digest)  # as if no grid had computed them
     assert run(grid)[1] == []
-    found = garbage(plan_of(less).requests(), records)
-    assert (found.runs, found.kept) == ({}, 5)
+    found = find_garbage(plan_of(less).jobs(), records)
+    assert (found.runs, found.other_runs) == ({}, 5)
 
 
-def test_verify_counts_what_has_no_result(
+def test_verify_counts_jobs_without_a_result(
     grid: Path, write: Write, grid_config: dict[str, Any], tmp_path: Path
 ) -> None:
     more = write("more", **{**grid_config, "languages": ["de", "sw"]})
-    found = verify(plan_of(more).requests(), Records(tmp_path / "store"))
-    assert (found.whole, found.without, found.damaged) == (5, 2, {})
+    found = verify(plan_of(more).jobs(), Records(tmp_path / "store"))
+    assert (found.intact, found.unrecorded, found.damaged) == (5, 2, {})
 
 
-def test_nothing_is_made_of_less_than_it_needs(grid: Path, tmp_path: Path) -> None:
+def test_a_job_without_one_of_its_sources_fails(grid: Path, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
-    records.forget(run_of(records, "train")[0].request)
-    (request,) = [each for each in plan_of(grid).requests() if each.type == "compose"]
-    found = Worker(records, listen=lambda *_: None).attempt(request).found
+    records.remove_record(run_of(records, "train")[0].digest)
+    (job,) = [each for each in plan_of(grid).jobs() if each.type == "compose"]
+    found = Worker(records, on_message=lambda *_: None).run_job(job).result
     assert isinstance(found, Failure)
-    assert "not recorded any more" in found.message
+    assert "was removed meanwhile" in found.message

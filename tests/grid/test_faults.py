@@ -1,4 +1,4 @@
-"""Real disks that are full or read-only, clocks that jump, and stores of another form."""
+"""Real disks that are full or read-only, clocks that jump, and stores of another schema."""
 # ruff: noqa: F811
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ JOBS = 5
 
 
 def mount(*arguments: str) -> bool:
-    """Whether this machine lets us; needs root."""
+    """Mounts a disk; returns False if that is not allowed. Requires root."""
     try:
         return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def mount(*arguments: str) -> bool:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own, that `mount(-o, remount,…)` changes."""
+    """Folder with a separate disk, which `mount(-o, remount,…)` changes."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if not mount("-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)):
@@ -55,7 +55,7 @@ def shown(call: Call, path: Path, store: Path) -> dict[str, int]:
     return {name: jobs for name, jobs in found["totals"].items() if jobs}
 
 
-def test_a_full_disk_leaves_whole_results_and_the_same_command_goes_on(
+def test_a_full_disk_keeps_complete_results_and_the_same_command_resumes(
     call: Call,
     write: Write,
     disk: Path,
@@ -76,14 +76,14 @@ def test_a_full_disk_leaves_whole_results_and_the_same_command_goes_on(
     assert results(store) == results(whole)
 
 
-def test_a_read_only_store_can_be_read_and_is_not_written(call: Call, write: Write, disk: Path) -> None:
+def test_a_read_only_store_can_be_read(call: Call, write: Write, disk: Path) -> None:
     path, store = write(**FEW), disk / "store"
     more = write("more", **{**FEW, "languages": ["de", "sw"]})
     grid_run(call, path, store)
     before = results(store)
     assert mount("-o", "remount,ro", str(disk))
     assert "Read-only file system" in grid_run(call, more, store, code=2)
-    assert "next: " in grid_run(call, path, store)  # nothing is left to be done
+    assert "next: " in grid_run(call, path, store)  # no job is open
     assert shown(call, more, store) == {"done": JOBS, "waiting": 2}
     for verb in ("plan", "table", "verify"):
         call("grid", verb, str(path), "-C", str(store))
@@ -94,13 +94,13 @@ def test_a_read_only_store_can_be_read_and_is_not_written(call: Call, write: Wri
 
 
 @pytest.mark.parametrize("years", [-30, 30])
-def test_a_clock_that_jumped_changes_nothing(
+def test_a_clock_jump_changes_no_result(
     call: Call,
     write: Write,
     tmp_path: Path,
     years: int,
 ) -> None:
-    """Half of the files get times of another age, as if the clock jumped while they were written."""
+    """Half of the files get other times, as if the clock had jumped while they were written."""
     path, store = write(**FEW), tmp_path / "store"
     grid_run(call, path, store)
     before, then = results(store), time.time() + years * 365 * 86400
@@ -113,15 +113,15 @@ def test_a_clock_that_jumped_changes_nothing(
     assert "damaged" not in call("runs", "-C", str(store)).stderr
 
 
-def test_a_job_that_started_in_the_future_runs_since_now(call: Call, write: Write, tmp_path: Path) -> None:
+def test_a_start_in_the_future_counts_as_now(call: Call, write: Write, tmp_path: Path) -> None:
     path, records = write(**FEW), Records(tmp_path / "store")
-    request = next(plan_of(path).requests())
-    with records.claim(request):
-        place = records.root / "running" / request.digest
+    job = next(plan_of(path).jobs())
+    with records.claim(job):
+        place = records.root / "running" / job.digest
         told = {**json.loads(place.read_text("utf-8")), "since": time.time() + 3600}
         place.write_text(json.dumps(told), encoding="utf-8")
         said = call("grid", "status", str(path), "-C", str(records.store)).stderr
-    assert f"running: {request.name} (process {os.getpid()}, 0 s)" in said
+    assert f"running: {job.name} (process {os.getpid()}, 0 s)" in said
 
 
 NEWER = """
@@ -129,22 +129,22 @@ import sys, types
 from pathlib import Path
 path = Path("adapterstilts/job.py")
 text = path.read_text("utf-8")
-assert text.count("SCHEMA = 1") == 1
+assert text.count("SCHEMA = 2") == 1
 job = sys.modules["adapterstilts.job"] = types.ModuleType("adapterstilts.job")
-exec(text.replace("SCHEMA = 1", "SCHEMA = 2"), job.__dict__)
+exec(text.replace("SCHEMA = 2", "SCHEMA = 3"), job.__dict__)
 from adapterstilts.cli.app import app
 app(sys.argv[1:], standalone_mode=False)
 """
 
 
 @pytest.mark.slow
-def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
+def test_results_of_an_older_schema_are_reported_and_recomputed(
     call: Call,
     write: Write,
     tmp_path: Path,
     server: ForkServer,
 ) -> None:
-    """The store is of this version; the program that comes to it is one with a newer schema."""
+    """The store is of this version; the program that reads it has a newer schema."""
     path, store = write(**FEW), tmp_path / "store"
     grid_run(call, path, store)
     before = _all(store)
@@ -155,10 +155,10 @@ def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
         return process
 
     assert "5 of 5" not in newer("grid", "plan", str(path)).stderr
-    assert "schema 1, not 2; it is too old" in newer("runs").stderr
+    assert "schema 2, but this version reads schema 3; an older version" in newer("runs").stderr
     for verb in ("plan", "status", "verify"):
-        assert "are not used: job.json has the form of schema 1" in newer("grid", verb, str(path)).stderr
-    assert f"{JOBS} runs of another version of adapterstilts stay" in newer("grid", "gc", str(path)).stderr
+        assert "are not used: job.json has schema 2" in newer("grid", verb, str(path)).stderr
+    assert f"kept {JOBS} runs of another version of adapterstilts" in newer("grid", "gc", str(path)).stderr
     assert call("grid", "status", str(path), "-C", str(store), "--json").stdout.count('"done": 5') == 1
     assert f"{JOBS} jobs took" in newer("grid", "run", str(path), "--processes", "1").stderr
     after = list(Store(store).scan())
@@ -167,7 +167,7 @@ def test_results_of_an_older_schema_are_refused_said_so_and_made_anew(
 
 
 def _all(store: Path) -> dict[str, bytes]:
-    """Every byte of every run."""
+    """Returns every byte of every run."""
     return {
         str(file.relative_to(store)): file.read_bytes()
         for folder in store.glob("*-*")

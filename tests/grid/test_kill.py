@@ -1,4 +1,4 @@
-"""A grid that is killed again and again ends with the same store; two at once share the work."""
+"""A grid that is killed again and again ends with the same store; two at once share the jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.grid.job_spec import JobSettings, training
-from adapterstilts.grid.maintenance import garbage, sweep
+from adapterstilts.grid.maintenance import find_garbage, remove_garbage
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Store
 
@@ -23,7 +23,7 @@ from .conftest import Write, plan_of
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["adapterstilts.run.train", "adapterstilts.cli.app", "adapters", "pyarrow"])
 TIMES = ("elapsed", "examples_per_second", "seconds")  # keys of a log's lines
-KILLS = int(os.environ.get("ADAPTERSTILTS_KILLS", "5"))  # by hand: more
+KILLS = int(os.environ.get("ADAPTERSTILTS_KILLS", "5"))  # the long form uses more
 GRID = {
     "targets": ["mini_paraphrase", "mini_retrieval"],
     "languages": ["en", "de"],
@@ -32,7 +32,7 @@ GRID = {
 
 
 def grid_run(path: Path, store: Path) -> None:
-    """What a child process does: the verb itself."""
+    """Runs the command in a child process."""
     from adapterstilts.cli.app import app
 
     with (store.parent / "output.txt").open("a") as file, contextlib.redirect_stderr(file):
@@ -42,15 +42,15 @@ def grid_run(path: Path, store: Path) -> None:
         )
 
 
-def share(path: Path, store: Path, made: Path) -> None:
-    """What a child process does: its share, and a list of what that was."""
+def share(path: Path, store: Path, runs_file: Path) -> None:
+    """Runs a grid in a child process and writes the ids of the runs that it computed."""
     from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
     from adapterstilts.grid.worker import Worker
-    from tests.grid.test_run import Silent
+    from tests.grid.test_run import SilentListener
 
-    engine = Scheduler(InlineExecutor(Worker(Records(store))), Records(store), Silent())
-    engine.run(plan_of(path).requests())
-    made.write_text(json.dumps([record.run for record in engine.finished]), encoding="utf-8")
+    scheduler = Scheduler(InlineExecutor(Worker(Records(store))), Records(store), SilentListener())
+    scheduler.run(plan_of(path).jobs())
+    runs_file.write_text(json.dumps([record.run for record in scheduler.finished]), encoding="utf-8")
 
 
 def start(*call: object) -> multiprocessing.process.BaseProcess:
@@ -60,7 +60,7 @@ def start(*call: object) -> multiprocessing.process.BaseProcess:
 
 
 def results(store: Path) -> dict[str, object]:
-    """Every file of every run that is a result; of logs and manifests all that is no time."""
+    """Returns every file of every run, without the times in logs and manifests."""
     found: dict[str, object] = {}
     for run in Store(store).scan():
         assert not hasattr(run, "reason"), run
@@ -71,7 +71,7 @@ def results(store: Path) -> dict[str, object]:
 
 
 def without_times(path: Path) -> object:
-    """What a file holds apart from times: of a log how long steps took, of a manifest the log's checksum."""
+    """Returns the content of a file without the times of a log or the log's checksum in a manifest."""
     if path.name == "log.jsonl":
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
@@ -82,7 +82,7 @@ def without_times(path: Path) -> object:
 
 
 def complete(store: Path) -> dict[str, tuple[int, int]]:
-    """The published runs, each with what would change if it were made again."""
+    """Returns the published runs, each with inode and time, which change if it is recomputed."""
     folders = (
         [path for path in store.glob("*-*") if (path / "manifest.json").is_file()] if store.is_dir() else []
     )
@@ -91,7 +91,7 @@ def complete(store: Path) -> dict[str, tuple[int, int]]:
 
 
 def run_whole(path: Path, store: Path) -> float:
-    """Runs a grid undisturbed; how many seconds that took."""
+    """Runs a grid undisturbed and returns the seconds that it took."""
     store.parent.mkdir(exist_ok=True)
     began = time.monotonic()
     child = start(grid_run, path, store)
@@ -101,7 +101,7 @@ def run_whole(path: Path, store: Path) -> float:
 
 
 def run_killed(path: Path, store: Path, delay: float) -> bool:
-    """Starts a grid and kills it after some seconds; false if it was through before."""
+    """Starts a grid and kills it after `delay` seconds; returns False if it ended before."""
     store.parent.mkdir(exist_ok=True)
     before = complete(store)
     child = start(grid_run, path, store)
@@ -111,7 +111,7 @@ def run_killed(path: Path, store: Path, delay: float) -> bool:
         os.kill(child.pid or 0, signal.SIGKILL)
     child.join()
     assert alive or child.exitcode == 0
-    assert before.items() <= complete(store).items()  # whatever was complete was not made again
+    assert before.items() <= complete(store).items()  # complete runs are not recomputed
     return alive
 
 
@@ -128,25 +128,27 @@ def test_a_grid_that_is_killed_ends_with_the_same_store(write: Write, tmp_path: 
             kills += 1
         run_whole(path, killed)
         assert results(killed) == results(whole)
-        found = garbage(plan_of(path).requests(), Records(killed))
-        sweep(found, Records(killed))  # a kill at the last moment leaves an empty lock or a working folder
+        found = find_garbage(plan_of(path).jobs(), Records(killed))
+        remove_garbage(
+            found, Records(killed)
+        )  # a kill at the last moment leaves an empty lock or a working folder
         assert not found.runs
         assert not list((killed / ".work").iterdir())
         assert results(killed) == results(whole)
-        assert all(Records(killed).done(request.digest) for request in plan_of(path).requests())
+        assert all(Records(killed).find_finished(job.digest) for job in plan_of(path).jobs())
     print(f"{kills} kills in {rounds} grids; undisturbed one takes {duration:.1f} s")
 
 
 @pytest.mark.slow
-def test_two_at_once_share_the_work(write: Write, tmp_path: Path) -> None:
+def test_two_at_once_share_the_jobs(write: Write, tmp_path: Path) -> None:
     path, store = write(**GRID), tmp_path / "store"
     lists = [tmp_path / "a.json", tmp_path / "b.json"]
-    children = [start(share, path, store, made) for made in lists]
+    children = [start(share, path, store, runs_file) for runs_file in lists]
     for child in children:
         child.join()
         assert child.exitcode == 0
-    a, b = ([*json.loads(made.read_text())] for made in lists)
-    assert len(a) + len(b) == len(set(a) | set(b)) == len(list(plan_of(path).requests()))
+    a, b = ([*json.loads(runs_file.read_text())] for runs_file in lists)
+    assert len(a) + len(b) == len(set(a) | set(b)) == len(list(plan_of(path).jobs()))
     assert a and b
     alone = tmp_path / "alone"
     child = start(share, path, alone, tmp_path / "c.json")
@@ -154,25 +156,25 @@ def test_two_at_once_share_the_work(write: Write, tmp_path: Path) -> None:
     assert results(store) == results(alone)
 
 
-def test_only_claims_of_the_living_count(write: Write, tmp_path: Path) -> None:
+def test_claims_of_dead_processes_do_not_count(write: Write, tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
-    request = next(plan_of(write()).requests())
-    with records.claim(request) as mine:
+    job = next(plan_of(write()).jobs())
+    with records.claim(job) as mine:
         assert mine
-        with records.claim(request) as again:
+        with records.claim(job) as again:
             assert not again
-        (running,) = records.running()
-        assert (running.name, running.process) == (request.name, os.getpid())
-    assert records.running() == []
-    (records.root / "running" / request.digest).write_text("{}")  # left behind by a kill
-    assert records.running() == []
-    with records.claim(request) as mine:
+        (running,) = records.running_jobs()
+        assert (running.name, running.process) == (job.name, os.getpid())
+    assert records.running_jobs() == []
+    (records.root / "running" / job.digest).write_text("{}")  # left behind by a kill
+    assert records.running_jobs() == []
+    with records.claim(job) as mine:
         assert mine
 
 
-def test_a_claim_says_its_whole_name_however_long(tmp_path: Path) -> None:
+def test_a_claim_holds_a_name_of_any_length(tmp_path: Path) -> None:
     records = Records(tmp_path / "store")
     told = JobSettings(version="1", kind="sequence", backbone="tiny")
-    request = training("+".join(["mini_nli"] * 2000), "single", (), told, seed=1)
-    with records.claim(request):
-        assert [each.name for each in records.running()] == [request.name]
+    job = training("+".join(["mini_nli"] * 2000), "single", (), told, seed=1)
+    with records.claim(job):
+        assert [each.name for each in records.running_jobs()] == [job.name]

@@ -1,4 +1,4 @@
-"""A grid says where its results come from: the precision of each, and the repositories of pulled adapters."""
+"""A grid reports the precision of its results and the repositories of pulled adapters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from adapterstilts.grid.plan import Plan
 from adapterstilts.grid.ray_executor import WorkerPlace, disagreement
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.status import look
+from adapterstilts.grid.status import read_status
 from adapterstilts.run import device
 from adapterstilts.store.files import MANIFEST, write_json
 from adapterstilts.store.runs import manifest_of
@@ -31,19 +31,19 @@ AUTO = "`precision: auto` differs between the machines"
 
 
 def computing(precision: str, patch: pytest.MonkeyPatch) -> None:
-    """Makes this a machine whose `auto` is that precision."""
+    """Makes `auto` mean a precision on this machine."""
     patch.setattr(device, "computes_bf16", lambda _: precision == "bf16")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for one finished store, filled by the first test."""
+    """Folder for one finished store, filled by the first test."""
     return tmp_path_factory.mktemp("finished")
 
 
 @pytest.fixture
 def grid(call: Call, write: Write, finished: Path, monkeypatch: pytest.MonkeyPatch) -> str:  # noqa: F811
-    """The recipe of a grid whose baseline was made on a machine with bf16, and the rest on one without."""
+    """Path of a grid config whose baseline was computed in bf16 and the rest in fp32."""
     path, base = str(write(**GRID)), str(write("base", **{**GRID, "intermediate": []}))
     if not (finished / "checkpoints").exists():
         computing("bf16", monkeypatch)
@@ -63,7 +63,7 @@ def grid(call: Call, write: Write, finished: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def begun(grid: str, finished: Path) -> str:
-    """The same where only the baseline is finished."""
+    """The same grid, with only the baseline finished."""
     shutil.rmtree("checkpoints")
     shutil.copytree(finished / "begun", "checkpoints")
     return grid
@@ -75,8 +75,8 @@ def rows(table: str) -> list[dict[str, str]]:
 
 def test_each_result_has_its_precision(grid: str) -> None:
     plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
-    state = look(plan.requests(), records)
-    names = {request.digest: request.name for request in plan.requests()}
+    state = read_status(plan.jobs(), records)
+    names = {job.digest: job.name for job in plan.jobs()}
     assert {names[digest]: precision for digest, precision in state.precisions.items()} == {
         "single mini_paraphrase seed 1": "bf16",
         "evaluate mini_paraphrase de of single mini_paraphrase seed 1": "bf16",
@@ -86,7 +86,7 @@ def test_each_result_has_its_precision(grid: str) -> None:
     }
 
 
-def test_a_run_says_what_its_machines_computed_in(grid: str, finished: Path) -> None:
+def test_a_run_reports_the_precisions_of_its_machines(grid: str, finished: Path) -> None:
     base, rest = ((finished / name).read_text("utf-8") for name in ("base.txt", "rest.txt"))
     assert AUTO not in base
     assert rest.count(AUTO) == 1  # before it computes anything
@@ -96,7 +96,7 @@ def test_a_run_says_what_its_machines_computed_in(grid: str, finished: Path) -> 
 
 
 @pytest.mark.parametrize("verb", ["plan", "status", "run"])
-def test_a_mixture_is_said(call: Call, grid: str, verb: str) -> None:  # noqa: F811
+def test_mixed_precisions_are_reported(call: Call, grid: str, verb: str) -> None:  # noqa: F811
     said = call("grid", verb, grid).stderr
     assert "1 training and 1 evaluation (single mini_paraphrase seed 1" in said
     assert "in bf16; 2 trainings and 1 evaluation" in said
@@ -105,7 +105,7 @@ def test_a_mixture_is_said(call: Call, grid: str, verb: str) -> None:  # noqa: F
 
 @pytest.mark.parametrize("verb", ["plan", "status"])
 @pytest.mark.parametrize("here", ["bf16", "fp32"])
-def test_what_would_be_mixed_is_said(
+def test_precisions_that_a_run_would_mix_are_reported(
     call: Call,  # noqa: F811
     begun: str,
     verb: str,
@@ -118,8 +118,8 @@ def test_what_would_be_mixed_is_said(
     )
 
 
-def test_a_named_precision_is_nobodys_choice(call: Call, begun: str, write: Write) -> None:  # noqa: F811
-    """Results of `auto` do not answer a recipe that names the precision, and so nothing is mixed."""
+def test_an_explicit_precision_does_not_mix(call: Call, begun: str, write: Write) -> None:  # noqa: F811
+    """Results of `auto` are not used for a grid config that sets the precision."""
     named = str(
         write("named", **{**GRID, "hyperparameters": {**GRID["hyperparameters"], "precision": "fp32"}})
     )  # type: ignore[dict-item]
@@ -128,7 +128,7 @@ def test_a_named_precision_is_nobodys_choice(call: Call, begun: str, write: Writ
     assert AUTO not in call("grid", "plan", named).stderr
 
 
-def test_a_table_marks_what_is_not_comparable(call: Call, grid: str) -> None:  # noqa: F811
+def test_a_table_marks_scores_that_are_not_comparable(call: Call, grid: str) -> None:  # noqa: F811
     base, transfer = rows(call("grid", "table", grid, "--csv").stdout)
     assert (base["trained_in"], base["evaluated_in"]) == ("bf16", "bf16")
     assert (transfer["trained_in"], transfer["evaluated_in"]) == ("bf16+fp32", "bf16+fp32")
@@ -148,12 +148,12 @@ def test_json_has_the_precision_of_each_job(call: Call, grid: str) -> None:  # n
     assert status["precisions"] == {"bf16": 2, "fp32": 3}
 
 
-def test_an_evaluation_in_another_precision_than_the_training_is_visible(
+def test_an_evaluation_in_another_precision_than_its_training_is_reported(
     call: Call,  # noqa: F811
     grid: str,
 ) -> None:
     plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
-    run = look(plan.requests(), records).runs[plan.cells[0].training.digest]
+    run = read_status(plan.jobs(), records).runs[plan.cells[0].training.digest]
     given = ("--task", "mini_paraphrase", "--languages", "sw", "--source", "bundled", "--limit", "8")
     said = call("evaluate", run, *given, "--precision", "fp32").stderr
     assert "evaluating in fp32, but the run was trained in bf16" in " ".join(said.split())
@@ -163,34 +163,34 @@ def test_an_evaluation_in_another_precision_than_the_training_is_visible(
     assert "was trained in" not in call("evaluate", run, *given, "--precision", "bf16").stderr
 
 
-def test_a_training_that_ends_before_its_steps_says_so(grid: str, finished: Path) -> None:
+def test_a_training_that_ends_before_max_steps_is_reported(grid: str, finished: Path) -> None:
     lines = (finished / "rest.txt").read_text("utf-8").splitlines()
     (line,) = [line for line in lines if "] single mini_nli seed 1" in line]
-    assert line.endswith("ended after 4 steps, before max_steps 500: its epochs ended first")
+    assert line.endswith("ended after 4 steps, before max_steps 500 (epochs reached)")
 
 
 @pytest.fixture
 def pulled(grid: str) -> str:
-    """The finished grid whose intermediate adapter is one that was pulled."""
+    """The finished grid, with a pulled intermediate adapter."""
     plan, records = plan_of(Path(grid)), Records(Path("checkpoints"))
-    run = records.store / look(plan.requests(), records).runs[_training(plan, "mini_nli")]
+    run = records.store / read_status(plan.jobs(), records).runs[_training(plan, "mini_nli")]
     origin = json.loads((run / "origin.json").read_bytes())
     write_json(run / "origin.json", {**origin, "pulled": {"repo": "someone/nli", "commit": "a" * 40}})
     write_json(run / MANIFEST, manifest_of(run))
-    for name in records.names():
-        records.forget(name)
+    for name in records.record_digests():
+        records.remove_record(name)
     return grid
 
 
 def _training(plan: Plan, task: str) -> str:
-    (digest,) = [digest for digest, request in plan.trainings.items() if request.task == task]
+    (digest,) = [digest for digest, job in plan.trainings.items() if job.task == task]
     return digest
 
 
 def test_a_pulled_adapter_is_marked(call: Call, pulled: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     computing("fp32", monkeypatch)
     said = call("grid", "run", pulled, "--processes", "1").stderr
-    assert "was there, pulled from someone/nli@aaaaaaaaaaaa" in said
+    assert "existing run, pulled from someone/nli@aaaaaaaaaaaa" in said
     named = "single mini_nli seed 1 was not trained here: single-mini_nli-"
     for text in (said, call("grid", "status", pulled).stderr, call("grid", "plan", pulled).stderr):
         assert named in text
@@ -203,7 +203,7 @@ def test_a_pulled_adapter_is_marked(call: Call, pulled: str, monkeypatch: pytest
     assert "^ an adapter that it uses was pulled, not trained here (someone/nli@aaaaaaaaaaaa)" in shown.stderr
 
 
-def test_nodes_that_disagree_are_named() -> None:
+def test_nodes_with_different_precisions_are_reported() -> None:
     places = [
         WorkerPlace("a" * 40, 1, "1", "bf16"),
         WorkerPlace("b" * 40, 2, "1", "fp32"),

@@ -1,4 +1,4 @@
-"""Where a very large grid stands is seen in an index, which says the same as the folders do."""
+"""The status of a very large grid is read from an index, which agrees with the folders."""
 
 from __future__ import annotations
 
@@ -18,49 +18,52 @@ from adapterstilts.grid import records_index
 from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.job_spec import JobSettings, JobSpec, evaluations
 from adapterstilts.grid.records import Cost, Record, Records
-from adapterstilts.grid.status import GridStatus, look
+from adapterstilts.grid.status import GridStatus, read_status
+from adapterstilts.job import EvalJob
 from adapterstilts.store import Run
 from adapterstilts.store.files import MANIFEST
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write
 
-SETTINGS_DIGITS = JobSettings(version="1", kind="sequence", backbone="tiny", limit=200)
-REQUESTS = tuple(
-    evaluations("xnli", "f" * 64, SETTINGS_DIGITS, "test", (f"l{number}" for number in range(40)))
-)
+SETTINGS = JobSettings(version="1", kind="sequence", backbone="tiny", limit=200)
+JOBS = tuple(evaluations("xnli", "f" * 64, SETTINGS, "test", (f"l{number}" for number in range(40))))
+EVAL = EvalJob(
+    run="f" * 64, task="xnli", task_version=1, split="test", language="de", backbone="b", data="d",
+    encoding={}, precision="fp32",
+)  # fmt: skip
 SHORTLY = 0.03  # seconds
 
 
 @pytest.fixture(autouse=True)
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MANY", 10)
-    monkeypatch.setattr(records_index, "SETTLED", 20_000_000)
+    monkeypatch.setattr(module, "INDEX_FROM", 10)
+    monkeypatch.setattr(records_index, "SETTLED_AFTER", 20_000_000)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Results of the first thirty requests, which were recorded before."""
+    """Store with results of the first thirty jobs, recorded a moment ago."""
     records = Records(tmp_path / "store")
-    for number, request in enumerate(REQUESTS[:30]):
-        finish(records, request, float(number))
+    for number, job in enumerate(JOBS[:30]):
+        finish(records, job, float(number))
     time.sleep(SHORTLY)
     return records.store
 
 
-def finish(records: Records, request: JobSpec, seconds: float | None, name: str = "") -> Record:
-    folder = records.store / (name or f"run-{request.digest[:8]}")
+def finish(records: Records, job: JobSpec, seconds: float | None, name: str = "") -> Record:
+    folder = records.store / (name or f"run-{job.digest[:8]}")
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text('{"files": {}}')
-    run = Run(folder.name, request.digest, folder, {"type": "eval"}, {}, "", 1000)
-    return records.finish(request, run, Cost(seconds, examples=100))
+    run = Run(folder.name, job.digest, folder, EVAL, {}, "", 1000)
+    return records.record_result(job, run, Cost(seconds, examples=100))
 
 
 def seen(store: Path) -> GridStatus:
-    """Where the requests stand by the index, which says what a look at the folders says."""
+    """Returns the status by the index after comparing it with the status by the folders."""
     fresh = Records(store)
-    found = look(REQUESTS, fresh, quick=True)
-    looked = look(REQUESTS, fresh)
+    found = read_status(JOBS, fresh, quick=True)
+    looked = read_status(JOBS, fresh)
     assert found.quick and not looked.quick
     assert (found.states, found.runs, found.counts) == (looked.states, looked.runs, looked.counts)
     return found
@@ -68,81 +71,81 @@ def seen(store: Path) -> GridStatus:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The requests whose records are read from their files."""
+    """Digests of the jobs whose records are read from their files."""
     found: list[str] = []
-    whole = Records.read
+    read_record = Records.read_record
 
-    def reading(records: Records, request: str) -> Record | None:
-        found.append(request)
-        return whole(records, request)
+    def reading(records: Records, job: str) -> Record | None:
+        found.append(job)
+        return read_record(records, job)
 
-    monkeypatch.setattr(Records, "read", reading)
+    monkeypatch.setattr(Records, "read_record", reading)
     return found
 
 
-def test_it_says_what_the_folders_say(store: Path) -> None:
-    assert seen(store).total("done") == 30
+def test_the_index_agrees_with_the_folders(store: Path) -> None:
+    assert seen(store).count("done") == 30
     records = Records(store)
-    records.forget(REQUESTS[0].digest)
-    records.doubt(REQUESTS[1].digest)
-    shutil.rmtree(store / records.read(REQUESTS[2].digest).run)  # type: ignore[union-attr]
-    records.fail(REQUESTS[33], "no", "")
-    finish(records, REQUESTS[35], 1.0)
-    finish(records, REQUESTS[4], None, "another")
-    broken = records.file(REQUESTS[5].digest)
+    records.remove_record(JOBS[0].digest)
+    records.mark_for_recheck(JOBS[1].digest)
+    shutil.rmtree(store / records.read_record(JOBS[2].digest).run)  # type: ignore[union-attr]
+    records.record_failure(JOBS[33], "no", "")
+    finish(records, JOBS[35], 1.0)
+    finish(records, JOBS[4], None, "another")
+    broken = records.record_file(JOBS[5].digest)
     broken.unlink()
     broken.write_text("{")
     found = seen(store)
-    assert found.total("done") == 27
-    assert found.runs[REQUESTS[4].digest] == "another"
+    assert found.count("done") == 27
+    assert found.runs[JOBS[4].digest] == "another"
 
 
 def test_records_are_read_once(store: Path, read: list[str]) -> None:
-    assert look(REQUESTS, Records(store), quick=True).total("done") == 30
+    assert read_status(JOBS, Records(store), quick=True).count("done") == 30
     assert len(read) == 30
-    assert look(REQUESTS, Records(store), quick=True).total("done") == 30
+    assert read_status(JOBS, Records(store), quick=True).count("done") == 30
     assert len(read) == 30
-    Records(store).doubt(REQUESTS[7].digest)
+    Records(store).mark_for_recheck(JOBS[7].digest)
     read.clear()
-    assert look(REQUESTS, Records(store), quick=True).total("done") == 29
-    assert read == [REQUESTS[7].digest]
+    assert read_status(JOBS, Records(store), quick=True).count("done") == 29
+    assert read == [JOBS[7].digest]
 
 
-def test_what_was_written_just_now_is_read_again(
+def test_recently_written_records_are_read_again(
     store: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records_index, "SETTLED", 10**18)
+    monkeypatch.setattr(records_index, "SETTLED_AFTER", 10**18)
     records = Records(store)
-    records.doubt(REQUESTS[7].digest)  # in the same instant, it may change once more
+    records.mark_for_recheck(JOBS[7].digest)  # in the same instant, it may change once more
     for _ in range(2):
         read.clear()
-        assert look(REQUESTS, Records(store), quick=True).total("done") == 29
-        assert REQUESTS[7].digest in read
+        assert read_status(JOBS, Records(store), quick=True).count("done") == 29
+        assert JOBS[7].digest in read
 
 
 def test_a_folder_that_was_copied_with_its_times_is_read(store: Path) -> None:
-    """As rsync does that brings the results of another machine."""
+    """As rsync copies the results of another machine."""
     seen(store)
     records = Records(store)
-    folder = records.file(REQUESTS[35].digest).parent
+    folder = records.record_file(JOBS[35].digest).parent
     folder.mkdir(exist_ok=True)
     before = folder.stat()
-    finish(records, REQUESTS[35], 1.0)
+    finish(records, JOBS[35], 1.0)
     os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert seen(store).total("done") == 31
+    assert seen(store).count("done") == 31
 
 
 def test_a_record_that_could_not_be_read_once_is_read_again(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Records, "read", lambda *_: None)
-        assert look(REQUESTS, Records(store), quick=True).total("done") == 0
-    assert seen(store).total("done") == 30
+        patch.setattr(Records, "read_record", lambda *_: None)
+        assert read_status(JOBS, Records(store), quick=True).count("done") == 0
+    assert seen(store).count("done") == 30
 
 
 @pytest.mark.parametrize("harm", ["no database", "older", "removed", "cut off", "overwritten", "no tables"])
-def test_it_is_made_again(store: Path, harm: str) -> None:
+def test_a_damaged_index_is_rebuilt(store: Path, harm: str) -> None:
     seen(store)
     path = store / ".grid" / "index.sqlite"
     data = path.read_bytes()
@@ -156,74 +159,76 @@ def test_it_is_made_again(store: Path, harm: str) -> None:
         path.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
     else:
         with closing(sqlite3.connect(path)) as base, base:
-            base.execute("UPDATE files SET run = 'wrong'" if harm == "older" else "DROP TABLE files")
+            base.execute("UPDATE records SET run = 'wrong'" if harm == "older" else "DROP TABLE records")
             if harm == "older":
                 base.execute("PRAGMA user_version = 5")
-    assert seen(store).total("done") == 30
+    assert seen(store).count("done") == 30
 
 
 @pytest.mark.parametrize("size", [10**30, -(10**30)])
-def test_what_it_cannot_hold_is_read_from_the_folders(store: Path, size: int) -> None:
+def test_values_that_sqlite_cannot_hold_are_read_from_the_folders(store: Path, size: int) -> None:
     records = Records(store)
-    record = records.read(REQUESTS[3].digest)
+    record = records.read_record(JOBS[3].digest)
     assert record
-    records.write(replace(record, size=size))
-    found = look(REQUESTS, Records(store), quick=True)
-    assert found.total("done") == 30
+    records.write_record(replace(record, size=size))
+    found = read_status(JOBS, Records(store), quick=True)
+    assert found.count("done") == 30
     assert not found.quick
 
 
-def test_a_full_disk_for_answers_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_during_a_query_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / "abc.json").write_text("{}")
 
-    def made() -> records_index.Index:
-        return records_index.Index(tmp_path / "index", tmp_path, ("letters",), lambda name: (name.upper(),))
+    def made() -> records_index.RecordsIndex:
+        return records_index.RecordsIndex(
+            tmp_path / "index", tmp_path, ("letters",), lambda name: (name.upper(),)
+        )
 
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     with monkeypatch.context() as patch:
-        patch.setattr(records_index.Index, "_update", Mock(side_effect=full))
-        assert made().rows(("name",)) is None
-    assert made().rows(("name", "letters")) == [("abc", "ABC")]
+        patch.setattr(records_index.RecordsIndex, "_update_and_query", Mock(side_effect=full))
+        assert made().query(("digest",)) is None
+    assert made().query(("digest", "letters")) == [("abc", "ABC")]
 
 
-def test_where_none_can_be_kept_the_folders_are_read(store: Path) -> None:
+def test_without_an_index_file_the_folders_are_read(store: Path) -> None:
     (store / ".grid" / "index.sqlite").mkdir()
-    found = look(REQUESTS, Records(store), quick=True)
-    assert found.total("done") == 30
+    found = read_status(JOBS, Records(store), quick=True)
+    assert found.count("done") == 30
     assert not found.quick
-    assert Estimator(Records(store).alike()).seconds(REQUESTS[35])[0] == pytest.approx(14.5)
+    assert Estimator(Records(store).cost_groups()).seconds(JOBS[35])[0] == pytest.approx(14.5)
 
 
-def test_times_are_estimated_by_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_estimated_from_the_index(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = Records(store)
-    finish(records, REQUESTS[30], None)
-    indexed = Estimator(records.alike())
-    monkeypatch.setattr(module, "MANY", 10**6)
-    folders = Estimator(records.alike())
-    assert indexed.seconds(REQUESTS[35]) == folders.seconds(REQUESTS[35]) == (pytest.approx(14.5), "recorded")
-    assert indexed.size(REQUESTS[35]) == folders.size(REQUESTS[35])
+    finish(records, JOBS[30], None)
+    indexed = Estimator(records.cost_groups())
+    monkeypatch.setattr(module, "INDEX_FROM", 10**6)
+    folders = Estimator(records.cost_groups())
+    assert indexed.seconds(JOBS[35]) == folders.seconds(JOBS[35]) == (pytest.approx(14.5), "recorded")
+    assert indexed.bytes(JOBS[35]) == folders.bytes(JOBS[35])
     other = next(
-        iter(evaluations("xnli", "e" * 64, SETTINGS_DIGITS.model_copy(update={"limit": 50}), "test", ["de"]))
+        iter(evaluations("xnli", "e" * 64, SETTINGS.model_copy(update={"limit": 50}), "test", ["de"]))
     )
     assert indexed.seconds(other) == folders.seconds(other)
 
 
-def test_few_results_are_looked_at(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MANY", 30)
-    assert not look(REQUESTS, Records(store), quick=True).quick
+def test_few_results_need_no_index(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "INDEX_FROM", 30)
+    assert not read_status(JOBS, Records(store), quick=True).quick
     assert not (store / ".grid" / "index.sqlite").exists()
 
 
-def test_status_says_that_no_files_were_looked_at(
+def test_status_reports_that_no_files_were_checked(
     call: Call,  # noqa: F811
     write: Write,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     grid = str(write(targets=["mini_paraphrase"], languages=["de"], intermediate=["mini_nli"]))
-    monkeypatch.setattr(module, "MANY", 2)
+    monkeypatch.setattr(module, "INDEX_FROM", 2)
     call("grid", "run", grid)
     shown = call("grid", "status", grid)
-    assert "not looked at" in shown.stderr
-    assert '"files_looked_at": false' in call("grid", "status", grid, "--json").stdout
+    assert "files were not checked" in shown.stderr
+    assert '"files_checked": false' in call("grid", "status", grid, "--json").stdout

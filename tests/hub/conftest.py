@@ -14,7 +14,8 @@ import huggingface_hub.file_download
 import pytest
 from huggingface_hub import configure_http_backend
 
-from adapterstilts import Options, compose, evaluate, train_adapter
+from adapterstilts import TrainingOptions, compose, evaluate, train_adapter
+from adapterstilts.composition import Fuse, Sequential, Stack
 from adapterstilts.store import Run
 from tests.fork_server import ForkServer
 from tests.hub.fake_hub.server import Hub
@@ -106,8 +107,10 @@ def me(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     configure_http_backend()
 
 
-def options(store: Path, backbone: Path) -> Options:
-    return Options(store=store, backbone=str(backbone), limit=24, hyperparameters=QUICK, source="bundled")
+def options(store: Path, backbone: Path) -> TrainingOptions:
+    return TrainingOptions(
+        store=store, backbone=str(backbone), limit=24, hyperparameters=QUICK, source="bundled"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -118,9 +121,9 @@ def trained(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Ru
     runs = {
         "single": nli,
         "qa": qa,
-        "sequential": compose(TARGET, "sequential", [nli.id], given),
-        "stack": compose(TARGET, "stack", [nli.id], given),
-        "fuse": compose(TARGET, "fuse", [nli.id, qa.id], given),
+        "sequential": compose(TARGET, Sequential(nli.id), given),
+        "stack": compose(TARGET, Stack(nli.id), given),
+        "fuse": compose(TARGET, Fuse(nli.id, qa.id), given),
         "several": train_adapter(f"{TASK}+mini_ner", given),
     }
     for name, task in (("single", TASK), ("stack", TARGET), ("fuse", TARGET)):

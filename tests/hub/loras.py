@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 
-from adapterstilts.composition import Single
 from adapterstilts.kinds.base import Batch, HeadSpec
 from adapterstilts.model import configs
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
-from adapterstilts.run.assemble import Parts, restore, save
+from adapterstilts.run.assemble import restore, save
 from adapterstilts.store import Run
 
 HEADS: dict[str, HeadSpec | None] = {
@@ -49,7 +48,7 @@ def lora_run(host: Host, folder: Path, *heads: HeadSpec | None, config: str = "l
         host.add_head(name, head, seed=n)
         disturb(host.model.heads[name].state_dict(), n)
     setup = ActiveAdapters(target="target", head=next(iter(known), None))
-    save(host, setup, Parts(Single(), (), spec, known, None, "target", 1), folder)
+    save(host, setup, known, folder)
     return Run("single-made", "0" * 64, folder, {"type": "train"}, {}, "", 0)
 
 
@@ -67,7 +66,7 @@ def of_host(host: Host, setup: ActiveAdapters) -> torch.Tensor:
     batch = batch_of(host)
     host.activate(replace(setup), train=False)
     with torch.no_grad():
-        return host.forward(batch, setup.head) if setup.head else host.hidden(batch, -1)
+        return host.forward(batch, setup.head) if setup.head else host.hidden_states(batch, -1)
 
 
 def of_plain(model: Any, host: Host) -> torch.Tensor:

@@ -18,6 +18,7 @@ from adapterstilts.hub.markdown import code, one_line, plain, quoted
 from adapterstilts.hub.publish import _facts, write
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.store import Store
+from adapterstilts.store.origin import PulledFrom
 from adapterstilts.store.scratch import PREFIX
 from adapterstilts.tasks.citations import Credit
 from tests.hub.conftest import Runs
@@ -105,7 +106,7 @@ def evil(facts: Facts) -> Facts:
     task = facts.tasks[0].model_copy(update={"title": EVIL, "name": EVIL})
     score = Score(task, EVIL, "test", 50.0, (40.0, 60.0), {"accuracy": 50.0}, 9, EVIL, EVIL, 3)
     credit = Credit(task="x", title=EVIL, licence=EVIL, citation=EVIL, dataset=EVIL)
-    pulled = {"repo": EVIL, "commit": EVIL}
+    pulled = PulledFrom(repo=EVIL, commit=EVIL)
     rows = {"rows": 3, "file": EVIL, "kind": "file", "commit": EVIL, "slice": [1, 3], "limit": 3, "seed": 1}
     backbone = replace(facts.backbone, name=EVIL, repo=EVIL, commit=EVIL, fingerprint=EVIL, tokenizer=EVIL)
     return replace(
@@ -113,12 +114,13 @@ def evil(facts: Facts) -> Facts:
         tasks=(task,),
         backbone=backbone,
         heads={"mini_nli": HeadSpec("classification", (EVIL, "b", "c"))},
-        origin={**facts.origin, "pulled": pulled, "train": rows},
+        origin=facts.origin.model_copy(update={"pulled": pulled, "data": {"mini_nli": {"train": rows}}}),
         credits=(credit,),
         licence=licence_of([EVIL]),
         scores=[score],
         run=replace(
-            facts.run, job={**facts.run.job, "task": EVIL, "task_version": EVIL, "languages": [EVIL]}
+            facts.run,
+            job=facts.job.model_copy(update={"task": EVIL, "task_version": EVIL, "languages": (EVIL,)}),
         ),
     )
 
@@ -151,8 +153,8 @@ def test_the_packages_own_references_keep_their_links(facts: Facts) -> None:
 
 def test_settings_of_a_recipe_are_whole(facts: Facts) -> None:
     """A map of reduction factors is shown, and only layers are its keys."""
-    settings: dict[str, Any] = {**facts.run.job["adapter"], "reduction_factor": {"1": 8.0, "default": 16.0}}
-    run = replace(facts.run, job={**facts.run.job, "adapter": settings})
+    settings: dict[str, Any] = {**facts.job.adapter, "reduction_factor": {"1": 8.0, "default": 16.0}}
+    run = replace(facts.run, job=facts.job.model_copy(update={"adapter": settings}))
     assert "reduction factor {'1': 8.0, 'default': 16.0}" in card(replace(facts, run=run), "me/x", Form(), {})
 
 

@@ -10,12 +10,14 @@ import pytest
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
-from adapterstilts import Options, compose, evaluate, train_adapter
+from adapterstilts import TrainingOptions, compose, evaluate, train_adapter
 from adapterstilts.cli.app import app
+from adapterstilts.composition import Sequential
 from adapterstilts.errors import AdapterError, ConfigError, HubError, StoreError
 from adapterstilts.hub.publish import Publishing, publish, write
 from adapterstilts.hub.pull import pull, search
 from adapterstilts.hub.third_party import PullHints
+from adapterstilts.job import EvalJob
 from adapterstilts.store import Run, Store
 from tests.hub.conftest import LANGUAGES, TARGET, TASK, Runs, options
 from tests.hub.fake_hub.server import Hub
@@ -41,7 +43,7 @@ def test_what_is_pulled_gives_the_same_metrics(
     pulled = pull("me/one", me)
     assert (pulled.id, pulled.key) == (run.id, run.key)
     with pytest.raises(AdapterError, match=r"backbone in a folder, .* which is not here: name it"):
-        evaluate(pulled.id, task, ("en",), Options(store=me, source="bundled"))
+        evaluate(pulled.id, task, ("en",), TrainingOptions(store=me, source="bundled"))
     assert scores(me, pulled.id, task, tiny_backbone) == before
     origin = json.loads(pulled.file("origin.json").read_bytes())
     assert origin["pulled"] == {"repo": "me/one", "commit": done.commit}
@@ -64,7 +66,7 @@ def test_a_pulled_run_is_built_on(
 ) -> None:
     publish(trained["single"].id, "me/nli", store)
     pulled = pull("me/nli", me)
-    built = compose(TARGET, "sequential", [pulled.id], options(me, tiny_backbone))
+    built = compose(TARGET, Sequential(pulled.id), options(me, tiny_backbone))
     assert built.key == trained["sequential"].key
     assert (
         built.file(f"adapters/{TARGET}/adapter.safetensors").read_bytes()
@@ -96,7 +98,7 @@ def test_a_branch_and_a_revision(trained: Runs, store: Path, me: Path, hub: Hub)
     assert pull("me/one", me).id == trained["single"].id
     assert pull("me/one@qa", me).id == trained["qa"].id
     assert pull(f"me/one@{first.commit}", me).id == trained["single"].id
-    with pytest.raises(HubError, match="no such revision"):
+    with pytest.raises(HubError, match="the revision does not exist"):
         pull("me/one@gone", me)
 
 
@@ -109,9 +111,9 @@ def test_the_card_passes_the_hubs_validation(trained: Runs, store: Path, me: Pat
     assert data.license == "cc0-1.0" and data.pipeline_tag == "text-classification"
     found = {(each.dataset_config, each.metric_type): each.metric_value for each in data.eval_results or ()}
     stored = {
-        (each.job["language"], name): value
+        (each.job.language, name): value
         for each in Store(store).scan()
-        if isinstance(each, Run) and each.job.get("run") == trained["stack"].key
+        if isinstance(each, Run) and isinstance(each.job, EvalJob) and each.job.run == trained["stack"].key
         for name, value in each.metrics.items()
         if name not in ("examples", "score", "low", "high")
     }
@@ -145,7 +147,7 @@ def test_what_cannot_be_published(
     bare = train_adapter("mini_retrieval", options(store, tiny_backbone))
     with pytest.raises(AdapterError, match="bare backbone"):
         publish(bare.id, "me/one", store)
-    with pytest.raises(HubError, match="no name of a repository"):
+    with pytest.raises(HubError, match="not a valid repository id"):
         publish(trained["qa"].id, "me/on e", store)
     damaged = store / trained["qa"].id / "log.jsonl"
     damaged.write_text("{}\n", "utf-8")
@@ -178,7 +180,7 @@ def test_a_public_repository_does_not_become_private_by_itself(
     trained: Runs, store: Path, me: Path, hub: Hub
 ) -> None:
     publish(trained["single"].id, "me/one", store)
-    with pytest.raises(HubError, match="is there already, and public"):
+    with pytest.raises(HubError, match="exists and is public"):
         publish(trained["qa"].id, "me/one", store, Publishing(private=True))
 
 
@@ -201,7 +203,7 @@ def test_an_evaluation_on_a_task_of_ones_own_is_left_out(
         "languages: [en]\ntrained_on: mini_nli\n",
         "utf-8",
     )
-    given = Options(store=store, backbone=str(tiny_backbone))
+    given = TrainingOptions(store=store, backbone=str(tiny_backbone))
     assert evaluate(trained["single"].id, str(task), ("en",), given)[0].scores
     card = write(trained["single"].id, "me/one", tmp_path / "out", store).card
     assert "own_nli" not in card and "Mini NLI" in card
@@ -261,7 +263,7 @@ def test_a_private_repository(
     assert hub.repos["models", "me/secret"].private
     assert pull("me/secret", me).id == trained["single"].id
     monkeypatch.setenv("HF_TOKEN", "hf_token_of_you")
-    with pytest.raises(HubError, match="no such repository, or it is private"):
+    with pytest.raises(HubError, match="does not exist or is private"):
         pull("me/secret", me)
 
 

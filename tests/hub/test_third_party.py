@@ -11,7 +11,8 @@ import torch
 from adapters import AutoAdapterModel
 from transformers import AutoTokenizer
 
-from adapterstilts import Options, compose, evaluate, predict
+from adapterstilts import TrainingOptions, compose, evaluate, predict
+from adapterstilts.composition import Sequential
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.publish import write
@@ -70,7 +71,9 @@ def given(backbone: Path, **more: Any) -> PullHints:
 
 
 def of_run(run: Run, backbone: Path) -> list[dict[str, float]]:
-    options = Options(store=run.path.parent, backbone=str(backbone), hyperparameters={"precision": "fp32"})
+    options = TrainingOptions(
+        store=run.path.parent, backbone=str(backbone), hyperparameters={"precision": "fp32"}
+    )
     found = predict(run.id, ROWS, options)
     return [dict(each["probabilities"]) for each in found]
 
@@ -94,17 +97,17 @@ def test_a_head_that_does_not_fit_is_left_out(
 ) -> None:
     published(hub, theirs, tmp_path / "saved", layers=1)
     run = pull(REPO, me, given(tiny_backbone))
-    assert "taken without its head" in capsys.readouterr().err
+    assert "pulled without its head" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="came without its head"):
         of_run(run, tiny_backbone)
-    options = Options(
+    options = TrainingOptions(
         store=me,
         backbone=str(tiny_backbone),
         limit=16,
         hyperparameters={"max_steps": 2, "batch_size": 8},
         source="bundled",
     )
-    built = compose("mini_paraphrase", "sequential", [run.id], options)
+    built = compose("mini_paraphrase", Sequential(run.id), options)
     assert evaluate(built.id, "mini_paraphrase", ("de",), options)[0].scores
 
 
@@ -115,8 +118,8 @@ def test_it_can_be_published_again_and_says_whose_it_is(
     run = pull(REPO, me, given(tiny_backbone))
     assert pull(REPO, me, given(tiny_backbone)).id == run.id
     card = write(run.id, "me/nli", tmp_path / "out", me).card
-    assert f"trained by others (taken from {REPO})" in card
-    assert f"taken from `{REPO}` at commit" in card and "on English data" not in card
+    assert f"trained by a third party (published as {REPO})" in card
+    assert f"pulled from `{REPO}` at commit" in card and "on English data" not in card
     origin = json.loads(run.file("origin.json").read_bytes())
     assert origin["pulled"]["repo"] == REPO
 

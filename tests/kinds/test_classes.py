@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapterstilts.kinds import KINDS
 from adapterstilts.kinds.base import Feature
+from adapterstilts.kinds.registry import KINDS
 
 
 def feature(target: list[int], length: int = 4) -> Feature:

@@ -9,9 +9,9 @@ import pytest
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import DataError
-from adapterstilts.kinds import default_encoding
-from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.mining import KIND, mine, threshold_of
+from adapterstilts.kinds.mining import MiningEncoding as Encoding
+from adapterstilts.kinds.registry import default_encoding
 
 
 @pytest.fixture
@@ -135,6 +135,6 @@ def test_bad_input(task):
     assert KIND.head(task) is None
 
 
-def test_a_threshold_is_part_of_the_encoding_only_where_it_is_set():
-    assert "threshold" not in default_encoding("mining", {}).model_dump(mode="json")
+def test_a_threshold_is_part_of_the_encoding():
+    assert default_encoding("mining", {}).model_dump(mode="json")["threshold"] is None
     assert default_encoding("mining", {"threshold": 1.1}).model_dump(mode="json")["threshold"] == 1.1

@@ -8,9 +8,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.rows import Answer, QuestionRow
-from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.offsets import repaired
 from adapterstilts.kinds.span import KIND
+from adapterstilts.kinds.span import SpanEncoding as Encoding
 from adapterstilts.kinds.subwords import pieces
 
 TEXTS = [

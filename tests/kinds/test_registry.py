@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import typing
-
 import pytest
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.kinds import KINDS, USED_BY, check_encoding, default_encoding, effective, kind_of
-from adapterstilts.kinds.base import Encoding, headline
-from adapterstilts.tasks.spec import KindName
+from adapterstilts.hyperparameters import hyperparameters_for
+from adapterstilts.kinds.base import headline
+from adapterstilts.kinds.registry import KINDS, check_encoding, default_encoding, effective, kind_of
+from adapterstilts.kinds.spec import SPECS
 
 
 def test_every_kind_name_has_its_kind(task_of):
-    assert set(KINDS) == set(typing.get_args(KindName))
-    assert all(kind.name == name for name, kind in KINDS.items())
-    assert kind_of(task_of("span")).name == "span"
+    assert set(KINDS) == set(SPECS)
+    assert all(kind.spec is SPECS[name] for name, kind in KINDS.items())
+    assert kind_of(task_of("span")).spec.name == "span"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_is_as_its_spec_describes_it(name, task_of):
+    kind, labels = KINDS[name], ("a", "b") if KINDS[name].spec.labelled else ()
+    assert (kind.head(task_of(name, labels)) is not None) == kind.spec.needs_head
+    assert ("threshold" in kind.encoding.model_fields) == kind.spec.threshold_from_dev
+    hyperparameters_for([name], {})
+    if not kind.spec.plain_text:  # all kinds of tasks can be trained together
+        assert hyperparameters_for([name, "mlm"], {}).mlm_ratio is not None
 
 
 def test_defaults_follow_the_reference_protocol():
@@ -34,11 +43,15 @@ def test_an_unknown_key_names_the_nearest_and_a_bad_value_is_refused():
 
 
 def test_a_setting_that_changes_nothing_is_refused():
-    check_encoding(["span", "retrieval"], {"layer": 3, "stride": 64, "max_length": 64, "unknown": 1})
+    check_encoding(["span", "retrieval"], {"layer": 3, "stride": 64, "max_length": 64})
+    with pytest.raises(ConfigError, match="unknown encoding key 'unknown'"):
+        check_encoding(["span", "retrieval"], {"unknown": 1})
+    with pytest.raises(ConfigError, match="has an effect on span and tagging tasks only, not on choice"):
+        default_encoding("choice", {"stride": 64})
     with pytest.raises(ConfigError, match="words has an effect on tagging tasks only, not on choice or span"):
         check_encoding(["span", "choice"], {"words": "written"})
     assert effective(["sequence"], {"layer": 3, "max_length": 64}) == {"max_length": 64}
-    assert set(USED_BY) <= set(Encoding.model_fields)
+    assert effective(["sequence"], {"unknown": 3}) == {"unknown": 3}  # to be refused when it is parsed
 
 
 def test_the_headline_is_the_tasks_metric_or_an_error(task_of):
@@ -49,5 +62,8 @@ def test_the_headline_is_the_tasks_metric_or_an_error(task_of):
         headline({"accuracy": 70.0}, task_of("span"))
 
 
-def test_encoding_is_plain_json():
-    assert Encoding.parse(Encoding().model_dump(mode="json")) == Encoding()
+@pytest.mark.parametrize("kind", KINDS)
+def test_encoding_is_plain_json(kind):
+    encoding = default_encoding(kind, {})
+    assert KINDS[kind].encoding.parse(encoding.model_dump(mode="json")) == encoding
+    assert all(field.description for field in KINDS[kind].encoding.model_fields.values())

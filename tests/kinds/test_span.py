@@ -11,8 +11,8 @@ import torch
 
 from adapterstilts.data.rows import Answer, QuestionRow
 from adapterstilts.errors import DataError
-from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.span import KIND
+from adapterstilts.kinds.span import SpanEncoding as Encoding
 
 CONTEXT = "Anna went to Paris . Tom saw the red house in Berlin ."
 

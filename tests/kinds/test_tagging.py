@@ -12,9 +12,9 @@ import torch
 from adapterstilts.data.converters import OTHER
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError
-from adapterstilts.kinds import encoding_for
-from adapterstilts.kinds.base import Encoding
+from adapterstilts.kinds.registry import encoding_for
 from adapterstilts.kinds.tagging import IGNORED, KIND
+from adapterstilts.kinds.tagging import TaggingEncoding as Encoding
 
 BIO = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG")
 

@@ -11,9 +11,9 @@ import torch
 
 from adapterstilts.kinds.base import Batch
 from adapterstilts.model import backbone, configs
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from tests.model import hostile
 
 
@@ -41,7 +41,7 @@ def states(host: Host, batch: Batch, **setup: object) -> torch.Tensor:
     """Last hidden states under a setup, in evaluation mode."""
     host.activate(ActiveAdapters(**setup), train=False)  # type: ignore[arg-type]
     with torch.no_grad():
-        return host.hidden(batch, -1)
+        return host.hidden_states(batch, -1)
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,10 @@ import shutil
 
 import pytest
 
-from adapterstilts import Options, train_adapter
+from adapterstilts import TrainingOptions, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.kinds.subwords import limit
-from adapterstilts.model.backbone import check_length, locate
+from adapterstilts.model.backbone import locate
 from adapterstilts.model.encoder import load_tokenizer
 from adapterstilts.values import distinct
 
@@ -34,29 +33,31 @@ def test_the_default_length_ends_at_the_positions(unlimited):
     backbone, positions = unlimited
     files = locate(str(backbone))
     assert files.positions == positions
-    assert limit(load_tokenizer(files), Encoding(max_length=384)) == positions
+    assert Encoding(max_length=384).limit(load_tokenizer(files)) == positions
 
 
 def test_a_longer_one_is_refused_before_training(unlimited, tmp_path):
     backbone, positions = unlimited
-    options = Options(backbone=str(backbone), store=tmp_path, limit=8, encoding={"max_length": positions + 1})
+    options = TrainingOptions(
+        backbone=str(backbone), store=tmp_path, limit=8, encoding={"max_length": positions + 1}
+    )
     with pytest.raises(
         ConfigError, match=rf"max_length={positions + 1} is too long.*for {positions} subwords"
     ):
         train_adapter("mini_nli", options)
-    check_length(locate(str(backbone)), {"max_length": positions})
+    locate(str(backbone)).check_length({"max_length": positions})
 
 
 def test_a_text_of_all_positions_is_encoded_and_computed(unlimited, tmp_path):
-    from adapterstilts.run.fit import fresh_host
+    from adapterstilts.run.host_cache import fresh_host
 
     backbone, positions = unlimited
     host = fresh_host(locate(str(backbone)))
-    length = limit(host.tokenizer, Encoding(max_length=1000))
+    length = Encoding(max_length=1000).limit(host.tokenizer)
     ids = host.tokenizer("a " * 500, truncation=True, max_length=length, return_tensors="pt")
     batch = {name: ids[name] for name in ("input_ids", "attention_mask")}
     batch["token_type_ids"] = batch["input_ids"] * 0
-    assert host.hidden(batch, -1).shape[1] == positions
+    assert host.hidden_states(batch, -1).shape[1] == positions
 
 
 def test_fingerprints_in_a_message_differ_in_what_is_shown(tmp_path, tiny_backbone):
@@ -73,7 +74,7 @@ def test_runs_of_two_readings_of_the_same_weights_are_told_apart(tmp_path, tiny_
     changed = without_limit(tiny_backbone, tmp_path / "changed")
     config = json.loads((changed / "config.json").read_text())
     (changed / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-5}))
-    options = Options(
+    options = TrainingOptions(
         backbone=str(tiny_backbone), store=tmp_path / "runs", limit=8, hyperparameters={"max_steps": 1}
     )
     run = train_adapter("mini_nli", options)
@@ -81,4 +82,4 @@ def test_runs_of_two_readings_of_the_same_weights_are_told_apart(tmp_path, tiny_
 
     with pytest.raises(AdapterError, match="another backbone") as caught:
         evaluate(run.id, options=options.model_copy(update={"backbone": str(changed)}))
-    assert run.job["backbone"] in str(caught.value) and locate(str(changed)).fingerprint in str(caught.value)
+    assert run.job.backbone in str(caught.value) and locate(str(changed)).fingerprint in str(caught.value)

@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from adapterstilts.kinds.base import Batch, HeadSpec
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from tests.model.conftest import add
 
 LABELS = {"classification": ("x", "y"), "tagging": ("x", "y"), "span": (), "choice": ()}

@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from adapterstilts.cli.grid_table import _as_markdown
+from adapterstilts.cli.grid_output import _print_markdown
 from adapterstilts.errors import DamagedError
-from adapterstilts.grid.availability import scenes
+from adapterstilts.grid.availability import DataSearch, find_scopes
 from adapterstilts.grid.config import GridConfig
 from adapterstilts.grid.plan import Cell, Plan, expand
 from adapterstilts.grid.records import Records
-from adapterstilts.report.gains import MARKS, Scores, _effects, cell_text, effects, grid_of
+from adapterstilts.report.gains import MARKS, Scores, _gains, gains, table_by_target
 
 SCORES: dict[tuple[str, int], Mapping[str, float]] = {
     ("", 1): {"en": 90, "de": 50, "zh": 60},
@@ -36,7 +36,7 @@ def plan() -> Plan:
             "seeds": [1, 2],
         }
     )
-    return expand(grid_config, *scenes(grid_config))
+    return expand(grid_config, *find_scopes(grid_config, DataSearch()))
 
 
 def read(cell: Cell) -> Scores:
@@ -44,24 +44,31 @@ def read(cell: Cell) -> Scores:
 
 
 def test_means_are_over_seeds_and_languages_but_english(plan: Plan) -> None:
-    base, nli, qa = _effects(plan, read, lambda code: code != "en")
+    base, nli, qa = _gains(plan, read, lambda code: code != "en")
     assert (base.mean, base.low, base.high) == (55.0, 55.0, 55.0)
-    assert (nli.mean, nli.low, nli.high, nli.whole) == (2.0, 2.0, 2.0, True)
-    assert (qa.mean, qa.low, qa.high, qa.whole, qa.languages, qa.wanted) == (0.25, -0.5, 1.0, False, 1, 2)
-    assert [cell_text(each) for each in (base, nli, qa)] == [
+    assert (nli.mean, nli.low, nli.high, nli.complete) == (2.0, 2.0, 2.0, True)
+    assert (qa.mean, qa.low, qa.high, qa.complete, qa.languages, qa.expected_languages) == (
+        0.25,
+        -0.5,
+        1.0,
+        False,
+        1,
+        2,
+    )
+    assert [str(each) for each in (base, nli, qa)] == [
         "55.0 [55.0, 55.0]", "+2.0 [+2.0, +2.0]", "+0.2 [-0.5, +1.0]*",
     ]  # fmt: skip
 
 
 def test_english_alone(plan: Plan) -> None:
-    base, nli, _ = _effects(plan, read, lambda code: code == "en")
+    base, nli, _ = _gains(plan, read, lambda code: code == "en")
     assert (base.mean, nli.mean, nli.low, nli.high) == (91.0, -5.5, -12.0, 1.0)
 
 
 def test_without_results_there_is_a_dash(plan: Plan) -> None:
-    found = _effects(plan, lambda cell: Scores({}), lambda code: code != "en")
-    assert [cell_text(each) for each in found] == ["-", "-", "-"]
-    assert grid_of(found) == [
+    found = _gains(plan, lambda cell: Scores({}), lambda code: code != "en")
+    assert [str(each) for each in found] == ["-", "-", "-"]
+    assert table_by_target(found) == [
         ["composition", "intermediate", "mini_paraphrase"],
         ["baseline", "", "-"],
         ["sequential", "mini_nli", "-"],
@@ -73,24 +80,24 @@ def test_languages_without_labels_do_not_count(plan: Plan) -> None:
     def hidden(cell: Cell) -> Scores:
         return Scores({**read(cell).by_language, "zh": None})
 
-    base, nli, qa = _effects(plan, hidden, lambda code: code != "en")
+    base, nli, qa = _gains(plan, hidden, lambda code: code != "en")
     assert (base.mean, nli.mean, qa.mean) == (51.0, 3.5, 0.0)
-    assert all(each.whole and each.wanted == 1 for each in (base, nli, qa))
-    assert [cell_text(each) for each in _effects(plan, hidden, lambda code: code == "zh")] == ["-"] * 3
+    assert all(each.complete and each.expected_languages == 1 for each in (base, nli, qa))
+    assert [str(each) for each in _gains(plan, hidden, lambda code: code == "zh")] == ["-"] * 3
 
 
 def test_a_seed_without_its_baseline_does_not_count(plan: Plan) -> None:
-    found = _effects(
+    found = _gains(
         plan,
         lambda cell: Scores({}) if (cell.intermediate, cell.seed) == ("", 2) else read(cell),
         lambda c: c != "en",
     )
     assert (found[2].mean, found[2].seeds, found[2].low) == (-0.5, 1, None)
-    assert [cell_text(each)[-1] for each in found] == ["*"] * 3  # of two seeds there is one
+    assert [str(each)[-1] for each in found] == ["*"] * 3  # of two seeds there is one
 
 
 def test_markdown_takes_any_text(capsys: pytest.CaptureFixture[str]) -> None:
-    _as_markdown(["backbone", "nli"], [["a|b", "+1.0"]])
+    _print_markdown(["backbone", "nli"], [["a|b", "+1.0"]])
     assert capsys.readouterr().out == "| backbone | nli |\n|---|---|\n| a\\|b | +1.0 |\n"
 
 
@@ -99,16 +106,16 @@ def test_scores_of_items_that_were_trained_on_are_marked(plan: Plan) -> None:
         leaked = {"de"} if cell.intermediate == "mini_nli" else {"en"}
         return Scores(read(cell).by_language, leaked)
 
-    base, nli, qa = _effects(plan, leaky, lambda code: code != "en")
+    base, nli, qa = _gains(plan, leaky, lambda code: code != "en")
     assert (base.leaked, nli.leaked, qa.leaked) == (0, 1, 0)
-    assert cell_text(nli) == "+2.0 [+2.0, +2.0]!"
-    english = _effects(plan, leaky, lambda code: code == "en")
+    assert str(nli) == "+2.0 [+2.0, +2.0]!"
+    english = _gains(plan, leaky, lambda code: code == "en")
     assert [each.leaked for each in english] == [1, 1, 1]  # of the second the baseline's
 
 
 @dataclass
 class Finished:
-    """Every request finished with score 50, and what each training changes."""
+    """Every job finished with score 50, and what each training changes."""
 
     changes: Mapping[str, Any]
     damaged: str = ""
@@ -117,18 +124,18 @@ class Finished:
     precision = pulled = ""
 
     @property
-    def request(self) -> str:
-        return str(self.changes["request"])
+    def digest(self) -> str:
+        return str(self.changes["digest"])
 
-    def done(self, request: str) -> Any:
-        return Finished({"request": request})
+    def find_finished(self, digest: str) -> Any:
+        return Finished({"digest": digest})
 
-    def metrics(self, record: Any) -> dict[str, Any]:
-        request = record.changes["request"]
-        self.read.append(request)
-        if request == self.damaged:
+    def read_metrics(self, record: Any) -> dict[str, Any]:
+        digest = record.changes["digest"]
+        self.read.append(digest)
+        if digest == self.damaged:
             raise DamagedError("the run is damaged", "run")
-        return {"score": 50.0, **self.changes.get(request, {})}
+        return {"score": 50.0, **self.changes.get(digest, {})}
 
 
 IDLE = {"effect": {"adapters": {"a": [0.0, 0.0]}}}
@@ -136,8 +143,8 @@ BUSY = {"effect": {"adapters": {"a": [0.0, 0.1]}}}
 
 
 def marked(plan: Plan, finished: Finished) -> list[tuple[str, int]]:
-    found = effects(plan, cast(Records, finished), finished.read.append)
-    return [(each.intermediate, each.inert) for each in found if "=" in cell_text(each)]
+    found = gains(plan, cast(Records, finished), finished.read.append)
+    return [(each.intermediate, each.inert) for each in found if "=" in str(each)]
 
 
 def test_runs_that_change_nothing_are_marked(plan: Plan) -> None:

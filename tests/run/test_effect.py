@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 import torch
 
-from adapterstilts import Options, compose, train_adapter
+from adapterstilts import TrainingOptions, compose, train_adapter
+from adapterstilts.composition import Average, Fuse, Single, Stack
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, TaggedRow, TextRow
-from adapterstilts.kinds import default_encoding, kind_of
+from adapterstilts.hyperparameters import Hyperparameters
+from adapterstilts.kinds.registry import default_encoding, kind_of
+from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.host import Host
-from adapterstilts.model.setup import ActiveAdapters
 from adapterstilts.run.effect import COMPARED, PREDICTED, measure, spread
-from adapterstilts.run.fit import fresh_host
-from adapterstilts.run.predict import Model
-from adapterstilts.run.sampling import Stream
+from adapterstilts.run.host_cache import fresh_host
+from adapterstilts.run.sampling import TrainingSchedule
+from adapterstilts.run.training_data import TaskData
 from adapterstilts.store import Effect, Run, effect_in
 from tests.kinds.conftest import task_of  # noqa: F401 (a fixture)
 from tests.model.conftest import add, spec_of
@@ -52,22 +54,20 @@ def host(tiny_backbone: Path) -> Iterator[Host]:
 
 
 @pytest.fixture
-def stream(host: Host, task_of: Callable[..., Any]) -> Callable[..., Stream]:  # noqa: F811
+def stream(host: Host, task_of: Callable[..., Any]) -> Callable[..., TaskData]:  # noqa: F811
     """Makes a stream over an adapter `t`, with a head named after the kind."""
 
-    def make(name: str, dev: int = 10, train: int = 6) -> Stream:
+    def make(name: str, dev: int = 10, train: int = 6) -> TaskData:
         task = task_of(name, LABELS.get(name, ())).model_copy(update={"name": name})
         kind = kind_of(task)
         spec = kind.head(task)
         assert spec is not None
         host.add_head(name, spec, seed=1)
-        model = Model(
-            host, ActiveAdapters(target="t", head=name), kind, task, default_encoding(task.kind, {}), "fp32"
-        )
         rows = [row(name, n) for n in range(train + dev)]
-        features = kind.encode(rows[:train], task, host.tokenizer, model.encoding)
-        host.activate(model.setup, train=False)
-        return Stream(model, features, rows[train:])
+        data = TaskData(task, default_encoding(task.kind, {}), tuple(rows[:train]), tuple(rows[train:]))
+        host.activate(ActiveAdapters(target="t", head=name), train=False)
+        features = kind.encode(data.train, task, host.tokenizer, data.encoding)
+        return replace(data, features=features)
 
     return make
 
@@ -80,8 +80,11 @@ def freeze_head(host: Host, name: str) -> None:
             tensor[1] = 1.0
 
 
-def measured(host: Host, setup: ActiveAdapters, *streams: Stream) -> Effect:
-    effect = effect_in({"effect": json.loads(json.dumps(measure(host, setup, streams)))})
+def measured(host: Host, *data: TaskData) -> Effect:
+    adapters = ActiveAdapters(target="t", head=data[0].task.name if data else None)
+    settings = Hyperparameters(precision="fp32")
+    schedule = TrainingSchedule(host, adapters, data, settings, 1, Path()) if data else None
+    effect = effect_in({"effect": json.loads(json.dumps(measure(host, adapters, schedule)))})
     assert effect is not None
     return effect
 
@@ -91,12 +94,12 @@ KINDS = ("sequence", "tagging", "choice", "span", "mlm")
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_head_of_any_kind_that_always_predicts_one_class(
-    host: Host, stream: Callable[..., Stream], name: str
+    host: Host, stream: Callable[..., TaskData], name: str
 ) -> None:
     add(host, "t")
     made = stream(name)
     freeze_head(host, name)
-    effect = measured(host, made.model.setup, made)
+    effect = measured(host, made)
     head = effect.heads[name]
     assert head.constant and head.share == 1 and head.development and effect.inert and not effect.idle
     assert head.majority == (1 if name in LABELS or name == "mlm" else 0)
@@ -105,49 +108,49 @@ def test_a_head_of_any_kind_that_always_predicts_one_class(
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_adapter_that_changes_nothing(host: Host, stream: Callable[..., Stream], name: str) -> None:
+def test_an_adapter_that_changes_nothing(host: Host, stream: Callable[..., TaskData], name: str) -> None:
     host.add_adapter("t", spec_of("lora"), seed=1)
     made = stream(name)
     for tensor in host.model.heads[name].state_dict().values():
         tensor.add_(torch.randn(tensor.shape, generator=torch.Generator().manual_seed(5)))
-    effect = measured(host, made.model.setup, made)
+    effect = measured(host, made)
     assert effect.idle == ("t",) and effect.adapters["t"] == (0.0, 0.0)
     assert effect.examples == 10
-    again = measured(host, made.model.setup, made)
+    again = measured(host, made)
     assert again == effect, "nothing is drawn"
 
 
-def test_rows_are_few_and_evenly_spread(host: Host, stream: Callable[..., Stream]) -> None:
+def test_rows_are_few_and_evenly_spread(host: Host, stream: Callable[..., TaskData]) -> None:
     assert spread(range(10), 4) == [0, 2, 5, 7] and spread("ab", 4) == ["a", "b"]
     add(host, "t")
     made = stream("sequence", dev=90)
     ordered = sorted(made.dev, key=lambda each: str(each.label))  # type: ignore[union-attr]
-    effect = measured(host, made.model.setup, replace(made, dev=ordered))
+    effect = measured(host, replace(made, dev=tuple(ordered)))
     assert effect.heads["sequence"].predictions == PREDICTED and effect.examples == COMPARED
     assert effect.heads["sequence"].gold_share == 0.5, "rows of both labels, although they are sorted"
 
 
-def test_training_rows_where_there_are_no_others(host: Host, stream: Callable[..., Stream]) -> None:
+def test_training_rows_where_there_are_no_others(host: Host, stream: Callable[..., TaskData]) -> None:
     add(host, "t")
     made = stream("sequence", dev=0)
-    effect = measured(host, made.model.setup, made)
+    effect = measured(host, made)
     assert not effect.heads["sequence"].development and effect.heads["sequence"].predictions == 6
 
 
-def test_several_tasks_have_a_head_each(host: Host, stream: Callable[..., Stream]) -> None:
+def test_several_tasks_have_a_head_each(host: Host, stream: Callable[..., TaskData]) -> None:
     add(host, "t")
     streams = [stream(name) for name in ("sequence", "tagging", "choice")]
     freeze_head(host, "tagging")
-    effect = measured(host, streams[0].model.setup, *streams)
+    effect = measured(host, *streams)
     assert list(effect.adapters) == ["t"] and effect.examples == 15
     assert list(effect.heads) == ["sequence", "tagging", "choice"]
     assert effect.heads["tagging"].constant and effect.heads["tagging"].majority == 1
 
 
 def test_without_data_or_without_adapters(host: Host) -> None:
-    assert measure(host, ActiveAdapters(), []) == {}
+    assert measure(host, ActiveAdapters()) == {}
     add(host, "t")
-    effect = measured(host, ActiveAdapters(target="t"))
+    effect = measured(host)
     assert effect.examples == 4 and effect.heads == {} and not effect.inert
 
 
@@ -155,15 +158,15 @@ QUICK = {"max_steps": 2, "batch_size": 8, "dev_rows": 30, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
-def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
+def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingOptions:
     store = tmp_path_factory.mktemp("runs")
-    return Options(
+    return TrainingOptions(
         backbone=str(tiny_backbone), store=store, source="bundled", limit=60, hyperparameters=QUICK
     )
 
 
 @pytest.fixture(scope="module")
-def untrained(options: Options) -> Run:
+def untrained(options: TrainingOptions) -> Run:
     """A LoRA that hardly trained, so that it changes nothing."""
     hyperparameters = {**QUICK, "learning_rate": 1e-12}
     return train_adapter(
@@ -172,7 +175,7 @@ def untrained(options: Options) -> Run:
 
 
 def test_a_training_says_what_it_changed_and_keeps_it(
-    options: Options, untrained: Run, capsys: pytest.CaptureFixture[str]
+    options: TrainingOptions, untrained: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hyperparameters = {**QUICK, "learning_rate": 1e-12}
     same = train_adapter(
@@ -190,18 +193,18 @@ def test_a_training_says_what_it_changed_and_keeps_it(
     assert min(trained.metrics["effect"]["adapters"]["mini_ner"]) > 0.001
 
 
-def test_compositions_are_measured_part_by_part(options: Options, untrained: Run) -> None:
+def test_compositions_are_measured_part_by_part(options: TrainingOptions, untrained: Run) -> None:
     source = train_adapter("mini_ner", options)
-    stacked = compose("mini_paraphrase", "stack", [untrained.id], options)
+    stacked = compose("mini_paraphrase", Stack(untrained.id), options)
     effect = effect_in(stacked.metrics)
     assert effect is not None and len(effect.adapters) == 2
     assert effect.idle == (f"mini_nli_{untrained.key[:8]}",), "the LoRA below does nothing"
     other = train_adapter("mini_qa", options)
-    fused = compose("mini_paraphrase", "fuse", [source.id, other.id], options)
+    fused = compose("mini_paraphrase", Fuse(source.id, other.id), options)
     assert list(fused.metrics["effect"]["adapters"]) == ["fusion"]
     several = train_adapter("mini_nli+mini_qa", options)
     assert sorted(several.metrics["effect"]["heads"]) == ["mini_nli", "mini_qa"]
-    merged = compose("mini_retrieval", "average", [source.id, other.id], options)
+    merged = compose("mini_retrieval", Average(source.id, other.id), options)
     assert merged.metrics["effect"]["examples"] == 4 and merged.metrics["effect"]["heads"] == {}
-    bare = compose("mini_retrieval", "single", [], options)
+    bare = compose("mini_retrieval", Single(), options)
     assert "effect" not in bare.metrics

@@ -103,7 +103,7 @@ def test_a_launch_that_was_stopped_or_killed_goes_on(
     for how in (signal.SIGTERM, signal.SIGKILL):
         stop_after_a_checkpoint(launch(still_backbone, store), store, how)
     again, messages = trained(still_backbone, store)
-    assert "going on from step" in messages
+    assert "resuming from step" in messages
     for path in sorted(whole.path.rglob("*.safetensors")):
         assert path.read_bytes() == (again.path / path.relative_to(whole.path)).read_bytes()
 

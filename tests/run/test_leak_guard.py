@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adapterstilts import Options, compose, evaluate, submit, train_adapter
+from adapterstilts import EvaluationOptions, TrainingOptions, compose, evaluate, submit, train_adapter
 from adapterstilts.cli.submit import print_submission
+from adapterstilts.composition import Sequential, Stack
 from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.errors import DataError
 from adapterstilts.run.leak_guard import LeakGuard
 from adapterstilts.run.lineage import history
 from adapterstilts.store import Run, Store
-from adapterstilts.tasks.registry import get
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split, Task
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -33,27 +35,31 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def options(tiny_backbone: Path, release: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
+def options(tiny_backbone: Path, release: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingOptions:
     store = tmp_path_factory.mktemp("runs")
-    return Options(backbone=str(tiny_backbone), store=store, data_dir=release, hyperparameters=QUICK)
+    return TrainingOptions(backbone=str(tiny_backbone), store=store, data_dir=release, hyperparameters=QUICK)
 
 
-def told(options: Options, **more: object) -> Options:
-    return options.model_copy(update=more)
+def told(options: TrainingOptions, **more: Any) -> Any:
+    """Training options with changes, or evaluation options where the changes are about evaluation."""
+    evaluated = {"eval_file", "allow_leak"} & more.keys()
+    return (EvaluationOptions.of(options) if evaluated else options).model_copy(update=more)
 
 
 @pytest.fixture(scope="module")
-def trained(options: Options) -> Run:
+def trained(options: TrainingOptions) -> Run:
     """A run that was trained on the first 30 English pairs."""
     return train_adapter("mnli", told(options, train_file="xnli/dev-en.tsv#1-30"))
 
 
 @pytest.fixture
-def rest(options: Options) -> Options:
+def rest(options: TrainingOptions) -> TrainingOptions:
     return told(options, eval_file="xnli/dev-{lang}.tsv#31-40")
 
 
-def test_trained_items_are_refused_with_their_number_and_what_to_do(options: Options, trained: Run) -> None:
+def test_trained_items_are_refused_with_their_number_and_what_to_do(
+    options: TrainingOptions, trained: Run
+) -> None:
     with pytest.raises(
         DataError, match=r"30 of the 40 items of xnli in 'en' .*such as.*'en premise 0"
     ) as error:
@@ -62,40 +68,46 @@ def test_trained_items_are_refused_with_their_number_and_what_to_do(options: Opt
 
 
 @pytest.mark.parametrize("file", [None, "xnli/dev-{lang}.tsv", "xnli/dev-de.tsv", "xnli/dev-de.tsv#1-30"])
-def test_translations_of_trained_items_are_refused(options: Options, trained: Run, file: str | None) -> None:
+def test_translations_of_trained_items_are_refused(
+    options: TrainingOptions, trained: Run, file: str | None
+) -> None:
     with pytest.raises(
         DataError, match=r"30 of the \d0 items of xnli in 'de'.*\(30 of them in another language"
     ):
         evaluate(trained.id, "xnli", ["de"], told(options, eval_file=file))
 
 
-def test_a_sample_is_compared_item_by_item(options: Options, trained: Run) -> None:
+def test_a_sample_is_compared_item_by_item(options: TrainingOptions, trained: Run) -> None:
     sampled = told(options, limit=20, allow_leak=True)
     found = evaluate(trained.id, "xnli", ["en", "sw"], sampled)[0].leaks
     assert found["en"].items == found["sw"].translated == found["sw"].items > 10
 
 
-def test_other_rows_of_the_same_file_are_fine(options: Options, trained: Run, rest: Options) -> None:
+def test_other_rows_of_the_same_file_are_fine(
+    options: TrainingOptions, trained: Run, rest: TrainingOptions
+) -> None:
     (found,) = evaluate(trained.id, "xnli", options=rest)
     assert list(found.runs) == ["en", "de", "sw"]
     assert [str(leak) for leak in found.leaks.values()] == ["", "", ""]
     assert "leaked" not in found.runs["de"].metrics
 
 
-def test_a_result_that_was_insisted_on_says_so(options: Options, trained: Run) -> None:
+def test_a_result_that_was_insisted_on_says_so(options: TrainingOptions, trained: Run) -> None:
     (found,) = evaluate(trained.id, "xnli", ["en", "de"], told(options, allow_leak=True))
     run = found.runs["de"]
     assert run.metrics["leaked"] == 30
     leak = json.loads((run.path / "origin.json").read_text())["leak"]
-    assert (leak["items"], leak["translated"], leak["of"], leak["unchecked"]) == (30, 30, 40, [])
+    assert (leak["items"], leak["translated"], leak["examples"], leak["unchecked"]) == (30, 30, 40, [])
     assert str(found.leaks["de"]) == "30 of 40 items were trained on (30 of them in another language)"
     with pytest.raises(DataError, match="30 of the 40"):  # that a result is there does not open the way
         evaluate(trained.id, "xnli", ["de"], options)
 
 
-def test_what_a_source_was_trained_on_counts(options: Options, trained: Run, rest: Options) -> None:
-    target = compose("mnli", "sequential", [trained.id], told(options, train_file="xnli/dev-en.tsv#31-35"))
-    again = compose("mnli", "stack", [target.id], told(options, train_file="xnli/dev-en.tsv#36-38"))
+def test_what_a_source_was_trained_on_counts(
+    options: TrainingOptions, trained: Run, rest: TrainingOptions
+) -> None:
+    target = compose("mnli", Sequential(trained.id), told(options, train_file="xnli/dev-en.tsv#31-35"))
+    again = compose("mnli", Stack(target.id), told(options, train_file="xnli/dev-en.tsv#36-38"))
     with pytest.raises(DataError, match="38 of the 40 items of xnli in 'sw'"):
         evaluate(again.id, "xnli", ["sw"], options)
     Store(options.store).remove(target.id)  # nothing is lost with it
@@ -106,7 +118,7 @@ def test_what_a_source_was_trained_on_counts(options: Options, trained: Run, res
 
 
 def test_without_the_english_side_the_result_says_what_was_not_checked(
-    options: Options, trained: Run, tmp_path: Path, release: Path
+    options: TrainingOptions, trained: Run, tmp_path: Path, release: Path
 ) -> None:
     (tmp_path / "xnli").mkdir()
     file = tmp_path / "xnli" / "dev-sw.tsv"
@@ -136,7 +148,7 @@ def translations(folder: Path, columns: int) -> str:
     return str(file)
 
 
-def test_the_originals_of_translated_training_data_count(options: Options, tmp_path: Path) -> None:
+def test_the_originals_of_translated_training_data_count(options: TrainingOptions, tmp_path: Path) -> None:
     translated = told(options, translated=translations(tmp_path, 5), translated_only=True)
     run = train_adapter("mnli", translated)
     (found,) = evaluate(run.id, "xnli", ["en", "sw"], told(options, allow_leak=True))
@@ -145,7 +157,9 @@ def test_the_originals_of_translated_training_data_count(options: Options, tmp_p
     assert found.leaks["en"].unchecked == ()
 
 
-def test_originals_that_are_not_known_are_said_to_be_unchecked(options: Options, tmp_path: Path) -> None:
+def test_originals_that_are_not_known_are_said_to_be_unchecked(
+    options: TrainingOptions, tmp_path: Path
+) -> None:
     translated = told(options, translated=translations(tmp_path, 3), translated_only=True)
     run = train_adapter("mnli", translated)
     (found,) = evaluate(run.id, "xnli", ["en"], options)
@@ -157,14 +171,16 @@ def test_originals_that_are_not_known_are_said_to_be_unchecked(options: Options,
 
 @pytest.mark.parametrize("file", [None, "xnli/dev-{lang}.tsv", "xnli/dev-en.tsv"])
 def test_items_trained_on_in_a_foreign_language_are_found_in_the_others(
-    options: Options, file: str | None
+    options: TrainingOptions, file: str | None
 ) -> None:
     run = train_adapter("mnli", told(options, train_file="xnli/dev-de.tsv#1-30"))
     found = evaluate(run.id, "xnli", ["en"], told(options, eval_file=file, allow_leak=True))[0].leaks["en"]
     assert (found.items, found.translated, found.unchecked) == (30, 30, ())
 
 
-def test_each_language_is_read_once(options: Options, trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_language_is_read_once(
+    options: TrainingOptions, trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[str] = []
 
     def counted(task: Task, split: Split, language: str, location: DataLocation, *, hidden: bool) -> Loaded:
@@ -179,7 +195,7 @@ def test_each_language_is_read_once(options: Options, trained: Run, monkeypatch:
 
 @pytest.mark.parametrize(("rows", "refused"), [("1-40", True), ("2-40", True), ("3-40", False)])
 def test_no_chance_recurrence_is_granted_to_rows_of_the_same_file(
-    options: Options, rows: str, refused: bool, tmp_path: Path
+    options: TrainingOptions, rows: str, refused: bool, tmp_path: Path
 ) -> None:
     """Two of forty sentences are fewer than tagging's share, and the third repeats the first."""
     words = ["a", "b", "a", *(f"word{n}" for n in range(37))]
@@ -206,18 +222,21 @@ def write_xquad(folder: Path, code: str) -> None:
     (folder / f"xquad.{code}.json").write_text(text, encoding="utf-8")
 
 
-def test_the_questions_of_xquad_are_items_of_lareqa(options: Options, tmp_path: Path) -> None:
+def test_the_questions_of_xquad_are_items_of_lareqa(options: TrainingOptions, tmp_path: Path) -> None:
     for code in ("en", "de"):
         write_xquad(tmp_path / "xquad", code)
+    run = train_adapter("squad_v1", told(options, data_dir=tmp_path, train_file="xquad/xquad.en.json#1-6"))
     wanted = told(options, data_dir=tmp_path, allow_leak=True)
-    run = train_adapter("squad_v1", told(wanted, train_file="xquad/xquad.en.json#1-6"))
     leaks = evaluate(run.id, "lareqa", ["en", "de"], wanted)[0].leaks
-    assert [(leak.items, leak.translated, leak.of) for leak in leaks.values()] == [(6, 0, 10), (6, 6, 10)]
+    assert [(leak.items, leak.translated, leak.examples) for leak in leaks.values()] == [
+        (6, 0, 10),
+        (6, 6, 10),
+    ]
     sampled = evaluate(run.id, "lareqa", ["de"], told(wanted, limit=5))[0].leaks["de"]
-    assert 0 < sampled.items <= sampled.of == 5
+    assert 0 < sampled.items <= sampled.examples == 5
 
 
-def test_a_symmetric_pair_is_the_same_item_in_either_order(options: Options, tmp_path: Path) -> None:
+def test_a_symmetric_pair_is_the_same_item_in_either_order(options: TrainingOptions, tmp_path: Path) -> None:
     lines = [(f"one {n}", f"two {n}", str(n % 2)) for n in range(20)]
     for name, order in (("train-en", (0, 1, 2)), ("dev-en", (1, 0, 2))):
         (tmp_path / "pawsx").mkdir(exist_ok=True)
@@ -230,7 +249,7 @@ def test_a_symmetric_pair_is_the_same_item_in_either_order(options: Options, tmp
 
 
 def test_a_stored_result_is_given_with_what_is_known_now(
-    options: Options, trained: Run, tmp_path: Path, release: Path, capsys: pytest.CaptureFixture[str]
+    options: TrainingOptions, trained: Run, tmp_path: Path, release: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the English side a German result was stored that knows of no leak; with it, it says so."""
     (tmp_path / "xnli").mkdir()
@@ -249,21 +268,21 @@ def test_a_stored_result_is_given_with_what_is_known_now(
     assert "leaked: xnli de: 30 of 40 rows were trained on" in capsys.readouterr().err
 
 
-def test_retrieval_and_tasks_that_are_not_parallel_pass(options: Options, trained: Run) -> None:
+def test_retrieval_and_tasks_that_are_not_parallel_pass(options: TrainingOptions, trained: Run) -> None:
     (found,) = evaluate(trained.id, "mini_retrieval", ["de"], options)
-    assert found.leaks["de"].of == 0
+    assert found.leaks["de"].examples == 0
 
 
 def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
-    options: Options, trained: Run, rest: Options
+    options: TrainingOptions, trained: Run, rest: TrainingOptions
 ) -> None:
     folder = options.store / "copy"
     folder.mkdir()
     old = Run("old", trained.key, folder, trained.job, {}, "", 0)
-    guard = LeakGuard(Store(options.store), old, get("xnli"), "dev", options.location(None))
-    leak = guard.check("en", load(get("xnli"), "dev", "en", options.location(None)))
+    guard = LeakGuard(Store(options.store), old, get_task("xnli"), "dev", options.location(None))
+    leak = guard.check("en", load(get_task("xnli"), "dev", "en", options.location(None)))
     assert str(leak) == "what old was trained on could not be checked"
-    job = {**trained.job, "composition": {"kind": "sequential", "sources": ["0" * 64]}}
+    job = trained.training.model_copy(update={"composition": Sequential(sources=("0" * 64,))})
     found = history(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
     assert found.unknown[1].startswith("what the run 000000000000, which is gone")
     assert [credit.licence for credit in found.credits][-1] == "not known"
@@ -272,15 +291,15 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
 @pytest.mark.parametrize("trained_in", ["en", "de"])
 def test_the_real_files(shared_data: Path, tiny_backbone: Path, tmp_path: Path, trained_in: str) -> None:
     """XNLI development rows 1 to 2,000 in one language train: all leak in each language, none of the rest."""
-    options = Options(
+    options = TrainingOptions(
         backbone=str(tiny_backbone), store=tmp_path, data_dir=shared_data, hyperparameters=QUICK
     )
     run = train_adapter("mnli", told(options, train_file=f"xnli/dev-{trained_in}.tsv#1-2000"))
     for rows in ("", "#2001-2490"):
         location = options.location("xnli/dev-{lang}.tsv" + rows)
-        guard = LeakGuard(Store(tmp_path), run, get("xnli"), "dev", location)
+        guard = LeakGuard(Store(tmp_path), run, get_task("xnli"), "dev", location)
         for language in ("en", "ar", "de", "es", "fr", "hi", "ru", "sw", "tr", "zh"):
-            loaded = load(get("xnli"), "dev", language, location)
+            loaded = load(get_task("xnli"), "dev", language, location)
             if rows:
                 assert str(guard.check(language, loaded)) == ""
             else:

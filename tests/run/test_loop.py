@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from adapterstilts import Options, compose, evaluate, train_adapter
+from adapterstilts import TrainingOptions, compose, evaluate, train_adapter
+from adapterstilts.composition import Average, Fuse, Sequential, Single, Stack, make
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
 from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.model.host import Host
@@ -21,7 +22,9 @@ EXACT = {**QUICK, "precision": "fp32"}
 
 
 def options_for(backbone, store):
-    return Options(backbone=str(backbone), store=store, source="bundled", limit=96, hyperparameters=QUICK)
+    return TrainingOptions(
+        backbone=str(backbone), store=store, source="bundled", limit=96, hyperparameters=QUICK
+    )
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +144,7 @@ def test_an_interrupt_saves_and_the_same_command_goes_on(options, tmp_path, caps
 def test_stack_and_fuse_leave_their_sources_as_they_were(options):
     ids = [train_adapter(name, options).id for name in ("mini_nli", "mini_ner")]
     for kind, sources in (("stack", ids[:1]), ("fuse", ids)):
-        run = compose("mini_paraphrase", kind, sources, options)
+        run = compose("mini_paraphrase", make(kind, sources), options)
         for source in sources:
             original = next((options.store / source / "adapters").iterdir())
             (copy,) = [
@@ -155,7 +158,7 @@ def test_stack_and_fuse_leave_their_sources_as_they_were(options):
 
 def test_fusion_records_its_attention_per_layer(options):
     ids = [train_adapter(name, options).id for name in ("mini_nli", "mini_ner", "mini_qa")]
-    attention = compose("mini_paraphrase", "fuse", ids, options).metrics["fusion_attention"]
+    attention = compose("mini_paraphrase", Fuse(*ids), options).metrics["fusion_attention"]
     assert len(attention) == 2
     assert all(len(layer) == 3 and sum(layer) == pytest.approx(1, abs=1e-4) for layer in attention)
 
@@ -164,7 +167,7 @@ def test_sequential_starts_from_the_source(options):
     source = train_adapter("mini_nli", options)
     frozen = {**QUICK, "max_steps": 1, "learning_rate": 1e-12}
     run = compose(
-        "mini_paraphrase", "sequential", [source.id], options.model_copy(update={"hyperparameters": frozen})
+        "mini_paraphrase", Sequential(source.id), options.model_copy(update={"hyperparameters": frozen})
     )
     before = load_file(next((source.path / "adapters").rglob("*.safetensors")))
     after = load_file(next((run.path / "adapters").rglob("*.safetensors")))
@@ -196,28 +199,28 @@ def test_short_memory_in_an_evaluation_makes_batches_smaller(options, tmp_path, 
 def test_a_retrieval_target_trains_nothing(options, capsys):
     ids = [train_adapter(name, options).id for name in ("mini_nli", "mini_ner")]
     with pytest.raises(ConfigError, match="has no training data"):
-        compose("mini_retrieval", "fuse", ids, options)
-    merged = compose("mini_retrieval", "average", ids, options)
-    bare = compose("mini_retrieval", "single", [], options)
+        compose("mini_retrieval", Fuse(*ids), options)
+    merged = compose("mini_retrieval", Average(*ids), options)
+    bare = compose("mini_retrieval", Single(), options)
     assert "nothing trains mini_retrieval: " in capsys.readouterr().err  # and so a recipe has no effect
     other_seed = options.model_copy(update={"seed": 7})
-    assert compose("mini_retrieval", "single", [], other_seed).key == bare.key, "nothing is random here"
+    assert compose("mini_retrieval", Single(), other_seed).key == bare.key, "nothing is random here"
     scores = [evaluate(each.id, "mini_retrieval", ["de"], options)[0].scores["de"] for each in (merged, bare)]
     assert all(0 <= score <= 100 for score in scores)
 
 
 def test_a_stack_is_not_a_source(options):
     source = train_adapter("mini_nli", options)
-    stacked = compose("mini_paraphrase", "stack", [source.id], options)
-    with pytest.raises(AdapterError, match="is a stack, not one adapter"):
-        compose("mini_paraphrase", "sequential", [stacked.id], options)
+    stacked = compose("mini_paraphrase", Stack(source.id), options)
+    with pytest.raises(AdapterError, match="is a stack, not a single adapter"):
+        compose("mini_paraphrase", Sequential(stacked.id), options)
 
 
 def test_an_adapter_of_another_backbone_is_refused(options, deeper_backbone):
     source = train_adapter("mini_nli", options)
     deep = options.model_copy(update={"backbone": str(deeper_backbone)})
     with pytest.raises(AdapterError, match="another backbone"):
-        compose("mini_paraphrase", "sequential", [source.id], deep)
+        compose("mini_paraphrase", Sequential(source.id), deep)
 
 
 def test_a_tampered_adapter_is_refused(own_options):
@@ -227,7 +230,7 @@ def test_a_tampered_adapter_is_refused(own_options):
     content[-3] ^= 1
     file.write_bytes(content)
     with pytest.raises(StoreError, match="SHA-256"):
-        compose("mini_paraphrase", "sequential", [source.id], own_options)
+        compose("mini_paraphrase", Sequential(source.id), own_options)
 
 
 def test_a_kind_without_the_head_is_refused(options):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapterstilts import Options, evaluate, predict, train_adapter
+from adapterstilts import TrainingOptions, evaluate, predict, train_adapter
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.run.device import autocast, computes_bf16, resolve_precision
@@ -22,20 +22,20 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
+def options(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingOptions:
     hyperparameters = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
     store = tmp_path_factory.mktemp("precision") / "runs"
-    return Options(
+    return TrainingOptions(
         backbone=str(tiny_backbone), store=store, source="bundled", limit=96, hyperparameters=hyperparameters
     )
 
 
-def in_precision(options: Options, precision: str) -> Options:
+def in_precision(options: TrainingOptions, precision: str) -> TrainingOptions:
     return options.model_copy(update={"hyperparameters": {**options.hyperparameters, "precision": precision}})
 
 
 @pytest.fixture(scope="module")
-def runs(options: Options) -> dict[str, Run]:
+def runs(options: TrainingOptions) -> dict[str, Run]:
     return {name: train_adapter("mini_nli", in_precision(options, name)) for name in ("fp32", "bf16")}
 
 
@@ -58,11 +58,13 @@ def test_without_an_override_the_cpu_decides(monkeypatch: pytest.MonkeyPatch) ->
         assert computes_bf16(torch.device("cpu")) == answer
 
 
-def test_a_run_and_an_evaluation_say_what_they_were_computed_in(cpu_bf16: bool, options: Options) -> None:
+def test_a_run_and_an_evaluation_say_what_they_were_computed_in(
+    cpu_bf16: bool, options: TrainingOptions
+) -> None:
     auto = train_adapter("mini_nli", options)
     precision = "bf16" if cpu_bf16 else "fp32"
-    assert auto.job["hyperparameters"]["precision"] == precision
-    assert evaluate(auto.id, "mini_nli", ["de"], options)[0].runs["de"].job["precision"] == precision
+    assert auto.precision == precision
+    assert evaluate(auto.id, "mini_nli", ["de"], options)[0].runs["de"].precision == precision
 
 
 def test_both_precisions_learn_the_same(runs: dict[str, Run]) -> None:
@@ -79,7 +81,7 @@ def test_both_precisions_learn_the_same(runs: dict[str, Run]) -> None:
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=12 * BF16_STEP)
 
 
-def test_both_precisions_predict_the_same(runs: dict[str, Run], options: Options) -> None:
+def test_both_precisions_predict_the_same(runs: dict[str, Run], options: TrainingOptions) -> None:
     """The operations of two layers and a head lie between a text and its probabilities, some 20 in a row."""
     exact, rounded = (
         predict(runs["fp32"].id, ROWS, in_precision(options, name)) for name in ("fp32", "bf16")

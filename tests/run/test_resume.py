@@ -22,7 +22,7 @@ RECIPE = {"max_steps": 30, "batch_size": 8, "eval_every": 12, "dev_rows": 24}
 
 
 def options(store: Path, backbone: Path, **changes):
-    from adapterstilts import Options
+    from adapterstilts import TrainingOptions
 
     settings = {
         "backbone": str(backbone),
@@ -31,14 +31,15 @@ def options(store: Path, backbone: Path, **changes):
         "limit": 120,
         "checkpoint_steps": 3,
     }
-    return Options(**{**settings, "hyperparameters": RECIPE, **changes})
+    return TrainingOptions(**{**settings, "hyperparameters": RECIPE, **changes})
 
 
 def work(target, kind, sources, given):
     """What a child process does: one compose call."""
     from adapterstilts import compose
+    from adapterstilts.composition import make
 
-    compose(target, kind, sources, given)
+    compose(target, make(kind, sources), given)
 
 
 def bytes_of(folder: Path) -> dict[str, object]:
@@ -89,6 +90,7 @@ def test_killed_training_ends_with_the_same_bytes(
     name, target, kind, sources, changes, tiny_backbone, tmp_path
 ):
     from adapterstilts import compose, train_adapter
+    from adapterstilts.composition import make
 
     if "mlm" in changes:
         changes = {**changes, "mlm": str(tmp_path / "sw.txt"), "source": "auto"}
@@ -103,7 +105,7 @@ def test_killed_training_ends_with_the_same_bytes(
             for source in sources
         ]
     given = [options(store, tiny_backbone, **changes) for store in stores]
-    whole = compose(target, kind, ids, given[0])
+    whole = compose(target, make(kind, ids), given[0])
 
     chance = random.Random(name)
     killed = [
@@ -111,7 +113,7 @@ def test_killed_training_ends_with_the_same_bytes(
     ]
     assert any(killed), "no kill hit a running training"
     assert not [run for run in Store(stores[1]).scan() if run.id == whole.id], "a killed run must not count"
-    again = compose(target, kind, ids, given[1])
+    again = compose(target, make(kind, ids), given[1])
 
     assert again.id == whole.id
     assert bytes_of(again.path) == bytes_of(whole.path)

@@ -5,18 +5,17 @@ from types import SimpleNamespace
 import pytest
 
 from adapterstilts.hyperparameters import Hyperparameters
-from adapterstilts.run.sampling import Stream, TrainingSchedule
+from adapterstilts.run.sampling import TrainingSchedule
 
 
-def stream(size, length=10):
-    return Stream(SimpleNamespace(), [SimpleNamespace(length=length)] * size, ())
+def data(size, length=10):
+    return SimpleNamespace(features=[SimpleNamespace(length=length)] * size)
 
 
 def course(*sizes, mixed=False, **hyperparameters):
     settings = {"batch_size": 10, "epochs": 1.0, **hyperparameters}
-    return TrainingSchedule(
-        [stream(size) for size in sizes], Hyperparameters(**settings), 1, None, mixed=mixed
-    )
+    tasks = [data(size) for size in sizes]
+    return TrainingSchedule(None, None, tasks, Hyperparameters(**settings), 1, None, mixed=mixed)
 
 
 def test_one_task_is_the_plain_case():
@@ -49,8 +48,8 @@ def test_text_has_its_ratio_of_the_steps():
 def test_each_stream_goes_through_its_own_epochs():
     mix = course(40, 20, epochs=20.0, temperature=1.0)
     taken = {0: [], 1: []}
-    for step in mix.steps(0):
-        taken[0 if step.stream is mix.streams[0] else 1].append(step.indices)
+    for _, task, indices in mix.steps(0):
+        taken[0 if task is mix.data[0] else 1].append(indices)
     for number, size in ((0, 40), (1, 20)):
         batches = size // 10
         assert len(taken[number]) > 2 * batches
@@ -61,12 +60,12 @@ def test_each_stream_goes_through_its_own_epochs():
 
 def test_a_restart_anywhere_goes_on_the_same():
     mix = course(40, 25, 33, epochs=6.0, temperature=2.0)
-    whole = [(step.number, step.stream, step.indices) for step in mix.steps(0)]
+    whole = list(mix.steps(0))
     for start in (1, 7, 20, mix.total - 1, mix.total):
-        assert [(step.number, step.stream, step.indices) for step in mix.steps(start)] == whole[start:]
+        assert list(mix.steps(start)) == whole[start:]
 
 
 def test_turns_depend_on_the_seed():
     one, other = course(40, 40, epochs=9.0, temperature=1.0), course(40, 40, epochs=9.0, temperature=1.0)
     assert one.turns() == other.turns()
-    assert one.turns() != TrainingSchedule(one.streams, one.hyperparameters, 2, None).turns()
+    assert one.turns() != TrainingSchedule(None, None, one.data, one.hyperparameters, 2, None).turns()

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from adapterstilts import Options, train_adapter
+from adapterstilts import TrainingOptions, train_adapter
 from adapterstilts.run import checkpoint
 from adapterstilts.run import loop as module
 from adapterstilts.store import Run, Work
@@ -24,8 +24,8 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-def options(store: Path, backbone: Path) -> Options:
-    return Options(
+def options(store: Path, backbone: Path) -> TrainingOptions:
+    return TrainingOptions(
         backbone=str(backbone),
         store=store,
         source="bundled",
@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_set_aside(
     again = train_adapter("mini_nli", options(store, tiny_backbone))
     said = " ".join(capsys.readouterr().err.split())
     assert "it was renamed to checkpoint.damaged, and this training starts again" in said
-    assert "going on from step" not in said
+    assert "resuming from step" not in said
     assert weights(again) == weights(whole)
     assert log_of(again) == log_of(whole)
     assert not list(store.glob(".work/*"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts import Options, evaluate, train_adapter
+from adapterstilts import TrainingOptions, evaluate, train_adapter
 from adapterstilts.errors import AdapterError
 from adapterstilts.store import Run
 
@@ -23,7 +23,7 @@ def test_the_tokenizers_settings_alone_make_it_another_backbone(tiny_backbone: P
     folder = Path(shutil.copytree(tiny_backbone, tmp_path / "a folder"))
 
     def train() -> Run:
-        options = Options(
+        options = TrainingOptions(
             store=tmp_path / "runs", backbone=str(folder), limit=8, hyperparameters=RECIPE, source="bundled",
         )  # fmt: skip
         return train_adapter("mini_nli", options)
@@ -33,10 +33,10 @@ def test_the_tokenizers_settings_alone_make_it_another_backbone(tiny_backbone: P
     change(folder / "tokenizer_config.json", do_lower_case=True)
     second = train()
     assert (second.id, second.key) != (first.id, first.key)
-    assert second.job["backbone"] != first.job["backbone"]
+    assert second.job.backbone != first.job.backbone
     with pytest.raises(
         AdapterError,
         match=r"trained on the backbone in .*a folder, which has changed since: its configuration or its "
-        r"tokenizer.s files\. Restore the files, or train the adapter again",
+        r"tokenizer.s files\. Restore the files, or retrain the adapter",
     ):
-        evaluate(first.id, options=Options(store=tmp_path / "runs"))
+        evaluate(first.id, options=TrainingOptions(store=tmp_path / "runs"))

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from adapterstilts import Options, compose, evaluate, predict, predicted_kind, train_adapter
+from adapterstilts import TrainingOptions, compose, evaluate, predict, train_adapter
+from adapterstilts.composition import Sequential, make
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import AdapterError, ConfigError, MissingDataError, StoreError
 from adapterstilts.hyperparameters import hyperparameters_for
+from adapterstilts.run.predict import predicted_form
 from adapterstilts.tasks.multitask import NINE, join_names, split_name
 
 QUICK = {"max_steps": 12, "batch_size": 8, "dev_rows": 30}
@@ -21,7 +23,7 @@ WORDS = "the cat saw Anna in green house and a big dog went to Berlin because it
 @pytest.fixture(scope="module")
 def options(tiny_backbone, tmp_path_factory):
     store = tmp_path_factory.mktemp("runs")
-    return Options(backbone=str(tiny_backbone), store=store, limit=60, hyperparameters=QUICK)
+    return TrainingOptions(backbone=str(tiny_backbone), store=store, limit=60, hyperparameters=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def text(tmp_path_factory):
 
 
 def given(options, **changes):
-    return Options(**{**options.model_dump(exclude_unset=True), **changes})
+    return TrainingOptions(**{**options.model_dump(exclude_unset=True), **changes})
 
 
 def names(folder):
@@ -58,9 +60,9 @@ def test_one_adapter_with_a_head_for_each_task(three):
     assert three.id.startswith("single-mini_ner+mini_nli+mini_qa-")
     assert names(three.path / "adapters") == ["multitask"]
     assert names(three.path / "heads") == ["mini_ner", "mini_nli", "mini_qa"]
-    assert sorted(three.job["encoding"]) == ["mini_ner", "mini_nli", "mini_qa"]
-    assert three.job["encoding"]["mini_qa"]["max_length"] == 384
-    assert three.job["hyperparameters"]["task_cap"] == 100_000
+    assert sorted(three.job.encoding) == ["mini_ner", "mini_nli", "mini_qa"]
+    assert three.job.encoding["mini_qa"]["max_length"] == 384
+    assert three.training.hyperparameters.task_cap == 100_000
 
 
 def test_the_order_of_the_names_does_not_matter(three, options):
@@ -92,15 +94,15 @@ def test_a_target_that_no_task_trains_is_refused(three, options):
 def test_predicting_wants_the_task(three, options):
     rows = [PairRow("1", "the cat saw Anna", "Anna saw the cat", None)]
     with pytest.raises(ConfigError, match="--task NAME"):
-        predicted_kind(three.id, options)
-    assert predicted_kind(three.id, options, "mini_nli") == "sequence"
+        predicted_form(three.id, options)
+    assert predicted_form(three.id, options, "mini_nli").kind == "sequence"
     (found,) = predict(three.id, rows, options, task="mini_nli")
     assert found["label"] in ("entailment", "neutral", "contradiction")
 
 
 def test_it_is_a_source_like_any_other(three, options):
     frozen = given(options, hyperparameters={**QUICK, "max_steps": 1, "learning_rate": 1e-12})
-    start = compose("mini_paraphrase", "sequential", [three.id], frozen)
+    start = compose("mini_paraphrase", Sequential(three.id), frozen)
     before = load_file(three.path / "adapters/multitask/adapter.safetensors")
     after = load_file(start.path / "adapters/mini_paraphrase/adapter.safetensors")
     renamed = {name.replace("mini_paraphrase", "multitask"): value for name, value in after.items()}
@@ -109,20 +111,20 @@ def test_it_is_a_source_like_any_other(three, options):
     quick = given(options, hyperparameters={**QUICK, "max_steps": 2})
     for kind in ("stack", "fuse", "average"):
         sources = [three.id] if kind == "stack" else [three.id, train_adapter("mini_nli", quick).id]
-        assert compose("mini_paraphrase", kind, sources, quick).metrics["steps"] == 2
+        assert compose("mini_paraphrase", make(kind, sources), quick).metrics["steps"] == 2
 
 
 def test_several_tasks_can_start_from_an_adapter(three, options):
     short = given(options, hyperparameters={**QUICK, "max_steps": 1})
-    again = compose("mini_nli+mini_ner", "sequential", [three.id], short)
+    again = compose("mini_nli+mini_ner", Sequential(three.id), short)
     assert names(again.path / "heads") == ["mini_ner", "mini_nli"]
 
 
 def test_all_tasks_without_data_are_named_at_once(options, tmp_path):
-    with pytest.raises(MissingDataError, match=f"missing of {', '.join(NINE)}"):
+    with pytest.raises(MissingDataError, match=f"no training data found for {', '.join(NINE)}"):
         train_adapter("multitask", given(options, data_dir=tmp_path, source="folder", limit=None))
     with pytest.raises(
-        MissingDataError, match=r"missing of csqa, qqp\. To leave them out: train-adapter mini_nli\."
+        MissingDataError, match=r"found for csqa, qqp\. To train without them: train-adapter mini_nli\."
     ):
         train_adapter("mini_nli+qqp+csqa", given(options, data_dir=tmp_path))
 
@@ -136,12 +138,12 @@ def test_all_tasks_without_data_are_named_at_once(options, tmp_path):
         (
             "mini_nli",
             {"hyperparameters": {"temperature": 2.0}},
-            "temperature has an effect only where several",
+            "temperature has an effect only when several",
         ),
-        (THREE, {"hyperparameters": {"mlm_ratio": 0.5}}, "mlm_ratio has an effect only where --mlm"),
-        ("mini_nli", {"mlm_languages": ("sw",)}, "which text is in these languages"),
-        ("mini_nli", {"mlm": "a.txt"}, "of which languages is the text"),
-        ("mlm", {"mlm": "a.txt", "mlm_languages": ("sw", "de")}, "one file, but several languages"),
+        (THREE, {"hyperparameters": {"mlm_ratio": 0.5}}, "mlm_ratio has an effect only with --mlm"),
+        ("mini_nli", {"mlm_languages": ("sw",)}, "languages of a text were passed without the text"),
+        ("mini_nli", {"mlm": "a.txt"}, "pass the text's languages"),
+        ("mlm", {"mlm": "a.txt", "mlm_languages": ("sw", "de")}, "one file, but 2 languages were passed"),
         ("mlm", {"mlm": "{lang}.txt", "mlm_languages": ("xx",)}, "unknown language of mlm 'xx'"),
     ],
 )
@@ -164,8 +166,8 @@ def test_defaults_of_several_tasks_stand_in_the_recipe_of_several_only():
 def test_text_is_mixed_in(options, text, capsys):
     mixed = given(options, mlm=text, mlm_languages=("sw", "de"))
     run = train_adapter("mini_nli", mixed)
-    assert "comes without a head for masked subwords" in capsys.readouterr().err
-    assert run.job["task"] == "mini_nli+mlm" and run.job["languages"] == ["de", "sw"]
+    assert "has no head for masked subwords" in capsys.readouterr().err
+    assert run.training.task == "mini_nli+mlm" and run.training.languages == ("de", "sw")
     assert names(run.path / "adapters") == ["mini_nli"] and (run.path / "head").is_dir()
     assert set(run.metrics["dev"]) >= {"accuracy", "score"}, "one task: its own metrics"
     assert train_adapter("mini_nli", given(options)).key != run.key
@@ -182,20 +184,20 @@ def test_a_language_adapter_keeps_no_head(swahili):
     assert swahili.id.startswith("single-mlm-sw-")
     assert names(swahili.path / "adapters") == ["mlm"]
     assert not (swahili.path / "head").exists() and not (swahili.path / "heads").exists()
-    assert swahili.job["adapter"]["inv_adapter"] == "nice"
+    assert swahili.training.adapter["inv_adapter"] == "nice"
     assert set(swahili.metrics["dev"]) >= {"accuracy", "perplexity"}
 
 
 def test_text_of_its_own_for_development(options, text):
-    run = train_adapter("mlm", given(options, mlm=text, mlm_languages=("de",), eval_file=text + "#1-9"))
-    assert run.job["data"]["dev"] and run.metrics["dev"]["perplexity"] > 1
+    run = train_adapter("mlm", given(options, mlm=text, mlm_languages=("de",), dev_file=text + "#1-9"))
+    assert run.training.data["dev"] and run.metrics["dev"]["perplexity"] > 1
 
 
 def test_language_adapters_go_by_run_and_are_exchanged_per_language(options, text, swahili):
     german = train_adapter("mlm", given(options, mlm=text, mlm_languages=("de",)))
     over = given(options, language_adapter=german.id)
     run = train_adapter("mini_nli", over)
-    assert run.job["language_adapter"]
+    assert run.job.language_adapter
     same = ("single-mlm-{lang}-", str(swahili.path), str(swahili.path / "adapters/mlm"))
     found = [given(options, language_adapter=reference) for reference in same]
     keys = {evaluate(run.id, languages=["sw"], options=each)[0].runs["sw"].key for each in found}
@@ -207,9 +209,11 @@ def test_what_is_no_language_adapter_is_refused(options, swahili):
     with pytest.raises(StoreError, match="no run 'single-mlm-hi'"):
         train_adapter("mini_nli", given(options, language_adapter="single-mlm-hi"))
     over = train_adapter("mini_nli", given(options, language_adapter=swahili.id))
-    with pytest.raises(AdapterError, match="lies over a language adapter itself"):
+    with pytest.raises(
+        AdapterError, match="was trained on top of a language adapter and cannot be used as one"
+    ):
         train_adapter("mini_ner", given(options, language_adapter=over.id))
     with pytest.raises(ConfigError, match="trains no target"):
         evaluate(swahili.id, options=options)
-    with pytest.raises(ConfigError, match="plain text is trained on"):
+    with pytest.raises(ConfigError, match="plain text cannot be evaluated"):
         evaluate(swahili.id, "mlm", options=options)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from adapterstilts import Options, compose, evaluate, train_adapter
+from adapterstilts import EvaluationOptions, TrainingOptions, compose, evaluate, train_adapter
+from adapterstilts.composition import Sequential
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.store import Run, Store
 
-Make = Callable[..., Options]
+Make = Callable[..., TrainingOptions]
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +50,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def options(tiny_backbone: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Options:
+def options(tiny_backbone: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingOptions:
     hyperparameters = {"max_steps": 1, "holdout": 0.0, "batch_size": 4}
     store = tmp_path_factory.mktemp("runs")
-    return Options(
+    return TrainingOptions(
         backbone=str(tiny_backbone),
         store=store,
         data_dir=data,
@@ -62,35 +63,40 @@ def options(tiny_backbone: Path, data: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def squad(options: Options) -> Run:
+def squad(options: TrainingOptions) -> Run:
     return train_adapter("squad", options)
 
 
-def told(options: Options, **more: Any) -> Options:
-    return options.model_copy(update=more)
+def told(options: TrainingOptions, **more: Any) -> Any:
+    """Training options with changes, or evaluation options where the changes are about evaluation."""
+    evaluated = {"eval_file", "allow_leak"} & more.keys()
+    return (EvaluationOptions.of(options) if evaluated else options).model_copy(update=more)
 
 
-def test_the_threshold_of_the_test_is_the_one_of_development_data(options: Options, squad: Run) -> None:
+def test_the_threshold_of_the_test_is_the_one_of_development_data(
+    options: TrainingOptions, squad: Run
+) -> None:
     (test,) = evaluate(squad.id, "bucc2018", ["de"], options, "test")
     (dev,) = evaluate(squad.id, "bucc2018", ["de"], options, "dev")
     threshold = dev.runs["de"].metrics["threshold"]
-    assert "threshold" not in dev.runs["de"].job["encoding"]
-    assert test.runs["de"].job["encoding"]["threshold"] == threshold
+    assert dev.runs["de"].job.encoding["threshold"] is None
+    assert test.runs["de"].job.encoding["threshold"] == threshold
     assert test.runs["de"].metrics["threshold"] == threshold
     assert {"f1", "precision", "recall", "low", "high"} <= set(test.runs["de"].metrics)
-    kept = [run for run in Store(options.store).scan() if run.job["task"] == "bucc2018"]
+    kept = [run for run in Store(options.store).scan() if run.job.task == "bucc2018"]
     assert len(kept) == 2  # the development data is evaluated once
 
 
 def test_a_threshold_may_be_given_and_is_wanted_without_development_data(
-    options: Options, squad: Run, data: Path, tmp_path: Path
+    options: TrainingOptions, squad: Run, data: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bucc2018").mkdir()
     for file in (data / "bucc2018").glob("*.test.*"):
         (tmp_path / "bucc2018" / file.name).write_bytes(file.read_bytes())
     alone = told(options, data_dir=tmp_path)
     with pytest.raises(
-        MissingDataError, match=r"the threshold from which on bucc2018 .*--encoding threshold"
+        MissingDataError,
+        match=r"bucc2018 chooses its mining threshold on development data .*--encoding threshold",
     ):
         evaluate(squad.id, "bucc2018", ["de"], alone)
     given = told(alone, encoding={"threshold": 0.5})
@@ -98,7 +104,7 @@ def test_a_threshold_may_be_given_and_is_wanted_without_development_data(
 
 
 def test_a_run_is_evaluated_on_all_its_targets_at_hand(
-    options: Options, squad: Run, capsys: pytest.CaptureFixture[str]
+    options: TrainingOptions, squad: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quiet = told(options, allow_leak=True)
     found = evaluate(squad.id, options=quiet)
@@ -107,21 +113,21 @@ def test_a_run_is_evaluated_on_all_its_targets_at_hand(
     ]  # fmt: skip
     assert found[1].metric == "map20"
     assert found[1].runs["de"].metrics["examples"] == 1
-    assert "mlqa is left out" in capsys.readouterr().err
+    assert "skipped mlqa: no data found" in capsys.readouterr().err
     assert [each.task for each in evaluate(squad.id, languages=["de"], options=quiet)] == ["xquad", "lareqa"]
     with pytest.raises(ConfigError, match="unknown language of xquad 'xx'"):
         evaluate(squad.id, languages=["xx"], options=quiet)
 
 
-def test_an_explicit_file_is_of_one_target(options: Options, squad: Run) -> None:
+def test_an_explicit_file_is_of_one_target(options: TrainingOptions, squad: Run) -> None:
     found = evaluate(squad.id, options=told(options, eval_file="xquad/xquad.{lang}.json", allow_leak=True))
     assert [each.task for each in found] == ["xquad"]
 
 
-def test_social_iqa_then_copa_then_xcopa(options: Options) -> None:
+def test_social_iqa_then_copa_then_xcopa(options: TrainingOptions) -> None:
     siqa = train_adapter("siqa", options)
-    copa = compose("copa", "sequential", [siqa.id], options)
-    assert copa.job["task"] == "copa"
+    copa = compose("copa", Sequential(siqa.id), options)
+    assert copa.job.task == "copa"
     for each in (siqa, copa):
         found = evaluate(each.id, languages=["sw"], options=options)
         assert [one.task for one in found] == ["xcopa"]

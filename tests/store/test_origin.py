@@ -9,22 +9,26 @@ from typing import Any
 import pytest
 
 from adapterstilts.errors import DamagedError
-from adapterstilts.store.origin import read_origin
+from adapterstilts.store.origin import TrainOrigin
 
 BACKBONE = {"name": "me5-small", "commit": None, "fingerprint": "sha256:0", "tokenizer": "0"}
 FILE = {"file": "a.tsv", "sha256": "0", "slice": None, "rows": 3}
 CREDIT = {"task": "a", "title": "A", "licence": "MIT", "citation": "a", "dataset": None}
 WHOLE = {
-    "backbone": BACKBONE, "language_adapter": None, "tasks": {"a": {"name": "a"}}, "train": FILE,
-    "dev": {**FILE, "slice": [1, 5]}, "before": {"parts": [FILE], "unknown": ["b"], "credits": [CREDIT]},
+    "backbone": BACKBONE, "language_adapter": None, "tasks": {"a": {"name": "a"}},
+    "data": {"a": {"train": FILE, "dev": {**FILE, "slice": [1, 5]}}},
+    "ancestors": {"files": [{"sha256": "0", "slice": [1, 9]}], "unknown": ["b"], "credits": [CREDIT]},
     "pulled": {"repo": "me/a", "commit": "0" * 40},
 }  # fmt: skip
 
 
 def test_as_it_is_written(tmp_path: Path) -> None:
-    assert read_origin(tmp_path) == {}
-    (tmp_path / "origin.json").write_text(json.dumps(WHOLE))
-    assert read_origin(tmp_path, "backbone", "language_adapter") == WHOLE
+    assert TrainOrigin.read(tmp_path) is None
+    (tmp_path / "origin.json").write_text(json.dumps({**WHOLE, "added by a later version": 1}))
+    origin = TrainOrigin.require(tmp_path)
+    assert origin.model_dump(mode="json") == WHOLE
+    origin.write(tmp_path)
+    assert TrainOrigin.read(tmp_path) == origin
 
 
 @pytest.mark.parametrize(
@@ -39,20 +43,23 @@ def test_as_it_is_written(tmp_path: Path) -> None:
         ({"language_adapter": {"a": 1}}, "language_adapter"),
         ({"pulled": {"repo": ["x"], "commit": "y"}}, "pulled"),
         ({"pulled": {"repo": "x"}}, "pulled"),
-        ({"before": []}, "before"),
-        ({"before": {"unknown": [1]}}, "before"),
-        ({"before": {"credits": [{"task": "a"}]}}, "before"),
-        ({"train": {**FILE, "slice": "1-5"}}, "a record of a file"),
-        ({"train": [{"sha256": 1, "slice": None}]}, "a record of a file"),
-        ({"train": {"sha256": "0"}}, "a record of a file"),
-        ({"limit": -1}, "limit"),
-        ({"train": 1}, "train"),
+        ({"ancestors": []}, "ancestors"),
+        ({"ancestors": {"unknown": [1]}}, "ancestors"),
+        ({"ancestors": {"credits": [{"task": "a"}]}}, "ancestors"),
+        ({"ancestors": {"credits": [{**CREDIT, "title": "a" * 100_000}]}}, "ancestors"),
+        ({"ancestors": {"files": [{"sha256": "0"}]}}, "ancestors"),
+        ({"data": {"a": {"train": {**FILE, "slice": "1-5"}}}}, "data"),
+        ({"data": {"a": {"train": {"parts": [{"sha256": 1, "slice": None}]}}}}, "data"),
+        ({"data": {"a": {"train": {"sha256": "0"}}}}, "data"),
+        ({"data": {"a": {"train": {"limit": -1}}}}, "data"),
+        ({"data": {"a": {"train": 1}}}, "data"),
+        ({"data": {"a": 1}}, "data"),
     ],
 )
 def test_another_form(changes: dict[str, Any], key: str, tmp_path: Path) -> None:
     (tmp_path / "origin.json").write_text(json.dumps({**WHOLE, **changes}))
-    with pytest.raises(DamagedError, match=rf"origin.json: '?{key}'? is not what it should be") as error:
-        read_origin(tmp_path)
+    with pytest.raises(DamagedError, match=rf"origin.json: {key}") as error:
+        TrainOrigin.read(tmp_path)
     assert tmp_path.name in str(error.value) and len(str(error.value)) < 500
 
 
@@ -60,10 +67,15 @@ def test_another_form(changes: dict[str, Any], key: str, tmp_path: Path) -> None
 def test_what_is_no_json_object(content: str, tmp_path: Path) -> None:
     (tmp_path / "origin.json").write_text(content)
     with pytest.raises(DamagedError, match=r"origin\.json"):
-        read_origin(tmp_path)
+        TrainOrigin.read(tmp_path)
 
 
 def test_a_key_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "origin.json").write_text("{}")
-    with pytest.raises(DamagedError, match=r"origin\.json: it has no 'backbone'"):
-        read_origin(tmp_path, "backbone")
+    with pytest.raises(DamagedError, match=r"origin\.json: backbone: is missing"):
+        TrainOrigin.read(tmp_path)
+
+
+def test_a_run_that_needs_its_origin(tmp_path: Path) -> None:
+    with pytest.raises(DamagedError, match=r"it has no origin\.json"):
+        TrainOrigin.require(tmp_path)

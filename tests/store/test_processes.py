@@ -69,7 +69,7 @@ def test_a_kill_while_publishing_leaves_all_or_nothing(store: Store, moment: str
 def test_a_file_that_a_kill_left_half_written_is_not_published(store: Store) -> None:
     with store.work(train_job()) as work:
         (work.folder / "out" / "adapters").mkdir(parents=True)
-        for left in (".predictions.parquet.4jv133ee", "adapters/.setup.json.x1"):
+        for left in (".predictions.parquet.4jv133ee", "adapters/.active_adapters.json.x1"):
             (work.folder / "out" / left).write_text("half", encoding="utf-8")
         run = work.publish({"score": 1.0})
     assert sorted(path.name for path in run.path.rglob("*") if path.is_file()) == [
@@ -117,17 +117,17 @@ def test_a_second_process_waits_and_takes_the_first_ones_result(
         holder.stdin.write("\n")
         holder.stdin.flush()
 
-    with store.work(train_job(), tell=tell) as work:
+    with store.work(train_job(), status=tell) as work:
         assert work.finished is not None
         assert work.finished.metrics == {"score": 1.0}
     assert told == [
-        f"process {holder.pid} is making {store.folder(train_job()).name} already; waiting for it"
+        f"process {holder.pid} is already computing {store.folder(train_job()).name}; waiting for it"
     ]
 
 
 def test_a_second_process_that_does_not_wait_leaves(store: Store, holder: subprocess.Popen[str]) -> None:
     with (
-        pytest.raises(StoreError, match=f"process {holder.pid} is making"),
+        pytest.raises(StoreError, match=f"process {holder.pid} is already computing"),
         store.work(train_job(), wait=False),
     ):
         raise AssertionError("two at once")
@@ -137,7 +137,7 @@ def test_a_second_process_that_does_not_wait_leaves(store: Store, holder: subpro
 
 def test_many_processes_make_one_result_once(store: Store) -> None:
     body = """
-        with store.work(train_job(), tell=lambda _: None) as work:
+        with store.work(train_job(), status=lambda _: None) as work:
             if not work.finished:
                 with open(store.root / "made.txt", "a") as file:
                     file.write("x")
@@ -153,7 +153,7 @@ def test_many_processes_make_one_result_once(store: Store) -> None:
 def test_a_removed_lock_file_is_noticed(store: Store) -> None:
     """The holder removes the lock file, so a waiter that opened it before must not believe in it."""
     with store.work(train_job()):
-        tell = "tell=lambda _: print('waits', flush=True)"
+        tell = "status=lambda _: print('waits', flush=True)"
         second = start(store, f"with store.work(train_job(), {tell}): print('has', flush=True)")
         assert second.stdout is not None
         assert second.stdout.readline() == "waits\n"

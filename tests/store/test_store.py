@@ -20,7 +20,7 @@ def test_a_published_run_is_what_was_put_in(store: Store) -> None:
     run = publish(store, job, score=61.25)
     assert run.id == f"single-mnli-{job.key[:12]}"
     assert (run.key, run.metrics) == (job.key, {"score": 61.25})
-    assert run.job == {**job.model_dump(mode="json"), "key": job.key}
+    assert run.job == job
     assert run.file("adapters/a/weights.bin").read_bytes() == bytes(range(256)) * 4
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", run.created)
     assert store.get(job) == run

@@ -1,4 +1,4 @@
-"""What a grid is made of: a frozen value, read from YAML; whatever is wrong is told with file and line."""
+"""Grid configs: frozen values read from YAML. Errors name the file and the line."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from pydantic import ValidationError
 
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.grid.config.schema import (
+    CANONICAL_KEYS,
     ROLES,
     TARGET,
+    AdapterConfig,
     Backbone,
-    Config,
-    Files,
     GridConfig,
-    canonical,
+    TaskFiles,
     stages,
-    target_name,
 )
-from adapterstilts.grid.config.validate import CHECKS, Problem, kinds_under
+from adapterstilts.grid.config.validate import Problem, affected_kinds, check
 from adapterstilts.paths import expanded
 from adapterstilts.values import SHORT, problem_text
 from adapterstilts.yaml_lines import Document, read_document
@@ -28,26 +27,19 @@ from adapterstilts.yaml_lines import Document, read_document
 __all__ = [
     "ROLES",
     "TARGET",
+    "AdapterConfig",
     "Backbone",
-    "Config",
-    "Files",
     "GridConfig",
     "Problem",
+    "TaskFiles",
+    "affected_kinds",
     "config_names",
-    "find",
-    "kinds_under",
-    "load",
+    "find_config",
+    "load_config",
     "stages",
 ]
 
-NAMES = {
-    "files": canonical,
-    "overrides": canonical,
-    "trained_on": target_name,
-    "languages": target_name,
-    "split": target_name,
-}
-WANTED = {  # by what pydantic calls the error
+EXPECTED = {  # pydantic's error type -> what the value should be
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "dict_type": "keys with values",
@@ -62,78 +54,84 @@ WANTED = {  # by what pydantic calls the error
 }
 
 
-def load(name: str, *more: Callable[[GridConfig], Iterable[Problem]]) -> GridConfig:
-    """Reads a recipe: a YAML file, or the name of one that comes with the package.
+def load_config(name: str, *checks: Callable[[GridConfig], Iterable[Problem]]) -> GridConfig:
+    """Reads and checks a grid config.
 
     Args:
-        more: further checks, of what is not known here, such as models.
+        name: Name of a bundled grid config, or path of a YAML file.
+        checks: Additional checks that need more than task definitions, such as those of models.
 
     Raises:
-        ConfigError: what is wrong, with file and line.
+        ConfigError: First invalid value, with file and line.
     """
-    document = read_document(find(name), NAMES, "targets: [xnli]")
+    document = read_document(find_config(name), CANONICAL_KEYS, "targets: [xnli]")
     try:
         grid_config = GridConfig.model_validate(document.data)
     except ValidationError as error:
-        raise _invalid(error, document) from None
-    for problems in (*CHECKS, *more):
+        raise _schema_error(error, document) from None
+    # The first problem is reported: later checks may depend on earlier ones
+    for problems in (check, *checks):
         for keys, text in problems(grid_config):
             raise document.error(keys, text)
     return grid_config
 
 
-def _invalid(error: ValidationError, document: Document) -> ConfigError:
-    """What is wrong with the first value; of the forms that it may have, with the one that fits furthest."""
+def _schema_error(error: ValidationError, document: Document) -> ConfigError:
+    """Converts pydantic's errors to one message with a line."""
 
-    def fits(problem: Mapping[str, Any]) -> tuple[int, bool]:
+    # For a union such as `languages` pydantic reports an error of every member. The member whose error lies
+    # deepest in the document is the one that the user meant.
+    def depth(problem: Mapping[str, Any]) -> tuple[int, bool]:
         return len(document.known(problem["loc"])), problem["type"] == "too_short" and not problem["input"]
 
-    found: list[Mapping[str, Any]] = [dict(each) for each in error.errors()]
-    first = max(found, key=fits)
-    keys = (*first["loc"], str(first.get("ctx", {}).get("key", "")))
-    named = ".".join(str(key) for key in document.known(first["loc"]))
-    told = _plain(first)
-    return document.error(keys, f"{named}: {told}" if named else told)
+    problems: list[Mapping[str, Any]] = [dict(details) for details in error.errors()]
+    problem = max(problems, key=depth)
+    # An unknown key is no part of the location, but its line is the one to report
+    keys = (*problem["loc"], str(problem.get("ctx", {}).get("key", "")))
+    path = ".".join(str(key) for key in document.known(problem["loc"]))
+    text = _plain_text(problem)
+    return document.error(keys, f"{path}: {text}" if path else text)
 
 
-def _plain(problem: Mapping[str, Any]) -> str:
-    """What pydantic says, in the words of someone who writes YAML."""
-    given = problem["input"]
+def _plain_text(problem: Mapping[str, Any]) -> str:
+    """Returns pydantic's message in the terms of YAML."""
+    value = problem["input"]
     if problem["type"] == "too_short":
-        return "name at least one, or leave the key out"
-    if problem["type"] not in WANTED:
+        return "list at least one value, or remove the key"
+    if problem["type"] not in EXPECTED:
         return problem_text(problem)
-    shown = {"None": "nothing", "True": "true", "False": "false"}.get(str(given)) or SHORT.repr(given)
-    quotes = (
-        ": put it in quotes" if problem["type"] == "string_type" and isinstance(given, int | float) else ""
-    )
-    return f"should be {WANTED[problem['type']]}, not {shown}{quotes}"
+    value_text = {"None": "nothing", "True": "true", "False": "false"}.get(str(value)) or SHORT.repr(value)
+    # YAML reads `1` and `no` as other types; the user most likely meant a name
+    is_number = problem["type"] == "string_type" and isinstance(value, int | float)
+    return f"should be {EXPECTED[problem['type']]}, not {value_text}{': put it in quotes' * is_number}"
 
 
 def config_names() -> tuple[str, ...]:
-    """The recipes that come with the package."""
-    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+    """Returns the names of the bundled grid configs."""
+    return tuple(sorted(path.stem for path in _bundled_folder().glob("*.yaml")))
 
 
-def find(name: str) -> Path:
-    """The recipe's file.
+def find_config(name: str) -> Path:
+    """Returns the file of a grid config.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: No bundled grid config has this name, and no YAML file is at this path.
     """
+    # A path is recognised by its ending, so that a folder named `quick` does not hide the bundled grid
     path = expanded(name)
     if path.suffix.lower() in (".yaml", ".yml"):
         if not path.is_file():
-            raise ConfigError(f"there is no recipe {path}; by name there are: {', '.join(config_names())}")
+            raise ConfigError(f"grid config {path} not found. Bundled: {', '.join(config_names())}")
         return path
     if name in config_names():
-        return _folder() / f"{name}.yaml"
+        return _bundled_folder() / f"{name}.yaml"
     if path.is_file():
-        raise ConfigError(f"the name of a recipe's file ends in .yaml: rename {path}")
-    raise ConfigError(f"{unknown('hyperparameters', name, config_names())}, or a YAML file")
+        raise ConfigError(f"the file name of a grid config ends in .yaml: rename {path}")
+    raise ConfigError(f"{unknown('grid config', name, config_names())}, or a YAML file")
 
 
-def _folder() -> Path:
+def _bundled_folder() -> Path:
     package = Path(__file__).parents[2]
-    inside = package / "grids"
-    return inside if inside.is_dir() else package.parent / "grids"
+    # A wheel has the folder inside the package, a checkout has it beside the package
+    installed = package / "grids"
+    return installed if installed.is_dir() else package.parent / "grids"

@@ -1,4 +1,4 @@
-"""The values that a recipe is made of: each frozen, and what a key in YAML may hold."""
+"""Schema of a grid config: every key that its YAML file may contain, with type and description."""
 
 from __future__ import annotations
 
@@ -12,193 +12,241 @@ from pydantic_core import PydanticCustomError
 from adapterstilts.composition import CompositionName
 from adapterstilts.errors import StiltsError, unknown
 from adapterstilts.hyperparameters import MOST_ROWS
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import join_names, split_name
 from adapterstilts.tasks.spec import Split
 from adapterstilts.tasks.suites import suite
 from adapterstilts.values import Value
 
 ROLES = ("intermediate", "target")
-TARGET = "target"  # in a set: the target's own adapter
+# Stands for the target's baseline adapter in a list of `adapter_sets`
+TARGET = "target"
 
 
-def canonical(name: str) -> str:
-    """A task's own name for an alias of it or for the file that defines it, or those of several (`a+b`).
+def _canonical(name: str) -> str:
+    """Returns a task's canonical name for an alias or YAML file; `a+b` is resolved task by task.
 
-    What names no task stays as it is.
+    A name that does not resolve is returned unchanged, so that validation reports it with its line.
     """
     try:
-        return join_names(registry.get(one).name for one in split_name(name))
+        return join_names(get_task(part).name for part in split_name(name))
     except (StiltsError, OSError):
         return name
 
 
-def target_name(name: str) -> str:
-    """As `canonical`, but a file that defines a target stays: it alone finds the task."""
-    return name if name.endswith((".yaml", ".yml")) else canonical(name)
+def _canonical_target(name: str) -> str:
+    """Returns the canonical name of a target. The path of a YAML file is kept: only it locates the task."""
+    return name if name.endswith((".yaml", ".yml")) else _canonical(name)
 
 
-def _targets(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(target_name, names))
+# Keys below these sections are names of tasks. Aliases are resolved while reading, so that `squad` and
+# `squad_v1` count as the same key and a repetition is an error.
+CANONICAL_KEYS = {
+    "files": _canonical,
+    "overrides": _canonical,
+    "trained_on": _canonical_target,
+    "languages": _canonical_target,
+    "split": _canonical_target,
+}
 
 
-def _listed(given: Any) -> Any:
-    """One value stands for a list of one."""
-    return [given] if isinstance(given, str | float | int | Mapping) else given
+def stages(name: str) -> tuple[str, ...]:
+    """Returns the consecutive trainings of a chain: `siqa>copa` trains on Social IQa, then on COPA."""
+    return tuple(stage.strip() for stage in name.split(">"))
 
 
-class Part(Value):
-    """A part of the recipe; an unknown key names the nearest one."""
+def _canonical_targets(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(_canonical_target, names))
 
+
+def _as_list(value: Any) -> Any:
+    """Wraps a single value in a list, so that `seeds: 1` means `seeds: [1]`."""
+    return [value] if isinstance(value, str | float | int | Mapping) else value
+
+
+class _Section(Value):
+    """A mapping of the grid config. An unknown key is an error that suggests the nearest one."""
+
+    # Before pydantic's own check, whose message suggests nothing
     @model_validator(mode="before")
     @classmethod
-    def _known(cls, given: Any) -> Any:
-        for key in given if isinstance(given, Mapping) else ():
+    def _check_keys(cls, data: Any) -> Any:
+        for key in data if isinstance(data, Mapping) else ():
             if key not in cls.model_fields:
                 text = str(unknown("key", str(key), cls.model_fields))
                 raise PydanticCustomError("unknown_key", "{text}", {"text": text, "key": key})
-        return given
+        return data
 
 
-class Backbone(Part):
-    """A frozen encoder; in YAML its name alone will do."""
+class Backbone(_Section):
+    """A frozen encoder. A string in YAML is its name."""
 
-    name: str = "me5-small"
-    revision: str | None = None
+    name: str = Field("me5-small", description="Name of a known backbone, Hub id, or folder.")
+    revision: str | None = Field(None, description="Commit, tag or branch of a Hub model.")
 
     @property
     def label(self) -> str:
-        """For people: the name, with the revision if one is asked for."""
+        """Name for tables, with the revision if one is set."""
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
+    def _from_name(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
 
 
-class Config(Part):
-    """An adapter config (a name or a YAML file) with settings over it; in YAML its name alone will do.
+class AdapterConfig(_Section):
+    """An adapter config with its settings and language adapter. A string in YAML is its name."""
 
-    Attributes:
-        language_adapter: a MAD-X adapter below everything; see `run.options.Options`.
-    """
-
-    name: str = "seq_bn"
-    set: Mapping[str, Any] = {}
-    language_adapter: str | None = None
+    name: str = Field("seq_bn", description="Name of an adapter config, or a YAML file.")
+    settings: Mapping[str, Any] = Field({}, description="Settings that replace those of the adapter config.")
+    language_adapter: str | None = Field(
+        None,
+        description="Language adapter (MAD-X) below every task adapter: run id, folder or Hub id. `{lang}` "
+        "is replaced by the language: en in training, the evaluated language in evaluations.",
+    )
 
     @property
     def label(self) -> str:
-        """For people: the name with what is set over it."""
-        settings = ", ".join(f"{key}={value}" for key, value in self.set.items())
-        below = f" over {self.language_adapter}" if self.language_adapter else ""
-        return f"{self.name} ({settings}){below}" if settings else f"{self.name}{below}"
+        """Name for tables, with the settings and the language adapter."""
+        settings = ", ".join(f"{key}={value}" for key, value in self.settings.items())
+        language = f" over {self.language_adapter}" if self.language_adapter else ""
+        return f"{self.name}{f' ({settings})' if settings else ''}{language}"
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
+    def _from_name(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
 
 
-class Limits(Part):
-    """Rows at the most: of training data, and of evaluation data in each language."""
+class RowLimits(_Section):
+    """Maximum numbers of rows. Larger data is subsampled with a fixed seed."""
 
-    train: int | None = Field(None, gt=0, le=MOST_ROWS, strict=True)
-    eval: int | None = Field(None, gt=0, le=MOST_ROWS, strict=True)
-
-
-class Files(Part):
-    """Explicit files of one task, as `--train-file` and `--eval-file` take them."""
-
-    train: str | None = None
-    dev: str | None = None
-    eval: str | None = None
+    train: int | None = Field(
+        None, gt=0, le=MOST_ROWS, strict=True, description="Maximum number of training rows."
+    )
+    eval: int | None = Field(
+        None, gt=0, le=MOST_ROWS, strict=True, description="Maximum number of evaluated rows per language."
+    )
 
 
-class Settings(Part):
-    """What can be set for all jobs, or for some of them alone."""
+class TaskFiles(_Section):
+    """Explicit files of one task, relative to the working directory or to `data_dir`."""
 
-    hyperparameters: Mapping[str, Any] = {}
-    encoding: Mapping[str, Any] = {}
-    limits: Limits = Limits()
+    train: str | None = Field(None, description="English training file. May end in #FIRST-LAST (rows).")
+    dev: str | None = Field(None, description="English development file of the training.")
+    eval: str | None = Field(
+        None, description="Evaluation file. `{lang}` is replaced by each language; may end in #FIRST-LAST."
+    )
 
 
-LISTED = BeforeValidator(_listed)
-SOME = Field(min_length=1)
-Names = Annotated[tuple[str, ...], LISTED]
-LanguageChoice = Literal["at hand", "all"] | Annotated[tuple[str, ...], SOME, LISTED]
+class JobDefaults(_Section):
+    """Settings that apply to all jobs, or under `overrides` to some of them."""
+
+    hyperparameters: Mapping[str, Any] = Field(
+        {}, description="Hyperparameters, named like the options of train-adapter."
+    )
+    encoding: Mapping[str, Any] = Field({}, description="Text encoding, such as max_length.")
+    limits: RowLimits = Field(RowLimits(), description="Maximum numbers of rows.")
+
+
+AS_LIST = BeforeValidator(_as_list)
+NOT_EMPTY = Field(min_length=1)
+Names = Annotated[tuple[str, ...], AS_LIST]
+LanguageChoice = Literal["available", "all"] | Annotated[tuple[str, ...], NOT_EMPTY, AS_LIST]
+# PyTorch accepts larger seeds, NumPy does not. Strict, since YAML's `true` would pass for 1.
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 
-class GridConfig(Settings):
-    """What a grid is made of.
+class GridConfig(JobDefaults):
+    """A grid of transfers: every intermediate task to every target, in every language."""
 
-    Attributes:
-        intermediate: tasks that an adapter is trained on first; `a+b` are trained together, `a>b` one after
-            the other.
-        compositions: how adapters are joined to a target, the most interesting one first; the baseline is
-            always there. `fuse` and `average` join the adapters of each of the `sets`.
-        sets: of tasks, each one list; `target` in it is the target's own adapter.
-        targets, suite: what is evaluated; of a suite those targets whose data is at hand.
-        trained_on: what trains a target instead of its usual task, such as `siqa>copa` for XCOPA.
-        languages: "at hand", "all" that a target (or the suite) has, a list, or for each target one of these.
-        split: "test" or "dev" for all targets or for each; by default the one at hand in more languages.
-        overrides: settings for a role (`intermediate`, `target`), a kind, a composition, `multitask` or a
-            task; a later one of these goes before an earlier one.
-        files: explicit files, by task.
-        data_dir, source: where data is; see `run.options.Options`.
-        allow_leak: evaluate items that were trained on too; the results say so.
-    """
-
-    backbones: Annotated[tuple[Backbone, ...], SOME, LISTED] = (Backbone(),)
-    configs: Annotated[tuple[Config, ...], SOME, LISTED] = (Config(),)
-    intermediate: Names = ()
-    compositions: Annotated[tuple[CompositionName, ...], LISTED] = ("sequential",)
-    sets: tuple[tuple[str, ...], ...] = ()
-    targets: Annotated[Names, AfterValidator(_targets)] = ()
-    suite: str | None = None
-    trained_on: Mapping[str, str] = {}
-    languages: LanguageChoice | Mapping[str, LanguageChoice] = "at hand"
-    split: Literal["test", "dev"] | Mapping[str, Literal["test", "dev"]] | None = None
-    seeds: Annotated[tuple[Seed, ...], SOME, LISTED] = (1,)
-    overrides: Mapping[str, Settings] = {}
-    files: Mapping[str, Files] = {}
-    data_dir: Path | None = None
-    source: Literal["auto", "folder", "hub", "bundled"] = "auto"
-    allow_leak: bool = False
+    backbones: Annotated[tuple[Backbone, ...], NOT_EMPTY, AS_LIST] = Field(
+        (Backbone(),), description="Frozen encoders; each multiplies the grid."
+    )
+    adapter_configs: Annotated[tuple[AdapterConfig, ...], NOT_EMPTY, AS_LIST] = Field(
+        (AdapterConfig(),), description="Adapter configs; each multiplies the grid."
+    )
+    intermediate: Names = Field(
+        (), description="Intermediate tasks. `a+b` is trained jointly, `a>b` one after the other."
+    )
+    compositions: Annotated[tuple[CompositionName, ...], AS_LIST] = Field(
+        ("sequential",),
+        description="Transfers to each target, the most interesting one first: sequential, stack, fuse or "
+        "average. The baseline is always included.",
+    )
+    adapter_sets: tuple[tuple[str, ...], ...] = Field(
+        (),
+        description="Sets of tasks whose adapters fuse and average combine. `target` is the target's "
+        "baseline adapter.",
+    )
+    targets: Annotated[Names, AfterValidator(_canonical_targets)] = Field(
+        (), description="Target tasks to evaluate."
+    )
+    suite: str | None = Field(
+        None, description="Benchmark whose tasks are added to the targets if their data is available."
+    )
+    trained_on: Mapping[str, str] = Field(
+        {},
+        description="Target -> training that replaces its usual one, such as `siqa>copa` for XCOPA.",
+    )
+    languages: LanguageChoice | Mapping[str, LanguageChoice] = Field(
+        "available",
+        description="`available` (languages with data), `all` (no search for data), a list of codes, or one "
+        "of these for each target.",
+    )
+    split: Literal["test", "dev"] | Mapping[str, Literal["test", "dev"]] | None = Field(
+        None,
+        description="Evaluated split: test, dev, or one of these for each target. Default: the split that "
+        "is available in more languages.",
+    )
+    seeds: Annotated[tuple[Seed, ...], NOT_EMPTY, AS_LIST] = Field((1,), description="Training seeds.")
+    overrides: Mapping[str, JobDefaults] = Field(
+        {},
+        description="Settings for a role (intermediate, target), kind, composition, multitask or task. "
+        "They apply in this order; later ones win.",
+    )
+    files: Mapping[str, TaskFiles] = Field(
+        {}, description="Task -> explicit files. Other files are found in data_dir."
+    )
+    data_dir: Path | None = Field(
+        None, description="Folder in XTREME's layout. Default: the variable ADAPTERSTILTS_DATA."
+    )
+    source: Literal["auto", "folder", "hub", "bundled"] = Field(
+        "auto", description="Source of data. auto tries bundled data, the folder and the Hub, in this order."
+    )
+    allow_leak: bool = Field(
+        False, description="Whether items that were also trained on are evaluated. Results are marked."
+    )
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_targets(self) -> Self:
         if not self.targets and not self.suite:
-            raise ValueError("name the targets, or a suite of them")
+            raise ValueError("`targets` or `suite` is required")
         return self
 
     @property
     def all_targets(self) -> tuple[str, ...]:
-        """The targets named, then those of the suite."""
+        """Explicit targets, then those of the suite."""
         return tuple(dict.fromkeys((*self.targets, *(suite(self.suite) if self.suite else ()))))
 
-    def settings_for(self, *names: str) -> Settings:
-        """The settings for what goes by these names, the last one first."""
-        parts = [self, *(self.overrides[name] for name in names if name in self.overrides)]
-        merged: dict[str, dict[str, Any]] = {"hyperparameters": {}, "encoding": {}, "limits": {}}
-        for part in parts:
-            merged["hyperparameters"] |= part.hyperparameters
-            merged["encoding"] |= part.encoding
-            merged["limits"] |= part.limits.model_dump(exclude_unset=True)
-        return Settings.model_validate(merged)
+    def settings_for(self, *names: str) -> JobDefaults:
+        """Returns the settings merged with the overrides of these names; later names win."""
+        layers = [self, *(self.overrides[name] for name in names if name in self.overrides)]
+        values: dict[str, dict[str, Any]] = {"hyperparameters": {}, "encoding": {}, "limits": {}}
+        for layer in layers:
+            values["hyperparameters"] |= layer.hyperparameters
+            values["encoding"] |= layer.encoding
+            # An unset limit must not replace one of an earlier layer; an explicit null does
+            values["limits"] |= layer.limits.model_dump(exclude_unset=True)
+        return JobDefaults.model_validate(values)
 
-    def languages_of(self, target: str) -> LanguageChoice:
-        """What is wanted of one target."""
-        chosen = self.languages
-        return chosen.get(target, "at hand") if isinstance(chosen, Mapping) else chosen
+    def languages_for(self, target: str) -> LanguageChoice:
+        """Returns the languages to evaluate a target in, as configured."""
+        if isinstance(self.languages, Mapping):
+            return self.languages.get(target, "available")
+        return self.languages
 
-    def split_of(self, target: str) -> Split | None:
-        """The split that was asked for."""
+    def split_for(self, target: str) -> Split | None:
+        """Returns the split to evaluate a target on. None if it is not configured."""
         return self.split.get(target) if isinstance(self.split, Mapping) else self.split
-
-
-def stages(name: str) -> tuple[str, ...]:
-    """What is trained one after the other: of `siqa>copa` first Social IQa, then COPA from there."""
-    return tuple(part.strip() for part in name.split(">"))

@@ -1,260 +1,289 @@
-"""What can be wrong with a recipe beyond its form: each check yields the keys to it, and says what."""
+"""Checks a grid config beyond its schema: names, combinations and settings that would have no effect."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from adapterstilts.errors import ConfigError, StiltsError, unknown
-from adapterstilts.grid.config.schema import ROLES, TARGET, GridConfig, Settings, stages
-from adapterstilts.hyperparameters import OF_MANY, Hyperparameters
-from adapterstilts.tasks import registry
+from adapterstilts.grid.config.schema import ROLES, TARGET, GridConfig, JobDefaults, stages
+from adapterstilts.hyperparameters import MULTITASK_FIELDS, Hyperparameters
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import MULTITASK, TEXT, join_names, split_name
 from adapterstilts.tasks.spec import KindName, Task
 from adapterstilts.tasks.suites import SUITES
 
-MOST_STAGES = 10  # trainings one after the other
-MOST_TASKS = 100  # trained together
-MOST_FUSED = 9  # see composition.Fuse
-MOST_CELLS = 1_000_000  # of the table, over all seeds; a plan is held in memory
-Problem = tuple[tuple[str | int, ...], str]  # the keys to what is wrong, and what is wrong with it
+# Limits against typos and aliases in YAML that would plan for hours; no study comes near them
+MAX_STAGES = 10  # trainings of one chain
+MAX_JOINT_TASKS = 100  # tasks of one multi-task training
+MAX_FUSED = 9  # see composition.Fuse
+MAX_CELLS = 1_000_000  # table cells over all seeds: a plan is held in memory
+# Keys that lead to the invalid value, and the message about it
+Problem = tuple[tuple[str | int, ...], str]
 INTERMEDIATE = ROLES[0]
 
 
-def _about_tasks(grid_config: GridConfig) -> Iterator[Problem]:
-    if grid_config.suite is not None and grid_config.suite not in SUITES:
-        yield ("suite",), str(unknown("suite", grid_config.suite, SUITES))
-        return
-    for n, name in enumerate(grid_config.targets):
-        yield from ((("targets", n), text) for text in _wrong(name, ()))
-    for n, name in enumerate(grid_config.intermediate):
-        yield from ((("intermediate", n), text) for text in _wrong(name, ROLES))
-    for n, group in enumerate(grid_config.sets):
-        for name in group:
-            yield from ((("sets", n), text) for text in _wrong(name, ROLES) if name != TARGET)
+def check(grid_config: GridConfig) -> Iterator[Problem]:
+    """Yields the problems of a grid config, each with the keys that lead to it."""
+    checks = _Checks(grid_config)
+    # The names of tasks come first: all later checks look tasks up and would raise an error without a line
+    yield from checks.task_names()
+    yield from checks.size()
+    yield from checks.chains()
+    yield from checks.adapter_sets()
+    yield from checks.languages()
+    yield from checks.files()
+    yield from checks.settings()
 
 
-def _wrong(name: str, trained: Sequence[str]) -> Iterator[str]:
-    """What is wrong with the name of a task, or of several where it is to be trained."""
-    try:
-        if trained and (text := _too_many(name)):
-            yield text
+def affected_kinds(grid_config: GridConfig, name: str) -> set[KindName]:
+    """Returns the kinds of task that an override of this name affects; "" is the top level."""
+    kinds = {task.name: task.kind for task in _Checks(grid_config).tasks.values()}
+    matches: set[KindName] = {kind for task, kind in kinds.items() if name in (task, kind)}
+    return matches or set(kinds.values())
+
+
+class _Checks:
+    """The checks of one grid config; each yields problems."""
+
+    def __init__(self, grid_config: GridConfig):
+        self.grid_config = grid_config
+
+    @cached_property
+    def targets(self) -> dict[str, Task]:
+        """Target, as written in the grid config -> task."""
+        return {name: get_task(name) for name in self.grid_config.all_targets}
+
+    @cached_property
+    def trainings(self) -> list[str]:
+        """Explicitly configured trainings; each may be a chain."""
+        config = self.grid_config
+        in_sets = [name for group in config.adapter_sets for name in group if name != TARGET]
+        return [*config.intermediate, *config.trained_on.values(), *in_sets]
+
+    @cached_property
+    def stages(self) -> list[str]:
+        """The single trainings of all chains."""
+        return [stage for name in self.trainings for stage in stages(name)]
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """All tasks of the grid by canonical name, with those that train them."""
+        tasks = [*self.targets.values()]
+        tasks += [get_task(name) for stage in self.stages for name in split_name(stage)]
+        tasks += [
+            get_task(task.trained_on) for task in tasks if task.trained_on and task.trained_on != task.name
+        ]
+        return {task.name: task for task in tasks}
+
+    @cached_property
+    def single_trainings(self) -> set[str]:
+        """Tasks that are trained by themselves, not jointly with other tasks."""
+        trainings = [_training_tasks(stage) for stage in self.stages]
+        names = {tasks[0] for tasks in trainings if len(tasks) == 1}
+        return names | {task.trained_on for task in self.targets.values() if task.trained_on}
+
+    def task_names(self) -> Iterator[Problem]:
+        """Unknown tasks, and tasks that cannot have the role in which they are listed."""
+        config = self.grid_config
+        if config.suite is not None and config.suite not in SUITES:
+            yield ("suite",), str(unknown("suite", config.suite, SUITES))
             return
-        tasks = [registry.get(each) for each in (_names(name) if trained else (name,))]
+        for n, name in enumerate(config.targets):
+            yield from ((("targets", n), text) for text in _check_target(name))
+        for n, name in enumerate(config.intermediate):
+            yield from ((("intermediate", n), text) for text in _check_training(name))
+        for n, group in enumerate(config.adapter_sets):
+            names = [name for name in group if name != TARGET]
+            yield from ((("adapter_sets", n), text) for name in names for text in _check_training(name))
+
+    def size(self) -> Iterator[Problem]:
+        """A grid that would not fit into memory."""
+        config = self.grid_config
+        # An upper bound, since repetitions are planned once; the size of lists in YAML is what matters
+        transfers = (len(config.intermediate) + len(config.adapter_sets)) * len(config.compositions)
+        columns = len(config.backbones) * len(config.adapter_configs) * len(config.seeds)
+        cells = columns * len(config.all_targets) * (1 + transfers)
+        if cells > MAX_CELLS:
+            key = "seeds" if len(config.seeds) > len(config.intermediate) else "intermediate"
+            yield (key,), f"the grid has up to {cells:,} table cells: at most {MAX_CELLS:,} are supported"
+
+    def chains(self) -> Iterator[Problem]:
+        """Trainings under `trained_on` that do not end with data of the target's form."""
+        config = self.grid_config
+        for name, chain in config.trained_on.items():
+            keys = ("trained_on", name)
+            if name not in self.targets:
+                yield keys, str(unknown("target", name, self.targets))
+                return
+            yield from ((keys, text) for text in _check_training(chain))
+            target = self.targets[name]
+            final = [task for task in (target.trained_on, *target.then_trained_on) if task]
+            if not final:
+                yield keys, f"{name} has no training data: remove it from `trained_on`"
+            elif stages(chain)[-1] not in final:
+                yield keys, f"the last training for {name} must be {' or '.join(final)}"
+            # The next stage continues from one adapter; stack and fuse leave several active ones
+            for composition in sorted({"stack", "fuse"}.intersection(config.compositions)):
+                if len(stages(chain)) > 1:
+                    text = (
+                        f"a chain cannot continue after '{composition}', which does not yield a single "
+                        f"adapter: remove the chain, or '{composition}' from `compositions`"
+                    )
+                    yield keys, text
+
+    def adapter_sets(self) -> Iterator[Problem]:
+        """Sets that fuse and average cannot combine, and sets without fuse or average."""
+        config = self.grid_config
+        for n, name in enumerate(config.compositions):
+            if name in ("fuse", "average") and not config.adapter_sets:
+                yield ("compositions", n), f"'{name}' combines several adapters: list them in `adapter_sets`"
+        for n, group in enumerate(config.adapter_sets):
+            # Compared by training data: `mnli` and `xnli` are trained on the same rows
+            trainings = {
+                name if name == TARGET else tuple(map(_training_tasks, stages(name))) for name in group
+            }
+            if len(trainings) < 2 or len(trainings) != len(group):
+                yield ("adapter_sets", n), "a set requires two or more different tasks"
+            if "fuse" in config.compositions and len(group) > MAX_FUSED:
+                yield (
+                    ("adapter_sets", n),
+                    f"a set of {len(group)} adapters: 'fuse' combines at most {MAX_FUSED}",
+                )
+        if config.adapter_sets and not {"fuse", "average"} & set(config.compositions):
+            yield ("adapter_sets",), "no effect: neither 'fuse' nor 'average' is listed in `compositions`"
+
+    def languages(self) -> Iterator[Problem]:
+        """Languages and splits of unknown targets, and languages that a target does not have."""
+        config = self.grid_config
+        all_codes = {code for task in self.targets.values() for code in task.languages}
+        by_target = config.languages if isinstance(config.languages, Mapping) else {"": config.languages}
+        for name, choice in by_target.items():
+            if name and name not in self.targets:
+                yield ("languages", name), str(unknown("target", name, self.targets))
+                continue
+            codes = set(self.targets[name].languages) if name else all_codes
+            for code in choice if isinstance(choice, tuple) else ():
+                if code not in codes:
+                    yield ("languages", name), str(unknown("language", code, codes))
+        # Targets of the suite without these languages are skipped later; an explicit one is a mistake
+        for name in config.targets if isinstance(config.languages, tuple) else ():
+            if not set(self.targets[name].languages).intersection(config.languages):
+                text = f"{name} has none of these languages: remove it, or list the languages for each target"
+                yield ("languages",), text
+        for name in config.split if isinstance(config.split, Mapping) else ():
+            if name not in self.targets:
+                yield ("split", name), str(unknown("target", name, self.targets))
+
+    def files(self) -> Iterator[Problem]:
+        """Explicit files that no job would read."""
+        target_names = {task.name for task in self.targets.values()}
+        for name, files in self.grid_config.files.items():
+            keys = ("files", name)
+            if name not in self.tasks:
+                yield keys, f"no effect: {unknown('task of this grid', name, self.tasks)}"
+            elif (files.dev and name not in self.single_trainings) or (
+                files.train and self.tasks[name].trained_on != name
+            ):
+                yield keys, _where_trained(self.tasks[name])
+            elif files.eval and name not in target_names:
+                yield keys, f"{name} is not a target: `dev` is its development file, `eval` has no effect"
+
+    def settings(self) -> Iterator[Problem]:
+        """Settings at the top level and under `overrides`."""
+        config = self.grid_config
+        for key, text in self._hyperparameters("", config.hyperparameters):
+            yield ("hyperparameters", key), text
+        for name, override in config.overrides.items():
+            keys = ("overrides", name)
+            for key, text in self._hyperparameters(name, override.hyperparameters):
+                yield (*keys, "hyperparameters", key), text
+            yield from ((keys, text) for text in self._override(name, override))
+
+    def _hyperparameters(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Invalid hyperparameters of an override ("" is the top level): key and message."""
+        # One by one, so that an error has the line of its key
+        for key, value in values.items():
+            try:
+                Hyperparameters.parse({key: value}, "hyperparameters")
+            except ConfigError as error:
+                yield str(key), str(error)
+            if key == "mlm_ratio":
+                yield key, "mlm_ratio has no effect: grids do not mix plain text into a training"
+            elif key in MULTITASK_FIELDS and self._affects_single_training(name):
+                yield key, f"{key} applies to multi-task trainings: set it under overrides, for {MULTITASK}"
+
+    def _affects_single_training(self, name: str) -> bool:
+        """Whether an override of this name affects the training of a single task."""
+        if name == MULTITASK or "+" in name:
+            return False
+        if name == INTERMEDIATE:
+            return any(len(_training_tasks(stage)) == 1 for stage in self.stages)
+        return bool(self.single_trainings)
+
+    def _override(self, name: str, override: JobDefaults) -> Iterator[str]:
+        """An override that nothing in the grid matches."""
+        joint = {join_names(_training_tasks(stage)) for stage in self.stages}
+        kinds = {task.kind for task in self.tasks.values()}
+        multitask = {MULTITASK} if any(len(_training_tasks(stage)) > 1 for stage in self.stages) else set()
+        general = {*ROLES, *kinds, "single", *self.grid_config.compositions, *multitask}
+        names = general | self.tasks.keys() | joint
+        if name not in names:
+            yield f"no effect: {unknown('task, kind, composition or role of this grid', name, names)}"
+        elif (
+            name in self.tasks
+            and name not in self.single_trainings
+            and (override.hyperparameters or override.limits.train)
+        ):
+            yield _where_trained(self.tasks[name])
+
+
+def _check_target(name: str) -> Iterator[str]:
+    try:
+        if get_task(name).name == TEXT:
+            yield _text_message()
+    # An OSError for a name that is too long for a file
+    except (StiltsError, OSError) as error:
+        yield str(error)
+
+
+def _check_training(name: str) -> Iterator[str]:
+    """Yields what prevents a task, joint tasks (`a+b`) or a chain (`a>b`) from being trained."""
+    chain = stages(name)
+    if len(chain) > MAX_STAGES:
+        yield f"a chain of {len(chain)} trainings: at most {MAX_STAGES} are supported"
+        return
+    try:
+        largest = max(len(split_name(stage)) for stage in chain)
+        if largest > MAX_JOINT_TASKS:
+            yield f"{largest} tasks in one training: at most {MAX_JOINT_TASKS} are supported"
+            return
+        tasks = [get_task(part) for stage in chain for part in split_name(stage)]
     except (StiltsError, OSError) as error:
         yield str(error)
         return
     for task in tasks:
         if task.name == TEXT:
-            yield "plain text (mlm) has no place in a grid: train language adapters by themselves"
-        elif trained and task.trained_on is None:
-            yield f"{task.name} has no training data, so it is no intermediate task"
+            yield _text_message()
+        elif task.trained_on is None:
+            yield f"{task.name} has no training data and cannot be an intermediate task"
 
 
-def _too_many(name: str) -> str | None:
-    """What to say where a name stands for more trainings, or tasks in one, than anybody means."""
-    chain = stages(name)
-    if len(chain) > MOST_STAGES:
-        return f"{len(chain)} trainings one after the other: at most {MOST_STAGES} are possible"
-    together = max(len(split_name(stage)) for stage in chain)
-    if together > MOST_TASKS:
-        return f"{together} tasks trained together: at most {MOST_TASKS} are possible"
-    return None
+def _text_message() -> str:
+    return f"{TEXT} (plain text) cannot be part of a grid: train language adapters with train-adapter {TEXT}"
 
 
-def _about_chains(grid_config: GridConfig) -> Iterator[Problem]:
-    for name, chain in grid_config.trained_on.items():
-        keys = ("trained_on", name)
-        if name not in grid_config.all_targets:
-            yield keys, str(unknown("target", name, grid_config.all_targets))
-            return
-        yield from ((keys, text) for text in _wrong(chain, ROLES))
-        target = registry.get(name)
-        fitting = [each for each in (target.trained_on, *target.then_trained_on) if each]
-        if stages(chain)[-1] not in fitting:
-            yield keys, f"the training of {name} ends with {' or '.join(fitting) or 'nothing'}"
-        for how in {"stack", "fuse"}.intersection(grid_config.compositions) if len(stages(chain)) > 1 else ():
-            yield keys, f"after '{how}' there is no one adapter to go on from: leave one of the two out"
-
-
-def _about_joining(grid_config: GridConfig) -> Iterator[Problem]:
-    for n, name in enumerate(grid_config.compositions):
-        if name in ("fuse", "average") and not grid_config.sets:
-            yield ("compositions", n), f"'{name}' joins several adapters: list them under `sets`"
-    for n, group in enumerate(grid_config.sets):
-        trained = {name if name == TARGET else tuple(map(_trainers, stages(name))) for name in group}
-        if len(trained) < 2 or len(trained) != len(group):
-            yield ("sets", n), "a set is of two or more different tasks"
-        if "fuse" in grid_config.compositions and len(group) > MOST_FUSED:
-            yield ("sets", n), f"{len(group)} adapters: 'fuse' joins at most {MOST_FUSED}"
-    if grid_config.sets and not {"fuse", "average"} & set(grid_config.compositions):
-        yield ("sets",), "sets are what `fuse` and `average` join, but neither is among the compositions"
-
-
-def _about_languages(grid_config: GridConfig) -> Iterator[Problem]:
-    targets = {name: registry.get(name) for name in grid_config.all_targets}
-    everywhere = {code for task in targets.values() for code in task.languages}
-    chosen = grid_config.languages
-    for name, choice in chosen.items() if isinstance(chosen, Mapping) else [("", chosen)]:
-        if name and name not in targets:
-            yield ("languages", name), str(unknown("target", name, targets))
-            continue
-        known = set(targets[name].languages) if name else everywhere
-        for code in choice if isinstance(choice, tuple) else ():
-            if code not in known:
-                yield ("languages", name), str(unknown("language", code, known))
-    for name in grid_config.targets if isinstance(chosen, tuple) else ():
-        if not set(targets[name].languages).intersection(chosen):
-            yield (
-                ("languages",),
-                f"{name} has none of them: leave it out, or set the languages for each target",
-            )
-    for name in grid_config.split if isinstance(grid_config.split, Mapping) else ():
-        if name not in targets:
-            yield ("split", name), str(unknown("target", name, targets))
-
-
-def _about_files(grid_config: GridConfig) -> Iterator[Problem]:
-    targets = {registry.get(name).name for name in grid_config.all_targets}
-    tasks = {task.name: task for task in _tasks(grid_config)}
-    alone = _alone(grid_config)
-    for name, files in grid_config.files.items():
-        if name not in tasks:
-            yield ("files", name), f"no effect: {unknown('task of this recipe', name, tasks)}"
-        elif (files.dev and name not in alone) or (files.train and tasks[name].trained_on != name):
-            yield ("files", name), _not_alone(tasks[name])
-        elif files.eval and name not in targets:
-            yield ("files", name), f"{name} is no target: what is read while it trains is `dev`, not `eval`"
-
-
-def _about_settings(grid_config: GridConfig) -> Iterator[Problem]:
-    yield from (
-        (("hyperparameters", key), text)
-        for key, text in _about_recipe(grid_config, "", grid_config.hyperparameters)
-    )
-    for name, part in grid_config.overrides.items():
-        keys = ("overrides", name)
-        yield from (
-            ((*keys, "hyperparameters", key), text)
-            for key, text in _about_recipe(grid_config, name, part.hyperparameters)
-        )
-        yield from ((keys, text) for text in _about_override(grid_config, name, part))
-
-
-def _about_recipe(
-    grid_config: GridConfig, name: str, settings: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
-    """What is wrong with training settings that stand under a name, and the key that it is about."""
-    for key, value in settings.items():
-        try:
-            Hyperparameters.parse({key: value}, "hyperparameters")
-        except ConfigError as error:
-            yield str(key), str(error)
-        if key == "mlm_ratio":
-            yield key, "mlm_ratio has no effect: a grid mixes no plain text into its trainings"
-        elif key in OF_MANY and _reaches_one(grid_config, name):
-            yield (
-                key,
-                f"{key} is for tasks that are trained together: set it under overrides, for {MULTITASK}",
-            )
-
-
-def _reaches_one(grid_config: GridConfig, name: str) -> bool:
-    """Whether settings under this name reach a training of one task alone."""
-    if name == MULTITASK or "+" in name:
-        return False
-    if name == INTERMEDIATE:
-        return any(len(_trainers(stage)) == 1 for stage in _stages(grid_config))
-    return bool(_alone(grid_config))
-
-
-def _about_override(grid_config: GridConfig, name: str, part: Settings) -> Iterator[str]:
-    """What is wrong with a name: nothing of the recipe goes by it; or with training settings for it."""
-    tasks = {task.name: task for task in _tasks(grid_config)}
-    general = _general(grid_config)
-    known = general | tasks.keys() | {join_names(_trainers(stage)) for stage in _stages(grid_config)}
-    if name not in known:
-        yield f"no effect: {unknown('task, kind, composition or role of this recipe', name, known)}"
-    elif name in tasks and name not in _alone(grid_config) and (part.hyperparameters or part.limits.train):
-        yield _not_alone(tasks[name])
-
-
-def kinds_under(grid_config: GridConfig, name: str) -> set[KindName]:
-    """The kinds that settings under this name can reach; "" is the whole recipe."""
-    kinds = {task.name: task.kind for task in _tasks(grid_config)}
-    reached: set[KindName] = {kind for task, kind in kinds.items() if name in (task, kind)}
-    return reached or set(kinds.values())
-
-
-def _general(grid_config: GridConfig) -> set[str]:
-    """The roles, kinds and compositions that something of the recipe has."""
-    several = any(len(_trainers(stage)) > 1 for stage in _stages(grid_config))
-    kinds = {task.kind for task in _tasks(grid_config)}
-    return {*ROLES, *kinds, "single", *grid_config.compositions, *([MULTITASK] if several else [])}
-
-
-def _not_alone(task: Task) -> str:
-    if task.trained_on == task.name:
-        return f"{task.name} is trained together with others alone: set it for them"
-    return (
-        f"{task.name} is trained {f'on {task.trained_on}: set it there' if task.trained_on else 'on nothing'}"
-    )
-
-
-def _names(name: str) -> Iterator[str]:
-    """Every task of those that are trained together, or one after the other."""
-    for stage in stages(name):
-        yield from split_name(stage)
-
-
-def _trainers(stage: str) -> tuple[str, ...]:
-    """The tasks whose data one stage trains on."""
-    tasks = map(registry.get, split_name(stage))
+def _training_tasks(stage: str) -> Sequence[str]:
+    """Returns the names of the tasks whose data one stage trains on."""
+    tasks = map(get_task, split_name(stage))
     return tuple(sorted({task.trained_on or task.name for task in tasks}))
 
 
-def _trained(grid_config: GridConfig) -> Iterator[str]:
-    yield from grid_config.intermediate
-    yield from grid_config.trained_on.values()
-    yield from (name for group in grid_config.sets for name in group if name != TARGET)
-
-
-def _stages(grid_config: GridConfig) -> Iterator[str]:
-    return (stage for each in _trained(grid_config) for stage in stages(each))
-
-
-def _alone(grid_config: GridConfig) -> set[str]:
-    """The tasks that are trained by themselves."""
-    found = {registry.get(name).trained_on for name in grid_config.all_targets}
-    found |= {each[0] for each in map(_trainers, _stages(grid_config)) if len(each) == 1}
-    return {name for name in found if name}
-
-
-def _tasks(grid_config: GridConfig) -> Iterator[Task]:
-    """Every task of the recipe, and those that train them."""
-    for name in (*grid_config.all_targets, *(one for each in _trained(grid_config) for one in _names(each))):
-        task = registry.get(name)
-        yield task
-        if task.trained_on and task.trained_on != task.name:
-            yield registry.get(task.trained_on)
-
-
-def _about_size(grid_config: GridConfig) -> Iterator[Problem]:
-    """A grid that could not even be planned in memory."""
-    transfers = (len(grid_config.intermediate) + len(grid_config.sets)) * len(grid_config.compositions)
-    columns = len(grid_config.backbones) * len(grid_config.configs) * len(grid_config.seeds)
-    cells = columns * len(grid_config.all_targets) * (1 + transfers)
-    if cells > MOST_CELLS:
-        key = "seeds" if len(grid_config.seeds) > len(grid_config.intermediate) else "intermediate"
-        yield (key,), f"a table of up to {cells:,} cells: at most {MOST_CELLS:,} are possible"
-
-
-CHECKS = (
-    _about_tasks,
-    _about_size,
-    _about_chains,
-    _about_joining,
-    _about_languages,
-    _about_files,
-    _about_settings,
-)
+def _where_trained(task: Task) -> str:
+    """Returns a message on where the training of a task has to be configured."""
+    if task.trained_on == task.name:
+        return f"{task.name} is trained jointly with other tasks only: set this for the joint training"
+    if task.trained_on is None:
+        return f"no effect: {task.name} is never trained"
+    return f"{task.name} is trained on {task.trained_on}: set this for {task.trained_on}"

@@ -76,7 +76,7 @@ def test_metrics_that_are_no_json_are_damage(text: str, store: Store) -> None:
 )  # fmt: skip
 def test_a_strange_job_is_damage(change: dict[str, Any], store: Store) -> None:
     run = publish(store, train_job())
-    job = {name: value for name, value in {**run.job, **change}.items() if name != "key"}
+    job = {**run.job.model_dump(mode="json"), **change}
     key = digest(job)
     moved = run.path.rename(run.path.with_name(f"single-mnli-{key[:12]}"))
     (moved / "job.json").write_text(json.dumps({**job, "key": key}), encoding="utf-8")
@@ -104,3 +104,25 @@ def test_one_strange_run_hides_no_other(call: Call, tmp_path: Path) -> None:  # 
     entries = json.loads(call("runs", "--json").stdout)
     assert sum(entry["damaged"] is None for entry in entries) == 2
     assert len(entries) == 6
+
+
+def test_an_unknown_field_of_a_job_is_damage(store: Store) -> None:
+    run = publish(store, train_job())
+    job = {**run.job.model_dump(mode="json"), "sead": 1}
+    key = digest(job)
+    moved = run.path.rename(run.path.with_name(f"single-mnli-{key[:12]}"))
+    sealed_job = json.dumps({**job, "key": key})
+    (moved / "job.json").write_text(sealed_job, encoding="utf-8")
+    (moved / MANIFEST).write_text(json.dumps(manifest_of(moved)), encoding="utf-8")
+    (found,) = store.scan(quick=True)
+    assert isinstance(found, Damaged) and "unknown job.json key 'sead': did you mean 'seed'" in found.reason
+
+
+@pytest.mark.parametrize("adapter", ['"\\ud800"', "[" * 900 + "]" * 900])
+def test_a_job_without_canonical_json_is_damage(adapter: str, store: Store) -> None:
+    """Half of a surrogate pair has no UTF-8, and deep nesting exhausts the stack: neither breaks a list."""
+    run = publish(store, train_job())
+    text = (run.path / "job.json").read_text("utf-8").replace('"bottleneck"', adapter)
+    sealed(run, "job.json", text)
+    (found,) = store.scan(quick=True)
+    assert isinstance(found, Damaged) and found.reason

@@ -10,12 +10,12 @@ import pytest
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import MissingDataError
-from adapterstilts.report.submission_forms import Answers, suffix, text_of
-from adapterstilts.tasks import registry
+from adapterstilts.report.xtreme_submission import Answers, suffix, text_of
+from adapterstilts.tasks.lookup import get_task
 
 
 def text(task: str, predictions: list[dict[str, Any]], rows: Any = None, **metrics: float) -> str:
-    return text_of(Answers(registry.get(task), predictions, metrics, rows))
+    return text_of(Answers(get_task(task), predictions, metrics, rows))
 
 
 def test_labels_are_spelled_as_xtreme_does():
@@ -60,7 +60,7 @@ def test_tatoeba_has_a_place_for_each_english_sentence_in_sorted_order():
         rows += [RetrievalRow(row_id, "?", "query"), RetrievalRow(f"en-{row_id}", english, "candidate")]
     found = [{"id": "1", "reverse": "1"}, {"id": "2", "reverse": "3"}, {"id": "3", "reverse": "3"}]
     assert text("tatoeba", found, rows) == "2\n2\n0\n"  # All left, Be quiet, Come
-    with pytest.raises(MissingDataError, match="not at hand"):
+    with pytest.raises(MissingDataError, match="its sentences were not found"):
         text("tatoeba", found)
     with pytest.raises(MissingDataError, match="repeat it"):
         text("tatoeba", [{"id": "1"}], rows)
@@ -74,7 +74,7 @@ def test_entities_are_ranked():
 def test_endings_are_those_that_evaluate_py_looks_for():
     endings = {"xquad": "json", "mlqa": "json", "tydiqa": "json", "mewslix": "json", "xcopa": "jsonl"}
     endings |= dict.fromkeys(("xnli", "pawsx", "udpos", "panx", "bucc2018", "tatoeba"), "tsv")
-    assert {name: suffix(registry.get(name)) for name in endings} == endings
+    assert {name: suffix(get_task(name)) for name in endings} == endings
 
 
 def test_files_are_those_that_the_official_script_scored():

@@ -1,0 +1,1 @@
+"""Reads the store: gains over the baseline, and submissions to XTREME."""
