@@ -114,7 +114,8 @@ def _type(annotation: Any) -> str:
         return words[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is None:
-        return "keys of their own" if inspect.isclass(annotation) else str(annotation)
+        name = getattr(annotation, "__name__", str(annotation))
+        return f"[{name}](#{name.lower()})" if inspect.isclass(annotation) else name
     if str(origin) == "<class 'tuple'>":
         return f"list of {_type(arguments[0])}"
     if inspect.isclass(origin) and issubclass(origin, Mapping):
