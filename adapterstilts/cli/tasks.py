@@ -1,4 +1,4 @@
-"""The verb `tasks`: what there is to train on and to evaluate; of one task, its data at hand."""
+"""The verb `tasks`: lists all tasks, and shows one with its local data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app.command("check")(check)
 app.command("lock")(lock)
 
 Name = Annotated[
-    str, typer.Argument(help="A task's name, or the YAML file of one's own.", show_default=False)
+    str, typer.Argument(help="Name of a task, or the YAML file of a custom task.", show_default=False)
 ]
 DataDir = Annotated[
     Path | None,
@@ -95,7 +95,7 @@ def _entry(task: Task) -> dict[str, Any]:
 
 
 def at_hand(task: Task, location: DataLocation) -> dict[str, list[str]]:
-    """Split -> languages whose labelled files are on this machine; splits without any are left out."""
+    """Returns split -> languages with local labelled files; splits without any are omitted."""
     from adapterstilts.data.load import available
 
     local = location.model_copy(update={"source": "bundled" if task.bundled else "folder"})
@@ -104,7 +104,7 @@ def at_hand(task: Task, location: DataLocation) -> dict[str, list[str]]:
 
 
 def _example(task: Task, location: DataLocation, hub: bool) -> dict[str, Any] | None:
-    """The first row of the first split at hand, in English where there is any; None if none is at hand."""
+    """Returns the first row of the first split with data, preferably English. None without data."""
     from adapterstilts.data.load import available, load
     from adapterstilts.data.rows import as_json
 
