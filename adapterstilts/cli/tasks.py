@@ -96,23 +96,24 @@ def _entry(task: Task) -> dict[str, Any]:
 
 def at_hand(task: Task, location: DataLocation) -> dict[str, list[str]]:
     """Returns split -> languages with local labelled files; splits without any are omitted."""
-    from adapterstilts.data.load import available
+    from adapterstilts.data.load import find_data
 
-    local = location.model_copy(update={"source": "bundled" if task.bundled else "folder"})
-    found = {split: list(available(task, split, local)) for split in SPLITS}
-    return {split: languages for split, languages in found.items() if languages}
+    source = "bundled" if task.bundled else "folder"
+    index = find_data(task, location.model_copy(update={"source": source}))
+    splits = {split: list(index.languages(split)) for split in SPLITS}
+    return {split: languages for split, languages in splits.items() if languages}
 
 
 def _example(task: Task, location: DataLocation, hub: bool) -> dict[str, Any] | None:
     """Returns the first row of the first split with data, preferably English. None without data."""
-    from adapterstilts.data.load import available, load
+    from adapterstilts.data.load import find_data
     from adapterstilts.data.rows import as_json
 
     local = "bundled" if task.bundled else "folder"
-    location = location.model_copy(update={"source": "hub" if hub else local})
+    index = find_data(task, location.model_copy(update={"source": "hub" if hub else local}))
     for split in SPLITS:
-        for language in sorted(available(task, split, location), key=lambda code: code != "en")[:1]:
-            loaded = load(task, split, language, location)
+        for language in sorted(index.languages(split), key=lambda code: code != "en")[:1]:
+            loaded = index.load(split, language)
             row = as_json(loaded.rows[0])
             return {"split": split, "language": language, "from": loaded.place, "row": row}
     return None
