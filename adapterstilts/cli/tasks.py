@@ -1,4 +1,4 @@
-"""The verb `tasks`: what there is to train on and to evaluate; of one task, its data at hand."""
+"""The verb `tasks`: lists all tasks, and shows one with its local data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app.command("check")(check)
 app.command("lock")(lock)
 
 Name = Annotated[
-    str, typer.Argument(help="A task's name, or the YAML file of one's own.", show_default=False)
+    str, typer.Argument(help="Name of a task, or the YAML file of a custom task.", show_default=False)
 ]
 DataDir = Annotated[
     Path | None,
@@ -95,24 +95,25 @@ def _entry(task: Task) -> dict[str, Any]:
 
 
 def at_hand(task: Task, location: DataLocation) -> dict[str, list[str]]:
-    """Split -> languages whose labelled files are on this machine; splits without any are left out."""
-    from adapterstilts.data.load import available
+    """Returns split -> languages with local labelled files; splits without any are omitted."""
+    from adapterstilts.data.load import find_data
 
-    local = location.model_copy(update={"source": "bundled" if task.bundled else "folder"})
-    found = {split: list(available(task, split, local)) for split in SPLITS}
-    return {split: languages for split, languages in found.items() if languages}
+    source = "bundled" if task.bundled else "folder"
+    index = find_data(task, location.model_copy(update={"source": source}))
+    splits = {split: list(index.languages(split)) for split in SPLITS}
+    return {split: languages for split, languages in splits.items() if languages}
 
 
 def _example(task: Task, location: DataLocation, hub: bool) -> dict[str, Any] | None:
-    """The first row of the first split at hand, in English where there is any; None if none is at hand."""
-    from adapterstilts.data.load import available, load
+    """Returns the first row of the first split with data, preferably English. None without data."""
+    from adapterstilts.data.load import find_data
     from adapterstilts.data.rows import as_json
 
     local = "bundled" if task.bundled else "folder"
-    location = location.model_copy(update={"source": "hub" if hub else local})
+    index = find_data(task, location.model_copy(update={"source": "hub" if hub else local}))
     for split in SPLITS:
-        for language in sorted(available(task, split, location), key=lambda code: code != "en")[:1]:
-            loaded = load(task, split, language, location)
+        for language in sorted(index.languages(split), key=lambda code: code != "en")[:1]:
+            loaded = index.load(split, language)
             row = as_json(loaded.rows[0])
             return {"split": split, "language": language, "from": loaded.place, "row": row}
     return None

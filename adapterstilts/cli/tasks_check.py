@@ -24,7 +24,7 @@ SHOWN = 8  # labels in the table; JSON has all
 
 def check(
     file: Annotated[
-        str, typer.Argument(help="The YAML file of a task of one's own, or a name.", show_default=False)
+        str, typer.Argument(help="YAML file of a custom task, or the name of a task.", show_default=False)
     ],
     data_dir: Annotated[
         Path | None,
@@ -66,20 +66,21 @@ def check(
 
 
 def _reports(task: Task, location: DataLocation) -> Iterator[dict[str, Any]]:
-    """One report for each split and language at hand.
+    """Yields one report for each split and language with data.
 
     Raises:
-        StiltsError: a split that the definition names is not at hand, or the first thing wrong in its data.
+        StiltsError: A split of the definition has no data, or its data has an error.
     """
     from adapterstilts.data.item_digests import Digests, digests
-    from adapterstilts.data.load import available, load
+    from adapterstilts.data.load import find_data
     from adapterstilts.data.summary import summarise
 
+    index = find_data(task, location)
     training: Digests | None = None
     for split in _splits(task, location):
         tested = split == "test"  # which may be handed out without labels
-        for language in available(task, split, location, hidden=tested) or task.languages[:1]:
-            loaded = load(task, split, language, location, hidden=tested)
+        for language in index.languages(split, hidden=tested) or task.languages[:1]:
+            loaded = index.load(split, language, hidden=tested)
             known = training if split != "train" else None
             summary = summarise(loaded.rows, known)
             if split == "train" and language == "en":
@@ -88,12 +89,12 @@ def _reports(task: Task, location: DataLocation) -> Iterator[dict[str, Any]]:
 
 
 def _splits(task: Task, location: DataLocation) -> list[Split]:
-    """The splits that a task of one's own names; of the package's tasks those at hand."""
+    """Returns the splits of a custom task's definition, or those with data for other tasks."""
     from adapterstilts.data.load import available
     from adapterstilts.tasks.spec import HubSource
 
     source = task.hub if location.source == "hub" else task.bundled or task.folder
-    if source is None:  # a mixture; or what is not at hand, which reading it says
+    if source is None:  # a mixture, or a task without a source: reading it reports the error
         return [split for split in SPLITS if task.parts and available(task, split, location)] or ["train"]
     given = source.splits if isinstance(source, HubSource) else source.files
     named = [split for split in SPLITS if split in given]

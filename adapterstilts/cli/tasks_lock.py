@@ -15,15 +15,13 @@ if TYPE_CHECKING:
 
 
 def lock(
-    out: Annotated[Path, typer.Option(help="Where the lock file is written.")] = Path(
-        "adapterstilts.lock.json"
-    ),
+    out: Annotated[Path, typer.Option(help="Path of the lock file.")] = Path("adapterstilts.lock.json"),
     as_json: AsJson = False,
 ) -> None:
     """Write the commits that the Hub resolves for every dataset into a lock file.
 
-    Later runs in this folder read those commits; ADAPTERSTILTS_LOCK names a lock file elsewhere. Of a
-    dataset that cannot be reached, the commit that the file already has is kept, and the exit code is 2.
+    Later runs in this folder read these commits; ADAPTERSTILTS_LOCK specifies another lock file. If a dataset
+    cannot be reached, its commit in the file does not change, and the exit code is 2.
 
     Example: adapterstilts tasks lock
     """

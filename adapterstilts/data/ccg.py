@@ -22,11 +22,11 @@ Tagged = tuple[int, str, list[tuple[str, str]]]  # line, id ("" where there is n
 
 
 def read_ccg(path: Path, task: Task, language: str) -> Iterator[Item]:
-    r"""Sentences with a supertag for each token, in one of three forms, told apart by the first line.
+    r"""Reads sentences with a supertag for each token, in one of three formats; the first line shows which.
 
     `.auto` (an `ID=` line, then the derivation), `.stagged` (`word|POS|supertag` with spaces between, a
     sentence a line), or a token, a tab and its supertag a line with an empty line between sentences. The
-    Penn Treebank's escapes (`-LRB-`, `\/`) become the signs that they stand for in the first two.
+    Penn Treebank's escapes (`-LRB-`, `\/`) become plain characters in the first two.
     """
     line_text = next(text for _, text in numbered_lines(path) if text)
     read = _derivations if line_text.startswith(("ID=", "(<")) else _columns if "\t" in line_text else _piped
@@ -95,5 +95,5 @@ def _columns(path: Path) -> Iterator[Tagged]:
 
 
 def _plain(word: str) -> str:
-    """The word without the Penn Treebank's escapes."""
+    """Returns the word without the Penn Treebank's escapes."""
     return BRACKETS.get(word, word.replace("\\/", "/").replace("\\*", "*"))

@@ -51,7 +51,7 @@ def _flag(text: str, at: int) -> bool:
 
 
 def whole(text: str, start: int, end: int) -> tuple[int, int]:
-    """The smallest span of whole characters that holds [start, end); an empty span stays as it is."""
+    """Returns the smallest span of whole characters that holds [start, end); an empty span stays as it is."""
     if start >= end:
         return start, end
     while joins(text, start):

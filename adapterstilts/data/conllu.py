@@ -23,7 +23,7 @@ COLUMNS = 10
 NUMBER = re.compile("[0-9]{1,9}")
 HIDDEN = "_"  # the form of each word of a treebank whose text is not free
 
-# Of words equally far from the root, the one whose part of speech stands first names the fused token.
+# Of words equally far from the root, the one whose part of speech is listed first names the fused token.
 PRECEDENCE = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT".split()
 PRECEDENCES: Mapping[str, Sequence[str]] = {
     "es": "VERB AUX PRON ADP DET".split(),
@@ -52,11 +52,11 @@ def is_conllu(path: Path) -> bool:
 
 
 def read_conllu(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """Sentences of tokens with their UPOS, and whether a space follows each (`SpaceAfter=No`).
+    """Reads sentences of tokens with their UPOS, and whether a space follows each (`SpaceAfter=No`).
 
     A multiword token (`1-2`) is one token; its tag is that of its word nearest to the root. Empty nodes
-    (`1.1`) are passed over, spaces and zero-width non-joiners inside forms taken out, and sentences whose
-    words are hidden left out.
+    (`1.1`) are skipped, spaces and zero-width non-joiners inside forms removed, and sentences whose
+    words are hidden skipped.
 
     Raises:
         DataError: A line that is not CoNLL-U's, with its number.
@@ -105,7 +105,7 @@ def _sentences(path: Path) -> Iterator[tuple[str, list[tuple[int, str]]]]:
 
 
 def _parsed(text: str, number: int, before: Sequence[_Line]) -> list[_Line]:
-    """The line as one entry; none for an empty node."""
+    """Returns the parsed line as a list; empty for an empty node."""
     fields = text.split("\t")
     if len(fields) != COLUMNS:
         raise MalformedError(f"{len(fields)} tab-separated columns, not the {COLUMNS} of CoNLL-U")
@@ -143,7 +143,7 @@ def _tokens(lines: Sequence[_Line], precedence: Sequence[str]) -> list[_Line]:
 
 
 def _fused(token: _Line, words: Mapping[int, _Line], precedence: Sequence[str]) -> _Line:
-    """The multiword token with the part of speech of its head."""
+    """Returns the multiword token with the part of speech of its head."""
     rank = {upos: n for n, upos in enumerate(precedence)}
     inside = [words[n] for n in range(token.first, token.last + 1)]
     head = min(inside, key=lambda word: (_depth(word, words), rank.get(word.upos, len(rank))))
@@ -151,7 +151,7 @@ def _fused(token: _Line, words: Mapping[int, _Line], precedence: Sequence[str]) 
 
 
 def _depth(word: _Line, words: Mapping[int, _Line]) -> int:
-    """How many nodes lie above a word, over its head and its enhanced dependencies; the root is one."""
+    """Returns the number of ancestors of a word by its head and enhanced dependencies, with the root."""
     above: set[int] = set()
     waiting = set(word.heads)
     while waiting:

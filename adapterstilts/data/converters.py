@@ -42,10 +42,10 @@ HEADER_NAMES = frozenset(
     "sentence sentence1 sentence2 sentence_a sentence_b premise hypothesis hypo question1 question2 "
     "text text1 text2 text_a text_b label labels gold gold_label target class".split()
 )
-OFFSET = re.compile(r"-?[0-9]{1,12}")  # of an answer, as text
-LANGUAGE = ("language", "lang", "Language", "Lang")  # the columns that tell the language of a record
+OFFSET = re.compile(r"-?[0-9]{1,12}")  # offset of an answer, as text
+LANGUAGE = ("language", "lang", "Language", "Lang")  # columns with the language of a record
 
-NO_GOLD = "-"  # MultiNLI and SNLI: the annotators did not agree; its release says to leave such pairs out
+NO_GOLD = "-"  # MultiNLI and SNLI: the annotators did not agree; the release says to skip such pairs
 OTHER = "<other>"  # a label too rare to be one of a label set that is read off the training data
 CAUSE_OR_EFFECT = {"cause": "What was the cause?", "effect": "What happened as a result?"}
 
@@ -75,7 +75,7 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 
 def shown(value: object) -> str:
-    """A value for a message: cut to a readable length, and spelled as JSON does where that is shorter."""
+    """Returns a value for a message, cut to a readable length. Numbers and null are spelled as in JSON."""
     return json.dumps(value) if value is None or type(value) in (bool, float) else _SHORT.repr(value)
 
 
@@ -91,26 +91,26 @@ def spell(value: object) -> object:
 
 
 def spelling(value: object) -> str:
-    """A value as text to compare or show: a text as it is, a number as in JSON."""
+    """Returns a value as text to compare or show; numbers are spelled as in JSON."""
     spelled = spell(value)
     return spelled if isinstance(spelled, str) else shown(value)
 
 
 def pick(record: Record, names: Sequence[str]) -> str | None:
-    """The first of the names that the record has."""
+    """Returns the first of the names that the record has."""
     if not isinstance(record, Mapping):
         raise MalformedError(f"expected an object with '{names[0]}', not {shown(record)}")
     return next((name for name in names if name in record), None)
 
 
 def language_of(record: Record) -> str | None:
-    """The language that a record names for itself; None where it has no such column."""
+    """Returns the language in a record's language column. None without such a column."""
     name = pick(record, LANGUAGE)
     return None if name is None else spelling(record[name])
 
 
 def row_id_of(record: Record, names: Sequence[str], number: str) -> str:
-    """The id under the first of the names; the record's number where there is none."""
+    """Returns the id under the first of the names, or the record's number."""
     name = pick(record, names)
     value = None if name is None else record[name]
     if value is not None and not isinstance(value, str | int | float):
@@ -119,7 +119,7 @@ def row_id_of(record: Record, names: Sequence[str], number: str) -> str:
 
 
 def raw_label(record: Record, names: Sequence[str], columns: Collection[str]) -> Any:
-    """The value under the first of the names that a label can have; None where the record has no label.
+    """Returns the value of the record's label column. None without a label.
 
     Args:
         columns: The other columns of the form.
@@ -143,7 +143,7 @@ def raw_label(record: Record, names: Sequence[str], columns: Collection[str]) ->
 
 
 def no_label_column(name: str, record: Record, unread: Sequence[str]) -> str:
-    """What to say of a record that has no label column, but columns that nothing reads."""
+    """Returns the message for a record without a label column but with unread columns."""
     return (
         f"no column '{name}' for the label (it has: {listed(record)}; not read: "
         f"{listed(unread)}). Rename the column that holds the label to '{name}'; if the labels are "
@@ -152,7 +152,7 @@ def no_label_column(name: str, record: Record, unread: Sequence[str]) -> str:
 
 
 def text_of(record: Record, *names: str) -> str:
-    """The text under the first of the names that the record has.
+    """Returns the text under the first of the names that the record has.
 
     Raises:
         MalformedError: The field is missing, or not text that UTF-8 can represent.
@@ -169,7 +169,7 @@ def text_of(record: Record, *names: str) -> str:
 
 
 def _only_text(record: Record, names: Sequence[str]) -> str:
-    """The text under whichever of the names the record has.
+    """Returns the text under one of the names.
 
     Raises:
         MalformedError: See `text_of`; or two of the columns hold different texts.
@@ -200,7 +200,7 @@ def _is_hidden(raw: object, task: Task, what: str = "label") -> bool:
 
 
 def label_of(raw: object, task: Task, what: str = "label") -> str | None:
-    """The task's label for a release's spelling of it; None where labels are hidden.
+    """Returns the task's label for a spelling in the release. None if labels are hidden.
 
     Spelling is exact; a number, true or false is spelled as in JSON. Until an open label set is known, every
     label is valid; then labels outside it become `OTHER`.
@@ -222,7 +222,7 @@ def label_of(raw: object, task: Task, what: str = "label") -> str | None:
 
 
 def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label") -> int | None:
-    """The number (from 0) of the right choice, given as one of `names`; None where labels are hidden.
+    """Returns the index (from 0) of the gold choice in `names`. None if labels are hidden.
 
     Raises:
         MalformedError: The value is not one of the names; see also `_is_hidden`.
@@ -236,7 +236,7 @@ def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label")
 
 
 def pair_row(record: Record, task: Task, number: str) -> PairRow | None:
-    """A pair of sentences; None where the release itself says that it has no gold label.
+    """Converts a pair of sentences. None if the release marks it as without gold label.
 
     Raises:
         EmptyError: Neither sentence has any text.
@@ -253,7 +253,7 @@ def pair_row(record: Record, task: Task, number: str) -> PairRow | None:
 
 
 def tagged_row(tokens: Sequence[str], tags: Sequence[object], task: Task, number: str) -> TaggedRow:
-    """A sentence of tokens, each with a tag, or none where labels are hidden."""
+    """Converts a tokenised sentence with a tag for each token, or without tags if labels are hidden."""
     if len(tokens) != len(tags):
         raise MalformedError(f"{len(tokens)} tokens but {len(tags)} tags")
     if not tokens:
@@ -263,7 +263,7 @@ def tagged_row(tokens: Sequence[str], tags: Sequence[object], task: Task, number
 
 
 def question_row(record: Record, task: Task, answers: Sequence[tuple[str, int]]) -> QuestionRow:
-    """A question with its gold answers, each checked against its place in the context.
+    """Converts a question with its gold answers, each checked against its place in the context.
 
     Raises:
         MalformedError: An answer that is not at its offset, none where the task always has one, or
@@ -321,7 +321,7 @@ def answers_of(value: object, task: Task) -> list[tuple[str, int]]:
 
 
 def _offset(value: object) -> int:
-    """A number of characters, also as text."""
+    """Returns an offset in characters, which may be spelled as text."""
     if type(value) is int:
         return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e12:

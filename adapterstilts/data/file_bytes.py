@@ -48,7 +48,7 @@ SIGNATURES: tuple[tuple[re.Pattern[bytes], str, str], ...] = tuple(
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """The file's bytes, unpacked if it is a gzip file.
+    """Opens the file's bytes, unpacked if it is a gzip file.
 
     Raises:
         DataError: The file cannot be read, is a damaged gzip file, or is not text.

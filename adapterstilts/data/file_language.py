@@ -1,4 +1,4 @@
-"""Which language a file is in, as its name tells where the data set's own form says so."""
+"""Infers the language of a file from its name, by the file names of the data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TELLING = (
 
 
 def languages_of_file(file: str, task: Task) -> tuple[str, ...]:
-    """The language of an explicit file, if its name is one that the data set's own form gives a file.
+    """Returns the language of an explicit file if its name is one of the data set's file names.
 
     Raises:
         ConfigError: The name fits files of several languages.
@@ -53,14 +53,14 @@ def _patterns(source: FolderSource, task: Task) -> Iterator[tuple[str, str]]:
 
 
 def _path(template: str) -> str:
-    """The template without its slice."""
+    """Returns the template without its slice."""
     return re.sub(r"#[0-9]+-[0-9]+$", "", template)
 
 
 def _tail(template: str) -> str:
-    """The end of a template, from the folder or file name on that holds the code.
+    """Returns the end of a template, beginning with the folder or file name that contains the code.
 
-    Where little but the code stands in that name, it begins a folder earlier: `it.json` alone is no Italian.
+    If the name has little more than the code, the end begins a folder earlier: `it.json` alone is no Italian.
     """
     parts = PurePosixPath(template).parts
     first = next(n for n, part in enumerate(parts) if "{lang}" in part)
@@ -70,9 +70,9 @@ def _tail(template: str) -> str:
 
 
 def languages_of_template(template: str, task: Task, split: Split) -> tuple[str, ...]:
-    """The languages that a file without `{lang}` in its template can be read in.
+    """Returns the possible languages of a file without `{lang}` in its template.
 
-    Training data is English by definition, and so is development data, unless the file tells otherwise.
+    Training data is English by definition, as is development data, unless the file shows another language.
     """
     codes = codes_in_name(template, task.languages)
     if split == "train" and (not codes or "en" in codes):

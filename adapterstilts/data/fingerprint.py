@@ -24,7 +24,7 @@ def fingerprint(rows: Iterable[Row]) -> str:
 
 
 def _fields(record: Any) -> dict[str, Any]:
-    """The fields of a row; one that is optional and not given is left out, so that it changes no digest."""
+    """Returns the fields of a row. Optional fields without a value are omitted, so digests stay stable."""
     values = {field: getattr(record, field.name) for field in dataclasses.fields(record)}
     return {
         field.name: value for field, value in values.items() if value is not None or field.default is not None

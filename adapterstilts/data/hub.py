@@ -48,7 +48,7 @@ def read_hub(task: Task, split: Split, language: str, revision: str | None = Non
         revision: Commit, tag or branch before all else.
 
     Raises:
-        MissingDataError: The dataset cannot be had, or has not that split or language.
+        MissingDataError: The dataset is not available, or does not have the split or language.
         DataError: Its columns or records are not what they were.
     """
     source = task.hub
@@ -113,12 +113,12 @@ def _items(dataset: Dataset, task: Task, code: str, name: str, rows_of: RowsFunc
 
 
 def _class_names(feature: Any) -> list[str] | None:
-    """The names of a column of class labels, or of lists of them."""
+    """Returns the class names of a column of class labels, or of lists of them."""
     return getattr(getattr(feature, "feature", feature), "names", None)
 
 
 def _flat(row_of: Callable[[Record, Task, str], Row | None]) -> RowsFunction:
-    """For records that become one row; those that name another language are passed over."""
+    """For records that become one row; records in another language are skipped."""
 
     def rows_of(record: Record, task: Task, code: str, number: str) -> Item | None:
         language = converters.language_of(record)
@@ -131,9 +131,9 @@ def _flat(row_of: Callable[[Record, Task, str], Row | None]) -> RowsFunction:
 
 
 def _pair_or_no_gold(record: Record, task: Task, code: str, number: str) -> Item | None:
-    """A withheld label is SNLI's mark of a pair without gold label, which its release says to leave out."""
-    given = {**record, "label": converters.NO_GOLD} if record.get("label") is None else record
-    return PAIR(given, task, code, number)
+    """Reads SNLI: a missing label marks a pair without gold label, which the release says to skip."""
+    pair = {**record, "label": converters.NO_GOLD} if record.get("label") is None else record
+    return PAIR(pair, task, code, number)
 
 
 def _tagged(record: Record, task: Task, code: str, number: str) -> Item:
@@ -160,13 +160,13 @@ def _stripped_question(record: Record, task: Task, code: str, number: str) -> It
 
 
 def _nearest(context: str, text: str, start: int) -> int:
-    """Where the text stands nearest to `start`; `start` itself where it is nowhere near."""
+    """Returns the offset of the text nearest to `start`, or `start` itself if it is not nearby."""
     around = sorted(range(max(0, start - REACH), start + REACH + 1), key=lambda place: abs(place - start))
     return next((place for place in around if context.startswith(text, place)), start)
 
 
 def _tydiqa(record: Record, task: Task, code: str, number: str) -> Item | None:
-    """All languages stand in one table; an id begins with the language's English name."""
+    """Reads TyDiQA: one table has all languages, and an id begins with the language's English name."""
     if not converters.text_of(record, "id").startswith(f"{code}-"):
         return None
     return _stripped_question(record, task, code, number)
@@ -180,7 +180,7 @@ def _translation(record: Record, task: Task, code: str, number: str) -> Item:
 
 
 def _text(record: Record, task: Task, code: str, number: str) -> Item:
-    """A row for each line of the text that is not blank."""
+    """Reads a text as one row per line, without blank lines."""
     lines = [line.strip() for line in converters.text_of(record, "text").split("\n") if line.strip()]
     return tuple(TextRow(f"{number}.{n}", line) for n, line in enumerate(lines, start=1))
 

@@ -1,4 +1,4 @@
-"""The metadata of a Hub dataset, checked before a library parses it with unbounded readers."""
+"""Checks the metadata of a Hub dataset before a library parses it with unbounded readers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _check(text: str, name: str, where: str) -> None:
 
 
 def _content(repo: str, commit: str, name: str) -> bytes | None:
-    """The file's first bytes, one more than are read; None where it cannot be had."""
+    """Returns the file's first bytes, one chunk beyond the limit at most. None if it is not available."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import build_hf_headers, get_session
 

@@ -1,4 +1,4 @@
-"""Lines of text for prediction, one at a time: strictly UTF-8, of bounded length."""
+"""Reads lines of text for prediction, one at a time: strictly UTF-8, of bounded length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 1_000_000  # bytes of one line: what its subwords and windows take in 
 
 
 def file_lines(path: Path) -> Iterator[str]:
-    """The lines of a file, plain or gzip, read as they are used.
+    """Yields the lines of a file, plain or gzip, read as they are used.
 
     Raises:
         DataError: See `stream_lines`; or the file cannot be read.
@@ -25,7 +25,7 @@ def file_lines(path: Path) -> Iterator[str]:
 
 
 def stream_lines(stream: IO[bytes] | GzipFile, name: str) -> Iterator[str]:
-    """The lines of a stream of bytes, without line ends and byte order mark.
+    """Yields the lines of a stream of bytes, without line ends and byte order mark.
 
     Only a line feed, after a carriage return or not, ends a line.
 
@@ -39,5 +39,5 @@ def stream_lines(stream: IO[bytes] | GzipFile, name: str) -> Iterator[str]:
 
 
 def is_json_lines(name: str) -> bool:
-    """Whether a file's name says that each of its lines is JSON."""
+    """Whether a file name is that of JSON lines."""
     return name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json"))

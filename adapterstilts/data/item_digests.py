@@ -1,4 +1,4 @@
-"""Tells whether an item was trained on, by digests of normalised text that are kept with a run."""
+"""Finds items that a run was trained on, by digests of normalised text in the run's folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 def items(rows: Iterable[Row]) -> list[Item]:
-    """The rows that are items, in row order.
+    """Returns the items of rows, in row order.
 
     A question that asks for a sentence (LAReQA) is the item that the same question about the paragraph is;
     another text to retrieve, or to predict masked words of, has no label that training could have shown.
@@ -65,7 +65,7 @@ def items(rows: Iterable[Row]) -> list[Item]:
 
 
 def item_text(row: Row) -> tuple[str, ...]:
-    """What makes a row by itself the same item: its texts without its label; empty where it is none."""
+    """Returns the texts, without the label, that identify a row as an item. Empty if it is not an item."""
     match row:
         case PairRow():
             return (row.first,) if row.second is None else (row.first, row.second)
@@ -80,12 +80,12 @@ def item_text(row: Row) -> tuple[str, ...]:
 
 
 def digests(rows: Iterable[Row]) -> Digests:
-    """One digest per row that is an item, in row order; case, width and white space do not count."""
+    """Returns one digest per item, in row order; case, width and white space do not count."""
     return digests_of(item.texts for item in items(rows))
 
 
 def digests_of(items: Iterable[Sequence[str]]) -> Digests:
-    """One digest per item."""
+    """Returns one digest per item."""
     return np.frombuffer(b"".join(map(_digest, items)), DIGEST)
 
 
@@ -106,13 +106,13 @@ def write_items(folder: Path, rows: Sequence[Row], before: Digests | None = None
 
 
 def read_items(folder: Path) -> Digests | None:
-    """What a run trained on; None where its folder does not say."""
+    """Returns the digests of a run's training items. None if its folder has none."""
     path = folder / ITEMS
     return np.frombuffer(path.read_bytes(), DIGEST) if path.is_file() else None
 
 
 def origins(origin: Any) -> Iterator[Mapping[str, Any]]:
-    """Every record in the origin of a run, or of rows, but those of development data."""
+    """Yields every record in the origin of a run or of rows, except those of development data."""
     if isinstance(origin, Mapping):
         yield origin
     values = origin.items() if isinstance(origin, Mapping) else enumerate(origin)
@@ -122,7 +122,7 @@ def origins(origin: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def parts(origin: Mapping[str, Any]) -> frozenset[Part]:
-    """The rows of files that an origin names."""
+    """Returns the ranges of file rows in an origin."""
     records = (record for record in origins(origin) if "sha256" in record)
     return frozenset(Part(record["sha256"], *(record["slice"] or (1, LAST))) for record in records)
 

@@ -1,4 +1,4 @@
-"""What a reader yields, and the errors that it raises."""
+"""The items that readers yield, and the errors that they raise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
 
 Item = tuple[Row, ...]  # the rows of one record: none where it has no gold label, two in retrieval
-Reader = Callable[[Path, Task, str], Iterator[Item]]  # of a file of this task in one language
+Reader = Callable[[Path, Task, str], Iterator[Item]]
 
 
 class Unlisted(tuple[Row, ...]):
@@ -33,22 +33,22 @@ class Unlisted(tuple[Row, ...]):
 
 
 class HiddenLabelsError(DataError):
-    """A file that is handed out without its labels."""
+    """A file that is released without its labels."""
 
 
 class NoRowError(DataError):
-    """A file that is in order but holds no row of the task in the language."""
+    """A valid file without a row of the task in the language."""
 
 
 def located(error: MalformedError, path: Path | str, line: int | None) -> DataError:
-    """What is wrong with a record, with its place: its line, or its number in a Parquet file."""
+    """Returns the error with the record's place: its line, or its number in a Parquet file."""
     if line is not None and is_parquet(Path(path)):
         path, line = f"{path}, row {line}", None
     return (HiddenLabelsError if error.hidden else DataError)(str(error), path, line)
 
 
 def listed_items(items: Iterator[Item], origin: dict[str, Any]) -> Iterator[Item]:
-    """The items in languages that the task lists; the others are counted in the origin, as "unlisted"."""
+    """Yields items in the task's languages. Other items are counted in the origin, as "unlisted"."""
     for item in items:
         if isinstance(item, Unlisted):
             counts = origin.setdefault("unlisted", {})
@@ -58,7 +58,7 @@ def listed_items(items: Iterator[Item], origin: dict[str, Any]) -> Iterator[Item
 
 
 def unlisted_note(counts: Mapping[str, int]) -> str:
-    """The note on rows in languages that the task does not list."""
+    """Returns the note on rows in languages that the task does not list."""
     names = [f"{language or 'none'} ({rows})" for language, rows in counts.items()]
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return f"skipped the rows in languages that the task does not list: {shown}"

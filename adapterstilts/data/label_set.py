@@ -13,7 +13,7 @@ from adapterstilts.tasks.spec import Task
 
 
 def with_labels(task: Task, rows: Sequence[Row]) -> tuple[Task, tuple[Row, ...]]:
-    """The task with its label set, and its training rows spelled in that.
+    """Returns the task with its label set, and its training rows with these labels.
 
     The labels are those that occur at least `task.open_labels` times in the rows, in the order of the
     alphabet, and `OTHER` for the rest: in CCGbank's sections 02-21, 10 times leave 425 of about 1,300
@@ -38,7 +38,7 @@ def with_labels(task: Task, rows: Sequence[Row]) -> tuple[Task, tuple[Row, ...]]
 
 
 def _labelled_task(task: Task, labels: Sequence[str]) -> Task:
-    """The task with the labels of a trained head, where it has none of its own."""
+    """Returns the task with the labels of a trained head, if its label set is open."""
     return task.model_copy(update={"labels": tuple(labels)}) if task.open_labels else task
 
 

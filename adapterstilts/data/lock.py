@@ -32,11 +32,11 @@ class Lock(Value):
 
 @dataclass(frozen=True)
 class Resolved:
-    """What the Hub said of a set of datasets.
+    """Commits of a set of datasets.
 
     Attributes:
         commits: Dataset -> commit.
-        failed: Dataset -> why there is none.
+        failed: Dataset -> reason of the failure.
     """
 
     commits: Mapping[str, str]
@@ -44,7 +44,7 @@ class Resolved:
 
 
 def resolve(repo: str, revision: str | None) -> str:
-    """The full commit that a branch or tag names now (the main branch for None).
+    """Returns the current commit of a branch or tag (the main branch for None).
 
     Raises:
         MissingDataError: The Hub cannot be reached, or has no such dataset or revision.
@@ -63,16 +63,16 @@ def resolve(repo: str, revision: str | None) -> str:
 
 
 def unreachable(repo: str, error: Exception) -> MissingDataError:
-    """What a library's error on a Hub dataset comes to, in one line."""
+    """Returns a one-line error for a library's error on a Hub dataset."""
     name = type(error).__name__
-    if "Connection" in name or "Timeout" in name:  # of several libraries; what they say is long and of no use
+    if "Connection" in name or "Timeout" in name:  # several libraries, all with long messages
         return MissingDataError(f"cannot reach the Hub to read {repo} ({name})")
-    said = (str(error).strip().splitlines() or [""])[0][:200]
-    return MissingDataError(f"the Hub dataset {repo} cannot be read ({name}: {said})")
+    reason = (str(error).strip().splitlines() or [""])[0][:200]
+    return MissingDataError(f"the Hub dataset {repo} cannot be read ({name}: {reason})")
 
 
 def resolve_all(tasks: Iterable[Task]) -> Resolved:
-    """The commits of every Hub dataset that the tasks read, each asked for once."""
+    """Resolves the commit of every Hub dataset of the tasks, each once."""
     sources = {dataset_of(task.hub): task.hub for task in tasks if task.hub}
     commits, failed = {}, {}
     for name, source in sorted(sources.items()):
@@ -84,22 +84,22 @@ def resolve_all(tasks: Iterable[Task]) -> Resolved:
 
 
 def dataset_of(source: HubSource) -> str:
-    """The dataset's name in a lock file."""
+    """Returns the dataset's name in a lock file."""
     return f"{source.repo}@{source.revision}" if source.revision else source.repo
 
 
 def locked(source: HubSource) -> str | None:
-    """The commit that the lock file has for the dataset; None without a lock file, or where it has none.
+    """Returns the dataset's commit in the lock file. None without a lock file or an entry.
 
     Raises:
-        ConfigError: The lock file is not there, or not one.
+        ConfigError: The lock file does not exist or is not valid.
     """
     path = lock_file()
     return read_lock(path).commits.get(dataset_of(source)) if path else None
 
 
 def lock_file() -> Path | None:
-    """The lock file that is obeyed: ADAPTERSTILTS_LOCK's, else the current folder's, if there is one.
+    """Returns the lock file: ADAPTERSTILTS_LOCK, or else the one in the current folder, if it exists.
 
     Raises:
         ConfigError: ADAPTERSTILTS_LOCK names a file that is not there.
@@ -116,7 +116,7 @@ def lock_file() -> Path | None:
 
 
 def read_lock(path: Path) -> Lock:
-    """A lock file, checked.
+    """Reads and checks a lock file.
 
     Raises:
         ConfigError: The file is not a valid lock file.

@@ -18,7 +18,7 @@ ENTITIES = "candidate_set_entities.jsonl"  # beside the mentions, or in the fold
 
 
 def read_mewslix(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """Mentions of one language, and all entities (Ruder et al. 2021, arXiv 2104.07412, appendix).
+    """Reads the mentions of one language, and all entities (Ruder et al. 2021, arXiv 2104.07412, appendix).
 
     The query is, as XTREME-R has it, the mention, a colon, and the sentence around it with the mention in
     braces; the candidate is the entity's description, in whatever language it is.
@@ -54,14 +54,14 @@ def read_mewslix(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _language(record: Mapping[str, Any]) -> str:
-    """The language of an article."""
+    """Returns the language of an article."""
     if not isinstance(record.get("context"), dict) or not isinstance(record.get("mentions"), list):
         raise MalformedError("not in Mewsli-X's form: it should have 'context' and 'mentions'")
     return str(record["context"].get("language"))
 
 
 def _mentions(record: Mapping[str, Any], task: Task) -> Iterator[RetrievalRow]:
-    """The mentions of one article."""
+    """Yields the mentions of one article."""
     context, mentions = record["context"], record["mentions"]
     text = converters.text_of(context, "text")
     if not text:
@@ -75,7 +75,7 @@ def _mentions(record: Mapping[str, Any], task: Task) -> Iterator[RetrievalRow]:
 
 
 def _in_sentence(context: Mapping[str, Any], mention: Mapping[str, Any], text: str) -> str:
-    """The mention, and its sentence with the mention in braces."""
+    """Returns the mention, and its sentence with the mention in braces."""
     start, end = _span(mention.get("mention_span"), text)
     name = text[start:end]
     if name != mention["mention_span"].get("text"):
@@ -108,5 +108,5 @@ def _span(value: Any, text: str) -> tuple[int, int]:
 
 
 def _plain(text: str) -> str:
-    """The text on one line, with single spaces."""
+    """Returns the text on one line, with single spaces."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Reads the records of Parquet files, as the Hub hands data sets out."""
+"""Reads the records of Parquet files, the format of data sets on the Hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 256  # rows in memory at a time
 
 
 def parquet_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Records of a Parquet file, with their numbers from 1; numbers of class labels become their names.
+    """Yields the records of a Parquet file, numbered from 1; numbers of class labels become their names.
 
     Raises:
         DataError: A damaged file, or a column name that repeats.
@@ -41,7 +41,7 @@ def parquet_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _class_names(schema: pa.Schema) -> dict[str, Sequence[str]]:
-    """The class names of columns, from what the `datasets` library writes into the schema."""
+    """Returns the class names of columns, from what the `datasets` library writes into the schema."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {name: names for name, feature in features.items() if (names := _names_of(feature))}
@@ -50,7 +50,7 @@ def _class_names(schema: pa.Schema) -> dict[str, Sequence[str]]:
 
 
 def _names_of(feature: Any) -> Sequence[str] | None:
-    """The names of a class label, or of a list of them."""
+    """Returns the names of a class label, or of a list of them."""
     inner = feature.get("feature", feature) if isinstance(feature, dict) else feature
     names = inner.get("names") if isinstance(inner, dict) else None
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None

@@ -35,7 +35,7 @@ def read_lines(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _other_form(path: Path) -> str | None:
-    """What a file holds, by its name or its first lines; None if it seems to be plain text."""
+    """Returns the format of a file by its name or first lines. None for plain text."""
     ending = Path(path.name.lower().removesuffix(".gz")).suffix
     if ending in TABLES:
         return f"a {ending} file"

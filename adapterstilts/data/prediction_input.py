@@ -1,4 +1,4 @@
-"""Text without labels, as a user gives it for prediction, and spans with offsets back into it."""
+"""Reads unlabelled text for prediction, and locates predicted spans in it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Entity = tuple[str, int, int]  # label, index of the first token, index of the l
 
 @dataclass(frozen=True)
 class Input:
-    """One thing to predict for, with the character offsets of its tokens (tagging only)."""
+    """One input of a prediction, with the character offsets of its tokens (tagging only)."""
 
     row: Row
     text: str = ""
@@ -43,7 +43,7 @@ class Input:
 
 @dataclass(frozen=True)
 class InputForm:
-    """What one input of a task holds.
+    """The form of one input of a task.
 
     Attributes:
         kind: Kind of the task.
@@ -62,7 +62,7 @@ class InputForm:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The fields of a plain line, which tabs separate."""
+        """Fields of a plain line, separated by tabs."""
         if self.rows == "pair":
             return ("first",) if self.texts == 1 else ("first", "second")
         return {"question": ("question", "context"), "choice": ("prompt",)}.get(self.rows, ("text",))
@@ -117,7 +117,7 @@ Reader = Callable[[str, Mapping[str, Any], InputForm], Input]
 
 
 def read_inputs(form: InputForm | str, lines: Iterable[str], name: str) -> Iterator[Input]:
-    """Inputs from lines, read as they are asked for: JSON objects, or text with a tab between the parts.
+    """Inputs from lines, read as they are used: JSON objects, or text with a tab between the parts.
 
     A pair is `first TAB second`, a question `question TAB context`, a sentence to tag is plain text or
     `{"tokens": [...]}`, a choice `{"prompt": ..., "choices": [...]}`, a query for retrieval plain text.
@@ -134,7 +134,7 @@ def read_inputs(form: InputForm | str, lines: Iterable[str], name: str) -> Itera
 
 
 def candidates(lines: Iterable[str], name: str) -> Iterator[Input]:
-    """What a retrieval query is compared with: one text a line; the id is the line number.
+    """Reads the candidates of retrieval: one text a line; the id is the line number.
 
     Raises:
         DataError: The file has no text.
@@ -182,7 +182,7 @@ def _located(form: InputForm, read: Reader, line: str, name: str, number: int) -
 
 
 def _parts(line: str, form: InputForm) -> dict[str, str]:
-    """The parts of a plain line, under our names."""
+    """Returns the parts of a plain line by field."""
     parts = form.parts
     two = form.rows in _FORMS_OF_TWO
     cells = [line] if form.rows in ("tagged", "choice") else line.split("\t")
@@ -247,7 +247,7 @@ def _tagged(number: str, fields: Mapping[str, Any], form: InputForm) -> Input:
 
 
 def _token_spans(text: str) -> list[tuple[int, int]]:
-    """Where each token begins and ends; emoji and signs keep what combines with them."""
+    """Returns the span of each token; emoji and signs keep their combining characters."""
     spans: list[tuple[int, int]] = []
     for match in _TOKEN.finditer(text):
         start, end = match.span()
@@ -320,7 +320,7 @@ def _string(value: object, what: str) -> str:
 
 
 def _kind_of(value: object) -> str:
-    """What a JSON value is, in words."""
+    """Returns the type of a JSON value in words."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     names = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
@@ -337,7 +337,7 @@ _READERS: dict[RowForm, Reader] = {
 
 
 def with_spans(item: Input, prediction: Mapping[str, Any], entities: Sequence[Entity]) -> dict[str, Any]:
-    """A tagging prediction with its entities as spans: label, text and character offsets.
+    """Returns a tagging prediction with its entities as spans: label, text and character offsets.
 
     The offsets are those of whole characters in the original text; given tokens count as joined by spaces.
     """

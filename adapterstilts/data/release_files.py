@@ -29,7 +29,7 @@ RowFunction = Callable[[Record, Task, str], Row | None]
 
 
 def read(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """The records of a release file, in file order, checked one by one.
+    """Reads the records of a release file, in file order, checked one by one.
 
     Args:
         language: Our code; a file of several languages is filtered by it.
@@ -47,12 +47,12 @@ def read(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _code(task: Task, language: str) -> str:
-    """The language as the task's files spell it."""
+    """Returns the language as the task's files spell it."""
     return task.folder.codes.get(language, language) if task.folder else language
 
 
 def _no_row(path: Path, task: Task, language: str, skipped: Counter[str]) -> NoRowError:
-    """The error for a file that is in order but holds no row that is read; it says what the file holds."""
+    """Returns the error for a valid file without a row to read, with counts of the skipped rows."""
     if not skipped:
         return NoRowError(f"no labelled row of {task.name} in '{language}': a header alone", path)
     counts = ", ".join(f"{value} ({rows})" for value, rows in skipped.most_common(8))
@@ -66,7 +66,7 @@ def _no_row(path: Path, task: Task, language: str, skipped: Counter[str]) -> NoR
 def _rows(
     numbered: Iterator[tuple[int, Record]], path: Path, task: Task, language: str, row_of: RowFunction
 ) -> Iterator[Item]:
-    """Rows of flat records; those that name another language are passed over."""
+    """Yields rows of flat records; records in another language are skipped."""
     number = 0
     skipped = Counter[str]()
     for line, record in numbered:
@@ -143,7 +143,7 @@ def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
 
 
 def _check_plain(fields: Sequence[str], path: Path, number: int, task: Task) -> None:
-    """Refuses a header of other names, CSV, and a sentence with its label instead of two sentences."""
+    """Rejects a header of other names, CSV, and a sentence with its label instead of two sentences."""
     names = [field for field in fields if field.strip().casefold() in converters.HEADER_NAMES]
     labelled = fields[-1] in task.labels or fields[-1] in task.label_names
     if number == 1 and names and not labelled:
@@ -236,7 +236,7 @@ def _read_copa(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _read_table(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """A table whose columns a task of one's own names; rows of other splits and languages are passed over."""
+    """Reads the table of a custom task; rows of other splits and languages are skipped."""
     assert task.table is not None
     code = _code(task, language)
     number = 0
@@ -270,7 +270,7 @@ PARQUET_FORMS = {
 
 
 def _read_parquet(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """The records of a Parquet file, with the columns that data sets of this form have on the Hub."""
+    """Reads a Parquet file with the columns that data sets of this form have on the Hub."""
     if task.form not in PARQUET_FORMS:
         raise DataError(f"a Parquet file, but {task.name} is read from its release's own files", path)
     row_of = HUB_READERS[PARQUET_FORMS[task.form]]

@@ -56,19 +56,19 @@ def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _plain(path: Path) -> Path:
-    """The path of a packed file without `.gz`."""
+    """Returns the path of a packed file without `.gz`."""
     return path.with_suffix("") if path.suffix == ".gz" else path
 
 
 def _beside(path: Path, ending: str) -> Path:
-    """The file of the same name with another ending; packed if only that is there."""
+    """Returns the file of the same name with another ending; packed if only that exists."""
     other = _plain(path).with_suffix(f".{ending}")
     packed = other.with_name(f"{other.name}.gz")
     return packed if packed.is_file() and not other.is_file() else other
 
 
 def aligned_texts(number: str, query: str, candidate: str) -> tuple[RetrievalRow, RetrievalRow]:
-    """The two rows of one aligned pair: the query, and its gold candidate in English."""
+    """Returns the two rows of one aligned pair: the query, and its gold candidate in English."""
     gold = f"en-{number}"
     return RetrievalRow(number, query, "query", (gold,)), RetrievalRow(gold, candidate, "candidate")
 
@@ -212,7 +212,7 @@ def _breaks(paragraph: Mapping[str, Any], context: str) -> list[tuple[int, int]]
 
 
 def sentence_breaks(text: str) -> list[tuple[int, int]]:
-    """Sentences by `SENTENCE_END`, and never before a small letter (an abbreviation)."""
+    """Returns sentence spans by `SENTENCE_END`, and never before a small letter (an abbreviation)."""
     spans, start = [], 0
     for end in SENTENCE_END.finditer(text):
         if not text[end.end() : end.end() + 1].islower() and end.end() < len(text):
@@ -222,7 +222,7 @@ def sentence_breaks(text: str) -> list[tuple[int, int]]:
 
 
 def _pool(path: Path, task: Task, language: str) -> dict[str, Path]:
-    """The file of each language, the question's own first."""
+    """Returns the file of each language, the question's language first."""
     files = {language: path}
     for code in task.languages:
         name = re.sub(rf"(?<![a-z]){language}(?![a-z])", code, path.name)
@@ -232,7 +232,7 @@ def _pool(path: Path, task: Task, language: str) -> dict[str, Path]:
 
 
 def _pool_origin(path: Path, task: Task, language: str) -> dict[str, Any]:
-    """The languages of the pool, and where each has its sentences from: the release, or our rule."""
+    """Returns the source of the sentences of each language in the pool: the release, or our rule."""
     pool = _pool(path, task, language)
     return {"sentences": {code: "release" if _has_breaks(file) else "rule" for code, file in pool.items()}}
 

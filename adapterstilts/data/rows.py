@@ -125,7 +125,7 @@ Row = PairRow | TaggedRow | QuestionRow | ChoiceRow | RetrievalRow | TextRow
 
 
 def as_json(row: Row) -> dict[str, Any]:
-    """The row as plain JSON values, for fingerprints and for showing."""
+    """Returns the row as plain JSON values."""
     return dataclasses.asdict(row)
 
 

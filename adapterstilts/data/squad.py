@@ -19,7 +19,7 @@ def read_squad(path: Path, task: Task, language: str) -> Iterator[Item]:
 
     XTREME's TyDiQA files number the questions of each article, so that ids repeat within a file: later ones
     are told apart when rows are collected. The same question twice is an error. Machine translation loses
-    the place of some answers: in a language that the task itself has not, such questions are left out.
+    the place of some answers: in a language that the task itself has not, such questions are skipped.
     """
     keys: set[tuple[str, str, str]] = set()
     for place, paragraph in paragraphs(path):
@@ -32,7 +32,7 @@ def read_squad(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def paragraphs(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The paragraphs of a file in SQuAD's form, in order, each with its place in the file.
+    """Yields the paragraphs of a file in SQuAD's form, in order, each with its place in the file.
 
     Raises:
         DataError: The file is not in SQuAD's format.
@@ -50,7 +50,7 @@ def paragraphs(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def listed(value: Any, name: str) -> list[Any]:
-    """The list under `name`, of objects.
+    """Returns the list of objects under `name`.
 
     Raises:
         MalformedError: The list is missing.
@@ -66,7 +66,7 @@ QUESTION = frozenset("id question title context is_impossible plausible_answers"
 
 
 def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]:
-    """The texts and offsets of a question's answers.
+    """Returns the texts and offsets of a question's answers.
 
     Raises:
         MalformedError: The answers are missing or malformed.
@@ -102,7 +102,7 @@ def answers_of(question: Mapping[str, Any], task: Task) -> list[tuple[str, int]]
 def _items(
     paragraph: Mapping[str, Any], task: Task, language: str, keys: set[tuple[str, str, str]]
 ) -> Iterator[Item]:
-    """The questions of a paragraph; none for one whose answer has lost its place in translation."""
+    """Yields the questions of a paragraph; empty if translation lost the place of the answer."""
     context = converters.text_of(paragraph, "context")
     for question in listed(paragraph, "qas"):
         answers = answers_of(question, task)

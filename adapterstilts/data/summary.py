@@ -1,4 +1,4 @@
-"""Sums up the rows of a split for the person who checks them."""
+"""Summarises the rows of a split for `tasks check`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Lengths(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """What rows hold.
+    """Counts and lengths of rows.
 
     Attributes:
         labels: Label -> how often, the most frequent first; tags are counted by token.

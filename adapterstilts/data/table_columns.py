@@ -1,4 +1,4 @@
-"""Turns one record of a table into a canonical row, by the columns that a task of one's own names."""
+"""Turns one record of a table into a canonical row, by the columns of a custom task."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from adapterstilts.tasks.spec import GOLD, Split, Table, Task
 
 
 def of_split(task: Task, split: Split | None) -> Task:
-    """The task with only those of its table's conditions that pick a split's rows; without any for None."""
+    """Returns the task with only the row conditions of one split. None removes all conditions."""
     if task.table is None:
         return task
     where = {name: values for name, values in task.table.where.items() if name == split}
@@ -38,7 +38,7 @@ def of_split(task: Task, split: Split | None) -> Task:
 
 
 def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row] | None:
-    """The row of a record; None where it is of another split or language.
+    """Converts a record to its row. None for a record of another split or language.
 
     Args:
         code: The evaluated language as the table spells it.
@@ -59,7 +59,7 @@ def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row]
 
 
 def passed_over(record: Record, task: Task, code: str) -> str | None:
-    """Why a record is not read: the value by which it is of another split or language; None if it is read."""
+    """Returns the value by which a record is skipped (another split or language). None if it is read."""
     table = task.table
     assert table is not None
     if elsewhere := _elsewhere(record, table):
@@ -72,7 +72,7 @@ def passed_over(record: Record, task: Task, code: str) -> str | None:
 
 
 def _elsewhere(record: Record, table: Table) -> str | None:
-    """The value by which a record is of another split; None if it is of this one."""
+    """Returns the value that puts a record into another split. None for this split."""
     for conditions in table.where.values():
         for column, value in conditions.items():
             if (other := spelling(_value(record, column, "where"))) != value:
@@ -81,7 +81,7 @@ def _elsewhere(record: Record, table: Table) -> str | None:
 
 
 def unlisted(record: Record, task: Task) -> tuple[Unlisted, ...]:
-    """An item for a record that was passed over because the task does not list its language; else none."""
+    """Returns an item for a record in a language that the task does not list; else an empty tuple."""
     codes = {**(task.hub.codes if task.hub else {}), **(task.folder.codes if task.folder else {})}
     listed_codes = {codes.get(language, language).casefold() for language in task.languages}
     if task.table is None:
@@ -95,7 +95,7 @@ def unlisted(record: Record, task: Task) -> tuple[Unlisted, ...]:
 
 
 def _check_gold(record: Record, table: Table) -> None:
-    """Refuses a record without the label's column where a column that nothing reads may be it."""
+    """Rejects a record without the label column if an unread column may be it."""
     gold = [column for field in GOLD for column in _names(table.columns.get(field))]
     missing = [column for column in gold if column not in record]
     if missing:
@@ -139,7 +139,7 @@ def _tagged(fields: Record, task: Task, row_id: str) -> TaggedRow:
 
 
 def _list(fields: Record, name: str) -> list[Any]:
-    """A list, or the parts of one text with spaces between them."""
+    """Returns a list, or the parts of a text split at spaces."""
     value = fields[name]
     if value is None or value == "":
         raise MalformedError(f"no {name}", hidden=name in GOLD)

@@ -24,10 +24,10 @@ OLD_MAC = "old Mac line ends (carriage returns alone): convert them to line feed
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file, numbered from 1, without line ends and byte order mark.
+    """Yields the lines of a UTF-8 file, numbered from 1, without line ends and byte order mark.
 
     Only a line feed (after a carriage return or not) ends a line: other characters that Unicode counts as
-    line ends occur inside sentences. Empty lines at the end of the file are left out.
+    line ends occur inside sentences. Empty lines at the end of the file are skipped.
 
     Raises:
         DataError: An empty or unreadable file, a byte that is not UTF-8, a NUL, a line longer than
@@ -105,7 +105,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def json_object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
-    """The object of one line of a JSON lines file.
+    """Returns the object of one line of a JSON lines file.
 
     Raises:
         DataError: The line is not a JSON object.
@@ -119,7 +119,7 @@ def json_object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
 
 
 def json_file(path: Path) -> Any:
-    """The value of a JSON file.
+    """Returns the value of a JSON file.
 
     Raises:
         DataError: Not JSON; the line is named.
@@ -131,7 +131,7 @@ def json_file(path: Path) -> Any:
 
 
 def parse_json(text: str, path: Path | str, number: int | None) -> Any:
-    """The value of a JSON text.
+    """Returns the value of a JSON text.
 
     Args:
         number: The line of the file that the text is, or None if it is the whole file.
@@ -154,7 +154,7 @@ def parse_json(text: str, path: Path | str, number: int | None) -> Any:
 
 
 def check_header(names: Sequence[str], path: Path | str, line: int | None = None) -> None:
-    """Refuses a table's header from which a column cannot be told.
+    """Rejects a table's header with ambiguous columns.
 
     Raises:
         DataError: Two columns of one name, a line end inside a name, or a single name that holds what
@@ -174,7 +174,7 @@ def check_header(names: Sequence[str], path: Path | str, line: int | None = None
 
 
 def tsv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Records of a tab-separated file with a header, with their lines; quote characters are text.
+    """Yields the records of a tab-separated file with a header, with their lines; quote characters are text.
 
     Raises:
         DataError: A record with more or fewer fields than the header, or a column name that repeats.
@@ -192,7 +192,7 @@ def tsv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 
 
 def continued_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """As `tsv_records`, but a record with too few fields goes on in the next line, after a space.
+    """Like `tsv_records`, but a record with too few fields continues in the next line, after a space.
 
     Where the first column is the id, a record begins with a number: else a stray line would become a part of
     the record after it.
@@ -223,7 +223,7 @@ def continued_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 
 
 def csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Records of a comma-separated file with header and quoted fields, with the line each ends on.
+    """Yields the records of a comma-separated file with header and quoted fields, with the line each ends on.
 
     Raises:
         DataError: Broken quoting, a record with more or fewer fields than the header, or a column name that

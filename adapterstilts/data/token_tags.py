@@ -29,9 +29,9 @@ Sentence = list[tuple[int, str, str]]  # line, token, and tag ("" where the tags
 
 
 def read_token_tag(path: Path, task: Task, language: str) -> Iterator[Item]:
-    """A token, a tab and its tag on each line, an empty line between sentences.
+    """Reads a token, a tab and its tag on each line, with an empty line between sentences.
 
-    The raw PAN-X release (WikiANN) puts the language before each token (`en:Paris`): that is taken off,
+    The raw PAN-X release (WikiANN) puts the language before each token (`en:Paris`): it is removed,
     whatever the code. Tokens of only zero-width characters are tokens: they have a tag and count in the
     score.
     A file in CoNLL-U, the form of Universal Dependencies' releases, is told by its content.
@@ -103,14 +103,14 @@ def _columns(text: str, path: Path, line: int, task: Task) -> tuple[str, str]:
 
 
 def _check_spaces(text: str, path: Path, line: int, task: Task) -> None:
-    """Refuses one field that ends in a label of the task: a space stands where a tab should."""
+    """Rejects one field that ends in a label of the task: the separator is a space, not a tab."""
     fields = text.split()
     if len(fields) > 1 and (fields[-1] in task.labels or fields[-1] in task.label_names):
         raise DataError(f"spaces, not a tab, between the columns of {text[:60]!r}", path, line)
 
 
 def _check_separator(path: Path, task: Task) -> None:
-    """Refuses a file whose columns something else than tabs separates; one of hidden tags has a token a line.
+    """Rejects a file with other separators than tabs. A file of hidden tags has a token a line.
 
     A token may hold a space or end in what looks like a tag, so that most lines of the file have to do so.
     """
@@ -134,7 +134,7 @@ def _check_separator(path: Path, task: Task) -> None:
 
 
 def _divided(line: str, task: Task) -> list[str]:
-    """A line divided before the tag that it ends in, whatever sign is between; else whole."""
+    """Returns a line split before its final tag, at any separator; else the whole line."""
     for sign in SIGN.finditer(line, 1):
         tag = line[sign.end() :]
         if tag in task.labels or tag in task.label_names or CHUNK.fullmatch(tag):
@@ -157,7 +157,7 @@ class _Prefixes:
         self._checked: set[str] = set()
 
     def without(self, sentence: Sentence) -> Sequence[str]:
-        """The tokens without the prefix.
+        """Returns the tokens without the prefix.
 
         Raises:
             DataError: A token without the prefix that the file's others have, or the other way round.
@@ -183,14 +183,14 @@ class _Prefixes:
         return [token.removeprefix(self._raw) for token in tokens]
 
     def _common(self, tokens: Sequence[str]) -> str:
-        """The prefix of all tokens, at least one of which goes on after it; "" if there is none."""
+        """Returns the common prefix of all tokens, of which at least one is longer. "" without one."""
         match = next(filter(None, map(PREFIX.match, tokens)), None)
         if match is None or match[1] not in self._known:
             return ""
         return match[0] if all(token.startswith(match[0]) for token in tokens) else ""
 
     def _share(self, prefix: str) -> float:
-        """The share of the file's tokens that begin with the prefix."""
+        """Returns the share of the file's tokens that begin with the prefix."""
         if prefix in self._checked:
             return 0.0
         self._checked.add(prefix)

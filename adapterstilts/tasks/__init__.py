@@ -1,1 +1,1 @@
-"""What a task is, and every task there is: declarative entries, nothing of torch."""
+"""Task entries: declarative, without torch."""

@@ -1,4 +1,4 @@
-"""Whom a training owes its data: licences, and the papers behind the citation keys of task entries."""
+"""Credits of data sets: licences, and the papers of the citation keys in task entries."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ REFERENCES: Mapping[str, str] = {
 
 
 def reference(citation: str) -> str:
-    """The paper of a citation key, or the key itself where it is a task's of one's own."""
+    """Returns the paper of a citation key, or the key itself for a custom task."""
     return REFERENCES.get(citation, citation)
 
 
 class Credit(Value):
-    """What an adapter owes one data set.
+    """The credit for one data set.
 
     Attributes:
         task, title: Which one.
-        licence, citation: In the words of its entry; the citation may be a key of `REFERENCES`.
+        licence, citation: Licence and citation as in the entry; the citation may be a key of `REFERENCES`.
         dataset: Its id on the Hub, or None.
     """
 
@@ -64,7 +64,7 @@ class Credit(Value):
 
 
 def credits_of(tasks: Iterable[Task]) -> tuple[Credit, ...]:
-    """A credit for each data set of some tasks; of a mixture for each of its parts."""
+    """Returns a credit for each data set of the tasks; for a mixture, one for each part."""
     found: dict[str, Credit] = {}
     for task in tasks:
         for each in [get_task(part) for part in task.parts] or [task]:

@@ -12,16 +12,16 @@ TEXT = "mlm"  # plain text, trained on by itself or mixed in: always the last
 
 
 def split_name(name: str) -> tuple[str, ...]:
-    """The names in `a+b+c`, as they were given; `multitask` stands for the nine tasks of the paper."""
+    """Returns the names in `a+b+c`, in order; `multitask` is replaced by the paper's nine tasks."""
     if name.endswith((".yaml", ".yml")) and Path(name).is_file():  # a plus sign in the path of a task's file
         return (name,)
-    if name.endswith("+"):  # of a task's own name: ANLI+
+    if name.endswith("+"):  # a task name such as ANLI+
         return (name,)
-    return tuple(one for part in name.split("+") for one in (NINE if part == MULTITASK else (part,)))
+    return tuple(task for part in name.split("+") for task in (NINE if part == MULTITASK else (part,)))
 
 
 def join_names(names: Iterable[str]) -> str:
-    """The one name of several tasks, whatever their order: what a run of theirs is of."""
-    given = set(names)
-    tasks, text = sorted(given - {TEXT}), [TEXT] if TEXT in given else []
+    """Returns the name of a multi-task run, which does not depend on the order of its tasks."""
+    unique = set(names)
+    tasks, text = sorted(unique - {TEXT}), [TEXT] if TEXT in unique else []
     return "+".join([MULTITASK, *text] if tuple(tasks) == NINE else [*tasks, *text])

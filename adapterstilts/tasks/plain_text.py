@@ -1,4 +1,4 @@
-"""Plain text in one language or many: what language adapters are trained on, and what is mixed in."""
+"""Plain text in one or more languages, for language adapters and multi-task training."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ MLM = Task(
 
 
 def codes_in_name(name: str, languages: Sequence[str]) -> tuple[str, ...]:
-    """The languages whose code stands in a file's name, apart from other letters and digits."""
+    """Returns the languages whose code is a separate word of a file name."""
     parts = set(re.split(r"[^A-Za-z0-9]+", PurePosixPath(name).name))
     return tuple(code for code in languages if code in parts)
 
 
 def hub_text(reference: str) -> Task:
-    """The task with another Hub dataset for its source.
+    """Returns the task with another Hub dataset for its source.
 
     Args:
         reference: `owner/name`, or `owner/name:config`; the configuration may hold `{lang}`.

@@ -1,8 +1,8 @@
 """Suites of targets, each with the languages that its score is a mean over.
 
-`paper` is what Phang et al. (2020, arXiv 2005.13013) transfer to, XTREME as it was; their nine intermediate
-tasks stand beside it. The lists of tasks and languages are those of XTREME's and XTREME-R's `evaluate.py`
-(https://github.com/google-research/xtreme), with LAReQA's languages as Roy et al. (2020) have them.
+`paper` has the targets of Phang et al. (2020, arXiv 2005.13013), `PAPER_INTERMEDIATE` their nine
+intermediate tasks. The lists of tasks and languages are those of XTREME's and XTREME-R's `evaluate.py`
+(https://github.com/google-research/xtreme), with LAReQA's languages as in Roy et al. (2020).
 """
 
 from __future__ import annotations
@@ -60,24 +60,24 @@ SUITES: Mapping[str, Suite] = {"xtreme": _XTREME, "xtreme-r": _XTREME_R, "paper"
 
 
 def suite(name: str) -> tuple[str, ...]:
-    """The targets of a suite.
+    """Returns the targets of a suite.
 
     Raises:
-        ConfigError: There is none of that name; the nearest one is given.
+        ConfigError: No suite has the name; the message suggests the nearest one.
     """
     return tuple(_suite(name))
 
 
 def suite_languages(name: str, task: str) -> tuple[str, ...]:
-    """The languages of one target that count in a suite.
+    """Returns the languages of one target that count in a suite.
 
     Raises:
-        ConfigError: There is no such suite, or it has no such target.
+        ConfigError: The suite does not exist or does not have the target.
     """
-    found = _suite(name)
-    if task not in found:
-        raise unknown(f"target of {name}", task, found)
-    return found[task]
+    targets = _suite(name)
+    if task not in targets:
+        raise unknown(f"target of {name}", task, targets)
+    return targets[task]
 
 
 def _suite(name: str) -> Suite:

@@ -1,4 +1,4 @@
-"""What XTREME-R adds to XTREME's targets, and English COPA, with which the training for XCOPA ends."""
+"""The targets that XTREME-R adds to XTREME, and English COPA, the final training stage for XCOPA."""
 
 from __future__ import annotations
 

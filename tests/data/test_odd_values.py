@@ -195,9 +195,9 @@ def test_rows_of_other_splits_and_languages_are_counted(own_task: OwnTask, read_
     with pytest.raises(DataError, match=message):
         rows(own_task(definition, **{"a.jsonl": content}))
     definition = LABELLED + "columns: {first: t, label: l}\nwhere: {train: {g: no}}\n"
-    with pytest.raises(DataError, match=r"among 3, which are of g zh-CN \(2\)"):
+    with pytest.raises(DataError, match=r"among 3: g zh-CN \(2\)"):
         rows(own_task(definition, **{"a.jsonl": content}))
-    with pytest.raises(DataError, match=r"no labelled row of xnli in 'de' among 1, which are of language fr"):
+    with pytest.raises(DataError, match=r"no labelled row of xnli in 'de' among 1: language fr"):
         read_text("xnli", "lang\tpremise\thypothesis\tlabel\nfr\ta\tb\tneutral\n", "de")
 
 

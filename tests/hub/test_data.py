@@ -210,7 +210,7 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside) -> None:
     wanted = {
         ("squad_v1", "dev", "en", None): "MissingDataError: .*no longer supported, but found squad.py",
         ("mnli", "train", "en", None): "DataError: nyu-mll/multi_nli .*no column pairID, hypothesis, label "
-        r"\(it has: premise\): the dataset has changed; name an earlier commit",
+        r"\(it has: premise\): the dataset has changed; pass an earlier commit",
         ("hellaswag", "train", "en", None): "MissingDataError: .*Rowan/hellaswag cannot be read",
         ("csqa", "train", "en", None): "MissingDataError: .*tau/commonsense_qa cannot be read",
         ("xnli", "dev", "de", None): "MissingDataError: .*google/xtreme cannot be read .*validation",
@@ -244,9 +244,9 @@ def test_a_lock_file_is_obeyed(hub: Hub, hub_env: Env, outside: Outside, cli: Ou
     # Of a Hub that cannot be reached the library gives any version that was read before: never another commit
     away = {**hub_env, "HF_ENDPOINT": f"http://127.0.0.1:{unused_port()}"}
     locked, asked = load(outside, away, (*case, None), (*case, "main"))
-    assert f"the Hub does not give nyu-mll/multi_nli at {old[:12]}" in locked["error"]
+    assert f"the Hub did not return nyu-mll/multi_nli at {old[:12]}" in locked["error"]
     assert f"the cache has another one, {new[:12]}" in locked["error"]
-    assert "the Hub, which has nyu-mll/multi_nli, cannot be reached" in asked["error"]
+    assert "cannot reach the Hub to read nyu-mll/multi_nli" in asked["error"]
     assert "--data-dir FOLDER" in asked["error"]
 
 
