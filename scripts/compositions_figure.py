@@ -1,6 +1,6 @@
 """Draws what each composition puts on a layer of the frozen encoder: docs/figures/compositions.svg.
 
-    python scripts/compositions_figure.py docs/figures/compositions.svg
+python scripts/compositions_figure.py docs/figures/compositions.svg
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ def panel(axes: Axes, title: str, rows: list[list[tuple[str, str]]]) -> None:
     y = 0.0
     for row in [*rows, [("head", TRAINED)]]:
         arrow = FancyArrowPatch(
-            (WIDTH / 2, y + HEIGHT), (WIDTH / 2, y + HEIGHT + GAP), arrowstyle="-|>", mutation_scale=6, color="#525252"
+            (WIDTH / 2, y + HEIGHT),
+            (WIDTH / 2, y + HEIGHT + GAP),
+            arrowstyle="-|>",
+            mutation_scale=6,
+            color="#525252",
         )
         axes.add_patch(arrow)
         y += HEIGHT + GAP
@@ -69,8 +73,12 @@ def main() -> None:
         panel(axes, title, rows)
     legend = [
         FancyBboxPatch((0, 0), 1, 1, facecolor=ENCODER, edgecolor="#525252", label="encoder, frozen"),
-        FancyBboxPatch((0, 0), 1, 1, facecolor=FROZEN, hatch="///", edgecolor="#525252", label="adapter, frozen"),
-        FancyBboxPatch((0, 0), 1, 1, facecolor=TRAINED, edgecolor="#525252", label="trained on English target data"),
+        FancyBboxPatch(
+            (0, 0), 1, 1, facecolor=FROZEN, hatch="///", edgecolor="#525252", label="adapter, frozen"
+        ),
+        FancyBboxPatch(
+            (0, 0), 1, 1, facecolor=TRAINED, edgecolor="#525252", label="trained on English target data"
+        ),
     ]
     figure.legend(handles=legend, loc="lower center", ncol=3, fontsize=8, frameon=False)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.9, bottom=0.1, wspace=0.1)

@@ -1,6 +1,6 @@
 """Writes the reference pages of the documentation from the program: its verbs, and the keys of its YAML files.
 
-    python scripts/reference_pages.py docs/reference
+python scripts/reference_pages.py docs/reference
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ def cli_page() -> str:
     from adapterstilts.cli.app import app
 
     command = typer.main.get_command(app)
-    parts = [MADE, "# Command line\n", f"{_plain(command.help or '')}\n", "Shell completion: "
-             "`adapterstilts --install-completion`. Every verb exits with 0, with 2 after an error that the "
-             "message explains, and with 130 after Ctrl-C.\n"]  # fmt: skip
+    exits = (
+        "Shell completion: `adapterstilts --install-completion`. Every verb exits with 0, with 2 after an error "
+        "that the message explains, and with 130 after Ctrl-C.\n"
+    )
+    parts = [MADE, "# Command line\n", f"{_plain(command.help or '')}\n", exits]
     for name, verb in sorted(_verbs(command, "adapterstilts"), key=lambda pair: pair[0]):
         parts.append(_verb(name, verb))
     return "\n".join(parts)
@@ -109,7 +111,14 @@ def _type(annotation: Any) -> str:
     """Returns a type in the words of someone who writes YAML."""
     if annotation is type(None):
         return "nothing"
-    words = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", Any: "value"}
+    words = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        bool: "true or false",
+        Path: "path",
+        Any: "value",
+    }
     if annotation in words:
         return words[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -163,8 +172,10 @@ def task_page() -> str:
         (
             MADE,
             "# Task file\n",
-            "A YAML file with these keys is a task wherever a task's name is expected. Unknown keys are errors. "
-            "See [Use your own data](../custom-task.md) for the steps.\n",
+            (
+                "A YAML file with these keys is a task wherever a task's name is expected. Unknown keys are "
+                "errors. See [Use your own data](../custom-task.md) for the steps.\n"
+            ),
             f"```yaml\n{example}```\n",
             model_table(Definition),
         )
@@ -179,8 +190,10 @@ def grid_page() -> str:
     parts = [
         MADE,
         "# Grid file\n",
-        "The YAML file that `adapterstilts grid` takes. Unknown keys are errors with file and line. See "
-        "[Compare many transfers](../grid.md) for the steps.\n",
+        (
+            "The YAML file that `adapterstilts grid` takes. Unknown keys are errors with file and line. See "
+            "[Compare many transfers](../grid.md) for the steps.\n"
+        ),
         model_table(schema.GridConfig),
     ]
     nested = [
@@ -193,7 +206,11 @@ def grid_page() -> str:
         and set(value.model_fields) - set(getattr(value.__bases__[0], "model_fields", {}))
     ]
     for model in nested:
-        parts += [f"## {model.__name__}\n", f"{(inspect.getdoc(model) or '').splitlines()[0]}\n", model_table(model)]
+        parts += [
+            f"## {model.__name__}\n",
+            f"{(inspect.getdoc(model) or '').splitlines()[0]}\n",
+            model_table(model),
+        ]
     parts += ["## Hyperparameters\n", "The keys of `hyperparameters`.\n", model_table(Hyperparameters)]
     return "\n".join(parts)
 

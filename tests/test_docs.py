@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^(?:<!-- (run|file): ?(\S*) -->\n|<!-- (run) -->\n)?```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^(?:<!-- (run|file): ?(\S*) -->\n|<!-- (run) -->\n)?```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 
 
 def blocks(page: Path, language: str, only_run: bool = False) -> list[str]:
@@ -123,9 +125,18 @@ def test_files_that_pages_name_exist():
 def test_reference_pages_list_every_verb_and_key(tmp_path):
     subprocess.run([sys.executable, ROOT / "scripts" / "reference_pages.py", tmp_path], check=True, cwd=ROOT)
     cli = (tmp_path / "cli.md").read_text("utf-8")
-    assert all(f"## adapterstilts {verb}\n" in cli for verb in ("evaluate", "grid run", "tasks show", "train-adapter"))
+    assert all(
+        f"## adapterstilts {verb}\n" in cli
+        for verb in ("evaluate", "grid run", "tasks show", "train-adapter")
+    )
     for name in ("task-file", "grid-file"):
-        rows = [line for line in (tmp_path / f"{name}.md").read_text("utf-8").splitlines() if line.startswith("| `")]
-        undescribed = [row for row in rows if row.rstrip("| ").endswith("`") or row.split(" | ")[-1].strip(" |") == ""]
+        rows = [
+            line
+            for line in (tmp_path / f"{name}.md").read_text("utf-8").splitlines()
+            if line.startswith("| `")
+        ]
+        undescribed = [
+            row for row in rows if row.rstrip("| ").endswith("`") or row.split(" | ")[-1].strip(" |") == ""
+        ]
         assert len(rows) > 15
         assert not undescribed, f"keys without a description: {undescribed}"
