@@ -245,7 +245,7 @@ def test_a_lock_file_is_obeyed(hub: Hub, hub_env: Env, outside: Outside, cli: Ou
     away = {**hub_env, "HF_ENDPOINT": f"http://127.0.0.1:{unused_port()}"}
     locked, asked = load(outside, away, (*case, None), (*case, "main"))
     assert f"the Hub did not return nyu-mll/multi_nli at {old[:12]}" in locked["error"]
-    assert f"the cache has another one, {new[:12]}" in locked["error"]
+    assert f"the cached commit {new[:12]}" in locked["error"]
     assert "cannot reach the Hub to read nyu-mll/multi_nli" in asked["error"]
     assert "--data-dir FOLDER" in asked["error"]
 
