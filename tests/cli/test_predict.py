@@ -96,7 +96,7 @@ def test_a_backslash_before_t_is_text_as_it_is_in_a_file(call, ner, nli, tmp_pat
         ("string.jsonl", '"a\\tb"', "string.jsonl, line 1: not a JSON object"),
         ("tail.jsonl", '{"first": "a", "second": "b"} x', "tail.jsonl, line 1: not valid JSON"),
         ("mac.txt", f"{PAIR}\r{PAIR}", "mac.txt, line 1: a carriage return"),
-        ("empty.txt", "\n\n", "empty.txt: there is no text in it"),
+        ("empty.txt", "\n\n", "empty.txt: contains no text"),
         ("[red].txt", "a", "[red].txt, line 1: one text"),
     ],
 )

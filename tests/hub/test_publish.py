@@ -42,7 +42,7 @@ def test_what_is_pulled_gives_the_same_metrics(
 
     pulled = pull("me/one", me)
     assert (pulled.id, pulled.key) == (run.id, run.key)
-    with pytest.raises(AdapterError, match=r"backbone in a folder, .* which is not here: name it"):
+    with pytest.raises(AdapterError, match=r"backbone in the folder .* which was not found: pass it"):
         evaluate(pulled.id, task, ("en",), TrainingOptions(store=me, source="bundled"))
     assert scores(me, pulled.id, task, tiny_backbone) == before
     origin = json.loads(pulled.file("origin.json").read_bytes())

@@ -100,7 +100,7 @@ def test_one_strange_run_hides_no_other(call: Call, tmp_path: Path) -> None:  # 
         sealed(publish(store, train_job(seed + 2)), name, text)
     listed = call("runs")
     assert good.id in listed.stdout and evaluated.id in listed.stdout
-    assert listed.stderr.count("damaged, never used: single-mnli-") == 4
+    assert listed.stderr.count("damaged, not used: single-mnli-") == 4
     entries = json.loads(call("runs", "--json").stdout)
     assert sum(entry["damaged"] is None for entry in entries) == 2
     assert len(entries) == 6
