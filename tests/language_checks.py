@@ -16,8 +16,8 @@ from typing import NamedTuple
 # Names that describe where a value came from, or point at it, instead of what it holds.
 BANNED_NAMES = frozenset(
     "found told given known made wanted asked said named held kept taught joined shown chosen listed seen "
-    "merged lost done gone own each one other others whole here there what how where who whose why most least few "
-    "besides".split()
+    "merged lost done gone own each one other others whole here there what how where who whose why most "
+    "least few besides".split()
 )
 DIALECT = BANNED_NAMES | frozenset("left more first last about above below before after".split())
 OPENERS = frozenset(
@@ -32,7 +32,7 @@ PHRASES: dict[str, str] = {
     r"\bleft out\b|\b(leave|leaves|leaving)\b[^.\n]{0,40}\bout\b(?! of)": "skipped, omitted",
     r"\bwant(s|ed)\b": "requires, needs, expected",
     r"\bsa(y|ys|id) (which|of)\b": "specifies",
-    r"\btold\b|\btells?\b(?![^.\n]{0,30} apart)": "passed, shows, specifies",
+    r"\btold\b(?! apart)|\btells?\b(?![^.\n]{0,30} apart)": "passed, shows, specifies",
     r"\b(say|give|name)( \w+){0,3} --\w": "pass --x",
     r"\bname (it|them|one|that one) with\b": "pass --x",
     r"\b(one|user|somebody|anybody|person)'s own\b": "custom, your own",
