@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from adapterstilts.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from adapterstilts.hub.publish import Publishing, publish
+    from adapterstilts.hub.pull import pull
+    from adapterstilts.hub.third_party import PullHints
     from adapterstilts.report.xtreme_submission import Submission, submit
     from adapterstilts.run.evaluate import Evaluation, evaluate
     from adapterstilts.run.options import Options
@@ -23,13 +26,18 @@ if TYPE_CHECKING:
     from adapterstilts.run.train import compose, train_adapter
 
 __all__ = [
-    "Evaluation", "Options", "Submission", "compose", "evaluate", "predict", "predict_inputs",
-    "predicted_form", "predicted_kind", "submit", "train_adapter",
+    "Evaluation", "Options", "Publishing", "PullHints", "Submission",
+    "compose", "evaluate", "predict", "predict_inputs",
+    "predicted_form", "predicted_kind", "publish", "pull", "submit", "train_adapter",
 ]  # fmt: skip
 # Name -> module. The modules need torch, so they load when a name is first used.
 MODULES = {
     "Submission": "report.xtreme_submission",
     "submit": "report.xtreme_submission",
+    "Publishing": "hub.publish",
+    "publish": "hub.publish",
+    "pull": "hub.pull",
+    "PullHints": "hub.third_party",
     "Evaluation": "run.evaluate",
     "evaluate": "run.evaluate",
     "Options": "run.options",

@@ -108,18 +108,18 @@ def parse(data: bytes, source: str | Path, error: type[StiltsError], limits: Lim
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
         raise error(f"{source}, line {line}: damaged, not UTF-8") from None
-    except TooDeepError:
+    except _TooDeepError:
         raise error(f"{source} is nested more than {limits.depth} deep") from None
     except ValueError as problem:
         raise error(f"{source} is damaged: {problem}") from None
-    if depth_exceeds(value, limits.depth):
+    if _depth_exceeds(value, limits.depth):
         raise error(f"{source} is nested more than {limits.depth} deep")
     if SURROGATE_ESCAPE.search(data) and half_pair(value):
         raise error(f"{source} is damaged: it holds half of a surrogate pair")
     return value
 
 
-class TooDeepError(ValueError):
+class _TooDeepError(ValueError):
     """Lists and objects are nested deeper than Python can parse."""
 
 
@@ -131,7 +131,7 @@ def loads(text: str, digits: int = DIGITS) -> Any:
 
     Raises:
         JSONDecodeError: Not JSON.
-        TooDeepError: Deeper nesting than Python can parse.
+        _TooDeepError: Deeper nesting than Python can parse.
         ValueError: A repeated key, or a number that is not finite or has too many digits.
     """
 
@@ -150,10 +150,10 @@ def loads(text: str, digits: int = DIGITS) -> Any:
             parse_constant=_constant,
         )
     except RecursionError:
-        raise TooDeepError("nested too deep") from None
+        raise _TooDeepError("nested too deep") from None
 
 
-def depth_exceeds(value: Any, depth: int) -> bool:
+def _depth_exceeds(value: Any, depth: int) -> bool:
     """Whether lists and objects are nested more than `depth` deep."""
     level = [value]
     for _ in range(depth):

@@ -39,6 +39,7 @@ class StoreError(StiltsError):
     """A run that is unknown, ambiguous, damaged or in use."""
 
 
+# A class of its own: whoever can recompute the run does so, and all others report it.
 class DamagedError(StoreError):
     """A run whose files have changed since it was published.
 
@@ -68,6 +69,7 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> ConfigError:
     "unknown task 'mlni': did you mean 'mnli'? Known: mnli, squad_v1"
     """
     options = sorted(names)
+    # 0.5: one wrong letter in a short name is still near.
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     hint = f" did you mean '{near[0]}'?" if near else ""
     return ConfigError(f"unknown {kind} '{name}':{hint} Known: {', '.join(options)}")

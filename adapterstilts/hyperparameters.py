@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.kinds.spec import kind_spec
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.values import Numbers
 
 MOST_EPOCHS = 10_000
@@ -104,9 +104,9 @@ def hyperparameters_for(kinds: Sequence[str], settings: Mapping[str, Any]) -> Hy
     Raises:
         ConfigError: An unknown key (the message names the nearest one), or one without effect on these tasks.
     """
-    tasks = [kind for kind in kinds if not kind_spec(kind).plain_text] or kinds
+    tasks = [kind for kind in kinds if not SPECS[kind].plain_text] or kinds
     mixed = len(tasks) < len(kinds)
-    defaults = MULTITASK_DEFAULTS if len(tasks) > 1 else kind_spec(tasks[0]).hyperparameters
+    defaults = MULTITASK_DEFAULTS if len(tasks) > 1 else SPECS[tasks[0]].hyperparameters
     hyperparameters = Hyperparameters.parse(
         {**defaults, **(MIXED_DEFAULTS if mixed else {}), **settings}, "hyperparameters"
     )

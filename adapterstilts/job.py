@@ -32,6 +32,7 @@ class TrainJob(Value):
         seed: Training seed; 0 if nothing is trained.
     """
 
+    # The order of the fields does not matter: canonical JSON sorts them.
     type: Literal["train"] = "train"
     schema_version: int = SCHEMA
     task: str
@@ -60,6 +61,7 @@ class TrainJob(Value):
     @property
     def slug(self) -> str:
         """Readable part of the run's folder name, with the languages of a language adapter."""
+        # Language adapters of many languages differ in nothing else, so the language helps to find them.
         text = f"-{'+'.join(self.languages)}" if self.task == "mlm" else ""
         return f"{self.composition.kind}-{self.task}{text}"
 

@@ -24,6 +24,7 @@ class _JsonRepr(reprlib.Repr):
         return "null"
 
 
+# Values in messages may be of any size.
 SHORT = _JsonRepr()
 SHORT.maxstring = SHORT.maxother = 60
 SHORT.maxlevel = 2
@@ -79,6 +80,7 @@ def danger(key: str, value: Any) -> str | None:
 
 
 def _danger_of(text: str) -> str | None:
+    # The most specific reason first: a URL contains slashes, and a file name contains dots.
     if "://" in text:
         return "a URL"
     if PROGRAM.search(text):
@@ -138,6 +140,7 @@ def keep_known(
         error: A value breaks its rule, or an unknown key names code, a module, a file, a repository, a path
             or a URL.
     """
+    # Rules below the top know only the place in the file; its name is added here.
     check = Check()
     try:
         return record(rules)(data, "", check), check.dropped

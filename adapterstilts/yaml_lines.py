@@ -16,6 +16,7 @@ from yaml.reader import ReaderError
 
 from adapterstilts.errors import ConfigError
 
+# YAMLError is exported so that no other module has to import the library.
 __all__ = ["Document", "YAMLError", "front_matter", "read_document", "read_text", "read_value"]
 
 LARGEST_FILE = 2**19  # bytes; parsing as many takes some seconds
@@ -23,6 +24,7 @@ MAX_VALUES = 100_000  # in one file; the value of an alias counts each time
 MAX_DEPTH = 50
 MAX_ALIASES = 1000
 NULL, TEXT, MERGE = (f"tag:yaml.org,2002:{name}" for name in ("null", "str", "merge"))
+# As in YAML 1.2. A whole number has at most 100 digits: converting more takes quadratic time.
 FORMS = {
     "bool": re.compile(r"(true|false)$"),
     "int": re.compile(r"[-+]?(0|[1-9][0-9]{0,99})$"),
@@ -30,6 +32,7 @@ FORMS = {
         r"([-+]?((\.\d+|\d+\.\d*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(inf|Inf|INF))|\.(nan|NaN|NAN))$"
     ),
 }
+# First characters of each form: the library tries a pattern only if the first character fits.
 STARTS = {"bool": "tf", "int": "-+0123456789", "float": "-+.0123456789"}
 KNOWN = {NULL, TEXT, MERGE, *(f"tag:yaml.org,2002:{name}" for name in (*FORMS, "seq", "map"))}
 
@@ -46,6 +49,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Composes a node within the limits."""
+        # Before the node is built: a limit that is checked afterwards protects nothing.
         mark = self.peek_event().start_mark
         self._aliases += self.check_event(yaml.AliasEvent)
         self._values += 1
@@ -160,7 +164,7 @@ def read_document(
     """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(LARGEST_FILE + 1)  # the size of a pipe or device is unknown
         text = content[:LARGEST_FILE].decode("utf-8") if len(content) <= LARGEST_FILE else None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
@@ -289,6 +293,7 @@ class _Checked:
         form = FORMS.get(node.tag.rpartition(":")[2])
         if form and not form.match(node.value):  # an explicit tag, such as !!int 1:30
             raise self.error(node, f"the value is not of type {node.tag.rpartition(':')[2]}")
+        # Both are valid YAML escapes, but neither paths nor UTF-8 files can hold them.
         if "\0" in node.value:
             raise self.error(node, "the value holds a NUL character")
         if re.search("[\ud800-\udfff]", node.value):

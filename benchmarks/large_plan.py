@@ -22,7 +22,7 @@ from adapterstilts.grid.estimate import Estimator
 from adapterstilts.grid.plan import EvalScope, expand
 from adapterstilts.grid.records import Records
 from adapterstilts.grid.status import read_status
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
 Result = TypeVar("Result")
 DEFAULT_SIZES = ("100", "100", "5")
@@ -33,7 +33,7 @@ def main() -> None:
     sizes = (*sys.argv[1:], *DEFAULT_SIZES[len(sys.argv) - 1 :])
     task_count, language_count, seed_count = map(int, sizes)
     # Copies of a real task under other names: planning reads no data
-    mnli = registry.get("mnli")
+    mnli = get_task("mnli")
     names = [f"{role}{number}" for role in ("source", "target") for number in range(task_count)]
     tasks = {name: mnli.model_copy(update={"name": name, "trained_on": name}) for name in names}
     grid_config = GridConfig.model_validate({

@@ -167,7 +167,8 @@ def test_one_file_alone_imports(library: str, door: str) -> None:
 
 KINDS = ("sequence", "tagging", "span", "choice", "retrieval", "mining", "mlm")
 CONCRETE_TASKS = {
-    f"adapterstilts.tasks.{name}" for name in ("intermediate", "targets", "xtreme_r", "mini", "registry")
+    f"adapterstilts.tasks.{name}"
+    for name in ("intermediate", "targets", "xtreme_r", "mini", "registry", "lookup")
 }
 
 

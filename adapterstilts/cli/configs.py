@@ -1,4 +1,4 @@
-"""The verb `configs`: the adapter configurations that `--config NAME` can name."""
+"""The verb `configs`: the named adapter configurations for `--config`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ def configs(as_json: AsJson = False) -> None:
 
     Example: adapterstilts configs --json
     """
+    # Inside the function: --help must not load pydantic models.
     from adapterstilts.model.configs import adapter_config, config_folder, config_names
 
     specs = [adapter_config(name) for name in config_names()]
@@ -19,13 +20,13 @@ def configs(as_json: AsJson = False) -> None:
         entries = [{"name": s.name, "method": s.method, "config": dict(s.config)} for s in specs]
         print_json(entries)
         return
-    rows = [(s.name, s.method, ", ".join(s.parts), _changed(s.name)) for s in specs]
+    rows = [(s.name, s.method, ", ".join(s.parts), _settings(s.name)) for s in specs]
     table(("name", "method", "architecture", "settings"), rows)
-    note(f"Files: {config_folder()}. --config also takes a YAML file; --set KEY=VALUE overrides.")
+    note(f"Files: {config_folder()}. --config also accepts a YAML file; --set KEY=VALUE overrides a setting.")
 
 
-def _changed(name: str) -> str:
-    """What the configuration's file sets, in one line."""
+def _settings(name: str) -> str:
+    """Returns the settings of the configuration's file in one line, without defaults."""
     from adapterstilts.model.configs import config_folder
     from adapterstilts.yaml_lines import read_document
 
@@ -34,4 +35,5 @@ def _changed(name: str) -> str:
 
 
 def _short(value: object) -> str:
+    # JSON without quotes: lists and true read as in the YAML file.
     return json.dumps(value, separators=(",", ":")).replace('"', "")

@@ -1,7 +1,7 @@
-"""Where the command line writes: results on standard output, messages on standard error, and tables.
+"""Output of the command line: results on standard output, messages on standard error.
 
-Nothing that is printed is read as markup, and no character of it reaches the terminal that would control it:
-labels, texts, names and paths come from files of strangers.
+Labels, texts, names and paths may come from strangers. They are never parsed as markup, and control
+characters, which could change the terminal, are spelled out.
 """
 
 from __future__ import annotations
@@ -23,55 +23,57 @@ from rich.text import Text
 from adapterstilts.credentials import masked
 from adapterstilts.terminal_text import csv_cell, visible
 
-LONGEST = 10_000  # characters of a message
-WIDE = 10_000  # columns where there is no terminal: in files a row of a table is a line
+MAX_MESSAGE = 10_000  # characters
+FILE_WIDTH = 10_000  # columns if the output is not a terminal, so that each row of a table is one line
 
-OUT = Console(width=None if sys.stdout.isatty() else WIDE)
+OUT = Console(width=None if sys.stdout.isatty() else FILE_WIDTH)
 ERR = Console(stderr=True, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 StorePath = Annotated[
     Path, typer.Option("--store", "-C", envvar="ADAPTERSTILTS_STORE", help="Folder of results.")
 ]
-DEFAULT_STORE = Path("checkpoints")
+DEFAULT_STORE = Path("checkpoints")  # in the working folder
 
 
 def at_terminal() -> bool:
-    """Whether standard output is a terminal; not whether colours are forced, as in logs of a CI."""
+    """Whether standard output is a terminal."""
+    # Not rich's answer, which is also true where colours are forced, as in logs of a CI.
     return sys.stdout.isatty()
 
 
 def plain(text: str, style: str = "") -> Text:
-    """The text as it is shown: without markup, its control characters spelled out."""
+    """Returns a text without markup, with its control characters spelled out."""
     return Text(visible(text), style=style)
 
 
 def fail(message: str) -> None:
-    """Says what went wrong, on standard error."""
+    """Prints an error message on standard error."""
+    # Errors of connections can quote URLs with credentials.
     ERR.print(Text.assemble(("error: ", "bold red"), plain(_short(masked(message)))))
 
 
 def _short(message: str) -> str:
-    """A message that the terminal can lay out soon: a text of one's own may be of any length."""
-    if len(message) <= LONGEST:
+    # A message can quote a text of any length, and the terminal's layout takes time.
+    if len(message) <= MAX_MESSAGE:
         return message
-    return f"{message[: LONGEST // 2]} … {message[-LONGEST // 2 :]}"
+    return f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
 
 
 def note(message: str) -> None:
-    """One line for the person at the terminal, on standard error."""
+    """Prints a note on standard error."""
     ERR.print(plain(_short(masked(message))))
 
 
 def echo(*parts: str | Text) -> None:
-    """One line on standard output; a `Text` keeps its style."""
+    """Prints one line on standard output; a `Text` keeps its style."""
     line = Text.assemble(*(plain(part) if isinstance(part, str) else part for part in parts))
     OUT.print(line, highlight=False)
 
 
-def busy(what: str) -> Status:
-    """Shows at a terminal that something goes on, for what has no steps to count; a context manager."""
-    return ERR.status(plain(what))
+def busy(message: str) -> Status:
+    """Shows a spinner with a message while a block runs; for work without steps to count."""
+    return ERR.status(plain(message))
 
 
 def table(
@@ -79,35 +81,36 @@ def table(
     rows: Iterable[Sequence[str]],
     right: Sequence[str] = (),
     title: str | None = None,
-    last: Iterable[Sequence[str]] = (),
+    footer: Iterable[Sequence[str]] = (),
 ) -> None:
-    """Prints a table on standard output; texts are shown as they are, without markup.
+    """Prints a table on standard output.
 
     Args:
-        right: the columns that hold numbers.
-        title: line above a table with borders; without it the table has none.
-        last: rows below a line, such as means.
+        columns: Headers of the columns.
+        rows: Cells of each row.
+        right: Columns that are aligned to the right, such as those of numbers.
+        title: Title of the table, which has borders then.
+        footer: Rows below a line, such as means.
     """
     if title is None:
-        shown = Table(box=None, pad_edge=False, header_style="bold")
+        grid = Table(box=None, pad_edge=False, header_style="bold")
     else:
-        shown = Table(title=plain(title), title_justify="left")
+        grid = Table(title=plain(title), title_justify="left")
     for name in columns:
-        shown.add_column(plain(name), justify="right" if name in right else "left", overflow="fold")
+        # Long cells are folded, not cut off: an id must be complete.
+        grid.add_column(plain(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*map(plain, row))
-    shown.add_section()
-    for row in last:
-        shown.add_row(*map(plain, row))
-    OUT.print(shown)
+        grid.add_row(*map(plain, row))
+    grid.add_section()
+    for row in footer:
+        grid.add_row(*map(plain, row))
+    OUT.print(grid)
 
 
 def print_json(value: Any, indent: int | None = None) -> None:
-    """Prints a value as one line of JSON; numbers that are not finite become null.
-
-    Letters are printed as they are where the stream can hold them, else as escapes.
-    """
+    """Prints a value as JSON, in one line unless `indent` is set; NaN and infinity become null."""
     text = json.dumps(_finite(value), ensure_ascii=False, indent=indent)
+    # Letters are printed unescaped unless the stream cannot encode them or one would control the terminal.
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
         safe = visible(text) == text
@@ -118,14 +121,15 @@ def print_json(value: Any, indent: int | None = None) -> None:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Prints CSV with a header; no text in it is a formula, numbers stay numbers."""
+    """Prints CSV with a header."""
+    # Texts that a spreadsheet would run as formulas are escaped; numbers stay numbers.
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writerow({name: csv_cell(name) for name in columns})
     for row in rows:
@@ -133,7 +137,7 @@ def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> N
 
 
 def size_text(size: int) -> str:
-    """A number of bytes for people, in powers of 1000.
+    """Returns a number of bytes with a unit, in powers of 1000.
 
     >>> size_text(999), size_text(12_345_678)
     ('999 B', '12.3 MB')

@@ -49,8 +49,8 @@ def demo(
 ) -> None:
     """Train two intermediate adapters on bundled data and transfer each to two targets.
 
-    All results are zero-shot scores in ten languages. Takes about four minutes on two cores. The grid config
-    is grids/demo.yaml.
+    All results are zero-shot scores in ten languages. Takes about four minutes
+    on two cores. The grid config is grids/demo.yaml.
 
     Example: adapterstilts demo
     """
@@ -86,13 +86,15 @@ def _run(plan: Plan, store: Path) -> None:
 
     records, jobs = Records(store), list(plan.jobs())
 
-    # The executor starts before the display, which shows the number of its workers
+    # The display is created after the executor, since it shows the number of workers
     def on_message(digest: str, message: str) -> None:
         display.on_message(digest, message)
 
     executor = executor_for(WorkerSettings(store), None, on_message)
+    # Failures are retried: what failed in an earlier demo, such as a full disk, may be repaired
     with ProgressDisplay(jobs, records, Estimator.from_records(records), executor.size) as display:
         status = Scheduler(executor, records, display).run(jobs, retry_failed=True)
+    # The first failure is shown; others are usually its consequences
     for failure in status.failures.values():
         fail(f"{failure.name}: {failure.message} ({records.failure_file(failure.digest)})")
         raise typer.Exit(1)
@@ -119,13 +121,14 @@ def demo_rows(plan: Plan, store: Path) -> list[DemoRow]:
 
 
 def _row(means: list[Gain], index: int, scores: dict[str, list[float]]) -> DemoRow:
-    gain = means[index]
     from adapterstilts.grid.plan import BASELINE
 
+    gain = means[index]
     baseline = next(
         n for n, row in enumerate(means) if row.target == gain.target and row.transfer == BASELINE
     )
     score, codes = means[baseline].mean or 0.0, sorted(scores.keys() - {"en"})
+    # The baseline's gains are scores, all others are differences from them
     if index == baseline:
         return DemoRow(gain.target, "", scores["en"][index], score, 0.0, 0, len(codes))
     return DemoRow(

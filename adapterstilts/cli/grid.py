@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
     from adapterstilts.grid.status import GridStatus
 
 app = typer.Typer(no_args_is_help=True)
+# Against typos: each process loads the backbone
 MAX_PROCESSES = 10_000
 DEFAULT_STORE = str(console.DEFAULT_STORE)
-RAY = "Ray (--engine ray)"
+# Panels of the help. Each has its own column widths, so that no option name is cut off at 80 columns.
+estimate_option = partial(typer.Option, rich_help_panel="Time estimate")
+execution_option = partial(typer.Option, rich_help_panel="Execution", show_default=False)
+ray_option = partial(typer.Option, rich_help_panel="Ray (--engine ray)", show_default=False)
 
 GridName = Annotated[
     str,
@@ -41,9 +46,9 @@ Budget = Annotated[
 ]
 Calibrate = Annotated[
     bool | None,
-    typer.Option(
+    estimate_option(
         "--calibrate/--no-calibrate",
-        help="Time real steps for the estimate (default: a few, if no rates are known).",
+        help="Time real steps (default: a few, if no rates are known).",
         show_default=False,
     ),
 ]
@@ -64,7 +69,7 @@ def plan(
     budget: Budget = None,
     calibrate: Calibrate = None,
     processes: Annotated[
-        int, typer.Option(min=1, max=MAX_PROCESSES, help="Processes (or GPUs) that share the work.")
+        int, estimate_option(min=1, max=MAX_PROCESSES, help="Processes (or GPUs) that share the work.")
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print each job as a line of JSON.")] = False,
 ) -> None:
@@ -78,6 +83,7 @@ def plan(
 
     search = DataSearch()
     planned, records = load_plan(grid, search), grid_output.open_store(store, may_be_new=True)
+    # Quick: with very many results the index suffices for an overview
     with busy("reading the store"):
         grid_status = read_status(planned.jobs(), records, quick=True)
     # Programs that read the JSON do not expect to wait for a calibration
@@ -122,46 +128,34 @@ def run(
         bool,
         typer.Option("--recheck", help="Re-read all data and recompute only what changed."),
     ] = False,
+    calibrate: Calibrate = None,
     processes: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=MAX_PROCESSES,
-            help="Parallel processes (default: one per GPU, otherwise one per core).",
-            show_default=False,
-        ),
-    ] = None,
-    calibrate: Calibrate = None,
-    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 5.0,
-    checkpoint_steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps between checkpoints.", show_default=False)
+        execution_option(min=1, max=MAX_PROCESSES, help="Parallel processes (default: one per GPU or core)."),
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="Execution backend: local processes or Ray.")
+        Literal["local", "ray"],
+        execution_option(help="Execution backend: local processes or Ray.", show_default=True),
     ] = "local",
+    checkpoint_minutes: Annotated[
+        float, execution_option(min=0, help="Minutes between checkpoints.", show_default=True)
+    ] = 5.0,
+    checkpoint_steps: Annotated[
+        int | None, execution_option(min=1, help="Optimizer steps between checkpoints.")
+    ] = None,
     ray_address: Annotated[
         str,
-        typer.Option(
+        ray_option(
             envvar="RAY_ADDRESS",
-            help="Address of the cluster; auto: a running one; local: start one.",
-            rich_help_panel=RAY,
+            help="Address of the cluster; auto: a running one; local: a new one (default).",
         ),
     ] = "local",
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=MAX_PROCESSES,
-            help="Number of workers (default: as many as fit).",
-            show_default=False,
-            rich_help_panel=RAY,
-        ),
+        ray_option(min=1, max=MAX_PROCESSES, help="Number of workers (default: as many as fit)."),
     ] = None,
     gpus_per_worker: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="GPUs of each worker; 0.5: two share one.", show_default=False, rich_help_panel=RAY
-        ),
+        float | None, ray_option(min=0, help="GPUs of each worker; 0.5: two share one.")
     ] = None,
 ) -> None:
     """Compute the missing results of a grid. Interrupt it at any time; repeat the command to resume.
@@ -179,6 +173,7 @@ def run(
     search = DataSearch()
     planned, records = load_plan(grid, search), grid_output.open_store(store, may_be_new=True)
     jobs = list(planned.jobs())
+    # Not quick: damaged results must be found here to be recomputed
     status_before = read_status(jobs, records)
     warning = grid_output.print_provenance(jobs, status_before)
     if not (recheck or retry_failed or any(status_before.pending(jobs))):
@@ -186,24 +181,25 @@ def run(
     grid_output.print_missing_data(planned, search)
     if not status_before.count("done"):
         grid_output.print_foreign_runs(records)
-    # With Ray other machines compute, whose speed is not measured here
+    # With Ray, other machines compute, whose speed cannot be measured here
     timed = False if engine == "ray" and calibrate is None else calibrate
     estimator = grid_output.make_estimator(planned, records, status_before.pending(jobs), timed, search)
 
-    # The executor starts before the display, which shows the number of its workers
+    # The display is created after the executor, since it shows the number of workers
     def on_message(digest: str, message: str) -> None:
         display.on_message(digest, message)
 
     settings = WorkerSettings(store, checkpoint_minutes, checkpoint_steps)
     executor: Executor
     if engine == "ray":
-        # Imported here: Ray is an optional dependency
+        # Ray is an optional dependency
         from adapterstilts.grid.ray_executor import RayCluster, RayExecutor
 
         cluster = RayCluster(ray_address, workers, gpus_per_worker)
         executor = RayExecutor(settings, cluster, on_message)
     else:
         executor = executor_for(settings, processes, on_message)
+    # The budget is per worker, and only the executor knows their number
     if budget is not None:
         seconds = executor.size * grid_output.parse_duration(budget)
         jobs = list(estimator.within(jobs, status_before, seconds, retry_failed))
@@ -212,6 +208,7 @@ def run(
         scheduler = Scheduler(executor, records, display)
         status_after = scheduler.run(jobs, retry_failed, recheck)
     grid_output.print_time(scheduler.finished, jobs, estimator)
+    # Results of this run may be the first ones with another precision
     if not warning:
         grid_output.print_provenance(jobs, status_after)
     return _print_result(grid, status_after)
@@ -320,6 +317,7 @@ def verify(grid: GridName, store: StoreName = DEFAULT_STORE) -> None:
             f"damaged runs could not be marked ({result.mark_error}), so `grid run` may still use them. "
             "Repeat this command where the store is writable, or remove the runs (adapterstilts runs rm)"
         )
+    # Exit code 1, so that scripts notice damage
     if result.damaged or result.missing:
         note(f"recompute them with: adapterstilts grid run {grid}")
         raise typer.Exit(1)
@@ -352,11 +350,13 @@ def gc(
     if garbage.foreign:
         note(f"kept {garbage.foreign} runs of another version of adapterstilts")
     if not garbage.runs:
+        # Temporary files and records of missing runs can go without a question
         remove_garbage(garbage, records)
         leftovers = f"removed {len(garbage.leftovers)} leftover files of interrupted jobs"
         note(leftovers if garbage.leftovers else "nothing to remove")
         return
     question = f"Remove {len(garbage.runs)} runs ({size_text(garbage.size)})?"
+    # On standard error: standard output holds the table, which may be redirected
     if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(1)
     remove_garbage(garbage, records)
@@ -376,9 +376,12 @@ def show_table(
 ) -> None:
     """Show the effect of each intermediate task on each target, in points over the baseline.
 
-    A cell is the mean over seeds of the mean over all languages except English, with the lowest and the
-    highest seed in brackets. The baseline's row shows its scores. Marks: * some languages or seeds are
-    missing, ! some evaluated items were trained on (allow_leak), ~ several precisions, ^ pulled adapters.
+    A cell is the mean over seeds of the mean over all languages except English,
+    with the lowest and the highest seed in brackets. The baseline's row shows
+    its scores.
+
+    Marks: * some languages or seeds are missing, ! some evaluated items were
+    trained on (allow_leak), ~ several precisions, ^ pulled adapters.
 
     Example: adapterstilts grid table quick --per-language
     """

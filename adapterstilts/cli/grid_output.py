@@ -97,6 +97,7 @@ def make_estimator(
 
         measure(plan, records, search, note)
         return Estimator.from_records(records)
+    # A backbone without rates is timed only if its jobs take long enough to be worth it
     seconds = estimator.unknown_backbones(pending)
     backbones = [name for name, total in seconds.items() if total > MIN_SECONDS_TO_CALIBRATE]
     trainings = [job for job in plan.trainings.values() if job.settings.hyperparameters]
@@ -190,6 +191,7 @@ def print_provenance(jobs: Iterable[JobSpec], status: GridStatus) -> str | None:
     """
     from adapterstilts.grid.provenance import disagreement, pulled_runs
 
+    # Without results there is nothing to compare, and listing the jobs takes time
     if not status.runs:
         return None
     finished = [job for job in jobs if job.digest in status.runs]
@@ -198,6 +200,7 @@ def print_provenance(jobs: Iterable[JobSpec], status: GridStatus) -> str | None:
         note(line)
     if len(lines) > MAX_NAMES:
         note(f"{len(lines) - MAX_NAMES} more trainings were pulled (`grid plan --json` lists them)")
+    # The function and not its value: it imports torch, which is rarely necessary
     if warning := disagreement(finished, status, _auto_precision):
         note(warning)
     return warning
@@ -234,6 +237,7 @@ def print_time(finished: Iterable[Record], jobs: Iterable[JobSpec], estimator: E
 
     seconds = {record.digest: record.seconds for record in finished if record.seconds is not None}
     total = sum(seconds.values())
+    # Every run existed already, from another grid or verb
     if not total:
         return
     estimate = estimator.total(job for job in jobs if job.digest in seconds).seconds
@@ -255,6 +259,7 @@ def print_estimate(estimate: Estimate, processes: int, status: GridStatus) -> No
 
     bases = ", ".join(f"{count} {basis}" for basis, count in estimate.by_basis.items() if count)
     if not bases:
+        # Without estimated jobs the others may still have failed, or exceed the budget
         if status.count("done") == status.job_count:
             note("all jobs are done")
         return
@@ -300,6 +305,7 @@ def print_gains(plan: Plan, records: Records, per_language: bool, form: str) -> 
     for mark, meaning in MARKS.items():
         if any(mark in cell for row in rows for cell in row[score_column:]):
             note(f"{mark} {meaning}{f' ({pulled})' if mark == '^' else ''}")
+    # The mark alone does not show which results have which precision
     if any(gain.mixed for gain in all_gains):
         from adapterstilts.grid.status import read_status
 

@@ -1,4 +1,4 @@
-"""The verb `merge`: a LoRA folded into its backbone."""
+"""The verb `merge`: merges a LoRA into its backbone."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ from adapterstilts.cli.console import DEFAULT_STORE, AsJson, StorePath, note, pr
 
 
 def merge(
-    run: Annotated[
-        str, typer.Argument(help="Run id, unique prefix of one, or a run's folder.", show_default=False)
-    ],
-    out: Annotated[Path, typer.Option(help="The folder to make.", show_default=False)],
+    run: Annotated[str, typer.Argument(help="Run id, unique prefix, or folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to create.", show_default=False)],
     task: Annotated[
         str | None,
-        typer.Option(help="Of a run of several tasks: whose head goes along.", show_default=False),
+        typer.Option(help="Multi-task runs: the task whose head to include.", show_default=False),
     ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="The run's backbone, where it is not found under the name it was trained with.",
+            help="The run's backbone, if it moved since the training.",
             envvar="ADAPTERSTILTS_BACKBONE",
             show_default=False,
         ),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Commit or tag of that backbone.", show_default=False)
+        str | None, typer.Option(help="Commit or tag of this backbone.", show_default=False)
     ] = None,
     store: StorePath = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Fold a LoRA into its backbone: an ordinary transformers checkpoint with the same predictions.
+    """Merge a LoRA into its backbone: a plain transformers checkpoint.
 
-    Its labels stand in its config.json. The run must be one LoRA adapter (--config lora), from
-    train-adapter, baseline, sequential or average.
+    The checkpoint gives the same predictions; its labels are in config.json. The run must be a single LoRA
+    adapter (--config lora) from train-adapter, baseline, sequential or average.
 
     Example: adapterstilts merge sequential-xnli-1a2b --out xnli-model
     """
     from adapterstilts import Options
-    from adapterstilts.hub.merging import merge as write
+    from adapterstilts.hub.merge_lora import merge as merge_run
 
-    given = {"store": store, "backbone": backbone, "revision": revision}
-    options = Options.parse({name: value for name, value in given.items() if value is not None})
-    merged = write(run, out, task, options)
+    values = {"store": store, "backbone": backbone, "revision": revision}
+    options = Options.parse({name: value for name, value in values.items() if value is not None})
+    merged = merge_run(run, out, task, options)
     if as_json:
         print_json({**asdict(merged), "folder": str(merged.folder)})
         return
-    note(f"written: {out} ({size_text(merged.size)}), for transformers.{merged.auto}.from_pretrained")
+    load = f"transformers.{merged.auto}.from_pretrained"
+    note(f"written: {out} ({size_text(merged.size)}). Load it with {load}")

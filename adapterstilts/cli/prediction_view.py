@@ -1,4 +1,4 @@
-"""Predictions for a person at a terminal: labels with probabilities, entities and answers in their text."""
+"""Predictions as text for the terminal: labels with probabilities, entities and answers in their context."""
 
 from __future__ import annotations
 
@@ -14,41 +14,42 @@ from adapterstilts.terminal_text import visible
 if TYPE_CHECKING:
     from adapterstilts.data.prediction_input import Input
 
-BAR = 20  # cells of a probability of one
-MOST_BARS = 10  # labels that are shown
+BAR = 20  # terminal cells of a bar for probability 1
+MAX_BARS = 10
 NO_ENTITIES = plain("  no entities", "yellow")
-AROUND = 120  # characters of a context that are shown on either side of an answer
+MARGIN = 120  # characters of the context on each side of an answer
 
 
 def show(item: Input, prediction: Mapping[str, Any]) -> None:
-    """Prints one prediction in lines that a person can read."""
+    """Prints one prediction."""
     for line in lines(item, prediction):
         echo(line)
 
 
 def lines(item: Input, prediction: Mapping[str, Any]) -> list[Text]:
-    """The lines that show a prediction, whatever its kind."""
+    """Returns the lines for a prediction of any kind."""
+    # The keys of a prediction depend on its kind.
     if "label" in prediction:
         texts = [getattr(item.row, "first", ""), getattr(item.row, "second", None)]
-        shown = plain(" | ".join(text for text in texts if text))
-        return [shown, *_bars(prediction["probabilities"], prediction["label"])]
+        text = plain(" | ".join(text for text in texts if text))
+        return [text, *_bars(prediction["probabilities"], prediction["label"])]
     if "choice" in prediction:
         return _choices(item, prediction)
     if "spans" in prediction:
         spans = prediction["spans"]
         return [_marked(item.text, spans), *([] if spans else [NO_ENTITIES])]
     if "neighbours" in prediction:
-        near = [f"  {each['score']:.3f}  {each['id']}" for each in prediction["neighbours"]]
-        return [plain(getattr(item.row, "text", "")), *map(plain, near)]
+        neighbours = [f"  {entry['score']:.3f}  {entry['id']}" for entry in prediction["neighbours"]]
+        return [plain(getattr(item.row, "text", "")), *map(plain, neighbours)]
     return _answer(item, prediction)
 
 
 def _bars(chances: Mapping[str, float], best: str) -> list[Text]:
     order = sorted(chances, key=lambda label: -chances[label])
-    width = max(_width(label) for label in order[:MOST_BARS])
-    bars = [_bar(label, chances[label], width, label == best) for label in order[:MOST_BARS]]
-    others = len(order) - MOST_BARS
-    return bars + [plain(f"  and {others} less probable labels", "dim")] * (others > 0)
+    width = max(_width(label) for label in order[:MAX_BARS])
+    bars = [_bar(label, chances[label], width, label == best) for label in order[:MAX_BARS]]
+    count = len(order) - MAX_BARS
+    return bars + [plain(f"  and {count} less probable labels", "dim")] * (count > 0)
 
 
 def _bar(name: str, chance: float, width: int, best: bool) -> Text:
@@ -59,13 +60,13 @@ def _bar(name: str, chance: float, width: int, best: bool) -> Text:
 
 
 def _width(text: str) -> int:
-    """Cells that a text takes at a terminal."""
+    # Terminal cells, not characters: Chinese ones take two.
     return cell_len(visible(text))
 
 
 def _choices(item: Input, prediction: Mapping[str, Any]) -> list[Text]:
     names = [f"{n}. {choice}" for n, choice in enumerate(getattr(item.row, "choices", ()), 1)]
-    width = min(max(map(_width, names)), 60)
+    width = min(max(map(_width, names)), 60)  # a longer choice only moves its own bar
     bars = [
         _bar(name, chance, width, n == prediction["choice"])
         for n, (name, chance) in enumerate(zip(names, prediction["probabilities"], strict=True))
@@ -74,7 +75,7 @@ def _choices(item: Input, prediction: Mapping[str, Any]) -> list[Text]:
 
 
 def _marked(text: str, spans: Sequence[Mapping[str, Any]]) -> Text:
-    """The text with each entity in brackets, its label behind."""
+    """Returns the text with each entity in brackets, followed by its label."""
     parts: list[Text] = []
     at = 0
     for span in spans:
@@ -89,14 +90,15 @@ def _marked(text: str, spans: Sequence[Mapping[str, Any]]) -> Text:
 
 
 def _answer(item: Input, prediction: Mapping[str, Any]) -> list[Text]:
-    """The question, and the answer in the part of the context around it."""
+    """Returns the question, and the answer in its part of the context."""
     context, start, end = getattr(item.row, "context", ""), prediction["start"], prediction["end"]
     question = plain(getattr(item.row, "question", ""))
     if start < 0:
         return [question, plain("  no answer", "yellow")]
-    before, after = context[max(start - AROUND, 0) : start], context[end : end + AROUND]
-    before = f"…{before}" if start > AROUND else before
-    after = f"{after}…" if end + AROUND < len(context) else after
-    chance = next((each["probability"] for each in prediction["n_best"] if each["start"] == start), None)
-    shown = Text.assemble(plain(f"  {before}"), plain(f"[{context[start:end]}]", "bold green"), plain(after))
-    return [question, shown, *([] if chance is None else [plain(f"  probability {chance:.1%}", "dim")])]
+    prefix = "…" * (start > MARGIN) + context[max(start - MARGIN, 0) : start]
+    suffix = context[end : end + MARGIN] + "…" * (end + MARGIN < len(context))
+    answer = Text.assemble(
+        plain(f"  {prefix}"), plain(f"[{context[start:end]}]", "bold green"), plain(suffix)
+    )
+    chances = [entry["probability"] for entry in prediction["n_best"] if entry["start"] == start]
+    return [question, answer, *(plain(f"  probability {chance:.1%}", "dim") for chance in chances[:1])]

@@ -1,4 +1,4 @@
-"""The verbs `pull` and `search`: adapters from the Hugging Face Hub."""
+"""The verbs `pull` and `search`: download and find adapters on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -15,72 +15,73 @@ def pull(
     repo: Annotated[
         str,
         typer.Argument(
-            metavar="REPO_ID[@REVISION]", help="owner/name, at a branch, tag or commit.", show_default=False
+            metavar="REPO_ID[@REVISION]", help="owner/name, with a branch, tag or commit.", show_default=False
         ),
     ],
     task: Annotated[
         str | None,
-        typer.Option(help="What it was trained on, if another program published it.", show_default=False),
+        typer.Option(help="Task it was trained on, if not from adapterstilts.", show_default=False),
     ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            help="Its head's labels in order, where it does not name them: a,b,c.", show_default=False
+            help="Labels of its head in order (a,b,c), if it does not list them.", show_default=False
         ),
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="The backbone it must belong to: name, Hub id or folder.", show_default=False),
+        typer.Option(help="Required backbone: name, Hub id or folder.", show_default=False),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option(help="Commit or tag of that backbone.", show_default=False)
+        str | None, typer.Option(help="Commit or tag of this backbone.", show_default=False)
     ] = None,
     skip_others: Annotated[
-        bool, typer.Option("--skip-others", help="Leave unexpected files unread instead of refusing.")
+        bool, typer.Option("--skip-others", help="Skip unexpected files instead of refusing.")
     ] = False,
     store: StorePath = DEFAULT_STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Put a published adapter into the store, as a run that every verb takes.
+    """Download a published adapter into the store, as a run that every verb accepts.
 
-    Also adapters that the `adapters` library or PEFT (LoRA) published, in safetensors. Pickles and code are
-    refused, and so is what differs from the checksums of the card.
+    Adapters of the `adapters` library and LoRA adapters of PEFT work too, in safetensors format. Pickles,
+    code, and files that differ from the checksums of the card are refused.
 
     Example: adapterstilts pull me/xlmr-base-mnli
 
     Example: adapterstilts pull other/mnli-lora --task mnli --backbone xlmr-base
     """
     from adapterstilts.cli.train import show
-    from adapterstilts.hub.pull import pull as bring
+    from adapterstilts.hub.pull import pull as pull_run
     from adapterstilts.hub.third_party import PullHints
 
     names = tuple(listed([labels], "--labels")) if labels else ()
-    given = PullHints(backbone=backbone, revision=revision, task=task, labels=names)
-    show(bring(repo, store, given, skip_others=skip_others), as_json)
+    hints = PullHints(backbone=backbone, revision=revision, task=task, labels=names)
+    show(pull_run(repo, store, hints, skip_others=skip_others), as_json)
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="Words of the name; may be empty.")] = "",
+    query: Annotated[str, typer.Argument(help="Words of the name (default: any).")] = "",
     backbone: Annotated[
-        str | None, typer.Option(help="Only those for it: name or Hub id.", show_default=False)
+        str | None, typer.Option(help="Only adapters for this backbone (name or Hub id).", show_default=False)
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Only those tagged with it.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most that many.")] = 20,
+    task: Annotated[str | None, typer.Option(help="Only adapters with this tag.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of results.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List adapters on the Hub, for a backbone or a task.
+    """List adapters on the Hub, optionally for a backbone or a task.
 
     Example: adapterstilts search mnli --backbone xlmr-base
     """
-    from adapterstilts.hub.pull import search as look
+    from adapterstilts.hub.pull import search as search_hub
 
-    found = look(query, backbone, task, limit)
+    results = search_hub(query, backbone, task, limit)
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json([asdict(result) for result in results])
         return
     rows = [
-        (each.repo, each.backbone or "-", "yes" if each.ours else "-", str(each.downloads or 0))
-        for each in found
+        (result.repo, result.backbone or "-", "yes" if result.ours else "-", str(result.downloads or 0))
+        for result in results
     ]
     table(("repository", "backbone", "adapterstilts", "downloads"), rows, right=("downloads",))
-    note(f"{len(found)} found; adapterstilts pull REPOSITORY takes one" if found else "none found")
+    count = "1 adapter" if len(results) == 1 else f"{len(results)} adapters"
+    note(f"{count} found. Download one with: adapterstilts pull REPO" if results else "no adapters found")

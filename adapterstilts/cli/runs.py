@@ -1,7 +1,8 @@
-"""The verb `runs`: lists, shows and removes what the store holds."""
+"""The verb `runs`: lists, shows and removes the runs of a store."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +31,7 @@ StoreChoice = Annotated[
 ]
 Reference = Annotated[
     str,
-    typer.Argument(help="Run id, unique prefix of one or of a key, or a run's folder.", show_default=False),
+    typer.Argument(help="Id or key of a run, a unique prefix of it, or its folder.", show_default=False),
 ]
 COLUMNS = ("id", "task", "composition", "language", "seed", "score", "created", "size")
 
@@ -41,6 +42,7 @@ def runs(context: typer.Context, store: StorePath = DEFAULT_STORE, as_json: AsJs
 
     Example: adapterstilts runs --json
     """
+    # `runs --store X show ...` works like `runs show ... --store X`.
     context.obj = store
     if context.invoked_subcommand:
         return
@@ -53,48 +55,42 @@ def runs(context: typer.Context, store: StorePath = DEFAULT_STORE, as_json: AsJs
 
 @app.command("show")
 def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_json: AsJson = False) -> None:
-    """Show a run: all that determined it, its metrics and its files, every checksum checked.
+    """Show a run: its job, its metrics and its files. All checksums are verified.
 
     Example: adapterstilts runs show single-squad_v1-1a2b
     """
     from adapterstilts.store import Store, effect_lines
 
-    place = Store(store or context.obj)
-    found = place.find(run)
-    pulled = found.pulled
-    effect = effect_lines(_evaluated(found, place))
-    job = {**found.job.model_dump(mode="json"), "key": found.key}
-    described = {
-        **asdict(found),
-        "job": job,
-        "path": str(found.path),
-        "precision": found.precision or None,
-        "pulled": pulled and pulled.model_dump(),
-        "effect": effect,
-    }
+    runs = Store(store or context.obj)
+    entry = runs.find(run)
+    pulled = entry.pulled
+    effect = effect_lines(_evaluated(entry, runs))
+    job = {**entry.job.model_dump(mode="json"), "key": entry.key}
     if as_json:
-        print_json(described)
+        data = {**asdict(entry), "job": job, "path": str(entry.path), "precision": entry.precision or None}
+        print_json({**data, "pulled": pulled and pulled.model_dump(), "effect": effect})
         return
-    precision = f", computed in {found.precision}" if found.precision else ""
-    echo(f"{found.id}\n{found.path}, {size_text(found.size)}, {found.created}{precision}\n")
+    precision = f", computed in {entry.precision}" if entry.precision else ""
+    echo(f"{entry.id}\n{entry.path}, {size_text(entry.size)}, {entry.created}{precision}\n")
     if pulled:
         echo(f"pulled from {pulled.repo} at commit {pulled.commit}\n")
     for line in effect:
         echo(line)
-    print_json({"job": job, "metrics": found.metrics}, indent=2)
-    files = sorted(path for path in found.path.rglob("*") if path.is_file())
-    names = [(str(path.relative_to(found.path)), size_text(path.stat().st_size)) for path in files]
+    print_json({"job": job, "metrics": entry.metrics}, indent=2)
+    files = sorted(path for path in entry.path.rglob("*") if path.is_file())
+    names = [(str(path.relative_to(entry.path)), size_text(path.stat().st_size)) for path in files]
     table(("file", "size"), names, right=("size",))
 
 
 def _evaluated(run: Run, store: Store) -> Run:
-    """The run that an evaluation is of; the run itself for a training, or where that run was not found."""
+    """Returns the run that an evaluation evaluates; the run itself for a training, or if there is none."""
     from adapterstilts.errors import StoreError
     from adapterstilts.job import EvalJob
 
     try:
         return store.find(run.job.run) if isinstance(run.job, EvalJob) and run.job.run else run
-    except StoreError:  # removed or damaged: what is shown is whole all the same
+    # Removed or damaged: the evaluation itself is complete and can be shown.
+    except StoreError:
         return run
 
 
@@ -103,7 +99,7 @@ def remove(
     context: typer.Context,
     run: Reference,
     store: StoreChoice = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Remove a run, damaged or not.
 
@@ -111,46 +107,47 @@ def remove(
     """
     from adapterstilts.store import Run, Store
 
-    place = Store(store or context.obj)
-    folder = place.locate(run)
-    made = _made_from(folder, [each for each in place.scan(quick=True) if isinstance(each, Run)])
-    built = f" {made} other runs were made from it." if made else ""
-    if not yes and not typer.confirm(visible(f"Remove {folder.name}?{built}"), err=True):
+    runs = Store(store or context.obj)
+    folder = runs.locate(run)
+    # Dependents are named in the question, but do not prevent the removal.
+    # The run may be damaged, so that its key is known only by the short form in its folder's name.
+    key = folder.name.rpartition("-")[2]
+    entries = [entry for entry in runs.scan(quick=True) if isinstance(entry, Run)]
+    count = sum(any(parent.startswith(key) for parent in entry.parents) for entry in entries)
+    dependents = f" {count} other run{'s depend' if count > 1 else ' depends'} on it." if count else ""
+    if not yes and not typer.confirm(visible(f"Remove {folder.name}?{dependents}"), err=True):
         raise typer.Exit(1)
-    place.remove(run)
+    runs.remove(run)
     note(f"removed {folder.name}")
 
 
-def _made_from(folder: Path, runs: list[Run]) -> int:
-    """How many runs name this one's key as a source, or evaluate it."""
-    short = folder.name.rpartition("-")[2]
-    return sum(any(key.startswith(short) for key in run.parents) for run in runs)
-
-
 def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The good runs, oldest first, and the damaged ones, as JSON values."""
+    """Returns the intact runs, oldest first, and the damaged ones, as JSON values."""
     from adapterstilts.errors import DamagedError
-    from adapterstilts.store import Run, Store
+    from adapterstilts.store import Damaged, Run, Store
 
-    good: list[Run] = []
+    intact: list[Run] = []
     pulled: dict[str, PulledFrom] = {}
     damaged = []
     for run in Store(store).scan(quick=True):
         try:
             if not isinstance(run, Run):
                 raise DamagedError(run.reason, run.path.name)
+            # Reads origin.json, which may be damaged too.
             if source := run.pulled:
                 pulled[run.key] = source
-            good.append(run)
+            intact.append(run)
         except DamagedError as error:
-            damaged.append({"id": error.run, "path": str(run.path), "damaged": str(error)})
-    by_key = {run.key: run for run in good}
-    ordered = sorted(good, key=lambda run: (run.created, run.id))
+            foreign = isinstance(run, Damaged) and run.foreign
+            entry = {"id": error.run, "path": str(run.path), "damaged": str(error), "foreign": foreign}
+            damaged.append(entry)
+    by_key = {run.key: run for run in intact}
+    ordered = sorted(intact, key=lambda run: (run.created, run.id))
     return [_entry(run, by_key, pulled) for run in ordered], damaged
 
 
 def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, PulledFrom]) -> dict[str, Any]:
-    """A run as JSON; an evaluation has composition, origin and effect of the run that it evaluates."""
+    """Returns a run as JSON; an evaluation has composition, origin and effect of the run it evaluates."""
     from adapterstilts.job import EvalJob, TrainJob
     from adapterstilts.store import effect_in
 
@@ -181,32 +178,38 @@ def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, PulledFrom]
 
 
 def _print(entries: list[dict[str, Any]], damaged: list[dict[str, Any]], store: Path) -> None:
-    """Prints the runs; columns for precision and origin appear only where runs differ in them."""
+    """Prints the runs, with columns for precision and origin only if runs differ in them."""
     from adapterstilts.store import PulledFrom
     from adapterstilts.store.effect import MARK, MEANING
 
     precisions = sorted({entry["precision"] for entry in entries if entry["precision"]})
     mixed = ("precision",) if len(precisions) > 1 else ()
     pulled = ("pulled from",) if any(entry["pulled"] for entry in entries) else ()
-    shown = (*COLUMNS, *mixed, *pulled)
+    columns = (*COLUMNS, *mixed, *pulled)
     if entries:
         for entry in entries:
             entry["pulled from"] = entry["pulled"] and str(PulledFrom(**entry["pulled"]))
         rows = [
-            [_cell(name, entry[name]) + MARK * (name == "score" and bool(entry["inert"])) for name in shown]
+            [_cell(name, entry[name]) + MARK * (name == "score" and bool(entry["inert"])) for name in columns]
             for entry in entries
         ]
-        table(shown, rows, right=("seed", "score", "size"))
+        table(columns, rows, right=("seed", "score", "size"))
         if any(entry["inert"] for entry in entries):
             note(f"{MARK} {MEANING}")
         if mixed:
             note(
-                f"these runs were computed in {' and '.join(precisions)}: compare only runs of one precision"
+                f"these runs were computed in {' and '.join(precisions)}: compare only runs of the same "
+                "precision"
             )
     elif not damaged:
-        note(f"no runs in {store} yet: `adapterstilts demo` makes some")
+        note(f"no runs in {store} yet: run `adapterstilts demo` to create some")
     for run in damaged:
-        note(f"damaged, never used: {run['id']}: {run['damaged']}")
+        if not run["foreign"]:
+            note(f"damaged, not used: {run['id']}: {run['damaged']}")
+    # The store of another version may hold thousands of runs: one sentence for all of them.
+    reasons = Counter(run["damaged"] for run in damaged if run["foreign"])
+    for reason, count in reasons.items():
+        note(f"not used: {count} {'run' if count == 1 else 'runs'} of another version: {reason}")
 
 
 def _cell(name: str, value: Any) -> str:

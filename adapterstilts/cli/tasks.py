@@ -40,9 +40,9 @@ def tasks(context: typer.Context, as_json: AsJson = False) -> None:
     """
     if context.invoked_subcommand:
         return
-    from adapterstilts.tasks import registry
+    from adapterstilts.tasks.registry import all_tasks
 
-    entries = [_entry(task) for task in registry.all_tasks().values()]
+    entries = [_entry(task) for task in all_tasks().values()]
     if as_json:
         print_json(entries)
     else:
@@ -61,9 +61,9 @@ def show(
     Example: adapterstilts tasks show xnli --data-dir download
     """
     from adapterstilts.data.load import DataLocation
-    from adapterstilts.tasks import registry
+    from adapterstilts.tasks.lookup import get_task
 
-    task = registry.get(name)
+    task = get_task(name)
     location = DataLocation(data_dir=data_dir)
     entry = {**_entry(task), "at_hand": at_hand(task, location), "example": _example(task, location, hub)}
     if as_json:

@@ -41,9 +41,9 @@ def check(
     """
     from adapterstilts.data.load import DataLocation
     from adapterstilts.errors import StiltsError
-    from adapterstilts.tasks import registry
+    from adapterstilts.tasks.lookup import get_task
 
-    task = registry.get(file)
+    task = get_task(file)
     source: Any = "hub" if hub else "bundled" if task.bundled else "folder"
     reports, problem = [], None
     try:

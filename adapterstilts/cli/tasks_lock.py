@@ -29,10 +29,10 @@ def lock(
     """
     from adapterstilts.data.lock import read_lock, resolve_all, write_lock
     from adapterstilts.errors import MissingDataError
-    from adapterstilts.tasks import registry
+    from adapterstilts.tasks.registry import all_tasks
 
     before = read_lock(out).commits if out.is_file() else {}
-    found = resolve_all(registry.all_tasks().values())
+    found = resolve_all(all_tasks().values())
     for name, reason in found.failed.items():
         note(f"{name}: {reason}" + ("; its commit stays as it was" if name in before else ""))
     if found.commits:

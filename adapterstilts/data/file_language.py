@@ -91,7 +91,7 @@ def holds_several(task: Task) -> bool:
     return task.form in ("pair", "qqp", "mewslix")
 
 
-def tells_language(path: Path, task: Task) -> bool:
+def names_language(path: Path, task: Task) -> bool:
     """Whether the rows of a file of pairs name their language; of other forms `holds_several` is enough."""
     if task.form not in ("pair", "qqp") or is_parquet(path):
         return True

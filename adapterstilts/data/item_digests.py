@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.kinds.spec import kind_spec
+from adapterstilts.kinds.spec import SPECS
 
 ITEMS = "items.bin"  # in a run's folder: sorted digests of what it trained on, 8 bytes each, little-endian
 DIGEST = np.dtype("<u8")  # among a million items a false match of one has a chance of 5e-14
@@ -132,5 +132,5 @@ def too_many(leaked: int, size: int, kind: str) -> bool:
 
     Chance is the kind's share of them, and three standard deviations (of a Poisson variable) more.
     """
-    expected = kind_spec(kind).recurring_share * size
+    expected = SPECS[kind].recurring_share * size
     return leaked > expected + 3 * sqrt(expected)

@@ -12,7 +12,7 @@ from adapterstilts.data.input_lines import is_json_lines
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
 from adapterstilts.data.text import json_object
 from adapterstilts.errors import DataError, unknown
-from adapterstilts.kinds.spec import RowForm, kind_spec
+from adapterstilts.kinds.spec import SPECS, RowForm
 
 # One token: a character of a script written without spaces, a run of letters, digits and marks, or a sign.
 # Marks are the combining characters of the Basic Multilingual Plane and the joiners inside words.
@@ -58,7 +58,7 @@ class InputForm:
     @property
     def rows(self) -> RowForm:
         """Form of the rows that the inputs become."""
-        return kind_spec(self.kind).rows
+        return SPECS[self.kind].rows
 
     @property
     def parts(self) -> tuple[str, ...]:

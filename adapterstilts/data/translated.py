@@ -1,4 +1,4 @@
-"""Loads training data that was translated from English: what is trained on beside it, or instead of it."""
+"""Loads training data translated from English, used in addition to the original data or instead of it."""
 
 from __future__ import annotations
 
@@ -6,41 +6,46 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapterstilts.data.fingerprint import fingerprint
-from adapterstilts.data.load import DataLocation, Loaded, collect
+from adapterstilts.data.load import DataLocation, Loaded, find_data
 from adapterstilts.errors import ConfigError
 from adapterstilts.tasks.spec import Task
 
-UNNAMED = "translated"  # stands for the language of a file whose language was not said
+UNNAMED = "translated"  # replaces the language of a file whose language was not specified
 
 
 def load_translated(
     task: Task, languages: Sequence[str], location: DataLocation, limit: int | None = None, seed: int = 1
 ) -> Loaded:
-    """The rows of all languages in order, their ids led by the language.
+    """Loads the rows of all languages in order; the language becomes a prefix of each row's id.
 
-    The origin says whether all came with their originals.
+    The origin records whether all rows have their originals.
 
     Args:
-        languages: what replaces `{lang}` in `where.file`; of one file, its language or nothing.
-        limit: at most this many rows of each language.
+        languages: Codes that replace `{lang}` in `location.file`. For a single file, its language or nothing.
+        limit: Maximum number of rows in each language.
 
     Raises:
-        ConfigError: languages are missing, or named without `{lang}` in the file.
-        DataError, MissingDataError: as `load`.
+        ConfigError: Languages are missing, or passed although the file has no `{lang}`.
+        DataError: The data is not valid; see `DataIndex.load`.
+        MissingDataError: No data was found; see `DataIndex.load`.
     """
     template = str(location.file)
     if "{lang}" in template and not languages:
-        raise ConfigError(f"{template}: say which languages to read with --translated-languages (de,fr)")
+        raise ConfigError(
+            f"{template}: pass the languages to read with --translated-languages (such as de,fr)"
+        )
     if "{lang}" not in template and len(languages) > 1:
         raise ConfigError(
-            f"{template} is one file, but {len(languages)} languages are named: put {{lang}} into it"
+            f"{template} is one file, but {len(languages)} languages were passed: write {{lang}} in place of "
+            "the language code"
         )
-    english = task.model_copy(update={"languages": ("en",)})  # in all others it is a translation
+    # The data is English; in every other language it is a translation
+    index = find_data(task.model_copy(update={"languages": ("en",)}), location)
     rows, origins = [], []
     for language in languages or (UNNAMED,):
-        found = collect(english, "train", language, location, limit, seed)
-        rows += [replace(row, id=f"{language}/{row.id}") for row in found.rows]
-        origins.append({"language": language, **found.origin})
-    known = all(getattr(row, "original", None) for row in rows)
-    origin = {"kind": "translated", "originals": known, "parts": origins}
+        loaded = index.load_any_language("train", language, limit, seed)
+        rows += [replace(row, id=f"{language}/{row.id}") for row in loaded.rows]
+        origins.append({"language": language, **loaded.origin})
+    originals = all(getattr(row, "original", None) for row in rows)
+    origin = {"kind": "translated", "originals": originals, "parts": origins}
     return Loaded(tuple(rows), origin, fingerprint(rows))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from adapterstilts.data.load import DataLocation, SourceName, available
-from adapterstilts.data.row_slices import parse_slice
+from adapterstilts.data.load import DataIndex, DataLocation, SourceName, find_data
+from adapterstilts.data.location import parse_slice
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.config import GridConfig, Problem, stages
 from adapterstilts.grid.job_spec import JobSpec
@@ -14,7 +14,7 @@ from adapterstilts.grid.plan import EvalScope, Plan, expand
 from adapterstilts.model.backbone import is_folder, locate
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.paths import expanded
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import split_name
 from adapterstilts.tasks.spec import Split, Task
 from adapterstilts.tasks.suites import suite_languages
@@ -22,34 +22,27 @@ from adapterstilts.tasks.suites import suite_languages
 
 @dataclass
 class DataSearch:
-    """Searches for data without reading it, and remembers the results.
+    """Finds out which data exists, without reading it, and remembers the results.
 
     One verb uses one search: a grid asks for the same data many times, and on a network file system each
     search is slow. A longer life would miss files that appear in between.
     """
 
-    _results: dict[tuple[str, str, Split, DataLocation, bool], tuple[str, ...] | MissingDataError] = field(
-        default_factory=dict
-    )
+    _indexes: dict[tuple[str, str, DataLocation], DataIndex] = field(default_factory=dict)
 
     def languages(
         self, task: Task, split: Split, location: DataLocation, *, hidden: bool = False
     ) -> tuple[str, ...]:
-        """Returns the languages whose data was found; see `data.load.available`.
+        """Returns the languages whose data was found; see `DataIndex.languages`.
 
         Raises:
             MissingDataError: An explicit file or the data folder does not exist.
         """
-        key = (task.base or "", task.name, split, location, hidden)
-        if key not in self._results:
-            try:
-                self._results[key] = available(task, split, location, hidden=hidden)
-            except MissingDataError as error:
-                self._results[key] = error
-        result = self._results[key]
-        if isinstance(result, MissingDataError):
-            raise result
-        return result
+        # A custom task may have the name of a bundled one, so its folder is part of the key
+        key = (task.base or "", task.name, location)
+        if key not in self._indexes:
+            self._indexes[key] = find_data(task, location)
+        return self._indexes[key].languages(split, hidden=hidden)
 
     def find_languages(
         self, task: Task, split: Split, location: DataLocation, *, hidden: bool = False
@@ -100,6 +93,7 @@ def find_scopes(grid_config: GridConfig, search: DataSearch) -> tuple[dict[str, 
     for name in grid_config.all_targets:
         try:
             scopes[name] = _scope(grid_config, name, search)
+        # A suite is evaluated as far as possible, but an explicit target without data is a mistake
         except MissingDataError as error:
             if name in grid_config.targets:
                 raise
@@ -115,7 +109,7 @@ def find_missing_data(plan: Plan, search: DataSearch) -> tuple[list[str], dict[s
     tasks = set()
     for job in plan.trainings.values():
         for name in split_name(job.task) if job.settings.hyperparameters else ():
-            if not search.find_languages(registry.get(name), "train", _location(job, name)):
+            if not search.find_languages(get_task(name), "train", _location(job, name)):
                 tasks.add(name)
     # Seeds and transfers of one target read the same data
     cells = {(cell.target, cell.reference, cell.split, cell.settings.eval_file): cell for cell in plan.cells}
@@ -123,7 +117,7 @@ def find_missing_data(plan: Plan, search: DataSearch) -> tuple[list[str], dict[s
     for cell in cells.values():
         settings = cell.settings
         location = DataLocation(data_dir=settings.data_dir, file=settings.eval_file, source=settings.source)
-        task = registry.get(cell.reference)
+        task = get_task(cell.reference)
         codes = _not_in(cell.languages, search.find_languages(task, cell.split, location))
         # Test files without labels can be evaluated as well: their predictions are for a submission
         if codes:
@@ -142,10 +136,11 @@ def pin_to_local_data(job: JobSpec, search: DataSearch) -> JobSpec | None:
     if not (embedded or is_folder(settings.backbone)):
         return None
     reads_data = job.language or settings.hyperparameters
-    tasks = [registry.get(name) for name in split_name(job.task)] if reads_data else []
+    tasks = [get_task(name) for name in split_name(job.task)] if reads_data else []
     sources: tuple[SourceName, ...] = (
         ("bundled", "folder") if settings.source == "auto" else (settings.source,)
     )
+    # Pinned, so that the timed job cannot fall back to a download
     for source in sources:
         pinned = job._replace(settings=settings.model_copy(update={"source": source}))
         if source != "hub" and all(_has_data(task, pinned, search) for task in tasks):
@@ -172,16 +167,18 @@ def _not_in(codes: tuple[str, ...], found_codes: tuple[str, ...]) -> tuple[str, 
 
 def _scope(grid_config: GridConfig, name: str, search: DataSearch) -> EvalScope:
     """Returns the split and languages of one target."""
-    task = registry.get(name)
+    task = get_task(name)
     choice, in_suite = grid_config.languages_for(name), name not in grid_config.targets
     codes = task.languages
     if in_suite and grid_config.suite:
         codes = suite_languages(grid_config.suite, name)
+    # No search: a grid can be planned before its data is downloaded
     if choice == "all":
         return EvalScope(grid_config.split_for(name) or _default_split(task), _english_first(codes))
     split, found_codes = _best_split(grid_config, name, task, search)
     if choice != "available":
         codes = tuple(code for code in task.languages if code in choice)
+        # Explicit languages are planned even without data; their jobs fail with a list of required files
         if not codes:
             raise MissingDataError(f"{name} has none of the languages {', '.join(choice)}")
         return EvalScope(
@@ -205,7 +202,7 @@ def _check_training_data(grid_config: GridConfig, target: Task, search: DataSear
         return
     chain = stages(grid_config.trained_on.get(target.name, target.trained_on))
     for name in (part for stage in chain for part in split_name(stage)):
-        task = target if name == target.name else registry.get(name)
+        task = target if name == target.name else get_task(name)
         files = grid_config.files.get(task.name)
         location = DataLocation(
             data_dir=grid_config.data_dir, file=files.train if files else None, source=grid_config.source

@@ -24,7 +24,7 @@ from adapterstilts.run.fit import host_for
 from adapterstilts.store.origin import TrainOrigin
 
 
-class Probe(NamedTuple):
+class _Probe(NamedTuple):
     """Amount of work that a calibration times.
 
     Attributes:
@@ -40,8 +40,8 @@ class Probe(NamedTuple):
     offline: bool = False
 
 
-FULL = Probe(20, 32, 160)
-QUICK = Probe(6, 8, 56, offline=True)
+FULL = _Probe(20, 32, 160)
+QUICK = _Probe(6, 8, 56, offline=True)
 
 
 def calibrate(
@@ -49,7 +49,7 @@ def calibrate(
     records: Records,
     search: DataSearch,
     on_message: Callable[[str], None],
-    probe: Probe = FULL,
+    probe: _Probe = FULL,
     backbones: Iterable[str] | None = None,
 ) -> Mapping[str, Rates]:
     """Times the backbones of a plan and stores the rates beside the records for later estimates.
@@ -103,7 +103,7 @@ class _Timer:
     worker: Worker
     search: DataSearch
     on_message: Callable[[str], None]
-    probe: Probe = FULL
+    probe: _Probe = FULL
     train: dict[str, float] = field(default_factory=dict)
     evaluate: dict[str, float] = field(default_factory=dict)
     overhead: dict[str, list[float]] = field(default_factory=dict)

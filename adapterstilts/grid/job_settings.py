@@ -13,7 +13,7 @@ from adapterstilts.grid.config import ROLES, AdapterConfig, Backbone, GridConfig
 from adapterstilts.grid.job_spec import JobSettings
 from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.paths import expanded
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import MULTITASK, join_names, split_name
 from adapterstilts.tasks.spec import Task
 
@@ -52,7 +52,7 @@ class SettingsResolver:
     grid_config: GridConfig
     backbone: Backbone
     config: AdapterConfig
-    get: Callable[[str], Task] = registry.get
+    get: Callable[[str], Task] = get_task
     fingerprint: str = ""
     _tasks: dict[str, Task] = field(default_factory=dict)
     _stages: dict[str, TrainingStage] = field(default_factory=dict)
@@ -90,9 +90,11 @@ class SettingsResolver:
         """Returns the settings of a training."""
         key = ("training", stage.reference, role, composition)
         if key not in self._settings:
+            # Joint tasks may differ in kind, so overrides address them as `multitask`
             kind = stage.tasks[0].kind if len(stage.tasks) == 1 else None
             settings = self.grid_config.settings_for(role, kind or MULTITASK, composition, stage.label)
             files = {task.name: self.grid_config.files.get(task.name, TaskFiles()) for task in stage.tasks}
+            # One option for the file of a single task, and one file per task for joint ones
             single_files = files[stage.label] if kind else TaskFiles()
             joint_files = {} if kind else {name: task.train for name, task in files.items() if task.train}
             hyperparameters = None
@@ -113,6 +115,7 @@ class SettingsResolver:
                 train_files=joint_files,
                 limit=settings.limits.train,
             )
+        # The same object each time, so that its digest is computed once
         return self._settings[key]
 
     def evaluation(self, target: str) -> JobSettings:
@@ -120,6 +123,7 @@ class SettingsResolver:
         key = ("evaluation", target)
         if key not in self._settings:
             task = self.task(target)
+            # Without the composition: all transfers to a target are evaluated alike
             settings = self.grid_config.settings_for(TARGET_ROLE, task.kind, task.name)
             self._settings[key] = self._job_settings(
                 (task,),
@@ -151,6 +155,7 @@ def _config_digest(config: str | None) -> str:
     """Returns the digest of an adapter config in a YAML file, "" for a bundled one."""
     if config is None or not config.endswith((".yaml", ".yml")):
         return ""
+    # Enough digits to notice a change, while settings stay readable in JSON
     try:
         return hashlib.sha256(expanded(config).read_bytes()).hexdigest()[:16]
     except OSError as error:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from adapterstilts.composition import make
 from adapterstilts.errors import ConfigError, StiltsError, unknown
 from adapterstilts.grid.availability import DataSearch, build_plan, check_files
 from adapterstilts.grid.config import GridConfig, Problem, affected_kinds, load_config
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.plan import SET_COMPOSITIONS, Plan
-
-if TYPE_CHECKING:
-    from adapterstilts.model.configs import AdapterSpec
+from adapterstilts.model.backbone import HUB_ID, is_folder, locate
+from adapterstilts.model.compatibility import check_composition
+from adapterstilts.model.configs import AdapterSpec, adapter_config
+from adapterstilts.model.known_backbones import NAMES
+from adapterstilts.tasks.lookup import get_task
 
 
 def load_plan(grid: str, search: DataSearch | None = None) -> Plan:
@@ -42,6 +44,7 @@ def _with_all_languages(grid_config: GridConfig) -> Iterator[GridConfig]:
     """
     languages = {name: grid_config.languages_for(name) for name in grid_config.all_targets}
     languages = {name: "all" if choice == "available" else choice for name, choice in languages.items()}
+    # Either split may have been the available one when a result was computed
     for split in ("test", "dev"):
         splits = {name: grid_config.split_for(name) or split for name in grid_config.all_targets}
         yield grid_config.model_copy(update={"languages": languages, "split": splits})
@@ -53,10 +56,6 @@ def _load_checked(grid: str) -> GridConfig:
 
 def _check_models(grid_config: GridConfig) -> Iterator[Problem]:
     """Yields problems of adapter configs and backbones."""
-    from adapterstilts.model.backbone import HUB_ID, is_folder, locate
-    from adapterstilts.model.configs import adapter_config
-    from adapterstilts.model.known_backbones import NAMES
-
     for n, config in enumerate(grid_config.adapter_configs):
         try:
             _check_compositions(grid_config, adapter_config(config.name, config.settings))
@@ -79,12 +78,8 @@ def _check_compositions(grid_config: GridConfig, spec: AdapterSpec) -> None:
     Raises:
         AdapterError: A composition cannot; the message names what works instead.
     """
-    from adapterstilts.composition import make
-    from adapterstilts.model.compatibility import check_composition
-    from adapterstilts.tasks import registry
-
     # A target without training data only ever gets averages; the plan skips its other compositions
-    trainable = any(registry.get(name).trained_on for name in grid_config.all_targets)
+    trainable = any(get_task(name).trained_on for name in grid_config.all_targets)
     for name in grid_config.compositions:
         combines_sets = name in SET_COMPOSITIONS
         sources = grid_config.adapter_sets if combines_sets else grid_config.intermediate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,16 +33,8 @@ class VerifyResult:
     mark_error: str = ""
 
 
-def verify(
-    jobs: Iterable[JobSpec], records: Records, on_progress: Callable[[int], None] | None = None
-) -> VerifyResult:
-    """Reads every byte of the runs that hold the results of these jobs. The store may be read-only.
-
-    Args:
-        jobs: Jobs of the grid.
-        records: Records of the store.
-        on_progress: Receiver of the number of runs checked so far.
-    """
+def verify(jobs: Iterable[JobSpec], records: Records) -> VerifyResult:
+    """Reads every byte of the runs that hold the results of these jobs. The store may be read-only."""
     # Several jobs may share a run, which is read only once.
     by_run: dict[str, list[Record]] = {}
     recorded, unrecorded = records.record_digests(), 0
@@ -52,7 +44,7 @@ def verify(
         if record:
             by_run.setdefault(record.run, []).append(record)
     intact, damaged, missing, mark_error = 0, {}, [], ""
-    for count, (name, run_records) in enumerate(sorted(by_run.items()), 1):
+    for name, run_records in sorted(by_run.items()):
         run = _check_run(records, name)
         if run is None:
             missing.append(name)
@@ -60,13 +52,11 @@ def verify(
             damaged[name] = run.reason
             try:
                 for record in run_records:
-                    records.write_record(replace(record, damaged=True))
+                    records.write_record(replace(record, recheck=True))
             except (OSError, StoreError) as error:
                 mark_error = mark_error or str(error)
         else:
             intact += 1
-        if on_progress:
-            on_progress(count)
     return VerifyResult(intact, damaged, tuple(missing), unrecorded, mark_error)
 
 
@@ -147,7 +137,7 @@ def _with_sources(names: set[str], runs: dict[str, Run]) -> set[str]:
         name = queue.pop()
         if name not in reached:
             reached.add(name)
-            # A damaged run does not tell its sources, so these may become garbage.
+            # The sources of a damaged run are unknown, so they may become garbage.
             parents = runs[name].parents if name in runs else ()
             queue += [by_key[key] for key in parents if key in by_key]
     return reached

@@ -12,7 +12,7 @@ from adapterstilts.composition import CompositionName
 from adapterstilts.grid.config import TARGET, GridConfig
 from adapterstilts.grid.job_settings import INTERMEDIATE, TARGET_ROLE, SettingsResolver, TrainingStage
 from adapterstilts.grid.job_spec import JobSettings, JobSpec, JobType, evaluations, training
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split, Task
 
 # Languages that are evaluated early: ten families and scripts, so that a few show most of a transfer's effect
@@ -107,7 +107,9 @@ class Plan:
         For each seed: the baselines and the first composition of every pair in the priority languages, then
         the same in the other languages, then the other compositions.
         """
+        # Generated, never stored: cells hold languages, and a large grid has millions of evaluations
         trained: set[str] = set()
+        # Several cells may have the same evaluations, such as those of targets that share a training
         evaluated: set[tuple[tuple[str, str, str], bool]] = set()
         for cell, priority in self._ordered_cells():
             yield from self._with_needs(cell.training.digest, trained)
@@ -120,6 +122,7 @@ class Plan:
         by_seed: dict[int, list[Cell]] = {}
         for cell in self.cells:
             by_seed.setdefault(cell.seed, []).append(cell)
+        # One complete table first, its repetitions with other seeds later
         for cells in by_seed.values():
             main = [cell for cell in cells if cell.rank == 0] + [cell for cell in cells if cell.rank == 1]
             yield from ((cell, True) for cell in main)
@@ -137,6 +140,7 @@ class Plan:
 
     def counts(self) -> Counter[JobType]:
         """Returns the number of jobs of each type."""
+        # Without generating the jobs, which takes seconds for a large grid
         counts = Counter(job.type for job in self.trainings.values())
         language_counts = {cell.evaluations_key: len(cell.languages) for cell in self.cells}
         counts["evaluate"] = sum(language_counts.values())
@@ -147,7 +151,7 @@ def expand(
     grid_config: GridConfig,
     scopes: Mapping[str, EvalScope],
     skipped: Mapping[str, str] | None = None,
-    get: Callable[[str], Task] = registry.get,
+    get: Callable[[str], Task] = get_task,
     fingerprints: Mapping[str, str] | None = None,
 ) -> Plan:
     """Returns the plan of a grid config.
@@ -168,6 +172,7 @@ def expand(
         SettingsResolver(grid_config, backbone, config, get, (fingerprints or {}).get(backbone.name, ""))
         for backbone, config in product(grid_config.backbones, grid_config.adapter_configs)
     ]
+    # `dict.fromkeys` removes repetitions and keeps the order
     for seed, resolver in product(dict.fromkeys(grid_config.seeds), resolvers):
         label = f"({resolver.backbone.label}, {resolver.config.label})" if len(resolvers) > 1 else ""
         column = _Column(resolver, seed, label, trainings, duplicates)
@@ -211,6 +216,7 @@ class _Column:
             for names in grid_config.adapter_sets if composition in SET_COMPOSITIONS else single_sets:
                 sources = tuple(baseline if name == TARGET else self._intermediate(name) for name in names)
                 digests = tuple(source.digest for source in sources)
+                # Digests and not names decide: different names may lead to the same training
                 if len(set(digests)) < len(digests):
                     self.duplicates[f"{composition} {', '.join(names)} for {target}"] = None
                     continue
@@ -237,6 +243,7 @@ class _Column:
         sources = ", ".join(self.trainings[need].task for need in needs)
         detail = " ".join(filter(None, (f"from {sources}" if sources else "", self.label)))
         job = training(stage.reference, composition, needs, settings, self.seed, detail)
+        # The same training may be part of several chains; the name of the first one stays
         job = self.trainings.setdefault(job.digest, job)
         return self._train(later_stages, role, "sequential", (job.digest,)) if later_stages else job
 
@@ -245,6 +252,7 @@ class _Column:
     ) -> Cell:
         task = self.resolver.task(target)
         priority = tuple(code for code in PRIORITY_LANGUAGES if code in scope.languages)[:PRIORITY_COUNT]
+        # A target may have none of them
         priority = priority or scope.languages[:PRIORITY_COUNT]
         return Cell(
             backbone=self.resolver.backbone.label,

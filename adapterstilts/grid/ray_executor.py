@@ -72,7 +72,7 @@ class WorkerPlace(NamedTuple):
     precision: str = ""
 
 
-class RayOutcome(NamedTuple):
+class _RayOutcome(NamedTuple):
     """Outcome of a job and the messages that it printed."""
 
     outcome: JobOutcome
@@ -118,16 +118,16 @@ class RayWorker:
         node = ray.get_runtime_context().get_node_id()
         return WorkerPlace(node, os.getpid(), __version__, auto_precision())
 
-    def run_job(self, job: JobSpec) -> RayOutcome:
+    def run_job(self, job: JobSpec) -> _RayOutcome:
         """Runs a job; SIGTERM ends a training after a checkpoint."""
         from adapterstilts.grid.worker import JobOutcome
 
         self._messages.clear()
         try:
-            return RayOutcome(self._worker.run_job(job), self._messages)
+            return _RayOutcome(self._worker.run_job(job), self._messages)
         except KeyboardInterrupt:
             # Ray would report it as a lost worker, and the job would be retried.
-            return RayOutcome(JobOutcome(None), self._messages)
+            return _RayOutcome(JobOutcome(None), self._messages)
 
 
 class _WorkerHandle:
@@ -213,7 +213,7 @@ class RayExecutor:
         worker = next(worker for worker in self._workers if worker.is_free)
         future: Future[JobOutcome] = Future()
         worker.job = future
-        ray_future: Future[RayOutcome] = worker.actor.run_job.remote(job).future()
+        ray_future: Future[_RayOutcome] = worker.actor.run_job.remote(job).future()
         ray_future.add_done_callback(lambda ended: self._set_outcome(job, future, ended))
         return future
 
@@ -233,7 +233,7 @@ class RayExecutor:
             self._workers = []
             self._ray.shutdown()
 
-    def _set_outcome(self, job: JobSpec, future: Future[JobOutcome], ended: Future[RayOutcome]) -> None:
+    def _set_outcome(self, job: JobSpec, future: Future[JobOutcome], ended: Future[_RayOutcome]) -> None:
         """Passes on what a worker returned. Runs in a thread of Ray's."""
         error = ended.exception()
         if isinstance(error, self._ray.exceptions.RayTaskError):

@@ -54,8 +54,8 @@ class Record:
         accumulation: Forward passes per optimizer step, raised if memory was short; 1 for evaluations.
         leaked: Number of evaluated items that were also trained on.
         settings: First digits of the settings' digest.
-        damaged: Whether the run was found damaged or its data is to be read again. It does not count as a
-            result until then.
+        recheck: Whether the run was found damaged or its data is to be read again. The job counts as open
+            until it ran again.
         seal: Digest of the sizes and times of the run's files at the time of writing. While it matches, the
             manifest need not be read. "" if the files were not examined.
         precision: Precision of the computation, "fp32" or "bf16"; "" if nothing was computed.
@@ -81,7 +81,7 @@ class Record:
     accumulation: int = 1
     leaked: int = 0
     settings: str = ""
-    damaged: bool = False
+    recheck: bool = False
     seal: str = ""
     precision: str = ""
     pulled: str = ""
@@ -130,7 +130,7 @@ class CostGroup:
 
 
 GROUP_COLUMNS = ("type", "task", "composition", "backbone", "settings")
-INDEX_COLUMNS = ("run", "damaged", *GROUP_COLUMNS, "seconds", "examples", "size", "precision", "pulled")
+INDEX_COLUMNS = ("run", "recheck", *GROUP_COLUMNS, "seconds", "examples", "size", "precision", "pulled")
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Records:
         Sizes of files are checked, and the checksum of files that were changed after publication.
         """
         record = self.read_record(digest)
-        if record is None or record.damaged:
+        if record is None or record.recheck:
             return None
         return record if intact(f"{self.store}/{record.run}", record.manifest, record.seal) else None
 
@@ -262,7 +262,7 @@ class Records:
         """Makes a job count as open until its run was checked and its data read again."""
         record = self.read_record(digest)
         if record:
-            self.write_record(replace(record, damaged=True))
+            self.write_record(replace(record, recheck=True))
 
     def record_digests(self) -> set[str]:
         """Returns the digests of all jobs with a record, readable or not."""
@@ -297,7 +297,7 @@ class Records:
 
         Only results whose run still exists are returned. The files of the runs are not checked.
         """
-        rows = self._query_index(("name", *Answer._fields), "WHERE NOT damaged")
+        rows = self._query_index(("digest", *Answer._fields), "WHERE NOT recheck")
         if rows is None:
             return None
         runs = set(_list_names(self.store))

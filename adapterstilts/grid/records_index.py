@@ -1,4 +1,4 @@
-"""Index of very many small JSON files in one SQLite file, which can always be rebuilt from them.
+"""Index of very many records in one SQLite file, which can always be rebuilt from them.
 
 Reading a million records takes minutes if they do not fit into the system's memory. Records are replaced,
 never edited in place: a folder with an unchanged time has no changed file, and in other folders only files
@@ -37,7 +37,7 @@ Row = tuple[Any, ...]
 
 
 class RecordsIndex:
-    """Table of the files `folder/ab/ab….json`."""
+    """Table of the records `folder/ab/ab….json`, one row per digest."""
 
     def __init__(
         self, file: Path, folder: Path, columns: Sequence[str], read_row: Callable[[str], Row | None]
@@ -47,8 +47,8 @@ class RecordsIndex:
         Args:
             file: SQLite file.
             folder: Folder with one folder for each pair of leading digits of the file names.
-            columns: Columns beside the name.
-            read_row: Function that reads a row, given the name of its file; None if it is unreadable.
+            columns: Columns beside the digest.
+            read_row: Function that reads the row of a digest; None if it is unreadable.
         """
         self._file, self._folder = file, folder
         self._columns, self._read_row = tuple(columns), read_row
@@ -61,13 +61,13 @@ class RecordsIndex:
         """Updates the index and queries it.
 
         Args:
-            columns: `name`, columns of the table, or aggregates of them.
+            columns: `digest`, columns of the table, or aggregates of them.
             clause: Rest of the SQL statement, such as `WHERE run = ''`.
 
         Returns:
             The rows; None if no index can be kept, as in a read-only folder. It is not tried again then.
         """
-        statement = f"SELECT {', '.join(columns)} FROM files {clause}"
+        statement = f"SELECT {', '.join(columns)} FROM records {clause}"
         rows = self._query_or_rebuild(statement) if self._usable else None
         self._usable = rows is not None
         return rows
@@ -102,10 +102,10 @@ class RecordsIndex:
 
     def _create_tables(self, database: sqlite3.Connection) -> None:
         columns = ", ".join(self._columns)
-        database.execute("DROP TABLE IF EXISTS files")
+        database.execute("DROP TABLE IF EXISTS records")
         database.execute("DROP TABLE IF EXISTS folders")
         database.execute("CREATE TABLE folders (name PRIMARY KEY, time)")
-        database.execute(f"CREATE TABLE files (name PRIMARY KEY, stamp, {columns}) WITHOUT ROWID")
+        database.execute(f"CREATE TABLE records (digest PRIMARY KEY, stamp, {columns}) WITHOUT ROWID")
         database.execute(f"PRAGMA user_version = {self._schema}")
 
     def _update_part(self, database: sqlite3.Connection, part: str, settled_before: int) -> None:
@@ -122,7 +122,7 @@ class RecordsIndex:
         if database.execute(query, (part, changed)).fetchone():
             return
         # "~" sorts after every hex digit, so this is the range of names with the part as prefix.
-        query = "SELECT name, stamp FROM files WHERE name >= ? AND name < ?"
+        query = "SELECT digest, stamp FROM records WHERE digest >= ? AND digest < ?"
         stamps = dict(database.execute(query, (part, f"{part}~")))
         rows, complete = [], True
         for name, info in _json_files(folder):
@@ -135,9 +135,9 @@ class RecordsIndex:
             else:
                 complete = False  # it may be readable the next time
         # The names that remain in `stamps` have no readable file any more.
-        database.executemany("DELETE FROM files WHERE name = ?", [(name,) for name in stamps])
+        database.executemany("DELETE FROM records WHERE digest = ?", [(name,) for name in stamps])
         placeholders = ", ".join("?" * (2 + len(self._columns)))
-        database.executemany(f"INSERT OR REPLACE INTO files VALUES ({placeholders})", rows)
+        database.executemany(f"INSERT OR REPLACE INTO records VALUES ({placeholders})", rows)
         folder_time = changed if complete and changed < settled_before else -1
         database.execute("INSERT OR REPLACE INTO folders VALUES (?, ?)", (part, folder_time))
 

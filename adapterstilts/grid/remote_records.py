@@ -24,7 +24,7 @@ from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256, stats_in, write_json
-from adapterstilts.store.quick_check import metrics_of
+from adapterstilts.store.quick_check import manifest_files, metrics_of
 from adapterstilts.store.remote import Remote, RemoteFile
 from adapterstilts.store.runs import RUN_NAME, check
 
@@ -46,10 +46,10 @@ def open_records(store: str | Path, list_all: bool = True) -> Records:
         store: Folder or URL.
         list_all: Whether to list everything at a URL. A worker needs only the jobs that it runs.
     """
-    return RemoteRecords(str(store), list_all) if is_url(store) else Records(Path(store))
+    return _RemoteRecords(str(store), list_all) if is_url(store) else Records(Path(store))
 
 
-def local_copy(url: str) -> Path:
+def _local_copy(url: str) -> Path:
     """Returns the folder of this machine's copy of a URL."""
     cache = os.environ.get("ADAPTERSTILTS_CACHE")
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -57,11 +57,11 @@ def local_copy(url: str) -> Path:
     return folder / "shared" / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
 
 
-class RemoteRecords(Records):
+class _RemoteRecords(Records):
     """Records at a URL; `store` is this machine's copy."""
 
     def __init__(self, url: str, list_all: bool = True):
-        super().__init__(local_copy(url))
+        super().__init__(_local_copy(url))
         self._remote = Remote(url)
         self._list_all = list_all
         self._small_files = self.store / ".remote"
@@ -87,7 +87,7 @@ class RemoteRecords(Records):
         if not self._list_all:
             return self._fetch_finished(digest)
         record = self.read_record(digest)
-        return record if record and not record.damaged and self._is_complete(record) else None
+        return record if record and not record.recheck and self._is_complete(record) else None
 
     def _read_remote(self, digest: str) -> Record | None:
         """Reads the record at the URL; None if there is none or it is unreadable."""
@@ -103,7 +103,7 @@ class RemoteRecords(Records):
         except DamagedError:
             self.mark_for_recheck(digest)  # the recomputed run then replaces the one at the URL
             return None
-        if record is None or record.damaged:
+        if record is None or record.recheck:
             return None
         folder = self.store / record.run
         # With another manifest, the run was recomputed for another job since this record was written.
@@ -128,7 +128,7 @@ class RemoteRecords(Records):
         """Makes a job count as open at the URL until it was recomputed."""
         record = self._read_remote(digest)
         if record:
-            self.write_record(replace(record, damaged=True))
+            self.write_record(replace(record, recheck=True))
 
     def fetch_run(self, digest: str) -> Record | None:
         """Reads the record of a job and fetches its run unless this machine has it."""
@@ -145,7 +145,7 @@ class RemoteRecords(Records):
     def record_result(self, job: JobSpec, run: Run, cost: Cost) -> Record:
         """Publishes a run unless it is complete at the URL, then the record."""
         previous = self._read_remote(job.digest)
-        if (previous and previous.damaged) or not self._remote.holds(run.path):
+        if (previous and previous.recheck) or not self._remote.holds(run.path):
             self._remote.publish(run.path)
         record = super().record_result(job, run, cost)
         self._remote.remove(self._name(self.failure_file(job.digest)))
@@ -209,11 +209,7 @@ class RemoteRecords(Records):
     def _is_complete(self, record: Record) -> bool:
         """Whether all files of a run are at the URL in their sizes, as of the last listing."""
         try:
-            text = self._local_path(f"{record.run}/{MANIFEST}").read_bytes()
-            # Checked before parsing: anybody may have written the file.
-            if hashlib.sha256(text).hexdigest() != record.manifest:
-                return False
-            files: dict[str, dict[str, Any]] = json.loads(text)["files"]
+            files = manifest_files(self._local_path(record.run), record.manifest)
             listing = self._last_listing()
             sizes = {name: listing[f"{record.run}/{name}"].size for name in [*files, MANIFEST]}
             return all(sizes[name] == entry["size"] for name, entry in files.items())

@@ -108,7 +108,7 @@ class Scheduler:
     _losses: Counter[str] = field(default_factory=Counter)  # digest -> number of lost workers
 
     def run(self, jobs: Iterable[JobSpec], retry_failed: bool = False, recheck: bool = False) -> GridStatus:
-        """Runs all open jobs. Jobs that another program is running are awaited, not repeated.
+        """Runs all open jobs. It waits for jobs that another program is running.
 
         Args:
             jobs: Jobs, each after those that it needs.

@@ -27,7 +27,7 @@ from adapterstilts.run.train import compose
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import is_full
 from adapterstilts.store.runs import check
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import split_name
 
 # If the results folder gives one of these, every other job would fail in the same way.
@@ -36,7 +36,7 @@ FATAL = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """What came of one call of `Worker.run_job`.
+    """Outcome of one call of `Worker.run_job`.
 
     Attributes:
         result: Record or failure of the job. None if another process is running it.
@@ -138,7 +138,7 @@ class Worker:
         if isinstance(error, DamagedError):
             damaged = [record for record in self.records.read_all() if record.run == error.run]
             for record in damaged:
-                self.records.write_record(replace(record, damaged=True))
+                self.records.write_record(replace(record, recheck=True))
             if damaged:
                 # Not a recorded failure: the next `grid run` repairs the source and then runs this job.
                 message = f"{error.run} is damaged: the next `grid run` recomputes it, and then this job"
@@ -180,7 +180,7 @@ class Worker:
     def _options(self, job: JobSpec, accumulation: int) -> Options:
         """The options of the job's verb."""
         options = job.settings.options()
-        kinds = [registry.get(name).kind for name in split_name(job.task)]
+        kinds = [get_task(name).kind for name in split_name(job.task)]
         # A grid config sets the encoding for all its tasks, but a verb refuses what its kind does not use.
         options["encoding"] = effective(kinds, options.get("encoding", {}))
         if job.settings.hyperparameters:

@@ -1,4 +1,4 @@
-"""The model card of a run: the Hub's metadata and a text for people, both from the same facts."""
+"""Renders the model card of a run: the Hub's metadata and a text for readers, from the same data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from adapterstilts.data.item_digests import origins
-from adapterstilts.hub.card_data import Facts, Score, trained
-from adapterstilts.hub.layout import KEY, places
+from adapterstilts.hub.card_data import Facts, Score
+from adapterstilts.hub.layout import KEY, repository_paths
 from adapterstilts.hub.lora_tensors import form_of
 from adapterstilts.hub.markdown import Raw, code, one_line, plain, quoted, shell
 from adapterstilts.hyperparameters import Hyperparameters
@@ -25,9 +25,9 @@ from adapterstilts.store.origin import TrainOrigin
 from adapterstilts.tasks.citations import REFERENCES
 from adapterstilts.tasks.spec import Metric, Task
 
-LISTED = "adapter-transformers"  # the tag by which the Hub knows adapters of the `adapters` library
-LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")  # as the Hub takes it
-METRICS = {"em": "exact_match", "map20": "map_at_20"}  # where the Hub's name is another
+LISTED = "adapter-transformers"  # the Hub's tag for adapters of the `adapters` library
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")  # codes that the Hub accepts
+METRICS = {"em": "exact_match", "map20": "map_at_20"}  # metrics with another name on the Hub
 HEADLINES: Mapping[Metric, str] = {
     "accuracy": "accuracy",
     "f1": "F1",
@@ -35,22 +35,22 @@ HEADLINES: Mapping[Metric, str] = {
     "map20": "mAP@20",
 }
 COMPOSITIONS = {
-    "single": "one adapter",
-    "sequential": "one adapter that was started from another one's weights",
-    "stack": "a new adapter on top of a frozen one",
+    "single": "an adapter",
+    "sequential": "an adapter initialised from another adapter",
+    "stack": "an adapter on top of a frozen adapter",
     "fuse": "an AdapterFusion layer over frozen adapters",
-    "average": "one adapter that was started from the mean of others",
+    "average": "an adapter initialised from the mean of other adapters",
 }
 
 
 @dataclass(frozen=True)
 class Form:
-    """Whose files stand at the top of a repository.
+    """The library whose files are at the top of a repository.
 
     Attributes:
-        name: adapters, or peft.
-        revision: the branch that it is published on; None is the main one.
-        head: of PEFT's form, the head that goes along.
+        name: Name of the library.
+        head: Head that is included in PEFT format.
+        revision: Branch to publish on; None is the main branch.
     """
 
     name: Literal["adapters", "peft"] = "adapters"
@@ -59,32 +59,32 @@ class Form:
 
 
 def card(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> str:
-    """The text of a run's card, metadata included.
+    """Returns the text of a run's card, metadata included.
 
     Args:
-        repo: where it is published.
-        checksums: SHA-256 (hex) of every other file of the repository, by its path there.
+        facts: Content of the card.
+        repo: Repository id.
+        form: Library and branch.
+        checksums: SHA-256 (hex) of every other file of the repository, by its path.
     """
-    data = metadata(facts, repo, form, checksums)
+    data = _metadata(facts, repo, form, checksums)
     text = resources.files("adapterstilts.hub").joinpath("card.md").read_text("utf-8")
+    # `finalize` escapes every value, so that a template cannot forget it; `Raw` values are exempt
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False, finalize=plain
     )
     environment.filters.update(code=code, cell=partial(code, table=True), shell=shell)
-    body = environment.from_string(text).render(_said(facts, repo, form))
+    body = environment.from_string(text).render(_template_values(facts, repo, form))
     return f"---\n{data.to_yaml()}\n---\n\n{body}"
 
 
-def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> ModelCardData:
-    """What the Hub reads: what kind of thing it is, its data, licence and results."""
-    task = facts.tasks[0]
+def _metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) -> ModelCardData:
+    """Returns the metadata that the Hub reads."""
     datasets = sorted({credit.dataset for credit in facts.credits if credit.dataset})
-    spoken = set() if facts.text_alone else {"en"}
-    named = {*spoken, *facts.job.languages, *(each.language for each in facts.scores)}
-    languages = sorted(code for code in named if LANGUAGE.fullmatch(code))
-    kind = [LISTED] if form.name == "adapters" else ["peft", "lora"]
-    tags = [*kind, KEY, *filter(None, [facts.backbone.model_type]), *(each.name for each in facts.tasks)]
-    tags = [one_line(tag, 100) for tag in tags]
+    languages = {*facts.job.languages, *(score.language for score in facts.scores)}
+    languages |= set() if facts.text_alone else {"en"}
+    tags = [LISTED] if form.name == "adapters" else ["peft", "lora"]
+    tags += [KEY, *filter(None, [facts.backbone.model_type]), *(task.name for task in facts.tasks)]
     record = {
         "run": facts.run.id,
         "key": facts.run.key,
@@ -94,19 +94,20 @@ def metadata(facts: Facts, repo: str, form: Form, checksums: Mapping[str, str]) 
         },
         "sha256": dict(sorted(checksums.items())),
     }
+    # Names that are not valid Hub ids are omitted: the Hub would refuse the whole card
     base = facts.backbone.repo if HUB_ID.fullmatch(facts.backbone.repo or "") else None
     return ModelCardData(
         base_model=base,
         base_model_relation="adapter" if base else None,
-        datasets=[each for each in datasets if HUB_ID.fullmatch(each)] or None,
-        language=languages,
+        datasets=[dataset for dataset in datasets if HUB_ID.fullmatch(dataset)] or None,
+        language=sorted(code for code in languages if LANGUAGE.fullmatch(code)),
         library_name=form.name,
         license=facts.licence.id,
         license_name=facts.licence.name,
         metrics=sorted({_metric(name) for score in facts.scores for name in score.metrics}) or None,
         model_name=one_line(repo.rpartition("/")[2]),
-        pipeline_tag=task.kind_spec.pipeline_tag if facts.heads else None,
-        tags=tags,
+        pipeline_tag=facts.tasks[0].kind_spec.pipeline_tag if facts.heads else None,
+        tags=[one_line(tag, 100) for tag in tags],
         eval_results=list(_results(facts.scores)) or None,
         **{KEY: record},
     )
@@ -117,7 +118,7 @@ def _metric(name: str) -> str:
 
 
 def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
-    """The model index: every metric of every task and language, in percent."""
+    """Yields the entries of the model index: every metric of every task and language, in percent."""
     for score in scores:
         for name, value in score.metrics.items():
             yield EvalResult(
@@ -134,110 +135,116 @@ def _results(scores: Sequence[Score]) -> Iterator[EvalResult]:
             )
 
 
-def _said(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
-    """What the template fills in."""
-    job, peft = facts.job, form.name == "peft"
+def _template_values(facts: Facts, repo: str, form: Form) -> dict[str, Any]:
+    """Returns the values of the template."""
+    job, records = facts.job, _training_rows(facts.origin)
     return {
         "repo": repo,
         "reference": f"{repo}@{form.revision}" if form.revision else repo,
-        "learnt": _learnt(facts),
+        "trained": _trained_on(facts),
         "form": form.name,
         "facts": facts,
         "run": facts.run,
         "job": job,
-        "title": trained(facts.tasks),
+        "title": facts.title,
         "composition": COMPOSITIONS[job.composition.kind],
         "hyperparameters": _json(job.hyperparameters),
         "settings": job.adapter,
         "data": [
             {**credit.model_dump(), "reference": _reference(credit.citation)} for credit in facts.credits
         ],
-        "files": list(_files(facts.origin)),
-        "chosen": any(rows.get("kind") == "file" for rows in _training(facts.origin)),
+        "files": list(_files(records)),
+        "own_file": any(record.get("kind") == "file" for record in records),
         "embedded": facts.backbone.commit is None and facts.backbone.repo is not None,
         "tables": list(_tables(facts.scores)),
         "leaks": [score for score in facts.scores if score.leaked],
-        "code": Raw("\n".join(_peft_code(facts, repo, form) if peft else _code(facts, repo, form))),
+        "code": Raw("\n".join((_peft_code if form.name == "peft" else _code)(facts, repo, form))),
         "merge": f"adapterstilts merge {facts.run.id} --out FOLDER",
-        "merged": facts.method == "lora" and len(facts.adapters) == 1,
+        "mergeable": facts.method == "lora" and len(facts.adapters) == 1,
     }
 
 
-def _learnt(facts: Facts) -> str:
-    """What it was trained on, in words."""
+def _trained_on(facts: Facts) -> str:
+    """Describes the training data, as the end of a sentence that begins with "was trained"."""
     languages = ", ".join(facts.job.languages)
     if "published" in facts.job.data:
-        assert facts.origin.pulled is not None  # "published" data: another program trained it
-        return f"by others (taken from {facts.origin.pulled.repo})"
+        # Another program trained it, so the data is unknown
+        assert facts.origin.pulled is not None
+        return f"by a third party (published as {facts.origin.pulled.repo})"
     if facts.text_alone:
         return f"on plain text in {languages}"
-    found = (
+    data = (
         "on English and translated data"
         if any("translated" in splits for splits in facts.origin.data.values())
         else "on English data"
     )
-    return f"{found} and plain text in {languages}" if languages else found
+    return f"{data} and plain text in {languages}" if languages else data
 
 
-def _training(origin: TrainOrigin) -> list[Mapping[str, Any]]:
-    """Where the training rows came from."""
-    records = origins(origin.data)
-    return [each for each in records if "rows" in each and ("file" in each or "repo" in each)]
+def _training_rows(origin: TrainOrigin) -> list[Mapping[str, Any]]:
+    """Returns the records of the training rows' sources."""
+    return [
+        record
+        for record in origins(origin.data)
+        if "rows" in record and ("file" in record or "repo" in record)
+    ]
 
 
-def _files(origin: TrainOrigin) -> Iterator[Raw]:
-    """Where the training rows were read from, in words."""
-    for rows in _training(origin):
-        where = rows.get("repo") or rows["file"]
-        commit = f" at commit {plain(rows['commit'])}" if rows.get("commit") else ""
-        part = plain(", rows {}-{}".format(*rows["slice"])) if rows.get("slice") else ""
-        limit = plain(f", a subsample with seed {rows['seed']}") if rows.get("limit") else ""
-        yield Raw(f"{code(where)}{commit}{part}{limit}: {plain(rows['rows'])} rows")
+def _files(records: Sequence[Mapping[str, Any]]) -> Iterator[Raw]:
+    """Describes each source of training rows."""
+    for record in records:
+        commit = f" at commit {plain(record['commit'])}" if record.get("commit") else ""
+        part = plain(", rows {}-{}".format(*record["slice"])) if record.get("slice") else ""
+        limit = plain(f", a subsample with seed {record['seed']}") if record.get("limit") else ""
+        source = code(record.get("repo") or record["file"])
+        yield Raw(f"{source}{commit}{part}{limit}: {plain(record['rows'])} rows")
 
 
 def _tables(scores: Sequence[Score]) -> Iterator[dict[str, Any]]:
-    """A table for each task and split."""
+    """Yields the values of one table for each task and split."""
     groups: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
         groups.setdefault((score.task.name, score.split), []).append(score)
-    for own in groups.values():
-        task: Task = own[0].task
-        others = [score.headline for score in own if score.language != "en"]
+    for group in groups.values():
+        task: Task = group[0].task
+        # English is the training language, so it is not part of the zero-shot mean
+        zero_shot = [score.headline for score in group if score.language != "en"]
         yield {
             "task": task,
-            "rows": sorted({_in_any(score) for score in own}),
+            "rows": sorted({_without_language(score) for score in group}),
             "metric": HEADLINES[task.metric],
-            "scores": own,
-            "count": len(others),
-            "mean": sum(others) / len(others) if others else None,
+            "scores": group,
+            "count": len(zero_shot),
+            "mean": sum(zero_shot) / len(zero_shot) if zero_shot else None,
         }
 
 
-def _in_any(score: Score) -> str:
-    """Which rows were scored, with `{lang}` for the language."""
+def _without_language(score: Score) -> str:
+    """Describes the scored rows with `{lang}` for the language, so that languages can share a line."""
     return re.sub(rf"(?<![A-Za-z]){re.escape(score.language)}(?![A-Za-z])", "{lang}", score.rows)
 
 
-def _at(form: Form, name: str) -> str:
+def _revision_argument(form: Form, name: str) -> str:
     return f", {name}={quoted(form.revision)}" if form.revision else ""
 
 
 def _code(facts: Facts, repo: str, form: Form) -> list[str]:
-    """The lines that load it with the `adapters` library alone."""
+    """Returns the code that loads the run with the `adapters` library alone."""
     load = ["import adapters", "from adapters import AutoAdapterModel"]
     model = f"model = AutoAdapterModel.from_pretrained({_backbone(facts)})"
     if len(facts.adapters) == 1 and len(facts.heads) < 2:
-        wanted = ", use_safetensors=True" + ("" if facts.heads else ", with_head=False")
+        # Without use_safetensors the library loads pickles; with_head=True fails if there is no head
+        arguments = ", use_safetensors=True" + ("" if facts.heads else ", with_head=False")
         return [
             *load,
             "",
             model,
-            f"name = model.load_adapter({quoted(repo)}{_at(form, 'version')}{wanted})",
+            f"name = model.load_adapter({quoted(repo)}{_revision_argument(form, 'version')}{arguments})",
             "model.set_active_adapters(name)",
         ]
     lines = ["from huggingface_hub import snapshot_download", *load, "", model]
     lines += [
-        f'folder = snapshot_download({quoted(repo)}{_at(form, "revision")}) + "/run"',
+        f'folder = snapshot_download({quoted(repo)}{_revision_argument(form, "revision")}) + "/run"',
         f"for name in {list(facts.adapters)}:",
     ]
     lines += ['    adapter = f"{folder}/adapters/{name}"']
@@ -246,25 +253,29 @@ def _code(facts: Facts, repo: str, form: Form) -> list[str]:
 
 
 def _peft_code(facts: Facts, repo: str, form: Form) -> list[str]:
-    """The lines that load it with PEFT alone; names of labels belong to the model, not to PEFT's files."""
+    """Returns the code that loads the run with PEFT alone."""
     head = form.head
     auto = form_of(head.kind if head else None, facts.backbone.model_type or "bert").auto
     lines = ["from peft import PeftModel", f"from transformers import {auto}", ""]
-    given = ""
+    # PEFT's files have no names of labels: they belong to the model
+    arguments = ""
     if head and head.labels:
         lines += [f"labels = {list(head.labels)}"]
-        given = ", num_labels=len(labels), id2label=dict(enumerate(labels))"
-    lines += [f"model = {auto}.from_pretrained({_backbone(facts)}{given})"]
-    return [*lines, f"model = PeftModel.from_pretrained(model, {quoted(repo)}{_at(form, 'revision')})"]
+        arguments = ", num_labels=len(labels), id2label=dict(enumerate(labels))"
+    lines += [f"model = {auto}.from_pretrained({_backbone(facts)}{arguments})"]
+    return [
+        *lines,
+        f"model = PeftModel.from_pretrained(model, {quoted(repo)}{_revision_argument(form, 'revision')})",
+    ]
 
 
 def _backbone(facts: Facts) -> str:
-    """The backbone's Hub id as Python code, or what stands for its folder."""
+    """Returns the backbone's Hub id as Python code, or a placeholder for its folder."""
     return quoted(facts.backbone.repo or "FOLDER_OF_THE_BACKBONE")
 
 
 def _json(hyperparameters: Hyperparameters | None) -> Raw:
-    """The hyperparameters that are set, as JSON; "" where nothing was trained."""
+    """Returns the hyperparameters that are set, as JSON; "" if nothing was trained."""
     if hyperparameters is None:
         return Raw("")
     settings = hyperparameters.model_dump(mode="json", exclude_none=True)
@@ -272,13 +283,13 @@ def _json(hyperparameters: Hyperparameters | None) -> Raw:
 
 
 def _reference(citation: str) -> str:
-    """The paper of a citation key, with its link; of anybody's own task the text that was given."""
-    known = citation in REFERENCES
-    return Raw(REFERENCES[citation]) if known else citation
+    """Returns the paper of a citation key with its link; a custom task's citation is returned as it is."""
+    # Only our own text is trusted Markdown
+    return Raw(REFERENCES[citation]) if citation in REFERENCES else citation
 
 
 def _arrangement(facts: Facts) -> Iterator[str]:
-    """The lines that put several adapters, or several heads, in their places."""
+    """Yields the code that activates several adapters, or loads several heads."""
     parts = [f'"{name}"' for name in facts.setup.stack]
     if facts.setup.fused:
         fused = ", ".join(f'"{name}"' for name in facts.setup.fused)
@@ -286,8 +297,8 @@ def _arrangement(facts: Facts) -> Iterator[str]:
         parts.append(f"adapters.Fuse({fused})")
     several = len(facts.heads) > 1
     for head in facts.heads:
-        place = f"heads/{head}" if several else "head"
-        yield f'model.load_head(f"{{folder}}/{place}", load_as="{head}", use_safetensors=True)'
+        path = f"heads/{head}" if several else "head"
+        yield f'model.load_head(f"{{folder}}/{path}", load_as="{head}", use_safetensors=True)'
     yield f"model.set_active_adapters(adapters.Stack({', '.join(parts)}))"
     if facts.heads:
         yield f'model.active_head = "{next(iter(facts.heads))}"' + (
@@ -295,7 +306,8 @@ def _arrangement(facts: Facts) -> Iterator[str]:
         )
 
 
-def checked_places(facts: Facts, files: Sequence[str], form: Form) -> dict[str, str]:
-    """Path in the run -> path in the repository (`layout.places`); of a PEFT repository all under `run/`."""
-    alone = len(facts.adapters) == 1 and len(facts.heads) < 2 and form.name == "adapters"
-    return places(files, 1 if alone else 0)
+def card_paths(facts: Facts, files: Sequence[str], form: Form) -> dict[str, str]:
+    """Maps each path in the run to its path in the repository (see `layout`)."""
+    # PEFT's files take the top, so a PEFT repository has the whole run under run/
+    single = len(facts.adapters) == 1 and len(facts.heads) < 2 and form.name == "adapters"
+    return repository_paths(files, at_top=single)

@@ -1,4 +1,4 @@
-"""What a model card says of a run: all of it read from the store."""
+"""Collects the content of a run's model card from the store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.store import Run, tasks_of
 from adapterstilts.store.origin import EvalOrigin, TrainOrigin
-from adapterstilts.tasks import registry
 from adapterstilts.tasks.citations import Credit
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 
-NOT_A_SCORE = ("examples", "score", "threshold", "leaked", "labels", "low", "high")
+NOT_A_SCORE = ("examples", "score", "threshold", "leaked", "labels", "low", "high")  # in metrics.json
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class Backbone:
     """The frozen encoder that a run belongs to.
 
     Attributes:
-        name: as it was asked for; the folder's last part for a local one.
-        repo: its Hub id, or None.
-        commit: the one that the Hub resolved, or None.
-        fingerprint: see `model/backbone.py`.
-        tokenizer: SHA-256 of its files, None of a run that does not say.
-        model_type: bert, xlm-roberta or roberta; None of a bare backbone.
+        name: Requested name; the last part of the path for a local folder.
+        repo: Hub id, or None.
+        commit: Commit on the Hub, or None.
+        fingerprint: Digest of the encoder (see `model/backbone.py`).
+        tokenizer: SHA-256 of the tokenizer's files, None if unknown.
+        model_type: Model type: bert, xlm-roberta or roberta. None without an adapter.
     """
 
     name: str
@@ -50,10 +51,17 @@ class Score:
     """One stored evaluation.
 
     Attributes:
-        headline: the task's headline metric, percent, and its 95 % interval where there is one.
-        metrics: name -> percent, of all.
-        rows: which they were, in words: split, file, subsample, and what of the encoding is not the default.
-        leaked: how many of the examples had been trained on.
+        task: Evaluated task.
+        language: Language code.
+        split: Name of the split.
+        headline: Main metric of the task, percent.
+        interval: 95 % interval of the headline, None if there is none.
+        metrics: All metrics by name, percent.
+        examples: Number of examples.
+        rows: Description of the rows: split, file, subsample, and settings of the encoding that differ from
+            the default.
+        revision: Commit of the data, None if unknown.
+        leaked: Number of examples that are also in the training data.
     """
 
     task: Task
@@ -70,13 +78,18 @@ class Score:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the card of a run says.
+    """The content of a run's card.
 
     Attributes:
-        setup, heads: which adapters and heads it has.
-        origin: where its data and backbone came from, without paths of the machine it was trained on.
-        credits: data sets that it and what it was built on were trained on.
-        scores: the fullest evaluation of each task, language and split.
+        run: Run that is published.
+        tasks: Tasks that it was trained on.
+        setup: Its active adapters.
+        heads: Its heads by name.
+        origin: Origin of its data and backbone, without paths of the machine it was trained on.
+        backbone: Its backbone.
+        credits: Data sets that it and its source runs were trained on.
+        licence: Licence of the adapter.
+        scores: Most complete evaluation of each task, language and split.
     """
 
     run: Run
@@ -91,36 +104,43 @@ class Facts:
 
     @property
     def job(self) -> TrainJob:
-        """The job of the run."""
+        """Job of the run."""
         return self.run.training
 
     @property
     def adapters(self) -> tuple[str, ...]:
-        """The names of its adapters, from the bottom up."""
+        """Names of its adapters, from the bottom up."""
         setup = self.setup
-        own = (setup.language, *setup.below, *setup.fused, setup.target)
-        return tuple(name for name in own if name)
+        names = (setup.language, *setup.below, *setup.fused, setup.target)
+        return tuple(name for name in names if name)
+
+    @property
+    def title(self) -> str:
+        """Titles of its tasks, joined. Plain text is omitted beside other tasks."""
+        names = [task.title for task in self.tasks if task.name != TEXT or len(self.tasks) == 1]
+        return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
     @property
     def text_alone(self) -> bool:
-        """Whether it is a language adapter: trained on plain text and nothing else."""
+        """Whether it is a language adapter, trained on plain text only."""
         return self.job.task == TEXT
 
     @property
     def method(self) -> str:
-        """Of its adapters: bottleneck, lora, prefix_tuning or union."""
+        """Method of its adapters: bottleneck, lora, prefix_tuning or union."""
         return str(self.job.adapter.get("architecture", "bottleneck"))
 
 
-def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts:
-    """Gathers what the card says.
+def facts(run: Run, credited: Sequence[Credit], evaluations: Iterable[Run]) -> Facts:
+    """Collects the content of a run's card.
 
     Args:
-        owed: see the credits of `Facts`.
-        evaluations: stored results of the run.
+        run: Run to publish.
+        credited: Data sets that it and its source runs were trained on.
+        evaluations: Stored evaluations, those of other runs included.
     """
     setup, heads = read_active_adapters(run.path)
-    origin = _published(TrainOrigin.require(run.path), owed)
+    origin = _published_origin(TrainOrigin.require(run.path), credited)
     return Facts(
         run=run,
         tasks=tasks_of(run),
@@ -128,32 +148,31 @@ def facts(run: Run, owed: Sequence[Credit], evaluations: Iterable[Run]) -> Facts
         heads=heads,
         origin=origin,
         backbone=_backbone(run, origin),
-        credits=owed,
-        licence=licence_of(credit.licence for credit in owed),
+        credits=credited,
+        licence=licence_of(credit.licence for credit in credited),
         scores=_scores(run, evaluations),
     )
 
 
-def _published(origin: TrainOrigin, owed: Sequence[Credit]) -> TrainOrigin:
-    """Returns the origin without paths of this machine and with the credits that are owed."""
+def _published_origin(origin: TrainOrigin, credited: Sequence[Credit]) -> TrainOrigin:
+    """Returns the origin without paths of this machine, and with all credits."""
+    # The instructions of a custom task can name a folder of this machine
     tasks = {
-        name: {**each, "obtain": "the data of whoever published this run."} if each.get("base") else each
-        for name, each in origin.tasks.items()
+        name: {**task, "obtain": "the data of whoever published this run."} if task.get("base") else task
+        for name, task in origin.tasks.items()
     }
-    ancestors = origin.ancestors.model_copy(update={"credits": tuple(owed)})
+    ancestors = origin.ancestors.model_copy(update={"credits": tuple(credited)})
     published = origin.model_copy(update={"ancestors": ancestors, "tasks": tasks})
     return TrainOrigin.parse(without_paths(published.model_dump(mode="json")))
 
 
 def without_paths(value: Any) -> Any:
-    """The value with only the last part of each path that begins outside the data folder.
-
-    Paths of the machine that a run was trained on mean nothing elsewhere, and may say who trained it.
-    """
+    """Returns the value with every path that leads out of the data folder reduced to its last part."""
+    # Such paths are useless elsewhere, and can reveal the name of a user
     if isinstance(value, Mapping):
-        return {key: without_paths(each) for key, each in value.items()}
+        return {key: without_paths(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [without_paths(each) for each in value]
+        return [without_paths(item) for item in value]
     if isinstance(value, str) and value.startswith(("/", "~", "..", "file:")):
         return value.rstrip("/").rpartition("/")[2]
     return value
@@ -161,12 +180,12 @@ def without_paths(value: Any) -> Any:
 
 def _backbone(run: Run, origin: TrainOrigin) -> Backbone:
     backbone = origin.backbone
-    known = NAMES.get(backbone.name)
-    on_hub = backbone.commit is not None or known is not None
+    bundled = NAMES.get(backbone.name)
+    on_hub = backbone.commit is not None or bundled is not None
     records = sorted(run.path.glob("adapters/*/adapter_config.json"))
     return Backbone(
         name=backbone.name,
-        repo=(known.repo if known else backbone.name) if on_hub else None,
+        repo=(bundled.repo if bundled else backbone.name) if on_hub else None,
         commit=backbone.commit,
         fingerprint=backbone.fingerprint,
         tokenizer=backbone.tokenizer,
@@ -176,33 +195,35 @@ def _backbone(run: Run, origin: TrainOrigin) -> Backbone:
 
 def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
     fullest: dict[tuple[str, str, str], Score] = {}
-    own = {task.name: task for task in tasks_of(run)}
-    for each in evaluations:
-        job = each.job
-        if not isinstance(job, EvalJob) or job.run != run.key or "score" not in each.metrics:
+    tasks = {task.name: task for task in tasks_of(run)}
+    for evaluation in evaluations:
+        job = evaluation.job
+        if not isinstance(job, EvalJob) or job.run != run.key or "score" not in evaluation.metrics:
             continue
-        if job.task not in own.keys() | registry.all_tasks().keys():
-            continue  # a custom task, defined in a file that the run does not know
-        score = _score(each, job, own)
-        place = (score.task.name, score.language, score.split)
-        if place not in fullest or _fullness(fullest[place]) < _fullness(score):
-            fullest[place] = score
+        if job.task not in tasks.keys() | all_tasks().keys():
+            continue  # a custom task that is defined in a file outside the run
+        score = _score(evaluation, job, tasks)
+        group = (score.task.name, score.language, score.split)
+        if group not in fullest or _completeness(fullest[group]) < _completeness(score):
+            fullest[group] = score
     return sorted(
-        fullest.values(), key=lambda each: (each.task.name, each.split, each.language != "en", each.language)
+        fullest.values(),
+        key=lambda score: (score.task.name, score.split, score.language != "en", score.language),
     )
 
 
-def _fullness(score: Score) -> tuple[int, int]:
-    """The more examples the better; of as many, the nearer to the default encoding."""
+def _completeness(score: Score) -> tuple[int, int]:
+    """Sort key: more examples are better, then fewer changes to the default encoding."""
+    # A description is longer by each setting that is not the default
     return score.examples, -len(score.rows)
 
 
-def _score(evaluation: Run, job: EvalJob, own: Mapping[str, Task]) -> Score:
+def _score(evaluation: Run, job: EvalJob, tasks: Mapping[str, Task]) -> Score:
     metrics = evaluation.metrics
-    task = own[job.task] if job.task in own else registry.get(job.task)
+    task = tasks[job.task] if job.task in tasks else get_task(job.task)
     origin = EvalOrigin.read(evaluation.path)
     record = without_paths(origin.data) if origin else {}
-    known = {
+    scores = {
         metric: float(value)
         for metric, value in metrics.items()
         if metric not in NOT_A_SCORE and isinstance(value, int | float)
@@ -214,7 +235,7 @@ def _score(evaluation: Run, job: EvalJob, own: Mapping[str, Task]) -> Score:
         split=job.split,
         headline=float(metrics["score"]),
         interval=None if low is None or high is None else (float(low), float(high)),
-        metrics={task.metric: float(metrics["score"]), **known},
+        metrics={task.metric: float(metrics["score"]), **scores},
         examples=int(metrics["examples"]),
         rows=_rows(task, job, record),
         revision=record.get("commit"),
@@ -223,19 +244,14 @@ def _score(evaluation: Run, job: EvalJob, own: Mapping[str, Task]) -> Score:
 
 
 def _rows(task: Task, job: EvalJob, record: Mapping[str, Any]) -> str:
-    """Which rows were scored, and how."""
-    said = [f"file {record['file']}" if record.get("file") else f"split {job.split}"]
+    """Describes the scored rows."""
+    parts = [f"file {record['file']}" if record.get("file") else f"split {job.split}"]
     if record.get("slice"):
-        said.append("rows {}-{}".format(*record["slice"]))
+        parts.append("rows {}-{}".format(*record["slice"]))
     if record.get("limit"):
-        said.append(f"a subsample of {record['limit']} with seed {record['seed']}")
+        parts.append(f"a subsample of {record['limit']} with seed {record['seed']}")
     default = encoding_for(task, job.language, {}).model_dump(mode="json")
+    # The threshold is chosen on development data for each language, so it always differs
     differs = {name: value for name, value in job.encoding.items() if default.get(name, value) != value}
-    said += [f"{name}={value}" for name, value in sorted(differs.items()) if name != "threshold"]
-    return ", ".join(said)
-
-
-def trained(tasks: Sequence[Task]) -> str:
-    """The titles of tasks, in words."""
-    names = [task.title for task in tasks if task.name != TEXT or len(tasks) == 1]
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    parts += [f"{name}={value}" for name, value in sorted(differs.items()) if name != "threshold"]
+    return ", ".join(parts)

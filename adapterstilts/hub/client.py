@@ -1,4 +1,4 @@
-"""The Hub's own client, set up to try again, and its errors in our words."""
+"""Sets up the Hub's client with retries, and translates its errors."""
 
 from __future__ import annotations
 
@@ -26,43 +26,46 @@ from adapterstilts.errors import HubError
 from adapterstilts.version import __version__
 
 TRIES = 5
-PAUSE = 0.5  # seconds before the second try; each further pause is twice as long
+PAUSE = 0.5  # seconds before the first retry; doubled before each further one
+# Statuses that a retry can change
 BUSY = (408, 429, 500, 502, 503, 504)
 ANSWERS = {
-    409: "somebody else is making it at this moment: give the same command again",
-    412: "somebody else published to it meanwhile: look at it, and give the command again",
-    429: "the Hub says that there were too many requests: wait a while",
+    409: "the repository is being created by another process: run the same command again",
+    412: "the repository changed during the upload: check its content, then run the command again",
+    429: "the Hub reports too many requests: wait a few minutes",
 }
-LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token that may write"
+LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token with write permission"
 LOST = (
-    "the connection to the Hub failed ({detail}), more tries too: nothing is left half-done; give the same "
-    "command again"
+    "the connection to the Hub failed after several retries ({detail}); no partial result remains: run the "
+    "same command again"
 )
-SAID: tuple[tuple[type[Exception], str], ...] = (
-    (OfflineModeIsEnabled, "HF_HUB_OFFLINE is set, so the Hub is not asked: unset it"),
+# Checked in this order: narrower types come before those that they inherit from
+MESSAGES: tuple[tuple[type[Exception], str], ...] = (
+    (OfflineModeIsEnabled, "HF_HUB_OFFLINE is set: unset it to access the Hub"),
     (LocalTokenNotFoundError, f"you are not logged in to the Hub: {LOGIN}"),
-    (HFValidationError, "that is no name of a repository (owner/name): {detail}"),
-    (GatedRepoError, f"it is gated: ask for access on its page, and {LOGIN}"),
-    (RevisionNotFoundError, "it has no such revision"),
+    (HFValidationError, "this is not a valid repository id (owner/name): {detail}"),
+    (GatedRepoError, f"the repository is gated: request access on its page, then {LOGIN}"),
+    (RevisionNotFoundError, "the revision does not exist"),
     (LocalEntryNotFoundError, LOST),
-    (EntryNotFoundError, "it has no such file ({detail})"),
+    (EntryNotFoundError, "the file does not exist ({detail})"),
 )
-# Other errors are not the Hub's: a full disk, a cache that cannot be written
-ERRORS = (*(kind for kind, _ in SAID), HfHubHTTPError, RequestException, ConnectionError, TimeoutError)
+# No OSError: a full disk or a read-only cache is not an error of the Hub
+ERRORS = (*(kind for kind, _ in MESSAGES), HfHubHTTPError, RequestException, ConnectionError, TimeoutError)
 
 
 def client() -> HfApi:
-    """A client that takes the token from where the Hub's own program keeps it (HF_TOKEN, or its login).
+    """Returns a client with the user's token (HF_TOKEN, or the login of `hf`) that retries with pauses.
 
-    It tries again where the Hub is busy or a connection breaks, with pauses that double; a commit that was
-    made after all is not made twice, because each names the commit that it follows.
+    A retried commit is never applied twice, because each commit names its parent.
     """
-    if not constants.HF_HUB_OFFLINE:  # else its own sessions see to it that nothing is asked
+    # With HF_HUB_OFFLINE the client's default sessions block all requests; ours would not
+    if not constants.HF_HUB_OFFLINE:
         configure_http_backend(_session)
     return HfApi(library_name="adapterstilts", library_version=__version__)
 
 
 def _session() -> Session:
+    # `allowed_methods=None` retries POST too, which urllib3 does not by default
     retry = Retry(
         total=TRIES, backoff_factor=PAUSE, status_forcelist=BUSY, allowed_methods=None, raise_on_status=False
     )
@@ -74,35 +77,37 @@ def _session() -> Session:
 
 @contextmanager
 def hub_errors(repo: str, *, writing: bool = False) -> Iterator[None]:
-    """Turns the client's errors into a HubError that says what to do; none of them shows a token.
+    """Converts the client's errors into a HubError that says what to do, and never shows a token.
 
     Args:
-        repo: the repository that is asked for, for the message.
-        writing: whether it is written to, which wants a login.
+        repo: Repository id, for the message.
+        writing: Whether the request writes, which requires a login.
     """
     try:
         yield
     except ERRORS as error:
-        raise HubError(masked(f"{repo}: {_said(error, writing)}")) from None
+        # `from None`: the original error can hold a URL or a header with the token
+        raise HubError(masked(f"{repo}: {_message(error, writing)}")) from None
 
 
-def _said(error: Exception, writing: bool) -> str:
-    """What happened and what to do, in our words."""
-    for kind, text in SAID:  # the narrower types come first
+def _message(error: Exception, writing: bool) -> str:
+    for kind, text in MESSAGES:
         if isinstance(error, kind):
             return text.format(detail=_last_line(error))
     if isinstance(error, HfHubHTTPError):
-        return _refused(error, writing)
+        return _status_message(error, writing)
     return LOST.format(detail=type(error).__name__)
 
 
-def _refused(error: HfHubHTTPError, writing: bool) -> str:
+def _status_message(error: HfHubHTTPError, writing: bool) -> str:
     status = None if error.response is None else int(error.response.status_code)
+    # The Hub answers 404 for a private repository without access, and 401 without a login
     missing = isinstance(error, RepositoryNotFoundError) and status != 401
     if missing and not writing:
-        return f"the Hub has no such repository, or it is private: {LOGIN}, if it is yours"
+        return f"the repository does not exist or is private: if it is yours, {LOGIN}"
     if missing or status in (401, 403):
-        return f"the Hub does not take your token, or it may not {'write' if writing else 'read'}: {LOGIN}"
+        access = "write" if writing else "read"
+        return f"the Hub refused your token, or it has no permission to {access}: {LOGIN}"
     return ANSWERS.get(status or 0, f"the Hub answered with status {status}: {_last_line(error)}")
 
 

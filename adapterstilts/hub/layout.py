@@ -1,25 +1,33 @@
-"""Where the files of a run stand in a repository.
+"""The layout of a repository, and the part of its card's metadata that programs read.
 
-Of a run that is one adapter, the weights and configurations of adapter and head stand at the top, where the
-`adapters` library looks for them; everything else stands under `run/`, as in the store.
+A run with a single adapter has the weights and configurations of adapter and head at the top of the
+repository, where the `adapters` library looks for them. All other files are under `run/`, as in the store.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
+from adapterstilts.errors import ConfigError
 from adapterstilts.model.saved import ACTIVE_ADAPTERS
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, ORIGIN
+from adapterstilts.values import Value
+from adapterstilts.yaml_lines import front_matter
 
 CARD = "README.md"
-KEY = "adapterstilts"  # of our own part of its metadata
-ATTRIBUTES = ".gitattributes"  # the Hub writes it
+KEY = "adapterstilts"  # key of our record in the card's metadata, and the tag of our repositories
+ATTRIBUTES = ".gitattributes"  # the Hub writes it into every repository
 RUN = "run"
 LIBRARY = ("adapter.safetensors", "adapter_config.json", "model_head.safetensors", "head_config.json")
 PEFT = ("adapter_model.safetensors", "adapter_config.json")
-ITEMS, DIGESTS = "items.bin", "items.digests"  # the Hub takes every .bin for a pickle
+ITEMS, DIGESTS = (
+    "items.bin",
+    "items.digests",
+)  # renamed because the Hub's scanner treats every .bin as a pickle
 
+# Names never begin with "-" or ".": neither an option of a command nor a hidden file
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_+-]*"
 _ADAPTER = r"adapter\.safetensors|adapter_config\.json|adapter\.json"
 _HEAD = r"model_head\.safetensors|head_config\.json|head\.json"
@@ -27,6 +35,7 @@ _FUSION = r"model_adapter_fusion\.safetensors|adapter_fusion_config\.json|fusion
 _TOP = "|".join(
     map(re.escape, (JOB, METRICS, MANIFEST, ACTIVE_ADAPTERS, ORIGIN, "log.jsonl", ITEMS, DIGESTS))
 )
+# Allow-lists, matched against whole paths: a file that is not listed is neither published nor pulled
 OF_RUN = re.compile(
     rf"({_TOP}|adapters/{_NAME}/({_ADAPTER})|head/({_HEAD})|heads/{_NAME}/({_HEAD})|fusion/({_FUSION}))"
 )
@@ -34,43 +43,82 @@ OF_FOREIGN = re.compile(
     rf"({'|'.join(map(re.escape, (*LIBRARY, PEFT[0], CARD, ATTRIBUTES)))}|LICENSE(\.\w+)?)"
 )
 
+LARGEST_CARD = 2**19  # bytes
+# Errors that a malformed card or file of a stranger can raise while it is parsed
+MALFORMED = (
+    KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, NotImplementedError,
+    OverflowError, ConfigError,
+)  # fmt: skip
 
-def places(files: Iterable[str], adapters: int) -> dict[str, str]:
-    """Path in the run -> path in the repository.
+
+class Record(Value):
+    """The part of a card's metadata that programs read.
+
+    Attributes:
+        run, key: Run id and job key.
+        backbone: Name and fingerprint of the backbone.
+        sha256: SHA-256 (hex) of every other file of the repository, by its path.
+    """
+
+    run: str
+    key: str
+    backbone: Mapping[str, str]
+    sha256: Mapping[str, str]
+
+
+def read_record(card: Path) -> Record | None:
+    """Reads the record of a card; returns None if another program wrote the card.
+
+    Raises:
+        One of `MALFORMED`: The card cannot be parsed.
+    """
+    with card.open("rb") as file:
+        content = file.read(LARGEST_CARD + 1)
+    if len(content) > LARGEST_CARD:
+        raise ConfigError(f"{CARD} is larger than {LARGEST_CARD:,} bytes")
+    document = front_matter(content.decode("utf-8"), CARD)
+    record = document.texts().get(KEY) if document else None
+    return None if record is None else Record.parse(record, f"{CARD}: {KEY}")
+
+
+def as_pattern(name: str) -> str:
+    """Returns a glob pattern that matches this file name only."""
+    # The Hub client takes patterns, so a file called "*" would select, or delete, every file
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def repository_paths(files: Iterable[str], *, at_top: bool) -> dict[str, str]:
+    """Maps each path in a run to its path in the repository.
 
     Args:
-        files: the paths of all files of a run.
-        adapters: how many the run has; the files of one, and of its head, stand at the top.
+        files: Paths of all files of a run.
+        at_top: Whether the files of the single adapter and its head go to the top.
     """
-    return {name: _top(name) if adapters == 1 and _at_top(name) else _in_repository(name) for name in files}
+    paths = {}
+    for name in files:
+        base = name.rpartition("/")[2]
+        if at_top and name.startswith(("adapters/", "head/")) and base in LIBRARY:
+            paths[name] = base
+        else:
+            paths[name] = f"{RUN}/{DIGESTS if name == ITEMS else name}"
+    return paths
 
 
-def _top(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
-def _in_repository(name: str) -> str:
-    return f"{RUN}/{DIGESTS if name == ITEMS else name}"
-
-
-def _at_top(name: str) -> bool:
-    return name.startswith(("adapters/", "head/")) and _top(name) in LIBRARY
-
-
-def back(names: Collection[str], setup: Mapping[str, object]) -> dict[str, str]:
-    """Path in the repository -> path in the run, of those that are of the run.
+def run_paths(names: Collection[str], setup: Mapping[str, object]) -> dict[str, str]:
+    """Maps paths in a repository to paths in the run; files that do not belong to the run are skipped.
 
     Args:
-        setup: as in `active_adapters.json`, whose target names the folder of what stands at the top.
+        names: Paths of all files of the repository.
+        setup: Adapters in `active_adapters.json`; the target is the folder of the adapter at the top.
     """
-    found = {}
-    at_top = LIBRARY[0] in names  # else what stands there is PEFT's
+    paths = {}
+    library = LIBRARY[0] in names  # otherwise the adapter_config.json at the top is PEFT's
     for name in names:
         if name.startswith(f"{RUN}/"):
-            own = name.removeprefix(f"{RUN}/")
-            found[name] = ITEMS if own == DIGESTS else own
-        elif at_top and name in LIBRARY[:2]:
-            found[name] = f"adapters/{setup['target']}/{name}"
-        elif at_top and name in LIBRARY[2:]:
-            found[name] = f"head/{name}"
-    return found
+            path = name.removeprefix(f"{RUN}/")
+            paths[name] = ITEMS if path == DIGESTS else path
+        elif library and name in LIBRARY[:2]:
+            paths[name] = f"adapters/{setup['target']}/{name}"
+        elif library and name in LIBRARY[2:]:
+            paths[name] = f"head/{name}"
+    return paths

@@ -1,4 +1,4 @@
-"""What licence the data of an adapter allows, in the Hub's own identifiers."""
+"""Determines the licence of an adapter from the licences of its training data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adapterstilts.hub.markdown import Raw, plain
 
 Use = Literal["free", "share alike", "not commercial", "own terms"]
 
-# The licence of a task entry -> the Hub's identifier (None where the Hub has none), and how far it reaches.
+# Licence of a task entry -> the Hub's identifier (None if the Hub has none), and its restriction
 LICENCES: Mapping[str, tuple[str | None, Use]] = {
     "Apache 2.0": ("apache-2.0", "free"),
     "BSD 2-Clause": ("bsd-2-clause", "free"),
@@ -26,6 +26,7 @@ LICENCES: Mapping[str, tuple[str | None, Use]] = {
     "LDC user agreement (LDC2005T13)": (None, "not commercial"),
     "free for research": (None, "not commercial"),
 }
+# From the fewest obligations to the most; the last licence that applies is the adapter's
 PERMISSIVE = (
     "cc0-1.0",
     "mit",
@@ -34,18 +35,18 @@ PERMISSIVE = (
     "odc-by",
     "cc-by-2.0",
     "cc-by-4.0",
-)  # the laxest first
+)
 OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Licence:
-    """The licence under which an adapter can be given on.
+    """The licence under which an adapter can be distributed.
 
     Attributes:
-        id: the Hub's identifier, or "other".
-        name: of an "other" one, as the Hub's metadata wants it; None otherwise.
-        text: one or two sentences for the card.
+        id: Hub identifier, or "other".
+        name: Name that the Hub's metadata requires for "other", None otherwise.
+        text: Markdown of one or two sentences for the card.
     """
 
     id: str
@@ -54,25 +55,27 @@ class Licence:
 
 
 def licence_of(data: Iterable[str]) -> Licence:
-    """The licence that those of the training data allow together: the narrowest of them.
+    """Returns the most restrictive licence of the training data.
 
-    Where several narrow ones meet, or one has no identifier, it is "other": each of them has to be kept to.
+    With several restrictive licences, or one without an identifier, it is "other": all of them apply.
 
     Args:
-        data: the licences in the words of the task entries.
+        data: Licences in the words of the task entries.
     """
     texts = list(dict.fromkeys(data))
-    known = [LICENCES.get(text, (None, "own terms")) for text in texts]
-    barred = [text for text, (_, use) in zip(texts, known, strict=True) if use == "not commercial"]
-    ids = {name for name, use in known if use != "free"}
+    # A licence that is not listed counts as restrictive
+    licences = [LICENCES.get(text, (None, "own terms")) for text in texts]
+    barred = [text for text, (_, use) in zip(texts, licences, strict=True) if use == "not commercial"]
+    ids = {name for name, use in licences if use != "free"}
     if not ids:
-        ids = {max((name for name, _ in known if name), key=PERMISSIVE.index, default=None)}
-    (found, *others) = ids
-    named = found is not None and not others
-    text = "The training data's licences hold for the adapter too: " + "; ".join(map(plain, texts)) + "."
+        ids = {max((name for name, _ in licences if name), key=PERMISSIVE.index, default=None)}
+    identifier = next(iter(ids)) if len(ids) == 1 else None
+    text = (
+        "The licences of the training data also apply to the adapter: " + "; ".join(map(plain, texts)) + "."
+    )
     if barred:
-        text += f" **Not for commercial use**, because of the data under {', '.join(map(plain, barred))}."
-    if named:
-        assert found is not None
-        return Licence(found, None, Raw(text))
+        names = ", ".join(map(plain, barred))
+        text += f" **Not for commercial use**, because of the data licensed under {names}."
+    if identifier:
+        return Licence(identifier, None, Raw(text))
     return Licence(OTHER, "that-of-the-training-data", Raw(text))

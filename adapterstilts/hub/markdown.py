@@ -1,4 +1,4 @@
-"""Texts in cards as the texts that they are: no Markdown, no HTML and no link of a title comes to life."""
+"""Escapes texts for cards, so that no Markdown, HTML or link in a title of a stranger takes effect."""
 
 from __future__ import annotations
 
@@ -9,33 +9,38 @@ from shlex import quote
 from typing import Any
 
 LONGEST = 500  # characters of one text
-KEPT = "\u200c\u200d"  # invisible, but part of how some scripts are written
+JOINERS = "\u200c\u200d"  # invisible, but required by Persian and Indic scripts
+# An underscore inside a word is no emphasis, and names of tasks should stay readable
 SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-# What GitHub's Markdown makes a link of by itself
+# GitHub's Markdown turns these into links without any markup
 LINKS = re.compile(r"://|\bwww\.|@|\bmailto:|\bxmpp:", re.IGNORECASE)
-BLOCK = re.compile(r"^([#+\-=](?=[\s#=\-]|$)|\d+[.)](?=\s|$))")  # begins a heading, a list or a line
+BLOCK = re.compile(
+    r"^([#+\-=](?=[\s#=\-]|$)|\d+[.)](?=\s|$))"
+)  # a heading, list or rule at the start of a line
 
 
 class Raw(str):
-    """Markdown of our own, which goes into a card as it is."""
+    """Trusted Markdown, which is not escaped."""
 
     __slots__ = ()
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """The text in one line: without control characters, and cut where it is too long."""
+    """Returns the text on one line, without control characters and truncated."""
+    # A line break could end a table, a heading or the front matter of the card
     words = " ".join(str(text).split())
-    shown = "".join(
+    # Format characters (Cf) include those that reverse the direction of a text and so disguise it
+    visible = "".join(
         letter
         for letter in words
-        if letter in KEPT or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn")
+        if letter in JOINERS or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn")
     )
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+    return visible if len(visible) <= longest else f"{visible[: longest - 1]}…"
 
 
 def plain(value: Any) -> str:
-    r"""A value as Markdown that shows exactly it, in a paragraph, a heading or a table.
+    r"""Returns Markdown that shows exactly this value, in a paragraph, a heading or a table cell.
 
     >>> plain("a|b <b>c</b> [d](http://e)")
     'a\\|b &lt;b&gt;c&lt;/b&gt; \\[d\\](http&#58;//e)'
@@ -49,20 +54,22 @@ def plain(value: Any) -> str:
 
 
 def code(value: Any, *, table: bool = False) -> Raw:
-    """A value as a code span.
+    """Returns the value as a code span.
 
     Args:
-        table: whether it stands in a table, where a `|` would end its cell.
+        value: Any value; its text is shown.
+        table: Whether the code is in a table, where a `|` would end the cell.
     """
+    # Escapes do not work inside a code span, so a backtick would end it
     text = one_line(value).replace("`", "'")
     return Raw(f"`{text.replace('|', chr(92) + '|') if table else text}`")
 
 
 def shell(value: Any) -> Raw:
-    """A text as one word of a shell's command."""
+    """Returns the text as one word of a shell command, because readers copy commands from cards."""
     return Raw(quote(one_line(value)))
 
 
 def quoted(value: str) -> str:
-    """A text as a literal of Python code."""
+    """Returns the text as a Python literal, because readers run the code of cards."""
     return json.dumps(one_line(value), ensure_ascii=False)

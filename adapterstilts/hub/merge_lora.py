@@ -1,4 +1,4 @@
-"""Folds a LoRA adapter into its backbone: an ordinary transformers checkpoint with the same logits."""
+"""Merges a LoRA run into its backbone: an ordinary transformers checkpoint with the same logits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from safetensors.torch import save_file
 from transformers import AutoModel
 
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
-from adapterstilts.hub.lora_tensors import Form, OneLora, class_name, linear_layers, one_lora
+from adapterstilts.hub.lora_tensors import Form, OneLora, linear_layers, one_lora
+from adapterstilts.job import EvalJob
 from adapterstilts.model import encoder
 from adapterstilts.model.backbone import ALLOWED, WEIGHTS, BackboneFiles
 from adapterstilts.model.tensors import Tensors
-from adapterstilts.store import Run
+from adapterstilts.run.options import Options
+from adapterstilts.run.resolve import head_for, named
+from adapterstilts.run.trained_backbone import backbone_of
+from adapterstilts.store import Run, Store
 from adapterstilts.store.files import is_full, sync
 from adapterstilts.store.scratch import scratch
 
 CONFIG = "config.json"
-DEFAULT_LABELS = ("LABEL_0", "LABEL_1")  # of transformers; a span head has these two outputs
+DEFAULT_LABELS = ("LABEL_0", "LABEL_1")  # default of transformers, which a span head keeps
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,11 @@ class Merged:
     """A merged checkpoint.
 
     Attributes:
-        auto: the auto class of transformers that loads it.
-        labels: of its head, in order.
-        size: of all files, bytes.
+        run: Run id.
+        folder: Path of the checkpoint.
+        auto: Auto class of transformers that loads it.
+        labels: Labels of its head, in order.
+        size: Size of all files, bytes.
     """
 
     run: str
@@ -43,30 +49,53 @@ class Merged:
 
 
 def check_out(out: Path) -> None:
-    """Refuses a folder that is in use.
+    """Checks that a folder can be created.
 
     Raises:
-        ConfigError: it is not empty, or a file.
+        ConfigError: The folder is not empty, or is a file.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there already and not empty: name another folder with --out")
+        raise ConfigError(f"{out} exists and is not empty: pass another folder with --out")
 
 
-def merge(run: Run, files: BackboneFiles, out: Path, task: str | None = None) -> Merged:
-    """Writes the backbone with the adapter's updates added to its weights, in float32, and the head.
+def merge(run: str, out: Path, task: str | None = None, options: Options | None = None) -> Merged:
+    """Writes the backbone of a LoRA run with the updates added to its weights, in float32, and the head.
 
     Args:
-        out: a folder that is not there yet, or is empty; it is made whole or not at all.
-        task: whose head goes along, of a run that has several.
+        run: Run id, unique prefix, or folder of a run.
+        out: Folder to create. It must not exist, or be empty; it is written completely or not at all.
+        task: Multi-task runs: the task whose head to include.
+        options: Store, and the backbone if it moved since the training.
 
     Raises:
-        AdapterError: the run is not one LoRA adapter (with what works instead), or is damaged.
-        ConfigError: the folder is in use.
-        StoreError: the disk is full.
+        AdapterError: The run is not a single LoRA adapter (the message suggests alternatives), is damaged, or
+             belongs to another backbone than the one in `options`.
+        ConfigError: The folder is in use, the run is an evaluation, or it has no such head.
+        StoreError: The run does not exist or is damaged, or the disk is full.
+    """
+    options = options or Options()
+    check_out(out)
+    trained = Store(options.store).find(run)
+    if isinstance(trained.job, EvalJob):
+        raise ConfigError(
+            f"{trained.id} is an evaluation: merge the run that it evaluates, {trained.job.run[:12]}"
+        )
+    head = head_for(trained, named(task, trained)) if task else None
+    return merge_run(trained, backbone_of(trained, options), out, head.name if head else None)
+
+
+def merge_run(run: Run, files: BackboneFiles, out: Path, head: str | None = None) -> Merged:
+    """Merges a run into the given backbone; see `merge`.
+
+    Args:
+        run: Run of a single LoRA adapter.
+        files: Backbone that the run was trained on.
+        out: Folder to create.
+        head: Name of the head, for a run with several.
     """
     check_out(out)
-    lora = one_lora(run, files, task)
-    state = merged_state(lora, files)
+    lora = one_lora(run, files, head)
+    state = _merged_state(lora, files)
     config = _config(lora, files)
     _check_whole(state, config, lora.form)
     _write(out.absolute(), state, config, files)
@@ -74,24 +103,27 @@ def merge(run: Run, files: BackboneFiles, out: Path, task: str | None = None) ->
     return Merged(run.id, out, lora.form.auto, lora.head.labels if lora.head else (), size)
 
 
-def merged_state(lora: OneLora, files: BackboneFiles) -> Tensors:
-    """All tensors of the merged model, W + alpha / r B A where the adapter has an update (Hu et al. 2022).
-
-    A pooler is kept only where the model reads it, and the backbone's own only if it was trained.
-    """
+def _merged_state(lora: OneLora, files: BackboneFiles) -> Tensors:
+    """Returns all tensors of the merged model: W + alpha / r B A for each updated layer (Hu et al. 2022)."""
     state: Tensors = encoder.load_encoder(files, AutoModel).state_dict()
     for module, (a, b) in lora.pairs.items():
         weight = state[f"{module}.weight"]
+        # In float64, so that rounding happens once and not also in the product
         weight += (lora.part.alpha / lora.part.r * b.double() @ a.double()).to(weight.dtype)
+    # A head has its pooler among its own weights; without a head the backbone's pooler is kept
     pooler = lora.head is None and "pooler.dense" in linear_layers(files)
-    kept = {name: tensor for name, tensor in state.items() if pooler or not name.startswith("pooler.")}
-    return {f"{lora.form.encoder}{name}": tensor for name, tensor in kept.items()} | lora.head_weights
+    encoder_state = {
+        f"{lora.form.encoder}{name}": tensor
+        for name, tensor in state.items()
+        if pooler or not name.startswith("pooler.")
+    }
+    return encoder_state | lora.head_weights
 
 
 def _config(lora: OneLora, files: BackboneFiles) -> Any:
-    config = encoder.config_of(files)
-    config.name_or_path = ""  # no path of this machine
-    config.architectures = [class_name(lora.form, files.model_type)]
+    config = encoder.transformers_config(files)
+    config.name_or_path = ""  # would hold a path of this machine
+    config.architectures = [lora.form.class_name(files.model_type)]
     config.dtype = torch.float32
     labels = (lora.head.labels if lora.head else ()) or DEFAULT_LABELS
     config.id2label = dict(enumerate(labels))
@@ -102,24 +134,28 @@ def _config(lora: OneLora, files: BackboneFiles) -> Any:
 
 
 def _check_whole(state: Tensors, config: Any, form: Form) -> None:
-    """Makes sure that nothing would be drawn at random when it is loaded."""
+    """Checks that no tensor would be missing, and so be initialised at random, after loading."""
+    # On the meta device the model has shapes but no memory
     with torch.device("meta"):
         model = getattr(transformers, form.auto).from_config(config)
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    found = {name: tensor.shape for name, tensor in state.items()}
-    odd = {name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)}
-    if not form.ending:  # loads without a pooler, as the backbone did
-        odd -= {name for name in wanted.keys() - found.keys() if name.startswith("pooler.")}
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    odd = {name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name)}
+    if not form.ending:  # without a head a missing pooler is harmless, as it was in the backbone
+        odd -= {name for name in expected.keys() - shapes.keys() if name.startswith("pooler.")}
     if odd:
-        raise AdapterError(f"it does not make a whole {config.architectures[0]}: {min(odd)} does not fit")
+        raise AdapterError(
+            f"the run and its backbone do not form a complete {config.architectures[0]}: "
+            f"{min(odd)} does not fit"
+        )
 
 
 def _write(out: Path, state: Tensors, config: Any, files: BackboneFiles) -> None:
-    """Makes the folder under another name beside it, then renames it."""
+    """Writes the checkpoint under a temporary name, then renames it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with scratch(out.parent) as held:
-            folder = held / out.name
+        with scratch(out.parent) as temporary:
+            folder = temporary / out.name
             folder.mkdir(mode=0o755)
             for name in ALLOWED:
                 if name not in (CONFIG, WEIGHTS) and (files.folder / name).is_file():
@@ -132,7 +168,7 @@ def _write(out: Path, state: Tensors, config: Any, files: BackboneFiles) -> None
     except Exception as error:
         if is_full(error):
             raise StoreError(
-                f"the disk that holds {out} is full: nothing was written; free some space, or name another "
-                "place with --out"
+                f"the disk that holds {out} is full: nothing was written; free some space, or pass another "
+                "folder with --out"
             ) from error
         raise

@@ -1,4 +1,4 @@
-"""The origin of a pulled run: only what was understood is kept, and nothing else decides anything."""
+"""Checks the origin of a pulled run, and removes the parts that are valid only where it was trained."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ from adapterstilts.hub.card_data import without_paths
 from adapterstilts.hub.download import Pulled
 from adapterstilts.hub.markdown import one_line
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
 
+# Fields of a task that locate its data. A stranger's must never decide what this machine reads.
 SOURCES = ("folder", "hub", "bundled")
 
 
 def checked_origin(pulled: Pulled, data: Mapping[str, Any]) -> TrainOrigin:
     """Returns the part of a published run's origin that a pulled run keeps.
 
-    Definitions of tasks lose the places of their data, and the definition of a task that this version knows
-    counts for its labels alone. A language adapter per language is dropped: evaluations have to pass one.
+    Definitions of tasks lose the locations of their data. Of a task that is registered here only the labels
+    are taken. A language adapter per language is dropped: evaluations have to pass one.
 
     Raises:
         HubError: A path that leads out of the data folder, or another backbone than the card's.
         ConfigError, KeyError, TypeError, ValueError: It is malformed.
     """
+    # Later verbs open the files that an origin names, so a path must never lead out of the data folder
     if without_paths(data) != data:
-        raise HubError(f"{pulled.repo} is refused: its origin.json names paths of a machine")
+        raise HubError(f"{pulled.repo} is refused: its origin.json contains absolute paths")
     origin = TrainOrigin.parse(data)
     backbone = pulled.record.backbone if pulled.record else {}
     if (one_line(origin.backbone.name), origin.backbone.fingerprint) != (
@@ -49,13 +52,14 @@ def checked_origin(pulled: Pulled, data: Mapping[str, Any]) -> TrainOrigin:
 
 
 def _task(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's definition without the places of its data."""
+    """Returns a task's definition without the locations of its data."""
     task = Task.parse(definition, f"task {name}")
     if task.name != name:
-        raise ValueError(f"task {name} is called {task.name}")
-    if name in registry.all_tasks():
-        own = registry.get(name)
-        labels = task.labels if own.open_labels else own.labels
-        return own.model_copy(update={"labels": labels}).model_dump(mode="json")
-    bare = {**dict.fromkeys(SOURCES), "base": None, "parts": ()}
-    return task.model_copy(update=bare).model_dump(mode="json")
+        raise ValueError(f"task {name} has the name {task.name}")
+    # Otherwise a stranger could redefine "xnli", and its scores would still be shown as XNLI's
+    if name in all_tasks():
+        registered = get_task(name)
+        labels = task.labels if registered.open_labels else registered.labels
+        return registered.model_copy(update={"labels": labels}).model_dump(mode="json")
+    without_sources = {**dict.fromkeys(SOURCES), "base": None, "parts": ()}
+    return task.model_copy(update=without_sources).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""A LoRA adapter that PEFT saved, as one of ours: converted exactly, or refused with the reason."""
+"""Converts a LoRA adapter that PEFT saved. The conversion is exact, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
@@ -23,11 +24,8 @@ from adapterstilts.hub.lora_tensors import (
     HeadKind,
     base_of,
     check_named,
-    class_name,
     form_of,
     linear_layers,
-    neutral_name,
-    pooler_of,
 )
 from adapterstilts.hub.peft_export import ADAPTER, CONFIG
 from adapterstilts.kinds.base import HeadSpec
@@ -45,21 +43,24 @@ from adapterstilts.known_keys import (
     whole,
 )
 from adapterstilts.model import tensors
-from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.model.backbone import WEIGHTS, BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora, fill
 from adapterstilts.model.tensors import Tensors
 
-REACHED = (*ATTENTION.values(), INTERMEDIATE, OUTPUT)
+ADAPTABLE = (*ATTENTION.values(), INTERMEDIATE, OUTPUT)
 KEY = re.compile(r"base_model\.model\.(?:(bert|roberta)\.)?(.+)")
 FACTOR = re.compile(r"(.+)\.lora_([AB])\.weight")
+# Names of the heads of transformers' classes in `lora_tensors.form_of`
 HEAD_KEY = re.compile(r"(pooler\.dense|classifier|classifier\.(?:dense|out_proj)|qa_outputs)\.(weight|bias)")
 HEAD_MODULES = ("pooler", "classifier", "score", "qa_outputs")
 TASKS: Mapping[str, HeadKind] = {"SEQ_CLS": "classification", "TOKEN_CLS": "tagging", "QUESTION_ANS": "span"}
-# What the outputs of a loaded adapter do not depend on; and what is read here, key by key.
-WITHOUT_MEANING = {
+# Keys that do not change the outputs of a loaded adapter
+WITHOUT_EFFECT = {
     "peft_version", "base_model_name_or_path", "revision", "inference_mode", "megatron_core",
     "qalora_group_size", "merge_weights", "runtime_config",
 }  # fmt: skip
+# All other keys must have a value in UNUSED. PEFT adds keys with each version, and one that is not
+# understood could change the outputs, so unknown keys are refused and not ignored.
 NAMES = either(text(4000), items(text(200), 2000))
 READ: Rules = {
     "peft_type": text(40),
@@ -76,24 +77,25 @@ READ: Rules = {
     "layers_to_transform": nullable(either(whole(0, 10_000), items(whole(0, 10_000), 1000))),
     "init_lora_weights": nullable(either(flag, text(40))),
 }
-UNUSED: tuple[object, ...] = (None, False, "", [], {})  # values with which any other key has no effect
-HARMLESS_STARTS = (True, False, None, "gaussian", "orthogonal")  # others change the backbone's weights too
+UNUSED: tuple[object, ...] = (None, False, "", [], {})  # values that switch a setting off
+# Initialisations such as PiSSA and LoftQ also change the backbone's weights, which are not in the file
+PLAIN_INITIALISATIONS = (True, False, None, "gaussian", "orthogonal")
 INSTEAD = (
-    "fold it into its backbone with PEFT (merge_and_unload, then save_pretrained with the tokenizer) and "
-    "give that folder as --backbone"
+    "merge it into its backbone with PEFT (merge_and_unload, then save_pretrained with the tokenizer) and "
+    "pass this folder with --backbone"
 )
 
 
 @dataclass(frozen=True)
-class Foreign:
-    """A PEFT adapter in our terms.
+class PeftAdapter:
+    """A converted PEFT adapter.
 
     Attributes:
-        spec: its configuration.
-        weights: by the library's neutral names, for `Host.place_adapter`.
-        head: what it predicts, its labels named LABEL_0 and so on, since PEFT keeps no names; or None.
-        head_weights: by their names inside our head, for `Host.place_head`.
-        headless: why there is no head, where there is none.
+        spec: Configuration of the adapter.
+        weights: Tensors by the library's neutral names, for `Host.place_adapter`.
+        head: Specification of the head, or None. Labels are LABEL_0 and so on: PEFT stores no names.
+        head_weights: Tensors of the head by their names inside our head, for `Host.place_head`.
+        headless: Reason why there is no head, None if there is one.
     """
 
     spec: AdapterSpec
@@ -103,183 +105,191 @@ class Foreign:
     headless: str | None = None
 
 
-def read(folder: Path, files: BackboneFiles) -> Foreign:
-    """Reads what PEFT's `save_pretrained` wrote of a LoRA over a BERT- or XLM-R-type model.
+def read(folder: Path, files: BackboneFiles) -> PeftAdapter:
+    """Reads a LoRA for a BERT- or XLM-R-type model that PEFT's `save_pretrained` wrote.
 
     Args:
-        files: the backbone it belongs to.
+        folder: Folder of the two files.
+        files: Backbone that the adapter belongs to.
 
     Raises:
-        AdapterError: damaged, a pickle, of another backbone, or with a setting that has no exact counterpart
-            here; the message names it.
+        AdapterError: The adapter is damaged, a pickle, belongs to another backbone, or has a setting without
+            an exact counterpart. The message names the setting.
     """
     try:
-        config = read_config(folder)
+        config = _read_config(folder)
         check_named(config.get("base_model_name_or_path"), files)
         _check_settings(config)
+        # Values are checked only now, so that the messages above can name the unsupported setting
         config = keep_known({key: config[key] for key in READ if key in config}, READ, CONFIG, ConfigError)[0]
         state = {name: tensor.float() for name, tensor in _weights(folder).items()}
-        pairs, rest = _sorted(state, files)
+        pairs, rest = _split_tensors(state, files)
         _check_modules(config, pairs, files)
         spec = _spec(config, pairs, files)
         weights = {
-            neutral_name(module, side, files.model_type): pairs[module, side]
+            _neutral_name(module, side, files.model_type): pairs[module, side]
             for module, side in sorted(pairs)
         }
-        return Foreign(spec, weights, *_head(config, rest, files))
+        return PeftAdapter(spec, weights, *_head(config, rest, files))
     except ConfigError as error:
         raise AdapterError(f"the PEFT adapter in {folder} cannot be used here: {error}") from None
-    except (TypeError, ValueError, AttributeError) as error:  # a value of another type than PEFT writes
+    except (TypeError, ValueError, AttributeError) as error:  # a value of a type that PEFT never writes
         raise AdapterError(f"{folder / CONFIG} is malformed: {error}") from None
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration that PEFT wrote.
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Reads PEFT's configuration.
 
     Raises:
-        AdapterError: missing, malformed, or of another method than LoRA.
+        AdapterError: The file is missing or malformed, or the method is not LoRA.
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise AdapterError(f"{folder} is not a PEFT adapter: it holds no {CONFIG}")
+        raise AdapterError(f"{folder} is not a PEFT adapter: it has no {CONFIG}")
     data = read_object(path, AdapterError)
     if "peft_type" not in data:
         raise AdapterError(f"{path} is not the configuration of a PEFT adapter: it has no 'peft_type'")
     if data["peft_type"] != "LORA":
-        raise AdapterError(
-            f"{folder} is of PEFT's method {data['peft_type']}: of PEFT's, LoRA alone can be used"
-        )
+        raise AdapterError(f"{folder} uses PEFT's method {data['peft_type']}: only LoRA is supported")
     return data
 
 
 def _check_settings(config: Mapping[str, Any]) -> None:
     if config.get("bias", "none") != "none":
         raise ConfigError(f"bias: {config['bias']} trains the backbone's own biases: {INSTEAD}")
-    if config.get("init_lora_weights", True) not in HARMLESS_STARTS:
+    if config.get("init_lora_weights", True) not in PLAIN_INITIALISATIONS:
         raise ConfigError(
-            f"init_lora_weights: {config['init_lora_weights']} belongs to a backbone with changed weights: "
+            f"init_lora_weights: {config['init_lora_weights']} requires a backbone with changed weights: "
             "save it again with PEFT's save_pretrained(path_initial_model_for_weight_conversion=...)"
         )
     if config.get("layers_pattern") not in (None, [], "", "layer", ["layer"]):
-        raise ConfigError(f"layers_pattern: {config['layers_pattern']} is not about this backbone's layers")
+        raise ConfigError(
+            f"layers_pattern: {config['layers_pattern']} does not match the layers of this backbone"
+        )
     for module in config.get("modules_to_save") or ():
         if module not in HEAD_MODULES:
-            raise ConfigError(f"modules_to_save: {module} is no part of a head: {INSTEAD}")
+            raise ConfigError(f"modules_to_save: {module} is not part of a head: {INSTEAD}")
     for key, value in config.items():
-        if key not in {*WITHOUT_MEANING, *READ} and value not in UNUSED:
-            raise ConfigError(f"its setting {key}: {str(value)[:80]} has no counterpart: {INSTEAD}")
+        if key not in {*WITHOUT_EFFECT, *READ} and value not in UNUSED:
+            raise ConfigError(f"the setting {key}: {str(value)[:80]} is not supported: {INSTEAD}")
 
 
 def _weights(folder: Path) -> Tensors:
-    pickled = folder / "adapter_model.bin"
+    pickled = folder / "adapter_model.bin"  # PEFT's older format
     if pickled.exists() and not (folder / ADAPTER).exists():
         raise ConfigError(
-            f"its weights are in {pickled.name}, a pickle, which is never loaded: save it again with PEFT "
-            "(save_pretrained)"
+            f"its weights are in {pickled.name}, a pickle, which can run code and is never loaded: "
+            "save it again with PEFT (save_pretrained)"
         )
     state = tensors.load(folder / ADAPTER, None)
     for name, tensor in state.items():
         if not tensor.is_floating_point():
-            raise ConfigError(f"its tensor {name} is of type {tensor.dtype}")
+            # Quantised weights cannot be converted exactly
+            raise ConfigError(f"its tensor {name} has the type {tensor.dtype}, which is not a float")
     return state
 
 
 Pairs = dict[tuple[str, str], torch.Tensor]  # (linear layer of the encoder, "A" or "B") -> factor
 
 
-def _sorted(state: Tensors, files: BackboneFiles) -> tuple[Pairs, Tensors]:
-    """The factors by their linear layers, and the head's tensors by names without the encoder's."""
+def _split_tensors(state: Tensors, files: BackboneFiles) -> tuple[Pairs, Tensors]:
+    """Splits tensors into LoRA factors by linear layer, and tensors of the head by their short names."""
     pairs: Pairs = {}
     rest: Tensors = {}
     for name, tensor in state.items():
-        place = KEY.fullmatch(name)
-        if place is None or place[1] not in (None, base_of(files.model_type)):
-            raise ConfigError(f"its tensor {name} is of another type of model than {files.name}")
-        factor = FACTOR.fullmatch(place[2])
+        match = KEY.fullmatch(name)
+        if match is None or match[1] not in (None, base_of(files.model_type)):
+            raise ConfigError(f"its tensor {name} belongs to another type of model than {files.name}")
+        factor = FACTOR.fullmatch(match[2])
+        # Two spellings of one name, with and without "bert.", must not silently overwrite each other
         if factor and (factor[1], factor[2]) not in pairs:
             pairs[factor[1], factor[2]] = tensor
-        elif HEAD_KEY.fullmatch(place[2]) and place[2] not in rest:
-            rest[place[2]] = tensor
+        elif HEAD_KEY.fullmatch(match[2]) and match[2] not in rest:
+            rest[match[2]] = tensor
         else:
-            raise ConfigError(f"its tensor {name} has no place in an adapter here: {INSTEAD}")
+            raise ConfigError(f"its tensor {name} is not supported: {INSTEAD}")
     return pairs, rest
 
 
 def _check_modules(config: Mapping[str, Any], pairs: Pairs, files: BackboneFiles) -> None:
-    """Checks that exactly the linear layers that the configuration names have factors; and their shapes."""
+    """Checks that exactly the linear layers in the configuration have factors, and the shapes of these."""
     r, shapes = config.get("r"), linear_layers(files)
-    found = {module for module, _ in pairs}
-    for module in sorted(found):
-        if module not in shapes or _kind(module) not in REACHED:
-            raise ConfigError(f"it changes {module}, which an adapter here does not reach: {INSTEAD}")
-    named = _named(config, [module for module in shapes if _kind(module) in REACHED])
-    for module in sorted(found | (found if named is None else named)):
+    changed = {module for module, _ in pairs}
+    for module in sorted(changed):
+        if module not in shapes or _kind(module) not in ADAPTABLE:
+            raise ConfigError(f"it changes {module}, which adapters cannot change: {INSTEAD}")
+    # A listed layer without factors, or the reverse, means that the two files do not belong together
+    targets = _target_modules(config, [module for module in shapes if _kind(module) in ADAPTABLE])
+    for module in sorted(changed | (targets or set())):
         for side, shape in (("A", (r, shapes[module][1])), ("B", (shapes[module][0], r))):
             factor = pairs.get((module, side))
             if factor is None:
-                raise ConfigError(f"the tensor {module}.lora_{side}.weight is missing from it")
+                raise ConfigError(f"its tensor {module}.lora_{side}.weight is missing")
             if factor.shape != shape:
                 raise ConfigError(
-                    f"its tensor {module}.lora_{side}.weight is of shape {tuple(factor.shape)}, not {shape}: "
-                    "another rank, or another backbone"
+                    f"its tensor {module}.lora_{side}.weight has the shape {tuple(factor.shape)}, "
+                    f"not {shape}: another rank, or another backbone"
                 )
-            if named is not None and module not in named:
+            if targets is not None and module not in targets:
                 raise ConfigError(f"its tensor {module}.lora_{side}.weight is not among its target_modules")
 
 
 def _kind(module: str) -> str:
-    place = LAYER.fullmatch(module)
-    return place[2] if place else module
+    match = LAYER.fullmatch(module)
+    return match[2] if match else module
 
 
-def _named(config: Mapping[str, Any], modules: Collection[str]) -> set[str] | None:
-    """The linear layers that the configuration names; None where that is a pattern, which is not run."""
-    targets, left_out = config.get("target_modules"), config.get("exclude_modules")
+def _target_modules(config: Mapping[str, Any], modules: Collection[str]) -> set[str] | None:
+    """Returns the linear layers that the configuration lists, None if it uses a regular expression."""
+    targets, excluded = config.get("target_modules"), config.get("exclude_modules")
     if targets == "all-linear":
-        targets = list(REACHED)
-    if isinstance(targets, str) or isinstance(left_out, str):
+        targets = list(ADAPTABLE)
+    # A stranger's regular expression is never run: it can take exponential time
+    if isinstance(targets, str) or isinstance(excluded, str):
         return None
-    if not isinstance(targets, list) or not isinstance(left_out, list | None):
-        raise ConfigError("its target_modules are not named")
+    if not isinstance(targets, list) or not isinstance(excluded, list | None):
+        raise ConfigError("its target_modules are missing or malformed")
     numbers = config.get("layers_to_transform")
     layers = (
         None
         if numbers in (None, [])
-        else {str(n) for n in (numbers if isinstance(numbers, list) else [numbers])}
+        else {str(number) for number in (numbers if isinstance(numbers, list) else [numbers])}
     )
     return {
         module
         for module in modules
-        if _among(module, targets)
-        and not _among(module, left_out or [])
+        if _matches(module, targets)
+        and not _matches(module, excluded or [])
         and (layers is None or module.split(".")[2] in layers)
     }
 
 
-def _among(module: str, names: list[Any]) -> bool:
-    """Whether a name is one of the module's, from some point to its end, as PEFT compares them."""
+def _matches(module: str, names: list[Any]) -> bool:
+    """Whether the module's path ends with one of the names, which is how PEFT compares them."""
     paths = [f".{base}{module}" for base in ("", "bert.", "roberta.")]
     return any(path.endswith(f".{name}") for path in paths for name in names)
 
 
 def _spec(config: Mapping[str, Any], pairs: Pairs, files: BackboneFiles) -> AdapterSpec:
-    places = [place for place in (LAYER.fullmatch(module) for module, _ in pairs) if place]
-    layers = {int(place[1]): {p[2] for p in places if p[1] == place[1]} for place in places}
-    kinds = {place[2] for place in places}
+    layers: dict[int, set[str]] = {}
+    for match in (LAYER.fullmatch(module) for module, _ in pairs):
+        if match:
+            layers.setdefault(int(match[1]), set()).add(match[2])
+    kinds = {kind for modules in layers.values() for kind in modules}
     if not layers:
-        raise ConfigError("it holds no LoRA factors")
-    for layer, own in sorted(layers.items()):
-        if own != kinds:
+        raise ConfigError("it has no LoRA factors")
+    for layer, modules in sorted(layers.items()):
+        if modules != kinds:
             raise ConfigError(
-                f"it changes {', '.join(sorted(kinds))}, in layer {layer} only {', '.join(sorted(own))}: "
-                f"here all layers that have an adapter have the same: {INSTEAD}"
+                f"it changes {', '.join(sorted(kinds))}, but in layer {layer} only "
+                f"{', '.join(sorted(modules))}. All adapted layers must change the same modules: {INSTEAD}"
             )
-    asked = {
+    values = {
         "r": config.get("r"),
         "alpha": config.get("lora_alpha"),
         "dropout": config.get("lora_dropout", 0.0),
     }
-    part = Lora.parse(asked, "its configuration")
+    part = Lora.parse(values, "its configuration")
     attention = [letter for letter, name in ATTENTION.items() if name in kinds]
     settings = {
         "architecture": "lora",
@@ -288,7 +298,7 @@ def _spec(config: Mapping[str, Any], pairs: Pairs, files: BackboneFiles) -> Adap
         "output_lora": OUTPUT in kinds,
         "leave_out": [number for number in range(files.layers) if number not in layers],
         "r": part.r,
-        # scaled by alpha / sqrt(r) there (Kalajdzievski 2023), by alpha / r here
+        # rsLoRA scales by alpha / sqrt(r) (Kalajdzievski 2023), the `adapters` library by alpha / r
         "alpha": part.alpha * math.sqrt(part.r) if config.get("use_rslora") else part.alpha,
         "dropout": part.dropout,
     }
@@ -300,33 +310,35 @@ def _spec(config: Mapping[str, Any], pairs: Pairs, files: BackboneFiles) -> Adap
 def _head(
     config: Mapping[str, Any], rest: Tensors, files: BackboneFiles
 ) -> tuple[HeadSpec | None, Tensors, str | None]:
-    """The head and its tensors; or None and the reason."""
+    """Returns the head and its tensors, or None and the reason."""
     kind = _head_kind(config, files.model_type)
     form = form_of(kind, files.model_type)
-    places = {inside: place.removeprefix(form.encoder) for inside, place in form.places().items()}
+    names = {source: target.removeprefix(form.encoder) for source, target in form.tensor_names().items()}
     if kind is None or not rest:
         if kind and set(form.modules) & set(config.get("modules_to_save") or ()):
-            raise ConfigError(f"the head's tensors are missing from it, such as {places['1.weight']}")
-        return None, {}, "the file holds none" if not rest else "it does not say of which kind its task is"
+            raise ConfigError(f"tensors of its head are missing, such as {names['1.weight']}")
+        return None, {}, "the file has none" if not rest else "its type of task is not specified"
     for name in rest:
-        if name not in places.values():
-            raise ConfigError(f"its tensor {name} is no part of a {class_name(form, files.model_type)}")
-    own = _with_pooler(rest, form, files)
-    if own is None:
-        return None, {}, f"it reads the backbone's own pooler, and {files.name} comes without one"
-    for name in places.values():
-        if name not in own:
-            raise ConfigError(f"the head's tensor {name} is missing from it")
-    weights = {inside: own[place] for inside, place in places.items()}
+        if name not in names.values():
+            raise ConfigError(f"its tensor {name} is not part of a {form.class_name(files.model_type)}")
+    state = _with_pooler(rest, form, files)
+    if state is None:
+        return None, {}, f"it requires the pooler of the backbone, and {files.name} has none"
+    for name in names.values():
+        if name not in state:
+            raise ConfigError(f"the tensor {name} of its head is missing")
+    weights = {source: state[target] for source, target in names.items()}
     count = _outputs(weights, files.hidden_size)
     if count != {"span": 2, "choice": 1}.get(kind, max(count, 2)):
-        return None, {}, f"a {kind} head with {count} outputs has no counterpart here"
-    labels = tuple(f"LABEL_{n}" for n in range(count)) if kind in ("classification", "tagging") else ()
+        return None, {}, f"a {kind} head with {count} outputs is not supported"
+    labels = (
+        tuple(f"LABEL_{number}" for number in range(count)) if kind in ("classification", "tagging") else ()
+    )
     return HeadSpec(kind, labels), weights, None
 
 
 def _head_kind(config: Mapping[str, Any], model_type: str) -> HeadKind | None:
-    """Of the task that the configuration names, or else of the class that it names."""
+    """Returns the kind of head from the task type in the configuration, or from its model class."""
     if config.get("task_type"):
         return TASKS.get(config["task_type"])
     mapping = config.get("auto_mapping") or {}
@@ -335,19 +347,38 @@ def _head_kind(config: Mapping[str, Any], model_type: str) -> HeadKind | None:
 
 
 def _with_pooler(rest: Tensors, form: Form, files: BackboneFiles) -> Tensors | None:
-    """The tensors with the backbone's own pooler where the model reads one and none was trained."""
+    """Adds the backbone's pooler if the model reads one and none was trained; None if it has none."""
     if "pooler" not in form.modules or any(name.startswith("pooler.") for name in rest):
         return rest
-    pooler = pooler_of(files)
+    pooler = _pooler_of(files)
     return rest | {f"pooler.dense.{part}": pooler[part] for part in pooler} if pooler else None
 
 
 def _outputs(weights: Tensors, hidden: int) -> int:
-    """How many outputs a head has, after checking the shapes of its tensors."""
-    last = max(weights).partition(".")[0]
-    count = int(weights[f"{last}.weight"].shape[0])
+    """Returns the number of outputs of a head, after checking the shapes of its tensors."""
+    output_layer = max(weights).partition(".")[0]
+    count = int(weights[f"{output_layer}.weight"].shape[0])
     for name, tensor in weights.items():
-        wide = count if name.startswith(last) else hidden
-        if tensor.shape != ((wide, hidden) if name.endswith("weight") else (wide,)):
-            raise ConfigError(f"the head's tensor {name} is of shape {tuple(tensor.shape)}")
+        width = count if name.startswith(output_layer) else hidden
+        if tensor.shape != ((width, hidden) if name.endswith("weight") else (width,)):
+            raise ConfigError(f"the tensor {name} of its head has the shape {tuple(tensor.shape)}")
     return count
+
+
+def _neutral_name(module: str, side: str, model_type: str) -> str:
+    """Returns the library's neutral name of a tensor.
+
+    Args:
+        module: Linear layer of the encoder, as in the keys of `OneLora.pairs`.
+        side: Factor, "A" or "B".
+        model_type: Model type of the backbone.
+    """
+    return f"{base_of(model_type)}.{module}.loras.*.lora_{side}"
+
+
+def _pooler_of(files: BackboneFiles) -> Tensors | None:
+    """Returns weight and bias of the backbone's pooler in float32, None if its checkpoint has none."""
+    with safe_open(files.folder / WEIGHTS, framework="pt") as file:
+        names = [name for name in file.keys() if re.search(r"(^|\.)pooler\.dense\.", name)]  # noqa: SIM118
+        pooler = {name.rpartition(".")[2]: file.get_tensor(name).float() for name in names}
+    return pooler if pooler.keys() == {"weight", "bias"} else None

@@ -1,4 +1,4 @@
-"""Adapters that another program published, as runs: the `adapters` library's and PEFT's LoRA."""
+"""Converts adapters that another program published into runs: the `adapters` library's and PEFT's LoRA."""
 
 from __future__ import annotations
 
@@ -34,20 +34,22 @@ from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.effect import KEY
 from adapterstilts.store.files import sha256
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value, digest
 
-SETTINGS = ("head_type", "layers", "activation_function", "use_pooler", "bias")  # of the library's heads
+# Settings of the library's heads that decide the predictions, beside the tensors
+SETTINGS = ("head_type", "layers", "activation_function", "use_pooler", "bias")
 
 
 class PullHints(Value):
-    """What only whoever pulls an adapter can say.
+    """Information about an adapter that its repository may lack.
 
     Attributes:
-        backbone, revision: the one it belongs to.
-        task: what it was trained on, where no card of ours says it.
-        labels: of its head, in the head's order, where the head does not name them.
+        backbone: Backbone that the adapter belongs to: name, Hub id or folder.
+        revision: Commit or tag of this backbone.
+        task: Task that the adapter was trained on, if another program published it.
+        labels: Labels of its head, in the head's order, if the head does not list them.
     """
 
     backbone: str | None = None
@@ -56,55 +58,57 @@ class PullHints(Value):
     labels: tuple[str, ...] = ()
 
 
-def foreign_run(pulled: Pulled, store: Store, given: PullHints) -> Run:
-    """The run of an adapter that another program published; its key has the digest of its files.
+def third_party_run(pulled: Pulled, store: Store, hints: PullHints) -> Run:
+    """Stores an adapter that another program published; the key of the run has the digest of its files.
 
     Raises:
-        ConfigError: the task is not given.
-        AdapterError: it does not fit the backbone, or its method or a setting is not supported.
-        HubError: it is not one adapter.
+        ConfigError: The task or the backbone is not specified.
+        AdapterError: The adapter does not fit the backbone, or its method or a setting is not supported.
+        HubError: The repository is not one adapter.
     """
     if not pulled.names:
         raise HubError(f"{pulled.repo} is empty")
-    if given.task is None or given.backbone is None:
+    if hints.task is None or hints.backbone is None:
         raise ConfigError(
-            f"{pulled.repo} was published by another program, which does not say what this one has to know: "
-            "name the task that it was trained on with --task (adapterstilts tasks), and its backbone with "
-            "--backbone"
+            f"{pulled.repo} was not published by adapterstilts, so its task and backbone are unknown: pass "
+            "--task (see adapterstilts tasks) and --backbone"
         )
-    task = registry.get(given.task)
+    task = get_task(hints.task)
     if task.kind_spec.plain_text:
         raise ConfigError(
-            f"a language adapter needs no run: --language-adapter {pulled.repo}@{pulled.commit} takes it"
+            f"a language adapter does not have to be pulled: pass --language-adapter "
+            f"{pulled.repo}@{pulled.commit}"
         )
-    files = locate(given.backbone, given.revision)
+    files = locate(hints.backbone, hints.revision)
     host = fresh_host(files)
-    theirs = _read(pulled, files, task.name)
-    theirs.place(host)
-    wanted = kind_of(task).head(task)
+    adapter = _read(pulled, files, task.name)
+    adapter.place(host)
+    expected = kind_of(task).head(task)
+    head = None
     try:
-        head = _take_head(host, task.name, wanted, theirs, given.labels) if wanted and theirs.head else None
+        if expected and adapter.head:
+            head = _place_head(host, task.name, expected, adapter, hints.labels)
     except AdapterError as error:
-        say(f"{pulled.repo}: taken without its head: {error}")
-        head = None
-        host.remove(task.name)  # what there is of the head too
-        theirs.place(host)
-    if wanted and not theirs.head:
-        say(f"{pulled.repo}: there is no head{theirs.reason}: build on it, or evaluate retrieval with it")
-    return _publish(host, pulled, store, task, given, head)
+        say(f"{pulled.repo}: pulled without its head: {error}")
+        # Removes the partly placed head, and with it the adapter of the same name, which is placed anew
+        host.remove(task.name)
+        adapter.place(host)
+    if expected and not adapter.head:
+        say(f"{pulled.repo} has no head{adapter.reason}: train on top of it, or evaluate it on retrieval")
+    return _store_run(host, pulled, store, task, hints, head)
 
 
 @dataclass(frozen=True)
-class _Theirs:
+class _ThirdPartyAdapter:
     """An adapter of another program, read but not placed.
 
     Attributes:
-        place: adds the adapter to a host.
-        head: its tensors by their names inside the library's head, or None.
-        kind: of the head, where that is told.
-        labels: of the head, in the order of its rows, as far as it names them.
-        settings: of the head in the library's words, as far as they are told.
-        reason: why there is no head, in brackets, or nothing.
+        place: Function that adds the adapter to a host.
+        head: Tensors of the head by their names inside the library's head, or None.
+        kind: Kind of the head, None if unknown.
+        labels: Labels of the head in the order of its rows, empty if unknown.
+        settings: Known settings of the head, in the library's terms.
+        reason: Reason why there is no head, in brackets, or "".
     """
 
     place: Callable[[Host], None]
@@ -115,7 +119,8 @@ class _Theirs:
     reason: str = ""
 
 
-def _read(pulled: Pulled, files: BackboneFiles, name: str) -> _Theirs:
+def _read(pulled: Pulled, files: BackboneFiles, name: str) -> _ThirdPartyAdapter:
+    # PEFT first: both libraries call their configuration adapter_config.json
     if PEFT[0] in pulled.names:
         return _read_peft(pulled.folder, files, name)
     if LIBRARY[0] in pulled.names:
@@ -123,95 +128,102 @@ def _read(pulled: Pulled, files: BackboneFiles, name: str) -> _Theirs:
     raise HubError(f"{pulled.repo} is refused: it has neither {LIBRARY[0]} nor {PEFT[0]}")
 
 
-def _read_library(pulled: Pulled, files: BackboneFiles, name: str) -> _Theirs:
-    """An adapter of the `adapters` library, and its head.
+def _read_library(pulled: Pulled, files: BackboneFiles, name: str) -> _ThirdPartyAdapter:
+    """Reads an adapter of the `adapters` library, and its head.
 
     Raises:
-        AdapterError: it does not say which sizes its backbone has, or names another one.
+        AdapterError: The configuration lacks the size of the backbone, or names another backbone.
     """
-    told = adapters_config.read_config(pulled.folder)
-    check_named(told.get("model_name"), files)
-    lacking = [key for key in ("model_type", "hidden_size") if key not in told]
-    if lacking:
-        raise AdapterError(
-            f"{pulled.repo}: its {adapters_config.CONFIG} does not say its backbone's {lacking[0]}"
-        )
+    config = adapters_config.read_config(pulled.folder)
+    check_named(config.get("model_name"), files)
+    missing = [key for key in ("model_type", "hidden_size") if key not in config]
+    if missing:
+        raise AdapterError(f"{pulled.repo}: its {adapters_config.CONFIG} lacks the backbone's {missing[0]}")
     place = partial(Host.load_adapter, folder=pulled.folder, name=name)
     if not {*LIBRARY[2:]} <= {*pulled.names}:
-        return _Theirs(place, None)
-    weights, config = (pulled.folder / file for file in LIBRARY[2:])
+        return _ThirdPartyAdapter(place, None)
+    weights, head_config = (pulled.folder / file for file in LIBRARY[2:])
     try:
-        settings = json.loads(config.read_bytes())["config"]
+        settings = json.loads(head_config.read_bytes())["config"]
         numbers = settings.get("label2id") or {}
         labels = tuple(str(label) for label in sorted(numbers, key=numbers.__getitem__))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise HubError(f"{pulled.repo} is refused: {LIBRARY[3]} is malformed") from None
     state = {re.sub(r"^heads\.[^.]+\.", "", key): value for key, value in tensors.load(weights, None).items()}
-    return _Theirs(place, state, labels=labels, settings=settings)
+    return _ThirdPartyAdapter(place, state, labels=labels, settings=settings)
 
 
-def _read_peft(folder: Path, files: BackboneFiles, name: str) -> _Theirs:
-    """A LoRA that PEFT saved, and its head, whose labels PEFT does not name."""
-    found = peft_import.read(folder, files)
-    place = partial(Host.place_adapter, name=name, spec=found.spec, weights=found.weights)
-    reason = f" ({found.headless})" if found.headless else ""
-    if found.head is None:
-        return _Theirs(place, None, reason=reason)
-    return _Theirs(place, found.head_weights, kind=found.head.kind)
+def _read_peft(folder: Path, files: BackboneFiles, name: str) -> _ThirdPartyAdapter:
+    """Reads a LoRA that PEFT saved, and its head, whose labels PEFT does not store."""
+    lora = peft_import.read(folder, files)
+    place = partial(Host.place_adapter, name=name, spec=lora.spec, weights=lora.weights)
+    reason = f" ({lora.headless})" if lora.headless else ""
+    if lora.head is None:
+        return _ThirdPartyAdapter(place, None, reason=reason)
+    return _ThirdPartyAdapter(place, lora.head_weights, kind=lora.head.kind)
 
 
-def _take_head(host: Host, name: str, wanted: HeadSpec, theirs: _Theirs, labels: Sequence[str]) -> HeadSpec:
-    """Adds the head that the task wants with their weights, the last layer's rows in our labels' order.
+def _place_head(
+    host: Host, name: str, expected: HeadSpec, adapter: _ThirdPartyAdapter, labels: Sequence[str]
+) -> HeadSpec:
+    """Adds the task's head with the adapter's weights, its last layer sorted into our order of labels.
 
     Raises:
-        AdapterError: it is another kind of head, or of other labels.
+        AdapterError: The head is of another kind, or has other labels.
     """
-    assert theirs.head is not None
-    if theirs.kind not in (None, wanted.kind):
-        raise AdapterError(f"it is one for {theirs.kind}, where one for {wanted.kind} is wanted")
-    order = _order(wanted.labels, labels or theirs.labels) if wanted.labels else []
-    last = max(theirs.head).partition(".")[0]  # the layers' places in the head: "1.weight", "4.weight"
+    assert adapter.head is not None
+    if adapter.kind not in (None, expected.kind):
+        raise AdapterError(f"its head is for {adapter.kind}, but the task requires one for {expected.kind}")
+    order = _label_order(expected.labels, labels or adapter.labels) if expected.labels else []
+    # Names begin with the layer's position in the head: "1.weight", "4.weight"
+    output_layer = max(adapter.head).partition(".")[0]
     state = {
-        key: value[order] if order and key.startswith(f"{last}.") and len(value) == len(order) else value
-        for key, value in theirs.head.items()
+        key: value[order]
+        if order and key.startswith(f"{output_layer}.") and len(value) == len(order)
+        else value
+        for key, value in adapter.head.items()
     }
-    host.place_head(name, wanted, state)
-    mine = host.model.heads[name].config
+    host.place_head(name, expected, state)
+    # Equal shapes are not enough: with another activation the same weights give other predictions
+    config = host.model.heads[name].config
     for key in SETTINGS:
-        if theirs.settings.get(key, mine.get(key)) != mine.get(key):
-            raise AdapterError(f"its {key} is {theirs.settings[key]}, where {mine.get(key)} is wanted")
-    return wanted
+        if adapter.settings.get(key, config.get(key)) != config.get(key):
+            raise AdapterError(
+                f"the {key} of its head is {adapter.settings[key]}, but the task requires {config.get(key)}"
+            )
+    return expected
 
 
-def _order(wanted: Sequence[str], given: Sequence[str]) -> list[int]:
-    """For each of our labels the row of the head that is about it; case does not count.
+def _label_order(expected: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Returns for each of the task's labels its row in the head; case is ignored.
 
     Raises:
-        AdapterError: the labels are others.
+        AdapterError: The labels are not the task's.
     """
-    places = {label.casefold(): row for row, label in enumerate(given)}
-    if sorted(places) != sorted(label.casefold() for label in wanted) or len(given) != len(wanted):
+    rows = {label.casefold(): row for row, label in enumerate(labels)}
+    if sorted(rows) != sorted(label.casefold() for label in expected) or len(labels) != len(expected):
         raise AdapterError(
-            f"its labels are {_listed(given)}, the task's are {_listed(wanted)}: pass its labels in its own "
-            "order with --labels"
+            f"its labels are {_label_list(labels)}, the task's are {_label_list(expected)}: pass the head's "
+            "labels in the head's order with --labels"
         )
-    return [places[label.casefold()] for label in wanted]
+    return [rows[label.casefold()] for label in expected]
 
 
-def _listed(labels: Sequence[str]) -> str:
-    return f"{', '.join(labels)} ({len(labels)})" if labels else "not named"
+def _label_list(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels)} ({len(labels)})" if labels else "unknown"
 
 
-def _publish(
-    host: Host, pulled: Pulled, store: Store, task: Task, given: PullHints, head: HeadSpec | None
+def _store_run(
+    host: Host, pulled: Pulled, store: Store, task: Task, hints: PullHints, head: HeadSpec | None
 ) -> Run:
-    spec, files = host.spec(task.name), host.files
+    spec, files = host.adapter_spec(task.name), host.files
     weights = {name: sha256(pulled.folder / name) for name in pulled.names if name.endswith(".safetensors")}
     job = TrainJob(
         task=task.name,
         task_version=task.version,
         backbone=files.fingerprint,
-        data={"published": digest([weights, head.labels if head else None, given.labels])},
+        # Another order of labels gives other predictions of the same files, so it is part of the key
+        data={"published": digest([weights, head.labels if head else None, hints.labels])},
         adapter=dict(spec.config),
         hyperparameters=None,
         encoding=encoding_for(task, "en", {}).model_dump(mode="json"),

@@ -1,4 +1,4 @@
-"""What a kind of task is: the one protocol behind which pair classification and question answering differ."""
+"""What a kind of task is: the base class behind which pair classification and question answering differ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.float64]
 Prediction = dict[str, Any]  # one per row, JSON values only; always holds "id"
-Classes = tuple[Ints, Ints]  # numbers of the classes that a head chose, and of the gold classes
+Classes = tuple[Ints, Ints]  # numbers of the predicted and of the gold classes
 Metrics = dict[str, float]  # in percent; always holds "score", the task's headline metric
 
 
@@ -40,6 +40,11 @@ class Encoding(Numbers):
         description="Subwords of one sequence, special tokens included; the model's own limit applies too.",
     )
 
+    def limit(self, tokenizer: PreTrainedTokenizerFast) -> int:
+        """Returns the subwords that one sequence may have: the setting, or less if the model takes less."""
+        # Tokenizers without a limit report an astronomically large one.
+        return min(self.max_length, int(tokenizer.model_max_length))
+
     def for_language(self, language: str) -> Self:
         """Returns the encoding with settings that depend on the language resolved."""
         return self
@@ -51,7 +56,7 @@ class Encoding(Numbers):
 
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
-    """The prediction head that a kind needs: what the host builds."""
+    """The prediction head that a task needs, which the host builds."""
 
     kind: Literal["classification", "tagging", "span", "choice", "mlm"]
     labels: tuple[str, ...] = ()
@@ -67,11 +72,11 @@ class Feature:
     """One model input made from one row (a long row makes several).
 
     Attributes:
-        row: index of its row.
-        ids: token ids, one array [length] per sequence (a choice feature has one per choice, else one).
-        types: token type ids, parallel to `ids`.
-        target: what is to be predicted, in the kind's own form; empty where there is no label.
-        align: the kind's own map from subwords back to the row; see each kind.
+        row: Index of its row.
+        ids: Token ids, one array [length] per sequence. Choice features have one per choice, all others one.
+        types: Token type ids, parallel to `ids`.
+        target: Gold labels in a form that the kind defines; empty if the row has none.
+        align: Map from subwords back to the row, in a form that the kind defines.
     """
 
     row: int
@@ -82,13 +87,12 @@ class Feature:
 
     @property
     def length(self) -> int:
-        """Longest sequence, in subwords: what batches are bucketed by."""
+        """Subwords of the longest sequence; batches are bucketed by it."""
         return max(len(ids) for ids in self.ids)
 
 
 Augmentation = Callable[[Sequence[Feature], Sequence[int]], Sequence[Feature]]  # features, seed
-Batch = dict[str, torch.Tensor]  # input_ids, attention_mask, token_type_ids [N, L], labels (kind's own form)
-
+Batch = dict[str, torch.Tensor]  # input_ids, attention_mask, token_type_ids [N, L], labels
 
 E = TypeVar("E", bound=Encoding)
 
@@ -123,7 +127,10 @@ class Kind(ABC, Generic[E]):
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
         """Pads features to one batch on the CPU; `labels` [F, ...] only if every feature has a target."""
-        return attach(pad_batch(features, pad), [feature.target for feature in features])
+        batch, targets = pad_batch(features, pad), [feature.target for feature in features]
+        if targets and all(len(target) for target in targets):
+            batch["labels"] = torch.from_numpy(np.stack(targets)).long()
+        return batch
 
     @abstractmethod
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -188,7 +195,7 @@ class Kind(ABC, Generic[E]):
 
 
 def pad_batch(features: Sequence[Feature], pad: int) -> Batch:
-    """Pads all sequences of the features to the longest: ids, mask and types [N, L]."""
+    """Returns ids, mask and types [N, L] of all sequences, padded to the longest."""
     ids = [sequence for feature in features for sequence in feature.ids]
     types = [sequence for feature in features for sequence in feature.types]
     shape = (len(ids), max(len(sequence) for sequence in ids))
@@ -197,53 +204,47 @@ def pad_batch(features: Sequence[Feature], pad: int) -> Batch:
         "attention_mask": torch.zeros(shape, dtype=torch.long),
         "token_type_ids": torch.zeros(shape, dtype=torch.long),
     }
-    for n, (sequence, kind) in enumerate(zip(ids, types, strict=True)):
+    for n, (sequence, sequence_types) in enumerate(zip(ids, types, strict=True)):
         length = len(sequence)
         batch["input_ids"][n, :length] = torch.from_numpy(sequence)
-        batch["token_type_ids"][n, :length] = torch.from_numpy(kind)
+        batch["token_type_ids"][n, :length] = torch.from_numpy(sequence_types)
         batch["attention_mask"][n, :length] = 1
     return batch
 
 
-def attach(batch: Batch, targets: Sequence[Ints]) -> Batch:
-    """Adds `labels` [F, ...], the targets stacked, if every feature has one; they have the same length."""
-    if targets and all(len(target) for target in targets):
-        batch["labels"] = torch.from_numpy(np.stack(targets)).long()
-    return batch
-
-
 def cut(logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-    """[N, L, ...] to one float32 array [length, ...] per feature, without the padding."""
+    """Splits [N, L, ...] into one float32 array [length, ...] per feature, without the padding."""
     arrays = logits.detach().float().cpu().numpy()
+    # Copies, since a view would keep the whole padded batch in memory.
     return [array[: feature.length].copy() for array, feature in zip(arrays, features, strict=True)]
 
 
-def joined(parts: Sequence[npt.NDArray[Any]]) -> Ints:
-    """All numbers of the arrays, one after another, as integers."""
-    whole = np.concatenate(parts) if parts else np.empty(0)
-    return whole.astype(np.int32)
+def as_ints(parts: Sequence[npt.NDArray[Any]]) -> Ints:
+    """Concatenates arrays into one of integers; no parts give an empty one."""
+    return (np.concatenate(parts) if parts else np.empty(0)).astype(np.int32)
 
 
 def headline(metrics: Mapping[str, SupportsFloat], task: Task) -> Metrics:
-    """Plain rounded floats, the same on every read, with "score" taken from the task's metric.
+    """Returns rounded floats, with "score" taken from the task's metric.
 
     Raises:
-        ConfigError: the task is scored by a metric that its kind does not have.
+        ConfigError: The task is scored by a metric that its kind does not have.
     """
     if task.metric not in metrics:
-        known = ", ".join(sorted(metrics))
         raise ConfigError(
-            f"{task.name} is scored by '{task.metric}', which a {task.kind} task lacks: {known}"
+            f"{task.name} is scored by '{task.metric}', which a {task.kind} task does not have: use one of "
+            f"{', '.join(sorted(metrics))}"
         )
+    # Six digits hide differences in the order of summation between platforms.
     full = {**metrics, "score": metrics[task.metric]}
     return {name: round(float(value), 6) for name, value in full.items()}
 
 
 def gold_of(values: Sequence[Any], rows: Sequence[Any]) -> list[Any]:
-    """The gold `values` of the rows, refusing what cannot be scored.
+    """Returns the gold `values` of the rows; refuses rows that cannot be scored.
 
     Raises:
-        DataError: there are no rows, or one has no gold value (a split with hidden labels).
+        DataError: There are no rows, or one has no gold value (a split with hidden labels).
     """
     if not rows:
         raise DataError("there are no rows to score")

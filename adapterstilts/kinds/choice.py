@@ -22,67 +22,66 @@ from adapterstilts.kinds.base import (
     Ints,
     Kind,
     Prediction,
+    as_ints,
     gold_of,
-    joined,
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import Template, Tokens, limit, pieces
+from adapterstilts.kinds.subwords import Template, Tokens, pieces
 from adapterstilts.tasks.spec import Task
 
 
-class ChoiceKind(Kind[Encoding]):
+class _ChoiceKind(Kind[Encoding]):
     """One of several choices, each scored as the pair (prompt, choice).
 
-    A feature is a row with one sequence per choice; its target [2] is (number of choices, gold index),
-    which also tells how the scores of a batch group, so rows with different numbers of choices mix.
+    A feature is a row with one sequence per choice. Its target [2] is (number of choices, gold index). A
+    batch's labels therefore show how its scores are grouped, so rows with different numbers of choices mix.
     """
 
     spec = SPECS["choice"]
     encoding = Encoding
 
     def head(self, task: Task) -> HeadSpec:
-        """One score per sequence."""
+        """Returns a head with one score per sequence."""
         return HeadSpec("choice")
 
     def encode(
         self, rows: Sequence[ChoiceRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
     ) -> list[Feature]:
-        """One feature per row. What is too long loses the *start* of its prompt.
-
-        The choice is kept whole, and of the prompt its end, which is where the question stands.
+        """Returns one feature per row; a pair that is too long loses the *start* of its prompt.
 
         Raises:
-            DataError: a row without choices, or a gold index that is none of them.
+            DataError: A row without choices, or a gold index out of range.
         """
-        template, length = Template.of(tokenizer, pair=True), limit(tokenizer, encoding)
+        template, length = Template.of(tokenizer, pair=True), encoding.limit(tokenizer)
         texts = [row.prompt for row in rows] + [choice for row in rows for choice in row.choices]
-        found = pieces(tokenizer, texts)
+        subwords = pieces(tokenizer, texts)
         features = []
         for number, row in enumerate(rows):
             target = _target(row)
-            prompt = found[row.prompt].ids
-            pairs = [_pair(prompt, found[choice].ids, template, length) for choice in row.choices]
+            prompt = subwords[row.prompt].ids
+            pairs = [_pair(prompt, subwords[choice].ids, template, length) for choice in row.choices]
             ids, types = zip(*pairs, strict=True)
             features.append(Feature(number, ids, types, target))
         return features
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Cross-entropy over the choices of each row; `logits` [N] flat."""
+        """Returns the cross-entropy over the choices of each row; `logits` [N], all choices in a row."""
         counts, gold = batch["labels"].unbind(1)
         groups = torch.split(logits.float(), counts.tolist())
+        # Rows with fewer choices are padded with -inf, which has no probability and no gradient.
         padded = torch.nn.utils.rnn.pad_sequence(list(groups), batch_first=True, padding_value=-torch.inf)
         return torch.nn.functional.cross_entropy(padded, gold)
 
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-        """One array [choices] per feature."""
+        """Splits scores [N] into one array [choices] per feature."""
         counts = [len(feature.ids) for feature in features]
         return [part.numpy().copy() for part in torch.split(logits.detach().float().cpu(), counts)]
 
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
-        """Indices of choices, one for each row."""
-        chosen = np.array([scores.argmax() for scores in outputs], np.int32)
-        return chosen, joined([feature.target[1:] for feature in features])
+        """Returns indices of choices, one for each row."""
+        predicted = np.array([scores.argmax() for scores in outputs], np.int32)
+        return predicted, as_ints([feature.target[1:] for feature in features])
 
     def decode(
         self,
@@ -92,7 +91,7 @@ class ChoiceKind(Kind[Encoding]):
         task: Task,
         encoding: Encoding,
     ) -> list[Prediction]:
-        """`{"id", "choice": index, "probabilities": [p per choice]}` per row."""
+        """Returns `{"id", "choice": index, "probabilities": [p per choice]}` per row."""
         predictions = []
         for row, scores in zip(rows, outputs, strict=True):
             chances = softmax(np.asarray(scores, np.float64))
@@ -108,20 +107,21 @@ class ChoiceKind(Kind[Encoding]):
     def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[ChoiceRow], task: Task, language: str
     ) -> Counts:
-        """Whether the choice is right, and 1 [rows, 2]."""
+        """Returns whether the choice is right, and 1 [rows, 2]."""
         gold = gold_of([row.label for row in rows], rows)
         return np.array(
-            [(mine["choice"] == label, 1) for mine, label in zip(predictions, gold, strict=True)], np.float64
+            [(row["choice"] == label, 1) for row, label in zip(predictions, gold, strict=True)], np.float64
         )
 
     def rates(self, sums: Counts) -> dict[str, Counts]:
-        """Accuracy."""
+        """Computes accuracy."""
         return {"accuracy": percent(sums[..., 0], sums[..., 1])}
 
 
 def _pair(prompt: Ints, choice: Ints, template: Template, length: int) -> Tokens:
+    """Builds one sequence: the choice is kept, and the end of the prompt, where the question is."""
     budget = length - template.size
-    choice = choice[:budget]  # only a choice that is longer than the model loses anything
+    choice = choice[:budget]  # only a choice longer than the model's limit is truncated
     room = budget - len(choice)
     return template.build(prompt[max(len(prompt) - room, 0) :], choice)
 
@@ -136,4 +136,4 @@ def _target(row: ChoiceRow) -> Ints:
     return np.array([len(row.choices), row.label], np.int32)
 
 
-KIND = ChoiceKind()
+KIND = _ChoiceKind()

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.kinds.base import LONGEST, Batch, Encoding, Feature, Floats, Kind
-from adapterstilts.kinds.subwords import limit, sequences
+from adapterstilts.kinds.subwords import sequences
 from adapterstilts.tasks.spec import Task
 
 Indices = npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ class EmbeddingKind(Kind[E]):
         self, rows: Sequence[RetrievalRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: E
     ) -> list[Feature]:
         """Returns one feature per row, query or candidate."""
-        length = limit(tokenizer, encoding)
+        length = encoding.limit(tokenizer)
         features: dict[int, Feature] = {}
         # One tokenizer call takes either pairs or single texts.
         for paired in (True, False):
@@ -65,6 +65,27 @@ class EmbeddingKind(Kind[E]):
     def paired(self, row: RetrievalRow, encoding: E) -> bool:
         """Whether a row is read together with its context."""
         return False
+
+    @staticmethod
+    def sides(rows: Sequence[RetrievalRow]) -> tuple[list[int], list[int]]:
+        """Returns the indices of queries and of candidates.
+
+        Raises:
+            DataError: There are queries but no candidate.
+        """
+        queries = [n for n, row in enumerate(rows) if row.side == "query"]
+        candidates = [n for n, row in enumerate(rows) if row.side == "candidate"]
+        if queries and not candidates:
+            raise DataError("retrieval has queries but no candidate sentences")
+        return queries, candidates
+
+    @staticmethod
+    def unit(outputs: Sequence[Floats], numbers: Sequence[int]) -> Floats:
+        """Returns the embeddings [N, H] with these numbers, normalised to length 1; zeros stay zeros."""
+        vectors = np.stack([outputs[n] for n in numbers])
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        # FAISS reads C-contiguous float32 only.
+        return np.ascontiguousarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Refuses to train.
@@ -84,89 +105,61 @@ class EmbeddingKind(Kind[E]):
         encoding: E,
     ) -> torch.Tensor:
         """Returns pooled hidden states [N, H], float32 and not normalised."""
-        states = hidden(encoding.layer).float()
-        special = special_ids(tokenizer)
-        return pool(states, batch["attention_mask"], batch["input_ids"], special, encoding.pooling)
-
-
-def sides(rows: Sequence[RetrievalRow]) -> tuple[list[int], list[int]]:
-    """Which rows are queries, and which candidates.
-
-    Raises:
-        DataError: there are queries but no candidate.
-    """
-    queries = [n for n, row in enumerate(rows) if row.side == "query"]
-    candidates = [n for n, row in enumerate(rows) if row.side == "candidate"]
-    if queries and not candidates:
-        raise DataError("retrieval has queries but no candidate sentences")
-    return queries, candidates
-
-
-def unit(outputs: Sequence[Floats], numbers: Sequence[int]) -> Floats:
-    """Returns the embeddings [N, H] with these numbers, normalised to length 1; zeros stay zeros."""
-    vectors = np.stack([outputs[n] for n in numbers])
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.ascontiguousarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+        return pool(hidden(encoding.layer), batch, tokenizer, encoding.pooling)
 
 
 def nearest(queries: Floats, candidates: Floats, count: int) -> Ranked:
-    """Exact inner-product search; at most as many as there are candidates.
+    """Exact inner-product search; returns at most as many as there are candidates.
 
-    FAISS goes through both sides in blocks: beside them and the result it holds a few MB, however many there
-    are.
+    FAISS processes both sides in blocks: besides them and the result it needs a few MB, whatever their size.
     """
-    import faiss  # only where it is used: its OpenMP runtime need not load beside torch's for training
+    # Imported here, so that FAISS's OpenMP runtime does not load next to torch's for training.
+    import faiss
 
     index = faiss.IndexFlatIP(candidates.shape[1])
     index.add(candidates)
-    scores, found = index.search(queries, min(count, len(candidates)))
-    return found, scores
+    scores, numbers = index.search(queries, min(count, len(candidates)))
+    return numbers, scores
 
 
-def ratio(scores: Floats, near: Indices, ahead: Floats, back: Floats) -> Floats:
-    """The ratio margin of each pair (Artetxe and Schwenk 2019, arXiv 1811.01136).
+def ratio(scores: Floats, near: Indices, forward: Floats, backward: Floats) -> Floats:
+    """Returns the ratio margin of each pair (Artetxe and Schwenk 2019, arXiv 1811.01136).
 
-    The cosine of a pair over the mean of the two sides' mean cosines to their nearest on the other side; it
-    lifts pairs that stand out over sentences that are near everything.
+    This is the pair's cosine divided by the mean of both sides' mean cosines to their nearest neighbours. It
+    prefers pairs to sentences that are near everything.
 
     Args:
-        scores, near: cosines of each query with some candidates, and which [Q, k].
-        ahead, back: mean cosine of each query [Q] and of each candidate [C] to its nearest.
+        scores: Cosines of each query with some candidates [Q, k].
+        near: Numbers of these candidates [Q, k].
+        forward: Mean cosine of each query to its nearest candidates [Q].
+        backward: Mean cosine of each candidate to its nearest queries [C].
     """
-    return (scores / ((ahead[:, None] + back[near]) / 2)).astype(np.float32)
+    return (scores / ((forward[:, None] + backward[near]) / 2)).astype(np.float32)
 
 
 def pool(
-    hidden: torch.Tensor,
-    attention_mask: torch.Tensor,
-    input_ids: torch.Tensor,
-    special_ids: Sequence[int] | torch.Tensor,
-    pooling: str,
+    hidden: torch.Tensor, batch: Batch, tokenizer: PreTrainedTokenizerFast, pooling: str
 ) -> torch.Tensor:
-    """Sentence embeddings [N, H] (float32, not normalised) from one hidden layer.
+    """Returns sentence embeddings [N, H], float32 and not normalised.
 
     Args:
-        hidden: [N, L, H]; `attention_mask` and `input_ids` are [N, L].
-        special_ids: ids that "mean" leaves out: those of `special_ids(tokenizer)`.
-        pooling: "mean" over non-special tokens (over all of them where there are only special ones, an
-            empty text), "mean_all" over all non-padding tokens, "cls" the first token.
+        hidden: Hidden states of one layer [N, L, H].
+        pooling: "mean" over non-special tokens (over all if there are no others, as in an empty text),
+            "mean_all" over all non-padding tokens, "cls" for the first token.
 
     Raises:
-        ConfigError: another pooling.
+        ConfigError: Unknown pooling.
     """
-    hidden, mask = hidden.float(), attention_mask.bool()
+    hidden, mask = hidden.float(), batch["attention_mask"].bool()
     if pooling == "cls":
         return hidden[:, 0]
     if pooling not in ("mean", "mean_all"):
         raise ConfigError(f"unknown pooling '{pooling}'. Known: cls, mean, mean_all")
     if pooling == "mean":
-        listed = torch.as_tensor(special_ids, device=input_ids.device)
-        plain = mask & ~torch.isin(input_ids, listed)
-        mask = torch.where(plain.any(dim=1, keepdim=True), plain, mask)
+        # <unk> is special to the tokenizer, but represents a piece of the text.
+        special = sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})
+        ids = batch["input_ids"]
+        text = mask & ~torch.isin(ids, torch.as_tensor(special, device=ids.device))
+        mask = torch.where(text.any(dim=1, keepdim=True), text, mask)
     weights = mask.unsqueeze(2).float()
     return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
-
-
-def special_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """Ids that hold no text: all special tokens but <unk>, which stands for a piece of the text."""
-    return sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})

@@ -9,44 +9,43 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 Chunk = tuple[str, int, int]  # type, index of the first word, index of the last word
 
-# seqeval's reading knows B, I, E and S; other schemes spell the same four differently.
+# seqeval reads B, I, E and S; other schemes spell the same four differently.
 _SPELLINGS = ({"L": "E", "U": "S"}, {"L": "E"}, {"U": "S"}, {"M": "I", "W": "S"}, {"M": "I"})
 _POSITIONS = frozenset("BIESLUMWO")
 
 
 def chunks(tags: Sequence[str]) -> list[Chunk]:
-    """The entities of one sentence as they are scored: IOB1, IOB2, IOE and IOBES, and plain tags.
+    """Returns the entities of one sentence as they are scored: IOB1, IOB2, IOE and IOBES, and plain tags.
 
     Equal plain tags side by side are one entity, as in XTREME's script.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that tags are not of the BIO form
-        return list(get_entities([typed(tag) for tag in tags]))
-
-
-def typed(tag: str) -> str:
-    """Tells seqeval that a plain tag is its own type: NOUN becomes N-NOUN.
-
-    So its versions before 1.0 read it, on which XTREME's scores rest (evaluate_test.py expects theirs); later
-    ones take the first letter off, and X, of which nothing is left, runs into the next sentence.
-    """
-    return tag if tag == "O" or "-" in tag else f"{tag[:1]}-{tag}"
+        warnings.simplefilter("ignore")  # seqeval warns about every plain tag
+        return list(get_entities([_typed(tag) for tag in tags]))
 
 
 def predicted_chunks(tags: Sequence[str], labels: Iterable[str]) -> list[Chunk]:
-    """The entities that a prediction shows: as `chunks`, and BILOU, BMES and suffixes (PER-B) too.
+    """Returns the entities that a prediction shows: as `chunks`, and also BILOU, BMES and suffixes (PER-B).
 
     Args:
-        labels: the task's label set, which decides the scheme.
+        labels: Label set of the task, which decides the scheme.
     """
-    split = [label.rsplit("-", 1) for label in labels if "-" in label]
-    before = {first.partition("-")[0] for first, _ in split}
-    behind = {last for _, last in split}
-    positions = before
-    if behind and behind <= _POSITIONS and not before & _POSITIONS:  # PER-B
+    parts = [label.rsplit("-", 1) for label in labels if "-" in label]
+    prefixes = {start.partition("-")[0] for start, _ in parts}
+    suffixes = {end for _, end in parts}
+    positions = prefixes
+    if suffixes and suffixes <= _POSITIONS and not prefixes & _POSITIONS:  # PER-B
         tags = ["-".join(reversed(tag.rsplit("-", 1))) for tag in tags]
-        positions = behind
-    elif not before <= _POSITIONS and not before & {"B", "I"}:  # plain, some with a hyphen
+        positions = suffixes
+    elif not prefixes <= _POSITIONS and not prefixes & {"B", "I"}:  # plain tags, some with a hyphen
         tags = [tag if tag == "O" else f"{tag[:1]}-{tag}" for tag in tags]
-    spelling = next((each for each in _SPELLINGS if {"B", *each} <= positions), {})
+    spelling = next((letters for letters in _SPELLINGS if {"B", *letters} <= positions), {})
     return chunks([spelling.get(tag[:1], tag[:1]) + tag[1:] if tag[1:2] == "-" else tag for tag in tags])
+
+
+def _typed(tag: str) -> str:
+    """Returns a plain tag with its type spelled out: NOUN becomes N-NOUN."""
+    # seqeval before 1.0 read plain tags like this, and XTREME's scores rest on it (evaluate_test.py expects
+    # them). Later versions remove the first letter, and X, of which nothing remains, runs into the next
+    # sentence.
+    return tag if tag == "O" or "-" in tag else f"{tag[:1]}-{tag}"

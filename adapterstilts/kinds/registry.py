@@ -69,9 +69,9 @@ def check_encoding(kinds: Iterable[str], settings: Mapping[str, Any]) -> None:
 
 def effective(kinds: Iterable[str], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings without those that only other kinds have; unknown ones stay, to be refused."""
-    known = {key for name in KINDS for key in _fields(name)}
     used = {key for name in kinds for key in _fields(name)}
-    return {key: value for key, value in settings.items() if key in used or key not in known}
+    unused = {key for name in KINDS for key in _fields(name)} - used
+    return {key: value for key, value in settings.items() if key not in unused}
 
 
 def default_encoding(kind_name: str, settings: Mapping[str, Any]) -> Encoding:

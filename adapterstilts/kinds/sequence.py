@@ -22,51 +22,53 @@ from adapterstilts.kinds.base import (
     Ints,
     Kind,
     Prediction,
+    as_ints,
     gold_of,
-    joined,
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import limit, sequences
+from adapterstilts.kinds.subwords import sequences
 from adapterstilts.tasks.spec import Task
 
 
-class SequenceKind(Kind[Encoding]):
-    """One label for one sequence; a feature is a row, its target [1] the label's index."""
+class _SequenceKind(Kind[Encoding]):
+    """One label for one sequence. A feature is a row; its target [1] is the label's index."""
 
     spec = SPECS["sequence"]
     encoding = Encoding
 
     def head(self, task: Task) -> HeadSpec:
-        """A classifier over the task's labels."""
+        """Returns a classifier over the task's labels."""
         return HeadSpec("classification", task.labels)
 
     def encode(
         self, rows: Sequence[PairRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
     ) -> list[Feature]:
-        """One feature per row; a pair that is too long loses subwords of its longer side first.
+        """Returns one feature per row; a pair that is too long loses subwords of its longer side.
 
         Raises:
-            ConfigError: a label that the task does not have.
+            ConfigError: A label that the task does not have.
         """
-        length = limit(tokenizer, encoding)
+        length = encoding.limit(tokenizer)
         features: dict[int, Feature] = {}
-        for pair in (True, False):  # one tokenizer call takes either pairs or single texts
-            chosen = [n for n, row in enumerate(rows) if (row.second is not None) == pair]
-            first = [rows[n].first for n in chosen]
-            second = [rows[n].second or "" for n in chosen] if pair else None
-            for n, (ids, types) in zip(chosen, sequences(tokenizer, first, second, length), strict=True):
+        # One tokenizer call takes either pairs or single texts.
+        for pair in (True, False):
+            numbers = [n for n, row in enumerate(rows) if (row.second is not None) == pair]
+            texts = [rows[n].first for n in numbers]
+            pairs = [rows[n].second or "" for n in numbers] if pair else None
+            for n, (ids, types) in zip(numbers, sequences(tokenizer, texts, pairs, length), strict=True):
                 features[n] = Feature(n, (ids,), (types,), _target(rows[n], task))
         return [features[n] for n in range(len(rows))]
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Cross-entropy; `logits` [F, classes]."""
+        """Returns the cross-entropy; `logits` [F, classes]."""
+        # In float32 also under autocast: bf16 has too few digits for the sum of exponentials.
         return torch.nn.functional.cross_entropy(logits.float(), batch["labels"].squeeze(1))
 
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
-        """Indices of labels, one for each row."""
-        chosen = np.array([logits.argmax() for logits in outputs], np.int32)
-        return chosen, joined([feature.target for feature in features])
+        """Returns indices of labels, one for each row."""
+        predicted = np.array([logits.argmax() for logits in outputs], np.int32)
+        return predicted, as_ints([feature.target for feature in features])
 
     def decode(
         self,
@@ -76,7 +78,7 @@ class SequenceKind(Kind[Encoding]):
         task: Task,
         encoding: Encoding,
     ) -> list[Prediction]:
-        """`{"id", "label", "probabilities": {label: p}}` per row."""
+        """Returns `{"id", "label", "probabilities": {label: p}}` per row."""
         predictions = []
         for row, logits in zip(rows, outputs, strict=True):
             chances = softmax(np.asarray(logits, np.float64))
@@ -94,19 +96,20 @@ class SequenceKind(Kind[Encoding]):
     def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[PairRow], task: Task, language: str
     ) -> Counts:
-        """Of each label whether it is predicted rightly, predicted, and gold [rows, 3 * labels]."""
-        one_of = np.eye(len(task.labels))
-        gold = one_of[[task.labels.index(label) for label in gold_of([row.label for row in rows], rows)]]
-        found = one_of[[task.labels.index(prediction["label"]) for prediction in predictions]]
-        return np.concatenate([gold * found, found, gold], axis=1)
+        """Returns for every label whether it is right, predicted, and gold [rows, 3 * labels]."""
+        one_hot = np.eye(len(task.labels))
+        gold = one_hot[[task.labels.index(label) for label in gold_of([row.label for row in rows], rows)]]
+        predicted = one_hot[[task.labels.index(prediction["label"]) for prediction in predictions]]
+        return np.concatenate([gold * predicted, predicted, gold], axis=1)
 
     def rates(self, sums: Counts) -> dict[str, Counts]:
-        """Accuracy, and beside it F1 averaged over the labels that occur ("macro_f1")."""
-        hits, found, gold = np.split(sums, 3, axis=-1)
-        f1 = percent(2 * hits, found + gold)
+        """Computes accuracy, and F1 averaged over the labels that occur ("macro_f1")."""
+        hits, predicted, gold = np.split(sums, 3, axis=-1)
+        f1 = percent(2 * hits, predicted + gold)
+        # A label that is neither predicted nor gold has no F1; scikit-learn ignores it as well.
         return {
             "accuracy": percent(hits.sum(axis=-1), gold.sum(axis=-1)),
-            "macro_f1": f1.sum(axis=-1) / ((found + gold) > 0).sum(axis=-1),
+            "macro_f1": f1.sum(axis=-1) / ((predicted + gold) > 0).sum(axis=-1),
         }
 
 
@@ -118,4 +121,4 @@ def _target(row: PairRow, task: Task) -> Ints:
     return np.array([task.labels.index(row.label)], np.int32)
 
 
-KIND = SequenceKind()
+KIND = _SequenceKind()

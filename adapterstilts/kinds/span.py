@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.characters import SPACES, whole
 from adapterstilts.data.rows import QuestionRow
-from adapterstilts.kinds.answer_normalisation import exact_match, normaliser, word_f1
+from adapterstilts.kinds.answer_normalisation import normaliser
 from adapterstilts.kinds.base import (
     LONGEST,
     Batch,
@@ -28,18 +28,18 @@ from adapterstilts.kinds.base import (
     Kind,
     Metrics,
     Prediction,
+    as_ints,
     cut,
     gold_of,
     headline,
-    joined,
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import Pieces, Template, limit, pieces
+from adapterstilts.kinds.subwords import Pieces, Template, pieces
 from adapterstilts.tasks.spec import Task
 
-SHOWN = 5  # spans that a prediction lists
-NONE = (0, 0)  # start and end at the first token: the window holds no answer
+N_BEST = 5  # spans in a prediction
+NO_ANSWER = (0, 0)  # start and end at the first token: the window does not contain the answer
 
 
 class SpanEncoding(Encoding):
@@ -64,19 +64,19 @@ class SpanEncoding(Encoding):
     )
 
 
-class SpanKind(Kind[SpanEncoding]):
+class _SpanKind(Kind[SpanEncoding]):
     """Start and end of the answer, in windows over the context.
 
-    A feature is one window (question, part of the context). Its target [2] holds the positions of the
-    answer's first and last subword, (0, 0) if the window does not hold all of it; `align` [L, 2] holds each
-    context subword's characters (first, one past the last), -1 for every other position.
+    A feature is one window (question, part of the context). Its target [2] is the positions of the answer's
+    outer subwords, (0, 0) if the window does not contain all of it; `align` [L, 2] is each context subword's
+    start and end character, -1 for every other position. Labels of a batch are [F, 2].
     """
 
     spec = SPECS["span"]
     encoding = SpanEncoding
 
     def head(self, task: Task) -> HeadSpec:
-        """Two scores per subword: start and end."""
+        """Returns a head with two scores per subword: start and end."""
         return HeadSpec("span")
 
     def encode(
@@ -86,16 +86,17 @@ class SpanKind(Kind[SpanEncoding]):
         tokenizer: PreTrainedTokenizerFast,
         encoding: SpanEncoding,
     ) -> list[Feature]:
-        """Windows of (question, context), neighbours sharing `stride` subwords of the context.
+        """Returns windows of (question, context); neighbours share `stride` subwords of the context.
 
-        A question is cut so that half of the window is left for the context. Of several answers the first
-        is trained on; one that does not fall on subword borders becomes the subwords that overlap it.
+        The earliest gold answer is trained on; one that does not end on subword borders becomes the subwords
+        that overlap it.
         """
-        template, length = Template.of(tokenizer, pair=True), limit(tokenizer, encoding)
+        template, length = Template.of(tokenizer, pair=True), encoding.limit(tokenizer)
         questions = pieces(tokenizer, [row.question for row in rows])
         contexts = pieces(tokenizer, [row.context for row in rows])
         features = []
         for number, row in enumerate(rows):
+            # Long questions are truncated, so that half of the window remains for the context.
             question = questions[row.question].ids[: max(length // 2 - template.size, 0)]
             context, budget = contexts[row.context], length - template.size - len(question)
             answer = _answer(row, context)
@@ -106,19 +107,19 @@ class SpanKind(Kind[SpanEncoding]):
         return features
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean of the cross-entropies of start and end over the real tokens; `logits` [F, L, 2]."""
+        """Returns the mean cross-entropy of start and end over real tokens; `logits` [F, L, 2]."""
         padding = batch["attention_mask"].unsqueeze(2) == 0
         scores = logits.float().masked_fill(padding, -torch.inf)
         return torch.nn.functional.cross_entropy(scores, batch["labels"])
 
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-        """One array [length, 2] per feature."""
+        """Splits logits [F, L, 2] into one array [length, 2] per feature."""
         return cut(logits, features)
 
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
-        """Where answers begin, as positions in the window; 0, the first special token, for no answer."""
-        chosen = np.array([logits[:, 0].argmax() for logits in outputs], np.int32)
-        return chosen, joined([feature.target[:1] for feature in features])
+        """Returns start positions in the window; 0, the leading special token, is no answer."""
+        predicted = np.array([logits[:, 0].argmax() for logits in outputs], np.int32)
+        return predicted, as_ints([feature.target[:1] for feature in features])
 
     def decode(
         self,
@@ -128,50 +129,51 @@ class SpanKind(Kind[SpanEncoding]):
         task: Task,
         encoding: SpanEncoding,
     ) -> list[Prediction]:
-        """`{"id", "text", "start", "end", "score", "n_best"}` per row.
+        """Returns `{"id", "text", "start", "end", "score", "n_best"}` per row.
 
-        The text is cut from the context itself; `start` and `end` are its characters, -1 for no answer,
-        which is predicted only if the task has unanswerable questions (or the context is empty). `score`
-        is the sum of the start and end logits; `n_best` holds the five best spans, their probabilities
-        over all `encoding.n_best` that were kept.
+        The text is a part of the context; `start` and `end` are its characters, -1 for no answer, which is
+        predicted only if the task has unanswerable questions (or the context is empty). `score` is the sum of
+        the start and end logits; `n_best` lists the five best spans, with probabilities over all
+        `encoding.n_best` candidates.
         """
-        windows: list[list[Window]] = [[] for _ in rows]
+        windows: list[list[_Window]] = [[] for _ in rows]
         for logits, feature in zip(outputs, features, strict=True):
-            windows[feature.row].append(Window(logits, feature.align))
+            windows[feature.row].append(_Window(logits, feature.align))
         return [
-            {"id": row.id, **best_spans(row.context, found, encoding, none=task.unanswerable)}
-            for row, found in zip(rows, windows, strict=True)
+            {"id": row.id, **_best_spans(row.context, row_windows, encoding, null=task.unanswerable)}
+            for row, row_windows in zip(rows, windows, strict=True)
         ]
 
     def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[QuestionRow], task: Task, language: str
     ) -> Counts:
-        """Exact match and word F1, best over the gold answers, and 1 [questions, 3]."""
-        normalise = normaliser(task, language)
-        counted = []
-        for mine, answers in zip(predictions, gold_of([row.answers for row in rows], rows), strict=True):
-            gold = [answer.text for answer in answers]
-            counted.append(
-                (exact_match(mine["text"], gold, normalise), word_f1(mine["text"], gold, normalise), 1)
-            )
-        return np.array(counted, np.float64)
+        """Returns exact match and word F1, best over the gold answers, and 1 [questions, 3]."""
+        metric = normaliser(task, language)
+        counts = []
+        for prediction, answers in zip(
+            predictions, gold_of([row.answers for row in rows], rows), strict=True
+        ):
+            text, gold = prediction["text"], [answer.text for answer in answers]
+            counts.append((metric.exact_match(text, gold), metric.word_f1(text, gold), 1))
+        return np.array(counts, np.float64)
 
     def rates(self, sums: Counts) -> dict[str, Counts]:
-        """Exact match, word F1, and the mean of the two."""
+        """Computes exact match, word F1, and the mean of the two."""
         em, f1 = (percent(sums[..., n], sums[..., 2]) for n in range(2))
         return {"em": em, "f1": f1, "em_f1": (em + f1) / 2}
 
     def score(
         self, predictions: Sequence[Prediction], rows: Sequence[QuestionRow], task: Task, language: str
     ) -> Metrics:
-        """Exact match and word F1 with the task's normalisation."""
+        """Returns exact match and word F1 with the task's normalisation."""
         rates = self.rates(self.counts(predictions, rows, task, language).sum(axis=0))
-        full = headline(rates, task)
-        return {name: full[name] for name in ("em", "f1", "score")}
+        metrics = headline(rates, task)
+        # The mean of the two is reported as the score only.
+        return {name: metrics[name] for name in ("em", "f1", "score")}
 
 
 def _answer(row: QuestionRow, context: Pieces) -> tuple[int, int] | None:
-    """First and last context subword that overlap the row's first answer.
+    """Returns the outer context subwords that overlap the row's earliest answer.
 
     (-1, -1) if the question has no answer, None if the row is for prediction and has no gold at all.
     """
@@ -187,14 +189,15 @@ def _answer(row: QuestionRow, context: Pieces) -> tuple[int, int] | None:
 
 
 def _target(answer: tuple[int, int] | None, begin: int, end: int, shift: int) -> Ints:
-    """The answer's positions in the window [begin, end) of the context, which starts at `shift`."""
+    """Returns the answer's positions in the window [begin, end) of the context, which starts at `shift`."""
     if answer is None:
         return np.empty(0, np.int32)
     inside = begin <= answer[0] and answer[1] < end
-    return np.array([at - begin + shift for at in answer] if inside else NONE, np.int32)
+    return np.array([at - begin + shift for at in answer] if inside else NO_ANSWER, np.int32)
 
 
 def _windows(total: int, budget: int, stride: int) -> Iterator[tuple[int, int]]:
+    """Yields ranges of at most `budget` subwords that overlap by `stride`; an empty context has one."""
     begin = 0
     while True:
         end = min(begin + budget, total)
@@ -213,15 +216,20 @@ def _feature(row: int, template: Template, question: Ints, context: Pieces, targ
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """One window: `logits` [L, 2] (start, end) and `align` [L, 2], characters or -1 outside the context."""
+class _Window:
+    """One window.
+
+    Attributes:
+        logits: Start and end scores [L, 2].
+        align: Characters of each subword [L, 2], -1 outside the context.
+    """
 
     logits: Floats
     align: Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class _Span:
     """A candidate answer; characters [start, end) of the context, (-1, -1) for no answer."""
 
     start: int
@@ -229,54 +237,55 @@ class Span:
     score: float
 
 
-def best_spans(
-    context: str, windows: Sequence[Window], encoding: SpanEncoding, *, none: bool
+def _best_spans(
+    context: str, windows: Sequence[_Window], encoding: SpanEncoding, *, null: bool
 ) -> dict[str, Any]:
-    """The prediction for one question: its best span and the runners-up.
+    """Returns the prediction for one question: its best span and the runners-up.
 
     Args:
-        none: whether "no answer" may win. Its score is the least over the windows of the first token's
-            start and end logits; it wins if it exceeds the best span's by more than the threshold.
+        null: Whether "no answer" may win. It does if its score exceeds the best span's by more than the
+            threshold.
     """
     spans = _merge(context, [span for window in windows for span in _candidates(window, encoding)])
     spans = spans[: encoding.n_best]
-    nothing = Span(-1, -1, min(float(window.logits[0].sum()) for window in windows))
-    if none:
-        spans = sorted([*spans, nothing], key=lambda span: -span.score)
-    real = next((span for span in spans if span != nothing), nothing)
-    best = nothing if none and nothing.score - real.score > encoding.null_threshold else real
+    # The minimum over the windows, as in BERT's run_squad.py: a window without the answer says nothing about
+    # the others.
+    no_answer = _Span(-1, -1, min(float(window.logits[0].sum()) for window in windows))
+    if null:
+        spans = sorted([*spans, no_answer], key=lambda span: -span.score)
+    real = next((span for span in spans if span != no_answer), no_answer)
+    best = no_answer if null and no_answer.score - real.score > encoding.null_threshold else real
     chances = softmax([span.score for span in spans]) if spans else []
-    listed = [
-        {**_shown(context, span), "probability": round(float(chance), 6)}
-        for span, chance in zip(spans[:SHOWN], chances, strict=False)
+    n_best = [
+        {**_as_json(context, span), "probability": round(float(chance), 6)}
+        for span, chance in zip(spans[:N_BEST], chances, strict=False)
     ]
-    return {**_shown(context, best), "score": round(best.score, 6), "n_best": listed}
+    return {**_as_json(context, best), "score": round(best.score, 6), "n_best": n_best}
 
 
-def _candidates(window: Window, encoding: SpanEncoding) -> list[Span]:
-    """The n best spans of one window: every start with every end at most `max_answer` subwords long."""
+def _candidates(window: _Window, encoding: SpanEncoding) -> list[_Span]:
+    """Returns the n best spans of one window: every start with every end within `max_answer` subwords."""
     at = np.flatnonzero(window.align[:, 0] >= 0)
     if not len(at):
         return []
     starts, ends = window.logits[at].T.astype(np.float64)
     longest = min(encoding.max_answer, len(at))
+    # A strided view [start, length - 1] instead of all pairs; beyond the context's end it is -inf.
     padded = np.concatenate([ends, np.full(longest - 1, -np.inf)])
-    scores = starts[:, None] + np.lib.stride_tricks.sliding_window_view(
-        padded, longest
-    )  # [start, length - 1]
+    scores = starts[:, None] + np.lib.stride_tricks.sliding_window_view(padded, longest)
     flat = scores.ravel()
     count = min(encoding.n_best, len(flat))
     top = np.argpartition(-flat, count - 1)[:count]
-    first, extra = np.divmod(top[np.isfinite(flat[top])], longest)
-    characters = np.stack([window.align[at[first], 0], window.align[at[first + extra], 1]], axis=1)
+    begins, extra = np.divmod(top[np.isfinite(flat[top])], longest)
+    characters = np.stack([window.align[at[begins], 0], window.align[at[begins + extra], 1]], axis=1)
     return [
-        Span(int(start), int(end), float(scores[a, b]))
-        for (start, end), a, b in zip(characters, first, extra, strict=True)
+        _Span(int(start), int(end), float(scores[a, b]))
+        for (start, end), a, b in zip(characters, begins, extra, strict=True)
     ]
 
 
-def _merge(context: str, spans: Sequence[Span]) -> list[Span]:
-    """Spans of whole characters without surrounding space, each kept once with its best score, best first."""
+def _merge(context: str, spans: Sequence[_Span]) -> list[_Span]:
+    """Returns distinct spans of whole characters without surrounding space, best first."""
     best: dict[tuple[int, int], float] = {}
     for span in spans:
         text = context[span.start : span.end]
@@ -285,12 +294,12 @@ def _merge(context: str, spans: Sequence[Span]) -> list[Span]:
         if start < end and span.score > best.get((start, end), -np.inf):
             best[start, end] = span.score
     order = sorted(best.items(), key=lambda item: (-item[1], item[0]))  # ties: the earlier span
-    return [Span(start, end, score) for (start, end), score in order]
+    return [_Span(start, end, score) for (start, end), score in order]
 
 
-def _shown(context: str, span: Span) -> dict[str, Any]:
+def _as_json(context: str, span: _Span) -> dict[str, Any]:
     text = context[span.start : span.end] if span.start >= 0 else ""
     return {"text": text, "start": span.start, "end": span.end}
 
 
-KIND = SpanKind()
+KIND = _SpanKind()

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from adapterstilts.errors import unknown
-
 RowForm = Literal["pair", "tagged", "question", "choice", "retrieval", "text"]  # the types of data/rows.py
 SubmissionFormat = Literal["labels", "tags", "answers", "choices", "positions", "pairs"]
 
@@ -118,14 +116,3 @@ SPECS: dict[str, KindSpec] = {
         KindSpec(name="mlm", rows="text", metrics=(), pipeline_tag="fill-mask", evaluable=False),
     )
 }
-
-
-def kind_spec(name: str) -> KindSpec:
-    """Returns the properties of a kind.
-
-    Raises:
-        ConfigError: There is no such kind (the nearest one is named).
-    """
-    if name not in SPECS:
-        raise unknown("kind", name, SPECS)
-    return SPECS[name]

@@ -11,7 +11,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.kinds.base import Encoding, Ints
+from adapterstilts.kinds.base import Ints
 from adapterstilts.kinds.offsets import repaired
 
 CHUNK = 8192  # texts per tokenizer call: bounds the Python lists alive at once
@@ -19,30 +19,22 @@ CHUNK = 8192  # texts per tokenizer call: bounds the Python lists alive at once
 Tokens = tuple[Ints, Ints]  # token ids and token type ids, both [length]
 
 
-def limit(tokenizer: PreTrainedTokenizerFast, encoding: Encoding) -> int:
-    """Subwords that one sequence may have: the setting, or less where the model takes less.
-
-    Tokenizers that know no limit give an astronomically large one.
-    """
-    return min(encoding.max_length, int(tokenizer.model_max_length))
-
-
 def sequences(
-    tokenizer: PreTrainedTokenizerFast, first: Sequence[str], second: Sequence[str] | None, length: int
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], pairs: Sequence[str] | None, length: int
 ) -> list[Tokens]:
-    """Texts, or pairs of texts, with the tokenizer's own special tokens, cut to `length` (longest first)."""
-    found: list[Tokens] = []
-    for span in _chunks(len(first)):
+    """Encodes texts, or pairs of texts, with special tokens, truncated to `length` (longest first)."""
+    tokens: list[Tokens] = []
+    for chunk in _chunks(len(texts)):
         encoded = tokenizer(
-            list(first[span]),
-            None if second is None else list(second[span]),
+            list(texts[chunk]),
+            None if pairs is None else list(pairs[chunk]),
             truncation="longest_first",
             max_length=length,
             return_attention_mask=False,
             verbose=False,
         )
-        found.extend(_tokens(encoded))
-    return found
+        tokens.extend(_tokens(encoded))
+    return tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +42,9 @@ class Pieces:
     """A text's subwords without special tokens.
 
     Attributes:
-        ids: token ids [n].
-        offsets: first and one past the last character of each [n, 2]; may take in a leading space. Together
-            they hold every visible character of the text.
+        ids: Token ids [n].
+        offsets: Start and end characters of each subword [n, 2]; may include a leading space. Together they
+            cover every visible character of the text.
     """
 
     ids: Ints
@@ -60,12 +52,13 @@ class Pieces:
 
 
 def pieces(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict[str, Pieces]:
-    """The subwords of each distinct text, uncut."""
-    found: dict[str, Pieces] = {}
+    """Returns the subwords of each distinct text, not truncated."""
+    # Contexts and words repeat: SQuAD asks about five questions per paragraph.
     distinct = list(dict.fromkeys(texts))
-    for span in _chunks(len(distinct)):
+    subwords: dict[str, Pieces] = {}
+    for chunk in _chunks(len(distinct)):
         encoded = tokenizer(
-            distinct[span],
+            distinct[chunk],
             add_special_tokens=False,
             return_offsets_mapping=True,
             return_attention_mask=False,
@@ -73,11 +66,11 @@ def pieces(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict[str
             verbose=False,
         )
         for text, ids, offsets in zip(
-            distinct[span], encoded["input_ids"], encoded["offset_mapping"], strict=True
+            distinct[chunk], encoded["input_ids"], encoded["offset_mapping"], strict=True
         ):
             spans = repaired(text, np.asarray(offsets, np.int32).reshape(-1, 2))
-            found[text] = Pieces(np.asarray(ids, np.int32), spans)
-    return found
+            subwords[text] = Pieces(np.asarray(ids, np.int32), spans)
+    return subwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +78,8 @@ class Template:
     """The special tokens that a tokenizer puts around one sequence, or around and between two.
 
     Attributes:
-        specials: special tokens before, between and after the k sequences: k + 1 entries.
-        types: the token type of each sequence.
+        specials: Special tokens before, between and after the k sequences: k + 1 entries.
+        types: Token type of each sequence.
     """
 
     specials: tuple[Tokens, ...]
@@ -94,11 +87,12 @@ class Template:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast, *, pair: bool) -> Template:
-        """Reads the template off an encoded example, whatever the tokenizer's type.
+        """Reads the template from an encoded example, whatever the tokenizer's type.
 
         Raises:
-            ConfigError: the tokenizer turns a plain letter into nothing.
+            ConfigError: The tokenizer turns a plain letter into nothing.
         """
+        # `build_inputs_with_special_tokens` does not know a fast tokenizer's own post-processor.
         encoded = tokenizer(["a"], ["a"] if pair else None, verbose=False)
         ((ids, types),) = _tokens(encoded)
         owners = encoded.sequence_ids(0)
@@ -114,24 +108,25 @@ class Template:
 
     @property
     def size(self) -> int:
-        """How many special tokens there are."""
+        """Number of special tokens."""
         return sum(len(ids) for ids, _ in self.specials)
 
-    def start(self, *before: Ints) -> int:
-        """Position at which the sequence after those in `before` begins."""
-        return sum(map(len, before)) + sum(len(ids) for ids, _ in self.specials[: len(before) + 1])
+    def start(self, *preceding: Ints) -> int:
+        """Returns the position at which the sequence after `preceding` begins."""
+        return sum(map(len, preceding)) + sum(len(ids) for ids, _ in self.specials[: len(preceding) + 1])
 
     def build(self, *parts: Ints) -> Tokens:
-        """The sequences with their special tokens; one part for each sequence of the template."""
+        """Joins the sequences with their special tokens; one part for each sequence of the template."""
         ids, types = [self.specials[0][0]], [self.specials[0][1]]
-        for part, kind, special in zip(parts, self.types, self.specials[1:], strict=True):
+        for part, token_type, special in zip(parts, self.types, self.specials[1:], strict=True):
             ids += [part, special[0]]
-            types += [np.full(len(part), kind, np.int32), special[1]]
+            types += [np.full(len(part), token_type, np.int32), special[1]]
         return np.concatenate(ids), np.concatenate(types)
 
 
 def _tokens(encoded: Any) -> Iterator[Tokens]:
-    """Ids and types of each sequence; a tokenizer that gives no types means zeros."""
+    """Yields ids and types of each sequence."""
+    # XLM-R's tokenizer returns no types; the model then expects zeros.
     types = encoded.get("token_type_ids")
     for n, ids in enumerate(encoded["input_ids"]):
         array = np.asarray(ids, np.int32)

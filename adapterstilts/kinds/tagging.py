@@ -27,19 +27,19 @@ from adapterstilts.kinds.base import (
     Ints,
     Kind,
     Prediction,
+    as_ints,
     cut,
     gold_of,
-    joined,
     pad_batch,
 )
 from adapterstilts.kinds.bootstrap import f1_rates, percent
 from adapterstilts.kinds.entities import chunks, predicted_chunks
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import Template, limit, pieces
+from adapterstilts.kinds.subwords import Template, pieces
 from adapterstilts.kinds.unspaced_scripts import WRITTEN_LANGUAGES, marks, read_off, written
 from adapterstilts.tasks.spec import Task
 
-IGNORED = -100  # PyTorch's cross-entropy skips it
+IGNORED = -100  # the label that PyTorch's cross-entropy skips
 
 
 class TaggingEncoding(Encoding):
@@ -69,19 +69,19 @@ class TaggingEncoding(Encoding):
         return self.model_dump(mode="json", exclude={"words"} if self.words == "separate" else None)
 
 
-class TaggingKind(Kind[TaggingEncoding]):
-    """One tag for each word, read off its first subword.
+class _TaggingKind(Kind[TaggingEncoding]):
+    """One tag for each word, read off its leading subword.
 
-    A feature is a window of whole words. Its target [L] holds the tag's index at each word's first
-    subword and -100 elsewhere; `align` [words, 2] holds (index of the word in the row, that position).
-    Words of one position share a subword: its target is the first one's tag.
+    A feature is a window of whole words. Its target [L] is the tag's index at each word's leading subword and
+    -100 elsewhere; `align` [words, 2] is (index of the word in the row, that position). Words at one position
+    share a subword, whose target is the earliest word's tag.
     """
 
     spec = SPECS["tagging"]
     encoding = TaggingEncoding
 
     def head(self, task: Task) -> HeadSpec:
-        """A token classifier over the task's tags."""
+        """Returns a token classifier over the task's tags."""
         return HeadSpec("tagging", task.labels)
 
     def encode(
@@ -91,18 +91,18 @@ class TaggingKind(Kind[TaggingEncoding]):
         tokenizer: PreTrainedTokenizerFast,
         encoding: TaggingEncoding,
     ) -> list[Feature]:
-        """Words are tokenised each on its own, the protocol of XTREME, or as the sentence is written.
+        """Returns windows of words, tokenised one by one (XTREME's protocol) or as the sentence is written.
 
-        A word that the tokenizer turns into nothing becomes one <unk>, or in a written sentence shares the
-        word's before it, so that it is still predicted and scored; a sentence that is too long becomes
-        windows that overlap.
+        A word that the tokenizer drops becomes one <unk>, or in a written sentence shares the previous word's
+        subword, so that it is predicted and scored even so. The windows of a long sentence overlap.
 
         Raises:
-            ConfigError: a tag that the task does not have.
+            ConfigError: A tag that the task does not have.
         """
-        template, length = Template.of(tokenizer, pair=False), limit(tokenizer, encoding)
+        template, length = Template.of(tokenizer, pair=False), encoding.limit(tokenizer)
         budget, stride = length - template.size, min(encoding.stride, length // 4)
-        sentences = (_written if encoding.words == "written" else _separate)(rows, tokenizer, budget)
+        tokenise = _written if encoding.words == "written" else _separate
+        sentences = tokenise(rows, tokenizer, budget)
         index = {label: n for n, label in enumerate(task.labels)}
         features = []
         for number, (row, sentence) in enumerate(zip(rows, sentences, strict=True)):
@@ -113,7 +113,7 @@ class TaggingKind(Kind[TaggingEncoding]):
         return features
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
-        """Labels are [F, L], -100 where nothing is predicted."""
+        """Pads features to one batch; labels are [F, L], -100 where nothing is predicted."""
         batch = pad_batch(features, pad)
         if all(len(feature.target) for feature in features):
             batch["labels"] = torch.full_like(batch["input_ids"], IGNORED)
@@ -122,24 +122,25 @@ class TaggingKind(Kind[TaggingEncoding]):
         return batch
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Cross-entropy over the words of the batch (0 if it has none); `logits` [F, L, tags]."""
+        """Returns the cross-entropy over the words of the batch (0 if it has none); `logits` [F, L, tags]."""
         labels = batch["labels"].flatten()
         total = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), labels, ignore_index=IGNORED, reduction="sum"
         )
+        # A sum and a division, since the mean over no words is NaN.
         return total / (labels != IGNORED).sum().clamp(min=1)
 
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-        """One array [length, tags] per feature."""
+        """Splits logits [F, L, tags] into one array [length, tags] per feature."""
         return cut(logits, features)
 
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
-        """Indices of tags, one for each word in each window."""
+        """Returns indices of tags, one for each word in each window."""
         pairs = [
             (logits[feature.target != IGNORED].argmax(1), feature.target[feature.target != IGNORED])
             for logits, feature in zip(outputs, features, strict=True)
         ]
-        return joined([chosen for chosen, _ in pairs]), joined([gold for _, gold in pairs])
+        return as_ints([predicted for predicted, _ in pairs]), as_ints([gold for _, gold in pairs])
 
     def decode(
         self,
@@ -149,27 +150,26 @@ class TaggingKind(Kind[TaggingEncoding]):
         task: Task,
         encoding: TaggingEncoding,
     ) -> list[Prediction]:
-        """`{"id", "tags"}` per row; a word in two windows is read where it is farthest from an edge.
-
-        A word that shares the subword of the one before goes on with its entity (B-PER, then I-PER).
-        """
+        """Returns `{"id", "tags"}` per row; the window in which a word is farther from an edge decides."""
         tags = [np.zeros(len(row.tokens), np.int32) for row in rows]
-        depth = [np.full(len(row.tokens), -1, np.int32) for row in rows]  # distance to the nearer edge
+        # Distance of a word's reading so far to the nearer edge of its window
+        depth = [np.full(len(row.tokens), -1, np.int32) for row in rows]
         inside = _inside(task)
         for logits, feature in zip(outputs, features, strict=True):
             if not len(feature.align):
                 continue
             words, at = feature.align.T
-            said = logits[at].argmax(1)
+            best = logits[at].argmax(1)
+            # A word that shares its subword with the previous one continues its entity (B-PER, then I-PER).
             shared = np.append(False, at[1:] == at[:-1])
-            said[shared] = inside[said[shared]]
+            best[shared] = inside[best[shared]]
             edge = np.minimum(at, feature.length - 1 - at)
             better = edge > depth[feature.row][words]
-            tags[feature.row][words[better]] = said[better]
+            tags[feature.row][words[better]] = best[better]
             depth[feature.row][words[better]] = edge[better]
         return [
-            {"id": row.id, "tags": [task.labels[tag] for tag in found]}
-            for row, found in zip(rows, tags, strict=True)
+            {"id": row.id, "tags": [task.labels[tag] for tag in row_tags]}
+            for row, row_tags in zip(rows, tags, strict=True)
         ]
 
     def locate(self, item: Input, prediction: Prediction, task: Task) -> Prediction:
@@ -179,40 +179,41 @@ class TaggingKind(Kind[TaggingEncoding]):
     def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[TaggedRow], task: Task, language: str
     ) -> Counts:
-        """Chunks right, predicted and gold, tags right, and words [sentences, 5].
+        """Returns right, predicted and gold chunks, right tags, and words [sentences, 5].
 
-        Chunks are seqeval's reading of the tags, as in XTREME's script, also where they are parts of speech:
-        equal neighbours are then one chunk.
+        Chunks are seqeval's reading of the tags, as in XTREME's script. Parts of speech are read like this
+        too: equal neighbours are one chunk.
 
         Raises:
-            DataError: hidden tags, or a prediction with more or fewer tags than its sentence.
+            DataError: Hidden tags, or a prediction with more or fewer tags than its sentence.
         """
         gold = [list(tags) for tags in gold_of([row.tags for row in rows], rows)]
-        found = [list(prediction["tags"]) for prediction in predictions]
-        for row, mine in zip(rows, found, strict=True):
-            if len(mine) != len(row.tokens):
+        predicted = [list(prediction["tags"]) for prediction in predictions]
+        for row, tags in zip(rows, predicted, strict=True):
+            if len(tags) != len(row.tokens):
                 raise DataError(
-                    f"sentence {row.id} has {len(row.tokens)} words but {len(mine)} predicted tags"
+                    f"sentence {row.id} has {len(row.tokens)} words but {len(tags)} predicted tags"
                 )
+        # It replaces all rare labels, so predicting it names none of them.
         never = OTHER if task.open_labels else None
-        return np.array([_counted(*pair, never) for pair in zip(found, gold, strict=True)], np.float64)
+        return np.array([_counts(*pair, never) for pair in zip(predicted, gold, strict=True)], np.float64)
 
     def rates(self, sums: Counts) -> dict[str, Counts]:
-        """Chunk F1, precision and recall (micro), and the accuracy of the tags."""
-        hits, found, gold, right, words = np.moveaxis(sums, -1, 0)
-        return {**f1_rates(hits, found, gold), "accuracy": percent(right, words)}
+        """Computes chunk F1, precision and recall (micro), and the accuracy of the tags."""
+        hits, predicted, gold, right, words = np.moveaxis(sums, -1, 0)
+        return {**f1_rates(hits, predicted, gold), "accuracy": percent(right, words)}
 
 
-def _counted(found: list[str], gold: list[str], never: str | None) -> tuple[int, ...]:
-    """One sentence's counts; no chunk goes beyond its sentence, so that those of sentences add up.
+def _counts(predicted: list[str], gold: list[str], never: str | None) -> tuple[int, ...]:
+    """Returns one sentence's counts; chunks end with their sentence, so counts of sentences add up.
 
     Args:
-        never: the label that stands for all rare ones, which is no right answer to any of them.
+        never: Label that is never a right answer, or None.
     """
-    mine, theirs = set(chunks(found)), set(chunks(gold))
-    hits = sum(kind != never for kind, _, _ in mine & theirs)
-    right = sum(a == b != never for a, b in zip(found, gold, strict=True))
-    return hits, len(mine), len(theirs), right, len(gold)
+    predicted_entities, gold_entities = set(chunks(predicted)), set(chunks(gold))
+    hits = sum(label != never for label, _, _ in predicted_entities & gold_entities)
+    right = sum(a == b != never for a, b in zip(predicted, gold, strict=True))
+    return hits, len(predicted_entities), len(gold_entities), right, len(gold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +221,9 @@ class _Sentence:
     """A sentence's subwords, in parts that no window divides.
 
     Attributes:
-        parts: at least one subword each, at most as many as a window takes.
-        part: the part that each word is read in, ascending [words].
-        at: the subword in that part which it is read off [words].
+        parts: Subwords of each part: at least one, and no more than a window takes.
+        part: Part that each word is read in, ascending [words].
+        at: Subword of that part which the word is read off [words].
     """
 
     parts: Sequence[Ints]
@@ -233,10 +234,10 @@ class _Sentence:
 def _separate(
     rows: Sequence[TaggedRow], tokenizer: PreTrainedTokenizerFast, budget: int
 ) -> Iterator[_Sentence]:
-    """Each word a part of its own."""
-    found = pieces(tokenizer, [token for row in rows for token in row.tokens])
-    nothing = _nothing(tokenizer)
-    words = {word: piece.ids[:budget] if len(piece.ids) else nothing for word, piece in found.items()}
+    """Tokenises word by word; every word is a part."""
+    subwords = pieces(tokenizer, [token for row in rows for token in row.tokens])
+    unk = _unknown_token(tokenizer)
+    words = {word: piece.ids[:budget] if len(piece.ids) else unk for word, piece in subwords.items()}
     for row in rows:
         numbers = np.arange(len(row.tokens), dtype=np.int32)
         yield _Sentence([words[token] for token in row.tokens], numbers, np.zeros_like(numbers))
@@ -245,27 +246,28 @@ def _separate(
 def _written(
     rows: Sequence[TaggedRow], tokenizer: PreTrainedTokenizerFast, budget: int
 ) -> Iterator[_Sentence]:
-    """The text's subwords, a part from each word's first subword to the next word's."""
+    """Tokenises the whole text; a part extends from a word's leading subword to the next word's."""
     texts = [written(row) for row in rows]
-    found, nothing = pieces(tokenizer, [text for text, _ in texts]), _nothing(tokenizer)
+    subwords, unk = pieces(tokenizer, [text for text, _ in texts]), _unknown_token(tokenizer)
     spaces = marks(tokenizer)
     for text, spans in texts:
-        ids = found[text].ids if len(found[text].ids) else nothing
-        edges, part = np.unique(read_off(text, spans, found[text], spaces), return_inverse=True)
+        ids = subwords[text].ids if len(subwords[text].ids) else unk
+        edges, part = np.unique(read_off(text, spans, subwords[text], spaces), return_inverse=True)
+        # The leading part also contains what precedes the first word's subword, such as a space mark.
         at = np.where(part == 0, min(edges[0], budget - 1), 0) if len(edges) else part
-        parts = [each[:budget] for each in np.split(ids, edges[1:])] if len(edges) else []
+        parts = [section[:budget] for section in np.split(ids, edges[1:])] if len(edges) else []
         yield _Sentence(parts, part.astype(np.int32), at.astype(np.int32))
 
 
-def _nothing(tokenizer: PreTrainedTokenizerFast) -> Ints:
-    """What stands for a word without subwords."""
+def _unknown_token(tokenizer: PreTrainedTokenizerFast) -> Ints:
+    """Returns what replaces a word without subwords."""
     if tokenizer.unk_token_id is None:
         raise ConfigError("the tokenizer has no unknown token; tagging needs one for words without subwords")
     return np.array([tokenizer.unk_token_id], np.int32)
 
 
 def _inside(task: Task) -> Ints:
-    """For each tag that of an entity's next word: I-PER for B-PER, others themselves [tags]."""
+    """Returns for each tag the tag of the entity's next word: I-PER for B-PER, else the tag itself [tags]."""
     index = {label: n for n, label in enumerate(task.labels)}
     following = (f"I-{label[2:]}" if label.startswith("B-") else label for label in task.labels)
     return np.array([index.get(label, n) for n, label in enumerate(following)], np.int32)
@@ -281,10 +283,7 @@ def _tags(row: TaggedRow, index: dict[str, int], task: Task) -> Ints | None:
 
 
 def _windows(sizes: Ints, budget: int, stride: int) -> Iterator[tuple[int, int]]:
-    """Word ranges that fit into `budget` subwords, cover every word and overlap by at most `stride`.
-
-    A window starts later than the stride asks for where it would else end no further than the last one.
-    """
+    """Yields word ranges that fit into `budget` subwords, cover all words and overlap by at most `stride`."""
     ends = np.cumsum(sizes)
     starts = ends - sizes
     begin = 0
@@ -293,26 +292,29 @@ def _windows(sizes: Ints, budget: int, stride: int) -> Iterator[tuple[int, int]]
         yield begin, end
         if end == len(sizes):
             return
-        wanted = np.searchsorted(starts, ends[end - 1] - stride)
-        needed = np.searchsorted(starts, ends[end] - budget)
-        begin = int(max(wanted, needed))
+        overlapping = np.searchsorted(starts, ends[end - 1] - stride)
+        # A window begins later than that if it would otherwise end no further than the previous one, as
+        # happens with words of many subwords.
+        advancing = np.searchsorted(starts, ends[end] - budget)
+        begin = int(max(overlapping, advancing))
 
 
 def _feature(row: int, sentence: _Sentence, tags: Ints | None, template: Template, window: slice) -> Feature:
-    """The window of those parts of the sentence, with the words that are read in it."""
+    """Builds the window of these parts of the sentence, with the words that are read in it."""
     inside = sentence.parts[window]
     body = np.concatenate(inside) if inside else np.empty(0, np.int32)
     ids, types = template.build(body)
     sizes = np.array([len(part) for part in inside], np.int32)
     starts = template.start() + np.cumsum(sizes) - sizes
-    first, past = np.searchsorted(sentence.part, [window.start, window.stop])
-    positions = starts[sentence.part[first:past] - window.start] + sentence.at[first:past]
-    align = np.stack([np.arange(first, past), positions], axis=1).astype(np.int32)
+    begin, end = np.searchsorted(sentence.part, [window.start, window.stop])
+    positions = starts[sentence.part[begin:end] - window.start] + sentence.at[begin:end]
+    align = np.stack([np.arange(begin, end), positions], axis=1).astype(np.int32)
     if tags is None:
         return Feature(row, (ids,), (types,), np.empty(0, np.int32), align)
     target = np.full(len(ids), IGNORED, np.int32)
-    target[positions[::-1]] = tags[first:past][::-1]  # of several words at one position the first stays
+    # In reverse, so that the earliest word at a position wins.
+    target[positions[::-1]] = tags[begin:end][::-1]
     return Feature(row, (ids,), (types,), target, align)
 
 
-KIND = TaggingKind()
+KIND = _TaggingKind()

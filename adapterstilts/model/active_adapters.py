@@ -1,22 +1,25 @@
-"""Which adapters lie on the backbone, in which order, and which head reads the result."""
+"""Which adapters are active on the backbone, in which order, and which head reads the result."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+FUSION = "fusion"  # name of the AdapterFusion layer in `partial_stacks`; adapters keep their names
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveAdapters:
     """An arrangement of loaded adapters, from the bottom up.
 
-    What trains: the target adapter, or the AdapterFusion layer where there are fused ones; and the head.
+    The target adapter trains, or the AdapterFusion layer if there are fused adapters; and the head.
 
     Attributes:
-        language: language adapter (MAD-X), below everything and frozen.
-        below: frozen adapters under the target.
-        fused: frozen adapters that an AdapterFusion layer mixes; `target` is None then.
-        target: the adapter on top.
-        head: the prediction head.
+        language: Language adapter (MAD-X), at the bottom and frozen.
+        below: Frozen adapters between the language adapter and the target.
+        fused: Frozen adapters that an AdapterFusion layer mixes; `target` is None then.
+        target: Adapter on top.
+        head: Prediction head.
     """
 
     language: str | None = None
@@ -27,6 +30,20 @@ class ActiveAdapters:
 
     @property
     def stack(self) -> tuple[str, ...]:
-        """The adapters outside the fusion, from the bottom up."""
+        """Names of the adapters outside the fusion, from the bottom up."""
         names = (self.language, *self.below, self.target)
         return tuple(name for name in names if name is not None)
+
+    def partial_stacks(self) -> Iterator[tuple[str, ActiveAdapters]]:
+        """Yields each part from the bottom up, with the arrangement up to and including it, without head."""
+        stack = ActiveAdapters()
+        if self.language:
+            stack = replace(stack, language=self.language)
+            yield self.language, stack
+        for count, name in enumerate(self.below, 1):
+            stack = replace(stack, below=self.below[:count])
+            yield name, stack
+        if self.fused:
+            yield FUSION, replace(stack, fused=self.fused)
+        elif self.target:
+            yield self.target, replace(stack, target=self.target)

@@ -1,4 +1,4 @@
-"""Adapter folders in the form of the `adapters` library: what their configuration file says."""
+"""Configuration files of the `adapters` library, which may come from strangers: read, checked, converted."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from adapterstilts.known_keys import (
 from adapterstilts.model.configs import PARTS, AdapterSpec, fill
 
 CONFIG = "adapter_config.json"
-# Keys that this toolkit does not offer, with the value at which they have no effect on an encoder.
-WITHOUT_EFFECT: dict[str, Any] = {
+# Keys that this toolkit does not support, with the value at which they have no effect on an encoder.
+NEUTRAL_VALUES: dict[str, Any] = {
     "shared_W_phm": False,
     "factorized_phm_rule": False,
     "factorized_phm_W": True,
@@ -40,8 +40,8 @@ WITHOUT_EFFECT: dict[str, Any] = {
 }
 
 
-def as_it_is(value: Any, place: str, check: Check) -> Any:
-    """A known key whose value is checked elsewhere."""
+def _unchecked(value: Any, place: str, check: Check) -> Any:
+    # `spec` checks an adapter's settings, with messages of its own.
     return value
 
 
@@ -50,9 +50,9 @@ BACKBONE: Rules = {
     **dict.fromkeys(("model_name", "model_type", "model_class", "version", "config_id"), nullable(LONG)),
     "hidden_size": nullable(whole(1, 2**16)),
 }
-# The known keys of the library's configuration files; `spec` checks an adapter's own settings
+# The known keys of the library's configuration files, by the file's name.
 RULES: Mapping[str, Rules] = {
-    CONFIG: {**BACKBONE, "name": nullable(LONG), "config": as_it_is},
+    CONFIG: {**BACKBONE, "name": nullable(LONG), "config": _unchecked},
     "head_config.json": {
         **BACKBONE,
         "name": nullable(LONG),
@@ -89,8 +89,8 @@ RULES: Mapping[str, Rules] = {
         ),
     },
 }
-# Only about decoders, or about how fresh weights are drawn; or an old form that the library translates
-MEANINGLESS: Rules = {
+# Keys for decoders or for the initialisation of fresh weights, and an old key that the library converts.
+IGNORED: Rules = {
     **dict.fromkeys(("cross_adapter", "cross_prefix", "learn_phm"), nullable(flag)),
     "init_weights_seed": nullable(whole(0, 2**63)),
     "phm_c_init": nullable(choice("normal", "uniform")),
@@ -105,6 +105,7 @@ MEANINGLESS: Rules = {
         )
     ),
 }
+# The library's name of the architecture, and ours. Old files have none.
 ARCHITECTURES = {
     None: "bottleneck",
     "bottleneck": "bottleneck",
@@ -114,10 +115,10 @@ ARCHITECTURES = {
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration file of a saved adapter.
+    """Reads the configuration file of a saved adapter.
 
     Raises:
-        AdapterError: missing or malformed.
+        AdapterError: The file is missing or malformed.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -129,18 +130,20 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def spec(config: Mapping[str, Any], folder: Path) -> AdapterSpec:
-    """The library's configuration as ours.
+    """Converts the library's configuration of an adapter to ours.
+
+    Args:
+        config: Configuration of the library.
+        folder: Folder of the adapter, for messages.
 
     Raises:
-        AdapterError: a method or a setting that is not supported here.
+        AdapterError: The method or a setting is not supported.
     """
     try:
         if config.get("architecture") == "union":
             parts = [_part(part) for part in config["configs"]]
-            return AdapterSpec(
-                name="union",
-                config=fill({p.pop("architecture"): p for p in parts} | {"architecture": "union"}),
-            )
+            union = {part.pop("architecture"): part for part in parts} | {"architecture": "union"}
+            return AdapterSpec(name="union", config=fill(union))
         part = _part(config)
         return AdapterSpec(name=part["architecture"], config=fill(part))
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
@@ -151,19 +154,20 @@ def _part(config: Mapping[str, Any]) -> dict[str, Any]:
     architecture = config.get("architecture")
     if architecture not in ARCHITECTURES:
         raise ConfigError(
-            f"its method '{architecture}' is not supported (bottleneck, LoRA, (IA)3 and prefix are)"
+            f"its method '{architecture}' is not supported; use bottleneck, LoRA, (IA)3 or prefix tuning"
         )
     kind = ARCHITECTURES[architecture]
     part: dict[str, Any] = {"architecture": kind}
     for key, value in config.items():
         if key == "architecture":
             continue
-        if key in MEANINGLESS:
-            keep_known({key: value}, MEANINGLESS, "its settings", ConfigError)
+        if key in IGNORED:
+            keep_known({key: value}, IGNORED, "its settings", ConfigError)
             continue
         if key in PARTS[kind].model_fields:
-            old = key == "non_linearity" and value == "gelu_orig"  # as the library called it at first
-            part[key] = "gelu" if old else value
-        elif key not in WITHOUT_EFFECT or value != WITHOUT_EFFECT[key]:
+            # Early versions of the library use this name for gelu.
+            is_old_name = key == "non_linearity" and value == "gelu_orig"
+            part[key] = "gelu" if is_old_name else value
+        elif key not in NEUTRAL_VALUES or value != NEUTRAL_VALUES[key]:
             raise ConfigError(f"its setting {key}: {value} is not supported")
     return part

@@ -1,6 +1,6 @@
-"""A backbone's `config.json`: the keys that describe an encoder, each within bounds; nothing else is kept.
+"""A backbone's `config.json`: the keys that describe an encoder, each within bounds; others are dropped.
 
-The model is built from what is returned here. Transformers never sees the file, so no key of it can name a
+The model is built from the checked settings. Transformers never reads the file, so no key of it can load a
 kernel, a module or a repository.
 """
 
@@ -31,7 +31,7 @@ from adapterstilts.known_keys import (
 from adapterstilts.terminal_text import shown
 
 MODEL_TYPES = ("bert", "xlm-roberta", "roberta")
-# What `tokenizer_class` may name; with or without "Fast" at the end.
+# Values of `tokenizer_class`; each also with the suffix "Fast".
 TOKENIZER_CLASSES = (
     "PreTrainedTokenizer", "BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MPNetTokenizer",
     "HerbertTokenizer", "RobertaTokenizer", "GPT2Tokenizer", "BartTokenizer", "XLMRobertaTokenizer",
@@ -41,14 +41,14 @@ ACTIVATIONS = (
     "gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_pytorch_tanh", "quick_gelu", "relu", "silu",
     "swish", "tanh", "mish",
 )  # fmt: skip
-SHORTEST = 8  # positions: two texts with their special tokens
-MOST_LABELS = 100_000
-LARGEST_VOCABULARY = 4_000_000
-NO_DECODER = "is about decoders; only encoders are supported"
+MIN_POSITIONS = 8  # two texts with their special tokens
+MAX_LABELS = 100_000
+MAX_VOCABULARY = 4_000_000
+NO_DECODER = "is for decoders; only encoders are supported"
 
 
-def bounded(rule: Rule) -> Rule:
-    """A known key that nothing here reads, but whose value must be plausible."""
+def _bounded(rule: Rule) -> Rule:
+    """Returns the rule for a known key that is not used, but whose value must be plausible."""
 
     def check(value: Any, place: str, check: Check) -> Any:
         rule(value, place, check)
@@ -58,14 +58,14 @@ def bounded(rule: Rule) -> Rule:
 
 
 def _labels(value: Any, place: str, check: Check) -> Any:
-    if value is not None and (not isinstance(value, dict) or len(value) > MOST_LABELS):
-        raise PlaceError(place, f"should be an object of at most {MOST_LABELS:,} labels")
+    if value is not None and (not isinstance(value, dict) or len(value) > MAX_LABELS):
+        raise PlaceError(place, f"should be an object of at most {MAX_LABELS:,} labels")
     return ABSENT
 
 
 def _no_adapters(value: Any, place: str, check: Check) -> Any:
     if value and not (isinstance(value, dict) and not value.get("adapters", value)):
-        raise PlaceError(place, "says that adapters lie in the backbone: save the bare encoder instead")
+        raise PlaceError(place, "means that the backbone contains adapters: save the bare encoder instead")
     return ABSENT
 
 
@@ -83,23 +83,24 @@ _KNOWN_CLASS = choice(None, *TOKENIZER_CLASSES, *(f"{name}Fast" for name in TOKE
 
 
 def tokenizer_class(value: Any, place: str, check: Check) -> Any:
-    """A known tokenizer class; transformers 5 names the generic one by what is inside it."""
+    """Checks the name of a tokenizer's class."""
+    # Transformers 5 has a new name for the generic class.
     return "PreTrainedTokenizerFast" if value == "TokenizersBackend" else _KNOWN_CLASS(value, place, check)
 
 
 PROBABILITY = number(0, 0.99)
-TOKEN_ID = nullable(whole(0, LARGEST_VOCABULARY))
+TOKEN_ID = nullable(whole(0, MAX_VOCABULARY))
 
 SIZES: Rules = {
-    "vocab_size": whole(1, LARGEST_VOCABULARY),
+    "vocab_size": whole(1, MAX_VOCABULARY),
     "hidden_size": whole(1, 65_536),
     "num_hidden_layers": whole(1, 512),
     "num_attention_heads": whole(1, 4_096),
     "intermediate_size": whole(1, 1_048_576),
-    "max_position_embeddings": whole(SHORTEST, 1_048_576),
+    "max_position_embeddings": whole(MIN_POSITIONS, 1_048_576),
     "type_vocab_size": whole(1, 1_024),
 }
-KEPT: Rules = {
+USED: Rules = {
     **SIZES,
     "model_type": choice(*MODEL_TYPES),
     "hidden_act": choice(*ACTIVATIONS),
@@ -116,12 +117,16 @@ KEPT: Rules = {
     "tokenizer_class": tokenizer_class,
 }
 REFUSED: Rules = {
-    "auto_map": refused("names code of its own, which is never run: use a backbone without it"),
+    "auto_map": refused("names custom code, which is never run: use a backbone without it"),
     "custom_pipelines": refused("names code, which is never run: remove this key"),
-    "quantization_config": refused("asks for quantised weights; float32, float16 and bfloat16 are read"),
-    "compression_config": refused("asks for compressed weights; float32, float16 and bfloat16 are read"),
-    "transformers_weights": refused("names another weight file; only model.safetensors is read"),
-    "pruned_heads": refused("asks for pruned heads, which are not supported"),
+    "quantization_config": refused(
+        "requires quantised weights; only float32, float16 and bfloat16 are supported"
+    ),
+    "compression_config": refused(
+        "requires compressed weights; only float32, float16 and bfloat16 are supported"
+    ),
+    "transformers_weights": refused("names another weight file; only model.safetensors is loaded"),
+    "pruned_heads": refused("requires pruned heads, which are not supported"),
     "is_decoder": refused(NO_DECODER),
     "is_encoder_decoder": refused(NO_DECODER),
     "add_cross_attention": refused(NO_DECODER),
@@ -134,14 +139,14 @@ REFUSED: Rules = {
     "_attn_implementation_internal": _attention,
     "attn_implementation": _attention,
 }
-# Keys that ordinary checkpoints hold and that nothing here reads.
-UNREAD: Rules = {
-    "num_labels": bounded(nullable(whole(0, MOST_LABELS))),
-    "_num_labels": bounded(nullable(whole(0, MOST_LABELS))),
+# Keys of ordinary checkpoints that are not used.
+UNUSED: Rules = {
+    "num_labels": _bounded(nullable(whole(0, MAX_LABELS))),
+    "_num_labels": _bounded(nullable(whole(0, MAX_LABELS))),
     "id2label": _labels,
     "label2id": _labels,
-    "architectures": bounded(nullable(items(text(200), 16))),
-    "chunk_size_feed_forward": bounded(nullable(whole(0, 1_048_576))),
+    "architectures": _bounded(nullable(items(text(200), 16))),
+    "chunk_size_feed_forward": _bounded(nullable(whole(0, 1_048_576))),
     **dict.fromkeys(
         (
             "_attn_implementation_autoset _commit_hash _flash_attn_2_enabled _name_or_path bad_words_ids "
@@ -159,8 +164,9 @@ UNREAD: Rules = {
         ignored,
     ),
 }
-RULES: Rules = {**KEPT, **REFUSED, **UNREAD}
+RULES: Rules = {**USED, **REFUSED, **UNUSED}
 
+# Defaults of transformers: files of checkpoints omit keys at their default.
 DEFAULTS: dict[str, Any] = {
     "vocab_size": 30_522, "num_attention_heads": 12, "intermediate_size": 3_072,
     "max_position_embeddings": 512, "type_vocab_size": 2, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
@@ -175,15 +181,16 @@ TYPE_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def check_config(data: Mapping[str, Any], where: object, name: str) -> tuple[dict[str, Any], list[str]]:
-    """Takes from a `config.json` what describes the encoder.
+def check_config(data: Mapping[str, Any], path: object, name: str) -> tuple[dict[str, Any], list[str]]:
+    """Checks a `config.json`.
 
     Args:
-        where: Path of the file, for messages.
+        data: Content of the file.
+        path: Path of the file, for messages.
         name: Name of the backbone, for messages.
 
     Returns:
-        All settings of the encoder, with transformers' default where the file has none; and the names of
+        All settings of the encoder, with the default of transformers for keys that the file omits; and the
         unknown keys, which were dropped.
 
     Raises:
@@ -196,30 +203,30 @@ def check_config(data: Mapping[str, Any], where: object, name: str) -> tuple[dic
             f"backbone '{name}' is of type {shown(model_type)!r}: only encoders of type "
             f"{', '.join(MODEL_TYPES)} are supported"
         )
-    known, dropped = keep_known(data, RULES, where, BackboneError)
+    settings, dropped = keep_known(data, RULES, path, BackboneError)
     for key in ("hidden_size", "num_hidden_layers"):
-        if key not in known:
-            raise BackboneError(f"{where} has no {key}")
-    config = {**DEFAULTS, **TYPE_DEFAULTS[model_type], **known}
+        if key not in settings:
+            raise BackboneError(f"{path} has no {key}")
+    config = {**DEFAULTS, **TYPE_DEFAULTS[model_type], **settings}
     if config["hidden_size"] % config["num_attention_heads"]:
         raise BackboneError(
-            f"{where}: hidden_size {config['hidden_size']} is not a multiple of num_attention_heads "
+            f"{path}: hidden_size {config['hidden_size']} is not a multiple of num_attention_heads "
             f"{config['num_attention_heads']}"
         )
-    _check_ids(config, where)
+    _check_ids(config, path)
     return config, dropped
 
 
-def _check_ids(config: Mapping[str, Any], where: object) -> None:
+def _check_ids(config: Mapping[str, Any], path: object) -> None:
     padding = config["pad_token_id"]
     if padding is not None and padding >= config["vocab_size"]:
-        raise BackboneError(f"{where}: pad_token_id {padding} is not below vocab_size {config['vocab_size']}")
-    # RoBERTa counts positions from the one after its padding token's number.
+        raise BackboneError(f"{path}: pad_token_id {padding} is not below vocab_size {config['vocab_size']}")
+    # RoBERTa counts positions from the id after its padding token's.
     if config["model_type"] != "bert":
         if padding is None:
-            raise BackboneError(f"{where}: pad_token_id should be a number: positions are counted from it")
-        if config["max_position_embeddings"] - padding - 1 < SHORTEST:
+            raise BackboneError(f"{path}: pad_token_id should be a number: positions are counted from it")
+        if config["max_position_embeddings"] - padding - 1 < MIN_POSITIONS:
             raise BackboneError(
-                f"{where}: max_position_embeddings {config['max_position_embeddings']} leaves less than "
-                f"{SHORTEST} positions above pad_token_id {padding}"
+                f"{path}: max_position_embeddings {config['max_position_embeddings']} leaves fewer than "
+                f"{MIN_POSITIONS} positions above pad_token_id {padding}"
             )

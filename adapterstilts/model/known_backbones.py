@@ -1,18 +1,19 @@
-"""The backbones that have a name of their own; nothing here loads torch."""
+"""The backbones with a short name. Nothing here loads torch, so that listing them is fast."""
 
 from __future__ import annotations
 
 from adapterstilts.values import Value
 
 
-class NamedBackbone(Value):
+class _NamedBackbone(Value):
     """A backbone with a short name.
 
     Attributes:
-        repo: its Hub id.
-        title: what it is.
-        layers, hidden_size: of the encoder.
-        embedded: its weights also come with the extra `embedded`, without the Hub.
+        repo: Hub id.
+        title: Short description.
+        layers: Number of layers of the encoder.
+        hidden_size: Hidden size of the encoder.
+        embedded: Whether the extra `embedded` installs its weights, without the Hub.
     """
 
     repo: str
@@ -22,20 +23,20 @@ class NamedBackbone(Value):
     embedded: bool = False
 
 
-NAMES: dict[str, NamedBackbone] = {
-    "mbert": NamedBackbone(
+NAMES: dict[str, _NamedBackbone] = {
+    "mbert": _NamedBackbone(
         repo="google-bert/bert-base-multilingual-cased",
         title="Multilingual BERT, cased, 104 languages",
         layers=12,
         hidden_size=768,
     ),
-    "xlmr-base": NamedBackbone(
+    "xlmr-base": _NamedBackbone(
         repo="FacebookAI/xlm-roberta-base", title="XLM-R base, 100 languages", layers=12, hidden_size=768
     ),
-    "xlmr-large": NamedBackbone(
+    "xlmr-large": _NamedBackbone(
         repo="FacebookAI/xlm-roberta-large", title="XLM-R large, 100 languages", layers=24, hidden_size=1024
     ),
-    "me5-small": NamedBackbone(
+    "me5-small": _NamedBackbone(
         repo="intfloat/multilingual-e5-small",
         title="Multilingual E5 small, about 100 languages; the embedded default",
         layers=12,

@@ -1,4 +1,4 @@
-"""Language adapters (MAD-X, Pfeiffer et al. 2020): their folders, and a digest of one."""
+"""Language adapters (MAD-X, Pfeiffer et al. 2020): their folders and digests."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ WEIGHTS = "*.safetensors"
 
 
 def check_folder(folder: Path, name: str) -> Path:
-    """The folder of a language adapter, if it has weights that are loaded.
+    """Returns the folder of a language adapter after checking that it has safetensors weights.
 
     Args:
-        name: what it was asked for by, for the message.
+        folder: Folder of the adapter.
+        name: Reference that the user passed, for messages.
 
     Raises:
-        AdapterError: it holds no safetensors weights.
+        AdapterError: It has none.
     """
     if not list(folder.glob(WEIGHTS)):
-        raise AdapterError(f"{name} holds no safetensors weights: only those are loaded")
+        raise AdapterError(f"{name} holds no safetensors weights, and no other format is loaded")
     return folder
 
 
-def digest_of(folder: Path | None) -> str | None:
-    """SHA-256 over an adapter's weights and configuration; None for no adapter."""
+def adapter_digest(folder: Path | None) -> str | None:
+    """Returns the SHA-256 (hex) of an adapter's weights and configuration; None for no adapter."""
     if folder is None:
         return None
-    found = hashlib.sha256()
+    # Part of a job's key: the bytes that are hashed must stay the same.
+    digest = hashlib.sha256()
     for path in sorted([*folder.glob(WEIGHTS), *folder.glob("adapter_config.json")]):
-        found.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,4 +1,8 @@
-"""Adapters, heads and AdapterFusion layers in folders: written in the library's form, checked when read."""
+"""Saved adapters, heads and AdapterFusion layers: written in the library's format, checked when read.
+
+The `adapters` library writes a weight file and a configuration. A record beside them holds a checksum, the
+backbone and the settings, so that damage, tampering and a wrong backbone are noticed.
+"""
 
 from __future__ import annotations
 
@@ -7,202 +11,285 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
+from pydantic import ValidationError
 
 from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import adapters_config, compatibility, records, tensors
+from adapterstilts.model import adapters_config, compatibility, tensors
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
-from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
-from adapterstilts.model.size import check_room
+from adapterstilts.model.shapes import check_file_size
 from adapterstilts.paths import expanded
-from adapterstilts.values import Value
+from adapterstilts.values import Value, canonical, digest
 
 State = Mapping[str, torch.Tensor]
-# The library's names of its weight files and of their configurations.
-ADAPTER = ("adapter.safetensors", adapters_config.CONFIG)
-ACTIVE_ADAPTERS = "active_adapters.json"  # of a run: which adapters are active, and its heads
-HEAD = ("model_head.safetensors", "head_config.json")
-CLASSES = {
+ACTIVE_ADAPTERS = "active_adapters.json"  # file of a run: its active adapters and its heads
+HeadKind = Literal["classification", "tagging", "span", "choice", "mlm"]
+MODEL_CLASSES = {
     "bert": "BertAdapterModel",
     "xlm-roberta": "XLMRobertaAdapterModel",
     "roberta": "RobertaAdapterModel",
 }
-FUSION = ("model_adapter_fusion.safetensors", "adapter_fusion_config.json")
 
 
-def write_adapter(folder: Path, state: State, spec: AdapterSpec, config: Any, files: BackboneFiles) -> None:
-    """Writes an adapter with our record of it.
+class _Record(Value):
+    """A record beside saved weights.
 
-    Args:
-        config: the library's configuration file for it.
+    Attributes:
+        RECORD: File name of the record.
+        WEIGHTS: File name of the weights, as the library chooses it.
+        CONFIG: File name of the library's configuration.
+        sha256: SHA-256 of the weight file.
+        hidden_size: Hidden size of the backbone.
     """
-    sha256 = _write(folder, ADAPTER, state, config)
-    records.write(folder / records.ADAPTER, AdapterRecord(sha256=sha256, spec=spec, **_backbone(files)))
 
+    RECORD: ClassVar[str]
+    WEIGHTS: ClassVar[str]
+    CONFIG: ClassVar[str]
 
-def check_adapter(folder: Path, files: BackboneFiles) -> AdapterRecord | None:
-    """Checks all that can be checked of a saved adapter without building it.
+    sha256: str
+    hidden_size: int
 
-    Returns:
-        Its record; None if another program saved it, and then there is no checksum either.
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a record.
 
-    Raises:
-        AdapterError: of another backbone, damaged, changed, or only there as a pickle.
-    """
-    record = records.adapter_record(folder)
-    config = adapters_config.read_config(folder)
-    described = adapters_config.spec(config["config"], folder)
-    if record:
-        _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
-        if described.config != record.spec.config:
-            raise AdapterError(f"{folder / adapters_config.CONFIG} was changed after it was written")
-    mine = {"model_type": files.model_type, "hidden_size": files.hidden_size}
-    _same_backbone(folder, mine, config, files.name)
-    state = tensors.load(folder / ADAPTER[0], record.sha256 if record else None)
-    held = sum(tensor.numel() for tensor in state.values())
-    check_room(described, held, files.hidden_size, files.layers, folder)
-    return record
+        Raises:
+            AdapterError: The file is missing, malformed, or was changed after it was written.
+        """
+        if not path.exists():
+            raise AdapterError(f"{path} is missing: {path.parent} was not saved completely")
+        try:
+            data = read_object(path, AdapterError)
+            record = cls.model_validate(data["record"])
+            intact = digest(record) == data["digest"]
+        except (KeyError, TypeError, ValidationError) as error:
+            raise AdapterError(
+                f"{path} is damaged ({type(error).__name__}): retrain or download the adapter"
+            ) from None
+        if not intact:
+            raise AdapterError(f"{path} was changed after it was written: retrain or download the adapter")
+        return record
 
-
-def check_complete(folder: Path, loading_info: Mapping[str, list[str]]) -> None:
-    """Checks that every tensor found its place; the library loads what fits and says nothing of the rest.
-
-    Raises:
-        AdapterError: some are missing or have no place (another depth or type of backbone).
-    """
-    missing = [key for key in loading_info.get("missing_keys", []) if not tensors.repeated(key)]
-    unexpected = loading_info.get("unexpected_keys", [])
-    if missing or unexpected:
-        raise AdapterError(
-            f"the adapter in {folder} does not fit this backbone (another depth or type?): {len(missing)} "
-            f"tensors are missing from it and {len(unexpected)} have no place, such as "
-            f"{(missing or unexpected)[0]}"
+    def write(self, folder: Path) -> None:
+        """Writes the record into a folder, with a digest of itself."""
+        # Canonical JSON first: the digest is of that form, whatever the layout of the file.
+        text = canonical({"record": self.model_dump(mode="json"), "digest": digest(self)})
+        (folder / self.RECORD).write_text(
+            json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n", "utf-8"
         )
 
+    @classmethod
+    def _write_weights(
+        cls, folder: Path, name: str, state: State, library: Mapping[str, Any], files: BackboneFiles
+    ) -> str:
+        """Writes weights and configuration as the library does, and returns the weights' SHA-256.
 
-def write_head(folder: Path, state: State, spec: HeadSpec, config: Any, files: BackboneFiles) -> None:
-    """Writes a prediction head with our record of it."""
-    sha256 = _write(folder, HEAD, state, config)
-    record = HeadRecord(sha256=sha256, hidden_size=files.hidden_size, kind=spec.kind, labels=spec.labels)
-    records.write(folder / records.HEAD, record)
+        Args:
+            library: Keys of the library's configuration file that depend on what is saved.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        data = {
+            **library,
+            "name": name,
+            # The name alone: a published adapter must not reveal a path of this machine.
+            "model_name": files.folder.name if expanded(files.name).is_dir() else files.name,
+            "model_type": files.model_type,
+            "hidden_size": files.hidden_size,
+            "model_class": MODEL_CLASSES[files.model_type],
+            "version": f"adapters.{version('adapters')}",
+        }
+        (folder / cls.CONFIG).write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", "utf-8")
+        return tensors.save(folder / cls.WEIGHTS, state)
 
 
-def read_head(folder: Path, expected: HeadSpec, files: BackboneFiles) -> tensors.Tensors:
-    """The weights of a saved head, by their names inside it.
+class SavedAdapter(_Record):
+    """The record of a saved adapter.
 
-    Raises:
-        AdapterError: damaged, of another width, or it predicts something else than `expected`.
+    Attributes:
+        model_type: Model type of the backbone.
+        layers: Number of layers of the backbone.
+        backbone: Fingerprint of the backbone.
+        spec: Configuration of the adapter.
     """
-    record = records.read(folder / records.HEAD, HeadRecord)
-    if (record.kind, record.labels) != (expected.kind, expected.labels):
-        raise AdapterError(
-            f"the head in {folder} predicts {record.kind} over {list(record.labels)}, "
-            f"not {expected.kind} over {list(expected.labels)}"
-        )
-    _same_backbone(folder, {"hidden_size": files.hidden_size}, record.model_dump(), files.name)
-    state = tensors.load(folder / HEAD[0], record.sha256)
-    return {re.sub(r"^heads\.[^.]+\.", "", key): value for key, value in state.items()}
+
+    RECORD = "adapter.json"
+    WEIGHTS = "adapter.safetensors"
+    CONFIG = adapters_config.CONFIG
+
+    model_type: str
+    layers: int
+    backbone: str
+    spec: AdapterSpec
+
+    @classmethod
+    def save(
+        cls,
+        folder: Path,
+        name: str,
+        state: State,
+        spec: AdapterSpec,
+        config: Mapping[str, Any],
+        files: BackboneFiles,
+    ) -> None:
+        """Writes an adapter and its record.
+
+        Args:
+            state: Tensors of the adapter under the library's names.
+            config: The library's configuration of the adapter.
+        """
+        sha256 = cls._write_weights(folder, name, state, {"config": dict(config)}, files)
+        cls(sha256=sha256, spec=spec, **_backbone(files)).write(folder)
+
+    @classmethod
+    def find(cls, folder: Path) -> SavedAdapter | None:
+        """Returns the record of a saved adapter, or None if another program saved it.
+
+        Raises:
+            AdapterError: The record is damaged.
+        """
+        path = folder / cls.RECORD
+        return cls.read(path) if path.exists() else None
+
+    @classmethod
+    def check(cls, folder: Path, files: BackboneFiles) -> SavedAdapter | None:
+        """Checks a saved adapter as far as possible without building it.
+
+        Returns:
+            Its record. None if another program saved it; there is no checksum then.
+
+        Raises:
+            AdapterError: The adapter belongs to another backbone, is damaged or changed, or is a pickle.
+        """
+        record = cls.find(folder)
+        config = adapters_config.read_config(folder)
+        spec = adapters_config.spec(config["config"], folder)
+        if record:
+            _check_backbone(folder, _backbone(files), record.model_dump(), files.name)
+            if spec.config != record.spec.config:
+                raise AdapterError(f"{folder / cls.CONFIG} was changed after it was written")
+        # The library's file is checked too: without a record it is all that identifies the backbone.
+        library_keys = {"model_type": files.model_type, "hidden_size": files.hidden_size}
+        _check_backbone(folder, library_keys, config, files.name)
+        state = tensors.load(folder / cls.WEIGHTS, record.sha256 if record else None)
+        count = sum(tensor.numel() for tensor in state.values())
+        check_file_size(spec, count, files.hidden_size, files.layers, folder)
+        return record
 
 
-def write_fusion(
-    folder: Path, state: State, sources: tuple[str, ...], config: Any, files: BackboneFiles
-) -> None:
-    """Writes an AdapterFusion layer with our record of it.
+class SavedHead(_Record):
+    """The record of a saved prediction head.
 
-    Args:
-        sources: digests of the weights of the adapters that it mixes, in its order.
+    Attributes:
+        kind: Kind of the head, see `HeadSpec`.
+        labels: Labels that it predicts, in the order of its outputs.
     """
-    sha256 = _write(folder, FUSION, state, config)
-    records.write(folder / records.FUSION, FusionRecord(sha256=sha256, sources=sources, **_backbone(files)))
 
+    RECORD = "head.json"
+    WEIGHTS = "model_head.safetensors"
+    CONFIG = "head_config.json"
 
-def read_fusion(folder: Path, sources: tuple[str, ...], files: BackboneFiles) -> tensors.Tensors:
-    """The weights of a saved AdapterFusion layer, with `*` for its name.
-
-    Args:
-        sources: digests of the adapters it is to mix, in order.
-
-    Raises:
-        AdapterError: damaged, of another backbone, or trained over other adapters.
-    """
-    record = records.read(folder / records.FUSION, FusionRecord)
-    _same_backbone(folder, _backbone(files), record.model_dump(), files.name)
-    if sources != record.sources:
-        raise AdapterError(
-            f"the AdapterFusion in {folder} was trained over other adapters, or over these in another "
-            f"order: {', '.join(record.sources)}, not {', '.join(sources)}"
-        )
-    state = tensors.load(folder / FUSION[0], record.sha256)
-    return {re.sub(r"(adapter_fusion_layer)\.[^.]+\.", r"\1.*.", key): value for key, value in state.items()}
-
-
-def library_file(name: str, config: Mapping[str, Any], files: BackboneFiles) -> dict[str, Any]:
-    """What the library writes beside weights, so that it can read them too; no path of this machine."""
-    local = expanded(files.name).is_dir()
-    return {
-        "name": name,
-        "config": dict(config),
-        "model_name": files.folder.name if local else files.name,
-        "model_type": files.model_type,
-        "hidden_size": files.hidden_size,
-        "model_class": CLASSES[files.model_type],
-        "version": f"adapters.{version('adapters')}",
-    }
-
-
-def read_active_adapters(folder: Path) -> tuple[ActiveAdapters, dict[str, HeadSpec]]:
-    """The setup and the heads of a run's folder; where there are several, the setup names none of them.
-
-    Raises:
-        AdapterError: it is not the folder of a trained run.
-    """
-    path = folder / ACTIVE_ADAPTERS
-    if not path.is_file():
-        raise AdapterError(f"{folder} holds no trained adapter (no {ACTIVE_ADAPTERS})")
-    described = read_object(path, AdapterError)
-    try:
-        setup = ActiveAdapters(**_ActiveAdaptersRecord.parse(described["adapters"], "adapters").model_dump())
-        saved_heads = {str(name): _Head.parse(head, "head") for name, head in described["heads"].items()}
-    except (ConfigError, KeyError, TypeError, AttributeError) as error:
-        raise AdapterError(f"{path} is damaged: {type(error).__name__}: {error}"[:400]) from None
-    for name in (*setup.stack, *setup.fused, *filter(None, [setup.head]), *saved_heads):
-        if not compatibility.NAME.fullmatch(name):
-            raise AdapterError(f"{path} is damaged: {name[:80]!r} cannot name an adapter or a head")
-    return setup, {name: HeadSpec(head.kind, head.labels) for name, head in saved_heads.items()}
-
-
-class _ActiveAdaptersRecord(Value):
-    """A setup as it is saved, see `ActiveAdapters`."""
-
-    language: str | None
-    below: tuple[str, ...]
-    fused: tuple[str, ...]
-    target: str | None
-    head: str | None
-
-
-class _Head(Value):
-    """A head as it is saved, see `HeadSpec`."""
-
-    kind: Literal["classification", "tagging", "span", "choice", "mlm"]
+    kind: HeadKind
     labels: tuple[str, ...]
 
+    @classmethod
+    def save(
+        cls,
+        folder: Path,
+        name: str,
+        state: State,
+        spec: HeadSpec,
+        config: Mapping[str, Any],
+        files: BackboneFiles,
+    ) -> None:
+        """Writes a prediction head and its record."""
+        sha256 = cls._write_weights(folder, name, state, {"config": dict(config)}, files)
+        cls(sha256=sha256, hidden_size=files.hidden_size, kind=spec.kind, labels=spec.labels).write(folder)
 
-def head_folder(folder: Path, name: str, heads: Mapping[str, HeadSpec]) -> Path:
-    """Where one of a run's heads is saved."""
-    return folder / "heads" / name if len(heads) > 1 else folder / "head"
+    @classmethod
+    def load(cls, folder: Path, expected: HeadSpec, files: BackboneFiles) -> tensors.Tensors:
+        """Returns the weights of a saved head, under their names inside the head.
+
+        Raises:
+            AdapterError: The head is damaged, has another width, or predicts something else than `expected`.
+        """
+        record = cls.read(folder / cls.RECORD)
+        if (record.kind, record.labels) != (expected.kind, expected.labels):
+            raise AdapterError(
+                f"the head in {folder} predicts {record.kind} over {list(record.labels)}, "
+                f"not {expected.kind} over {list(expected.labels)}"
+            )
+        _check_backbone(folder, {"hidden_size": files.hidden_size}, record.model_dump(), files.name)
+        state = tensors.load(folder / cls.WEIGHTS, record.sha256)
+        return {re.sub(r"^heads\.[^.]+\.", "", key): value for key, value in state.items()}
 
 
-def _write(folder: Path, names: tuple[str, str], state: State, config: Any) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / names[1]).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-    return tensors.save(folder / names[0], state)
+class SavedFusion(_Record):
+    """The record of a saved AdapterFusion layer.
+
+    Attributes:
+        model_type: Model type of the backbone.
+        layers: Number of layers of the backbone.
+        backbone: Fingerprint of the backbone.
+        sources: Digests of the weights of the fused adapters, in order.
+    """
+
+    RECORD = "fusion.json"
+    WEIGHTS = "model_adapter_fusion.safetensors"
+    CONFIG = "adapter_fusion_config.json"
+
+    model_type: str
+    layers: int
+    backbone: str
+    sources: tuple[str, ...]
+
+    @classmethod
+    def save(
+        cls,
+        folder: Path,
+        name: str,
+        state: State,
+        sources: tuple[str, ...],
+        config: Mapping[str, Any],
+        files: BackboneFiles,
+    ) -> None:
+        """Writes an AdapterFusion layer and its record.
+
+        Args:
+            sources: Digests of the weights of the fused adapters, in order.
+        """
+        # The library names a fusion by its adapters' names, joined by commas.
+        library = {"config": dict(config), "adapter_names": name.split(",")}
+        sha256 = cls._write_weights(folder, name, state, library, files)
+        cls(sha256=sha256, sources=sources, **_backbone(files)).write(folder)
+
+    @classmethod
+    def load(cls, folder: Path, sources: tuple[str, ...], files: BackboneFiles) -> tensors.Tensors:
+        """Returns the weights of a saved AdapterFusion layer, with `*` in place of its name.
+
+        Args:
+            sources: Digests of the weights of the loaded adapters, in order.
+
+        Raises:
+            AdapterError: The layer is damaged, belongs to another backbone, or mixes other adapters.
+        """
+        record = cls.read(folder / cls.RECORD)
+        _check_backbone(folder, _backbone(files), record.model_dump(), files.name)
+        # The attention was trained for these adapters in this order: others give wrong results silently.
+        if sources != record.sources:
+            raise AdapterError(
+                f"the AdapterFusion in {folder} was trained over other adapters, or over these in another "
+                f"order: {', '.join(record.sources)}, not {', '.join(sources)}"
+            )
+        state = tensors.load(folder / cls.WEIGHTS, record.sha256)
+        return {
+            re.sub(r"(adapter_fusion_layer)\.[^.]+\.", r"\1.*.", key): value for key, value in state.items()
+        }
 
 
 def _backbone(files: BackboneFiles) -> dict[str, Any]:
@@ -214,10 +301,54 @@ def _backbone(files: BackboneFiles) -> dict[str, Any]:
     }
 
 
-def _same_backbone(folder: Path, mine: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> None:
-    for key, value in mine.items():
-        if theirs.get(key) not in (None, value):
+def _check_backbone(folder: Path, expected: Mapping[str, Any], saved: Mapping[str, Any], name: str) -> None:
+    for key, value in expected.items():
+        if saved.get(key) not in (None, value):
             raise AdapterError(
-                f"{folder} was trained on another backbone: its {key.replace('_', ' ')} is {theirs[key]}, "
+                f"{folder} was trained on another backbone: its {key.replace('_', ' ')} is {saved[key]}, "
                 f"that of {name} is {value}"
             )
+
+
+class _ActiveAdaptersEntry(Value):
+    """The saved form of `ActiveAdapters`."""
+
+    language: str | None
+    below: tuple[str, ...]
+    fused: tuple[str, ...]
+    target: str | None
+    head: str | None
+
+
+class _HeadEntry(Value):
+    """The saved form of a `HeadSpec`."""
+
+    kind: HeadKind
+    labels: tuple[str, ...]
+
+
+def read_active_adapters(folder: Path) -> tuple[ActiveAdapters, dict[str, HeadSpec]]:
+    """Reads a run's active adapters and its heads; with several heads, none of them is active.
+
+    Raises:
+        AdapterError: The folder is not that of a trained run, or its file is damaged.
+    """
+    path = folder / ACTIVE_ADAPTERS
+    if not path.is_file():
+        raise AdapterError(f"{folder} holds no trained adapter (no {ACTIVE_ADAPTERS})")
+    data = read_object(path, AdapterError)
+    try:
+        setup = ActiveAdapters(**_ActiveAdaptersEntry.parse(data["adapters"], "adapters").model_dump())
+        heads = {str(name): _HeadEntry.parse(head, "head") for name, head in data["heads"].items()}
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise AdapterError(f"{path} is damaged: {type(error).__name__}: {error}"[:400]) from None
+    # Names become folder names: a slash or dots in one would lead out of the run's folder.
+    for name in (*setup.stack, *setup.fused, *filter(None, [setup.head]), *heads):
+        if not compatibility.NAME.fullmatch(name):
+            raise AdapterError(f"{path} is damaged: {name[:80]!r} is not a valid adapter or head name")
+    return setup, {name: HeadSpec(head.kind, head.labels) for name, head in heads.items()}
+
+
+def head_folder(folder: Path, name: str, heads: Mapping[str, HeadSpec]) -> Path:
+    """Returns the folder of one of a run's heads."""
+    return folder / "heads" / name if len(heads) > 1 else folder / "head"

@@ -1,4 +1,4 @@
-"""A backbone's tokenizer files: what is read of them, and a checked copy that transformers loads from."""
+"""A backbone's tokenizer files: their known keys, and a checked copy from which transformers loads."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from adapterstilts.known_keys import (
     text,
     whole,
 )  # fmt: skip
-from adapterstilts.model.backbone_config import LARGEST_VOCABULARY, SHORTEST, tokenizer_class
+from adapterstilts.model.backbone_config import MAX_VOCABULARY, MIN_POSITIONS, tokenizer_class
 from adapterstilts.model.tokenizer_rules import (
     ADDED_TOKEN,
-    LONGEST_PIECE,
-    MOST_ADDED,
+    MAX_ADDED,
+    MAX_PIECE,
     TOKEN_ID,
     check_tokenizer,
     vocabulary,
@@ -43,12 +43,12 @@ TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.mo
 CONFIG = "tokenizer_config.json"
 SETTINGS = ("merges.txt", CONFIG, "special_tokens_map.json", "added_tokens.json")
 FILES = (*TOKENIZERS, *SETTINGS)
-LARGEST = 96 * MEGABYTE
-VOCABULARY_LIMITS = Limits(size=LARGEST, depth=12, values=12_000_000)
+MAX_BYTES = 96 * MEGABYTE  # per file; those of XLM-R have 5 to 17 MB
+VOCABULARY_LIMITS = Limits(size=MAX_BYTES, depth=12, values=12_000_000)
 
-FROM_FILE = refused("names a file; the tokenizer's files are found by their own names: remove this key")
+FROM_FILE = refused("names a file; the tokenizer's files have fixed names: remove this key")
 TOKEN = nullable(either(record({"__type": choice("AddedToken"), "id": TOKEN_ID, **ADDED_TOKEN}), text(400)))
-TOKENS = nullable(items(TOKEN, MOST_ADDED))
+TOKENS = nullable(items(TOKEN, MAX_ADDED))
 SWITCH = nullable(flag)
 SPECIAL: Rules = {
     **dict.fromkeys(("bos_token", "eos_token", "cls_token", "sep_token", "unk_token", "pad_token"), TOKEN),
@@ -58,24 +58,25 @@ SPECIAL: Rules = {
 
 
 def _dropped(value: Any, place: str, check: Check) -> Any:
+    # Dropped with a warning, whatever it holds: a chat template is code, and encoders have no use for it.
     check.dropped.append(place)
     return ignored(value, place, check)
 
 
 def _decoder_table(value: Any, place: str, check: Check) -> dict[str, Any]:
-    kept: dict[str, Any] = table(record(ADDED_TOKEN, ["content"]), MOST_ADDED)(value, place, check)
-    for key in kept:
+    tokens: dict[str, Any] = table(record(ADDED_TOKEN, ["content"]), MAX_ADDED)(value, place, check)
+    for key in tokens:
         if not (key.isascii() and key.isdigit() and len(key) <= 9):
-            raise PlaceError(place, f"should have token numbers for keys, not {shown(key, 40)!r}")
-    return kept
+            raise PlaceError(place, f"should have token ids as keys, not {shown(key, 40)!r}")
+    return tokens
 
 
-NO_FURTHER = refused("should be empty: encoders have no further kinds of special tokens")
+NO_OTHERS = refused("should be empty: encoders have no other kinds of special tokens")
 
 
 def _extra_tokens(value: Any, place: str, check: Check) -> Any:
-    """In files of transformers 5 a list: what earlier versions call additional special tokens."""
-    return TOKENS(value, place, check) if isinstance(value, list) else NO_FURTHER(value, place, check)
+    # Files of transformers 5 hold a list here, which earlier versions call additional special tokens.
+    return TOKENS(value, place, check) if isinstance(value, list) else NO_OTHERS(value, place, check)
 
 
 CONFIG_RULES: Rules = {
@@ -83,9 +84,10 @@ CONFIG_RULES: Rules = {
     "tokenizer_class": tokenizer_class,
     "added_tokens_decoder": _decoder_table,
     "extra_special_tokens": _extra_tokens,
-    "model_specific_special_tokens": NO_FURTHER,
+    "model_specific_special_tokens": NO_OTHERS,
     **dict.fromkeys(
-        ("model_max_length", "max_len"), nullable(either(whole(SHORTEST, 10**31), number(SHORTEST, 1e31)))
+        ("model_max_length", "max_len"),
+        nullable(either(whole(MIN_POSITIONS, 10**31), number(MIN_POSITIONS, 1e31))),
     ),
     "model_input_names": items(choice("input_ids", "attention_mask", "token_type_ids"), 3),
     "never_split": nullable(items(text(400), 1_000)),
@@ -98,7 +100,7 @@ CONFIG_RULES: Rules = {
         ).split(),
         SWITCH,
     ),
-    "auto_map": refused("names code of its own, which is never run: use a backbone without it"),
+    "auto_map": refused("names custom code, which is never run: use a backbone without it"),
     "custom_pipelines": refused("names code, which is never run: remove this key"),
     "init_inputs": refused("should be empty"),
     "sp_model_kwargs": refused("should be empty"),
@@ -118,47 +120,50 @@ CONFIG_RULES: Rules = {
         ignored,
     ),
 }
-ADDED_TABLE: Rule = table(TOKEN_ID, MOST_ADDED)
+ADDED_TABLE: Rule = table(TOKEN_ID, MAX_ADDED)
 
 
 def check_settings(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Reads the small tokenizer files of a backbone.
 
     Returns:
-        For each file that is there, its known keys; and the names of unknown ones, which were dropped.
+        Known keys of each file that exists, by the file's name; and unknown keys, which were dropped.
 
     Raises:
         BackboneError: A file is damaged, a value is out of bounds, or a key names code, a module, a file, a
             repository, a path or a URL.
     """
-    kept, dropped = {}, []
+    settings: dict[str, dict[str, Any]] = {}
+    dropped: list[str] = []
     for name in (CONFIG, "special_tokens_map.json", "added_tokens.json"):
         if not (folder / name).exists():
             continue
         path = folder / name
         data = parse_object(read_bytes(path, Limits().size, BackboneError), path, BackboneError)
         if name == "added_tokens.json":
-            kept[name], _ = keep_known({"tokens": data}, {"tokens": ADDED_TABLE}, path, BackboneError)
-            kept[name] = kept[name]["tokens"]
+            tokens, _ = keep_known({"tokens": data}, {"tokens": ADDED_TABLE}, path, BackboneError)
+            settings[name] = tokens["tokens"]
         else:
             rules = CONFIG_RULES if name == CONFIG else SPECIAL
-            kept[name], unknown = keep_known(data, rules, path, BackboneError)
-            if extra := kept[name].pop("extra_special_tokens", None):
-                kept[name].setdefault("additional_special_tokens", extra)
+            settings[name], unknown = keep_known(data, rules, path, BackboneError)
+            # Under the name that the installed version of transformers reads.
+            if extra := settings[name].pop("extra_special_tokens", None):
+                settings[name].setdefault("additional_special_tokens", extra)
             dropped += [f"{name}: {key}" for key in unknown]
-    return kept, dropped
+    return settings, dropped
 
 
 def write_checked(folder: Path, out: Path, config: Mapping[str, Any], trusted: bool) -> list[str]:
-    """Writes a checked copy of a backbone's tokenizer, with nothing beside it.
+    """Writes a checked copy of a backbone's tokenizer.
 
     Args:
-        out: An empty folder.
-        config: The encoder's configuration; of it the model type and the tokenizer's class are written.
-        trusted: The vocabulary was written by this program and needs no check.
+        folder: Folder of the backbone.
+        out: Empty folder for the copy.
+        config: Configuration of the encoder. Its model type and its tokenizer's class are copied.
+        trusted: Whether this program wrote the vocabulary, which needs no check then.
 
     Returns:
-        The names of unknown keys in the vocabulary, which were dropped.
+        Unknown keys in the vocabulary, which were dropped.
 
     Raises:
         BackboneError: See `check_settings` and `tokenizer_rules.check_tokenizer`.
@@ -167,12 +172,12 @@ def write_checked(folder: Path, out: Path, config: Mapping[str, Any], trusted: b
     dropped = []
     for name, data in settings.items():
         _write(out / name, data)
-    known = {key: config[key] for key in ("model_type", "tokenizer_class") if config[key] is not None}
-    _write(out / "config.json", known)
+    keys = ("model_type", "tokenizer_class")  # transformers chooses the class by them
+    _write(out / "config.json", {key: config[key] for key in keys if config[key] is not None})
     for name in (*TOKENIZERS, "merges.txt"):
         path = folder / name
         if path.exists():
-            content = read_bytes(path, LARGEST, BackboneError)
+            content = read_bytes(path, MAX_BYTES, BackboneError)
             if not trusted:
                 content, unknown = _checked(path, content)
                 dropped += [f"{name}: {key}" for key in unknown]
@@ -189,18 +194,19 @@ def _checked(path: Path, content: bytes) -> tuple[bytes, list[str]]:
     if path.name == "vocab.json":
         keep_known({"vocab": data}, {"vocab": vocabulary}, path, BackboneError)
         return content, []
-    kept, dropped = check_tokenizer(data, path)
-    return (content if kept == data else json.dumps(kept).encode()), dropped
+    checked, dropped = check_tokenizer(data, path)
+    return (content if checked == data else json.dumps(checked).encode()), dropped
 
 
 def _check_lines(path: Path, content: bytes) -> None:
+    # A line of vocab.txt is a piece, a line of merges.txt two.
     lines = content.split(b"\n")
-    if len(lines) > LARGEST_VOCABULARY:
-        raise BackboneError(f"{path} has more than {LARGEST_VOCABULARY:,} lines")
+    if len(lines) > MAX_VOCABULARY:
+        raise BackboneError(f"{path} has more than {MAX_VOCABULARY:,} lines")
     longest = max(lines, key=len)
-    if len(longest) > 4 * LONGEST_PIECE:
-        where = f"{path}, line {lines.index(longest) + 1}"
-        raise BackboneError(f"{where}: a piece of {len(longest):,} bytes is too long")
+    if len(longest) > 4 * MAX_PIECE:
+        line = lines.index(longest) + 1
+        raise BackboneError(f"{path}, line {line}: a piece of {len(longest):,} bytes is too long")
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""The allow-list for `tokenizer.json`: known components, bounded so that no text blows up or hangs."""
+"""The allow-list for `tokenizer.json`: known components with bounds on time and memory."""
 
 from __future__ import annotations
 
@@ -30,56 +30,56 @@ from adapterstilts.known_keys import (
     text,
     whole,
 )  # fmt: skip
-from adapterstilts.model.backbone_config import LARGEST_VOCABULARY
+from adapterstilts.model.backbone_config import MAX_VOCABULARY
 
-MOST_PARTS = 32  # normalizers, pre-tokenizers, post-processors or decoders, in sequences of any depth
-DEEPEST = 3  # sequences inside one another
-MOST_ADDED = 10_000
-MOST_SPECIAL = 16  # special tokens around a text
-LONGEST_PIECE = 1_000  # characters; memory and time of a Unigram model grow with its longest piece
-LARGEST_GROWTH = 16  # how many times longer replacements may make a text
-CHARSMAP = 4 * 2**20  # characters in base64
-LONGEST_REPLACEMENT = 200  # bytes; Unicode's own longest has 33
+MAX_PARTS = 32  # normalizers, pre-tokenizers, post-processors or decoders, nested ones included
+MAX_DEPTH = 3  # nested sequences
+MAX_ADDED = 10_000
+MAX_SPECIAL = 16  # special tokens around a text
+MAX_PIECE = 1_000  # characters; memory and time of a Unigram model grow with its longest piece
+MAX_GROWTH = 16  # factor by which replacements may lengthen a text
+MAX_CHARSMAP = 4 * 2**20  # characters in base64
+MAX_REPLACEMENT = 200  # bytes; Unicode's own longest has 33
 
-# The regular expression of GPT-2 and RoBERTa, which the check below does not cover; it never goes back far.
+# The regular expression of GPT-2 and RoBERTa. The check below does not cover it, but it backtracks little.
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 # One atom: an escape, a class without nesting, or a plain character.
 ESCAPE = r"\\[pP]\{\^?\w+\}|\\[sSwWdDhHnrtfv]|\\[^\w\s]"
 ATOM = rf"(?:{ESCAPE}|\[\^?(?:{ESCAPE}|[^\]\[\\&])+\]|[^\\\[\](){{}}*+?|^$])"
-# One optional atom, others once each, and a repeated one at the end alone: a match never has to go back far.
+# One optional atom, then single atoms, and a repeated one only at the end: a match hardly backtracks.
 REPEATED = r"(?:[*+]|\{\d{1,2}(?:,\d{0,2})?\})"
 LINEAR = re.compile(rf"(?:{ATOM}\?)?(?:{ATOM})*(?:{ATOM}{REPEATED})?", re.DOTALL)
 
 
-def regex(value: Any, place: str, check: Check) -> str:
-    """A regular expression whose time grows with the text's length, and no faster."""
+def _regex(value: Any, place: str, check: Check) -> str:
+    """Checks that a regular expression's time is linear in the length of the text."""
     if not isinstance(value, str) or not 0 < len(value) <= 500:
         raise PlaceError(place, "should be a regular expression of 1 to 500 characters")
     if value != GPT2 and not all(part and LINEAR.fullmatch(part) for part in re.split(r"(?<!\\)\|", value)):
         raise PlaceError(
             place,
             f"the regular expression {SHORT.repr(value)} could take very long: only known ones and plain "
-            "sequences of characters and classes are used, with a repeated one at the end alone",
+            "sequences of characters and classes are supported, with a repeated one only at the end",
         )
     return value
 
 
 def _pattern(value: Any, place: str, check: Check) -> dict[str, str]:
-    kept: dict[str, str] = record({"String": text(200), "Regex": regex})(value, place, check)
-    if len(kept) != 1 or not all(kept.values()):
+    pattern: dict[str, str] = record({"String": text(200), "Regex": _regex})(value, place, check)
+    if len(pattern) != 1 or not all(pattern.values()):
         raise PlaceError(place, "should hold either a String or a Regex, not empty")
-    return kept
+    return pattern
 
 
 def _replacement(value: Any, place: str, check: Check) -> dict[str, Any]:
-    """A replacement; `check_tokenizer` bounds how much longer all of them together make a text."""
+    # `check_tokenizer` bounds how much all replacements together lengthen a text.
     rules = {"type": ignored, "pattern": _pattern, "content": text(100)}
-    kept: dict[str, Any] = record(rules, required=("pattern", "content"))(value, place, check)
-    return {"type": "Replace", **kept}
+    replacement: dict[str, Any] = record(rules, required=("pattern", "content"))(value, place, check)
+    return {"type": "Replace", **replacement}
 
 
-def tagged(kinds: Mapping[str, Rules | Rule]) -> Rule:
-    """A component that says its `type`, with the keys of that type."""
+def _tagged(kinds: Mapping[str, Rules | Rule]) -> Rule:
+    """Returns the rule for a component with a `type` and the keys of that type."""
 
     def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -89,16 +89,16 @@ def tagged(kinds: Mapping[str, Rules | Rule]) -> Rule:
             raise PlaceError(f"{place}.type", f"should be one of {', '.join(kinds)}, not {SHORT.repr(name)}")
         rules = kinds[name]
         inner = rules if callable(rules) else record({"type": text(), **rules})
-        kept: dict[str, Any] = inner(value, place, check)
-        return kept
+        component: dict[str, Any] = inner(value, place, check)
+        return component
 
     return rule
 
 
-def _sequence(key: str, kinds: Mapping[str, Rules | Rule], depth: int = DEEPEST) -> Rule:
-    """Components of these kinds, alone or in a sequence, which may hold sequences."""
-    inner = tagged(kinds) if depth == 1 else _sequence(key, kinds, depth - 1)
-    return tagged({**kinds, "Sequence": {key: items(inner, MOST_PARTS)}})
+def _sequence(key: str, kinds: Mapping[str, Rules | Rule], depth: int = MAX_DEPTH) -> Rule:
+    """Returns the rule for a component of these kinds, or a sequence of them, which may be nested."""
+    inner = _tagged(kinds) if depth == 1 else _sequence(key, kinds, depth - 1)
+    return _tagged({**kinds, "Sequence": {key: items(inner, MAX_PARTS)}})
 
 
 AFFIX = nullable(text(40))
@@ -111,13 +111,10 @@ METASPACE: Rules = {
 }  # fmt: skip
 
 
-def charsmap(value: Any, place: str, check: Check) -> str:
-    """SentencePiece's table of replacements: a trie, then the texts that its leaves point into.
-
-    A trie that points out of itself, or a leaf behind the texts, would end the process.
-    """
-    if not isinstance(value, str) or len(value) > CHARSMAP:
-        raise PlaceError(place, f"should be a text of at most {CHARSMAP:,} characters")
+def _charsmap(value: Any, place: str, check: Check) -> str:
+    """Checks SentencePiece's table of replacements: a trie, then the texts that its leaves point to."""
+    if not isinstance(value, str) or len(value) > MAX_CHARSMAP:
+        raise PlaceError(place, f"should be a text of at most {MAX_CHARSMAP:,} characters")
     try:
         data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
@@ -128,27 +125,26 @@ def charsmap(value: Any, place: str, check: Check) -> str:
     texts = data[4 + size :]
     units = np.frombuffer(data, "<u4", size // 4, 4)
     numbers = np.arange(len(units), dtype=np.uint32)
+    # The format of the darts-clone library: 22 bits of offset, shifted by 8 if bit 9 is set. A step leads to
+    # another unit of the block of 256 that the offset selects. A step out of the trie, or a leaf that points
+    # behind the texts, would crash the process.
     offsets = (units >> 10) << ((units & 512) >> 6)
-    # A step goes to another unit of the block of 256 that the offset chooses.
     inside = ((numbers ^ offsets) >> 8) < len(units) >> 8
     leaves = units >> 31 == 1
     targets = units[leaves] & 0x7FFFFFFF
     if not (inside | leaves).all() or (targets >= len(texts)).any():
         raise PlaceError(place, "is damaged: its trie points out of itself")
-    middle = (np.frombuffer(texts, np.uint8)[targets] & 0xC0) == 0x80
-    if middle.any() or not _is_text(texts):
-        raise PlaceError(place, "is damaged: its replacements are not UTF-8")
-    if max(map(len, texts.split(b"\0"))) > LONGEST_REPLACEMENT:
-        raise PlaceError(place, f"has a replacement of more than {LONGEST_REPLACEMENT} bytes")
-    return value
-
-
-def _is_text(data: bytes) -> bool:
+    # A leaf must not point into the middle of a character.
+    damaged = ((np.frombuffer(texts, np.uint8)[targets] & 0xC0) == 0x80).any()
     try:
-        data.decode("utf-8")
+        texts.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        damaged = True
+    if damaged:
+        raise PlaceError(place, "is damaged: its replacements are not UTF-8")
+    if max(map(len, texts.split(b"\0"))) > MAX_REPLACEMENT:
+        raise PlaceError(place, f"has a replacement of more than {MAX_REPLACEMENT} bytes")
+    return value
 
 
 NORMALIZER = _sequence(
@@ -159,7 +155,7 @@ NORMALIZER = _sequence(
             "lowercase": flag,
         },
         "Strip": {"strip_left": flag, "strip_right": flag},
-        "Precompiled": {"precompiled_charsmap": charsmap},
+        "Precompiled": {"precompiled_charsmap": _charsmap},
         "Replace": _replacement,
         "Prepend": {"prepend": text(10)},
         "ByteLevel": BYTE_LEVEL,
@@ -193,40 +189,40 @@ DECODER = _sequence(
         "ByteFallback": {},
     },
 )
-TOKEN_ID = whole(0, LARGEST_VOCABULARY)
+TOKEN_ID = whole(0, MAX_VOCABULARY)
 
 
 def _pair(value: Any, place: str, check: Check) -> list[Any]:
     if not isinstance(value, list) or len(value) != 2:
-        raise PlaceError(place, "should be a token and its number")
+        raise PlaceError(place, "should be a token and its id")
     return [TOKEN(value[0], place, check), TOKEN_ID(value[1], place, check)]
 
 
 ROUND: Rules = {"id": TOKEN, "type_id": whole(0, 1_023)}
 PIECE = record({"SpecialToken": record(ROUND), "Sequence": record({**ROUND, "id": choice("A", "B")})})
 SPECIAL = record(
-    {"id": TOKEN, "ids": items(TOKEN_ID, MOST_SPECIAL), "tokens": items(TOKEN, MOST_SPECIAL)},
+    {"id": TOKEN, "ids": items(TOKEN_ID, MAX_SPECIAL), "tokens": items(TOKEN, MAX_SPECIAL)},
     required=("id", "ids", "tokens"),
 )
 TEMPLATE = record(
     {
         "type": text(),
-        "single": items(PIECE, MOST_SPECIAL),
-        "pair": items(PIECE, MOST_SPECIAL),
-        "special_tokens": table(SPECIAL, MOST_SPECIAL),
+        "single": items(PIECE, MAX_SPECIAL),
+        "pair": items(PIECE, MAX_SPECIAL),
+        "special_tokens": table(SPECIAL, MAX_SPECIAL),
     },
     required=("single", "pair", "special_tokens"),
 )
 
 
 def _template(value: Any, place: str, check: Check) -> dict[str, Any]:
-    """A template in which each text occurs once: none is lost or repeated."""
-    kept: dict[str, Any] = TEMPLATE(value, place, check)
+    # Each text must occur exactly once in the template.
+    template: dict[str, Any] = TEMPLATE(value, place, check)
     for key, texts in (("single", ["A"]), ("pair", ["A", "B"])):
-        sequences = [piece["Sequence"].get("id") for piece in kept[key] if "Sequence" in piece]
+        sequences = [piece["Sequence"].get("id") for piece in template[key] if "Sequence" in piece]
         if sorted(map(str, sequences)) != texts:
             raise PlaceError(f"{place}.{key}", f"should hold {' and '.join(texts)} once each")
-    return kept
+    return template
 
 
 POST_PROCESSOR = _sequence(
@@ -241,25 +237,25 @@ POST_PROCESSOR = _sequence(
 
 
 def vocabulary(value: Any, place: str, check: Check) -> dict[str, int]:
-    """Pieces with their numbers."""
-    if not isinstance(value, dict) or not 0 < len(value) <= LARGEST_VOCABULARY:
-        raise PlaceError(place, f"should be an object of 1 to {LARGEST_VOCABULARY:,} pieces")
+    """Checks a vocabulary: pieces with their ids."""
+    if not isinstance(value, dict) or not 0 < len(value) <= MAX_VOCABULARY:
+        raise PlaceError(place, f"should be an object of 1 to {MAX_VOCABULARY:,} pieces")
     if set(map(type, value.values())) != {int} or not 0 <= min(value.values()) <= max(value.values()) < 2**31:
-        raise PlaceError(place, "should give each piece a whole number")
+        raise PlaceError(place, "should map each piece to a whole number")
     _check_lengths(value, place)
     return value
 
 
 def _check_lengths(pieces: Iterable[str], place: str) -> None:
     longest = max(map(len, pieces))
-    if longest > LONGEST_PIECE:
-        raise PlaceError(place, f"has a piece of {longest:,} characters, at most {LONGEST_PIECE:,} are read")
+    if longest > MAX_PIECE:
+        raise PlaceError(place, f"has a piece of {longest:,} characters, the maximum is {MAX_PIECE:,}")
 
 
 def _scored(value: Any, place: str, check: Check) -> list[Any]:
-    """Pieces with their log probabilities."""
-    if not isinstance(value, list) or not 0 < len(value) <= LARGEST_VOCABULARY:
-        raise PlaceError(place, f"should be a list of 1 to {LARGEST_VOCABULARY:,} pieces")
+    # Pieces of a Unigram model with their log probabilities.
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_VOCABULARY:
+        raise PlaceError(place, f"should be a list of 1 to {MAX_VOCABULARY:,} pieces")
     for item in value:
         if type(item) is not list or len(item) != 2 or type(item[0]) is not str or type(item[1]) is bool:
             raise PlaceError(place, f"should hold pieces with their scores, not {SHORT.repr(item)}")
@@ -270,8 +266,8 @@ def _scored(value: Any, place: str, check: Check) -> list[Any]:
 
 
 def _merges(value: Any, place: str, check: Check) -> list[Any]:
-    if not isinstance(value, list) or len(value) > LARGEST_VOCABULARY:
-        raise PlaceError(place, f"should be a list of at most {LARGEST_VOCABULARY:,} merges")
+    if not isinstance(value, list) or len(value) > MAX_VOCABULARY:
+        raise PlaceError(place, f"should be a list of at most {MAX_VOCABULARY:,} merges")
     for item in value:
         parts = item if isinstance(item, list) else item.split(" ") if isinstance(item, str) else ()
         if len(parts) != 2 or not all(isinstance(part, str) and part for part in parts):
@@ -296,25 +292,18 @@ MODELS: Mapping[str, Rules] = {
 
 
 def _model(value: Any, place: str, check: Check) -> dict[str, Any]:
-    if isinstance(value, dict) and "type" not in value:  # older files leave it to the other keys
-        name = (
-            "BPE" if "merges" in value else "Unigram" if isinstance(value.get("vocab"), list) else "WordPiece"
-        )
-        value = {"type": name, **value}
-    kept: dict[str, Any] = tagged(MODELS)(value, place, check)
-    if "vocab" not in kept:
+    if isinstance(value, dict) and "type" not in value:  # in old files the other keys determine it
+        is_unigram = isinstance(value.get("vocab"), list)
+        value = {"type": "BPE" if "merges" in value else "Unigram" if is_unigram else "WordPiece", **value}
+    model: dict[str, Any] = _tagged(MODELS)(value, place, check)
+    if "vocab" not in model:
         raise PlaceError(place, "has no 'vocab'")
-    _check_unknown(kept, place)
-    return kept
-
-
-def _check_unknown(model: Mapping[str, Any], place: str) -> None:
-    """Refuses a model that would fail at the first text with a character that it does not know."""
+    # Without a piece for unknown characters, encoding fails at the first text that has one.
     match model["type"]:
         case "Unigram":
             number = model.get("unk_id")
             if number is None or number >= len(model["vocab"]):
-                raise PlaceError(f"{place}.unk_id", f"{SHORT.repr(number)} is not the number of a piece")
+                raise PlaceError(f"{place}.unk_id", f"{SHORT.repr(number)} is not the id of a piece")
         case "WordPiece" | "WordLevel":
             if model.get("unk_token") not in model["vocab"]:
                 raise PlaceError(f"{place}.unk_token", "is not one of the pieces")
@@ -322,6 +311,7 @@ def _check_unknown(model: Mapping[str, Any], place: str) -> None:
             token = model.get("unk_token")
             if token is not None and token not in model["vocab"]:
                 raise PlaceError(f"{place}.unk_token", "is not one of the pieces")
+    return model
 
 
 ADDED_TOKEN: Rules = {
@@ -336,7 +326,7 @@ RULES: Rules = {
     "version": choice("1.0"),
     "truncation": ignored,  # each call sets its own
     "padding": ignored,
-    "added_tokens": items(record({"id": TOKEN_ID, **ADDED_TOKEN}, ("id", "content")), MOST_ADDED),
+    "added_tokens": items(record({"id": TOKEN_ID, **ADDED_TOKEN}, ("id", "content")), MAX_ADDED),
     "normalizer": nullable(NORMALIZER),
     "pre_tokenizer": nullable(PRE_TOKENIZER),
     "post_processor": nullable(POST_PROCESSOR),
@@ -345,46 +335,42 @@ RULES: Rules = {
 }
 
 
-def check_tokenizer(data: Mapping[str, Any], where: object) -> tuple[dict[str, Any], list[str]]:
-    """Takes the known components of a `tokenizer.json`.
+def check_tokenizer(data: Mapping[str, Any], source: object) -> tuple[dict[str, Any], list[str]]:
+    """Checks a `tokenizer.json`.
+
+    Args:
+        data: Content of the file.
+        source: Path of the file, for messages.
 
     Returns:
-        The tokenizer without truncation and padding, which each call sets; and the names of unknown keys,
-        which were dropped.
+        The tokenizer without truncation and padding, which each call sets; and unknown keys, which were
+        dropped.
 
     Raises:
-        BackboneError: An unknown component, a value out of bounds, a regular expression that could take
-            very long, replacements or steps that make a text many times longer, or a damaged table.
+        BackboneError: A component is unknown, a value is out of bounds, a regular expression could take very
+            long, replacements or steps make a text many times longer, or a table is damaged.
     """
-    kept, dropped = keep_known(data, RULES, where, BackboneError)
-    if "model" not in kept:
-        raise BackboneError(f"{where} has no 'model'")
-    _check_steps(kept, where)
-    growth = _growth_of(kept.get("normalizer"))
-    if growth > LARGEST_GROWTH:
-        raise BackboneError(
-            f"{where}: its replacements can make a text more than {LARGEST_GROWTH} times longer"
-        )
-    return {"truncation": None, "padding": None, **kept}, dropped
-
-
-def _check_steps(kept: Mapping[str, Any], where: object) -> None:
-    """Bounds the steps that each text goes through, those in sequences of sequences included."""
-    steps = {key: list(_steps(kept.get(key), inner)) for key, inner in SEQUENCES.items()}
+    tokenizer, dropped = keep_known(data, RULES, source, BackboneError)
+    if "model" not in tokenizer:
+        raise BackboneError(f"{source} has no 'model'")
+    steps = {key: list(_steps(tokenizer.get(key), inner)) for key, inner in SEQUENCES.items()}
     for key, types in steps.items():
-        if len(types) > MOST_PARTS:
-            raise BackboneError(f"{where}: {key} has {len(types):,} steps, at most {MOST_PARTS} are read")
-    # ByteLevel writes other bytes as two, Metaspace puts a character before each word: two of them double.
+        if len(types) > MAX_PARTS:
+            raise BackboneError(f"{source}: {key} has {len(types):,} steps, the maximum is {MAX_PARTS}")
+    # ByteLevel turns some bytes into two, Metaspace adds a character to each word: two of them add up.
     types = [*steps["normalizer"], *steps["pre_tokenizer"]]
     if sum(name in ("ByteLevel", "Metaspace") for name in types) > 1:
         raise BackboneError(
-            f"{where}: normalizer and pre_tokenizer should hold one ByteLevel or Metaspace at most; each "
+            f"{source}: normalizer and pre_tokenizer should hold at most one ByteLevel or Metaspace; each "
             "makes a text longer"
         )
+    if _growth(tokenizer.get("normalizer")) > MAX_GROWTH:
+        raise BackboneError(f"{source}: its replacements can make a text more than {MAX_GROWTH} times longer")
+    return {"truncation": None, "padding": None, **tokenizer}, dropped
 
 
 def _steps(component: Any, inner: str) -> Iterator[str]:
-    """The types of a component's steps."""
+    """Yields the types of a component's steps, those of nested sequences included."""
     if component and component["type"] == "Sequence":
         for part in component.get(inner, ()):
             yield from _steps(part, inner)
@@ -392,17 +378,17 @@ def _steps(component: Any, inner: str) -> Iterator[str]:
         yield component["type"]
 
 
-def _growth_of(normalizer: Any) -> float:
-    """How many times longer the replacements of a normalizer can make a text, at most."""
+def _growth(normalizer: Any) -> float:
+    """Returns an upper bound of the factor by which a normalizer's replacements lengthen a text."""
     if not normalizer:
         return 1
     if normalizer["type"] == "Sequence":
         growth = 1.0
         for part in normalizer.get("normalizers", ()):
-            growth *= _growth_of(part)
+            growth *= _growth(part)
         return growth
     if normalizer["type"] == "Precompiled":
-        return LARGEST_GROWTH / 3  # one table of replacements, never two in a row
+        return MAX_GROWTH / 3  # one table of replacements, never two in a row
     if normalizer["type"] != "Replace":
         return 1
     # A regular expression can match a single character.

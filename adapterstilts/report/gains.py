@@ -144,6 +144,7 @@ class _ScoreReader:
 
     def read(self, cell: Cell) -> Scores:
         """Returns the scores of a cell's finished evaluations."""
+        # Cells with the same key have the same evaluations, such as a baseline that many rows refer to.
         if cell.evaluations_key not in self._scores:
             trainings = self._training_records(cell.training.digest)
             scores = self._evaluation_scores(cell)
@@ -151,6 +152,7 @@ class _ScoreReader:
                 scores,
                 trained_in={record.precision for record in trainings if record.precision},
                 pulled={record.pulled for record in trainings if record.pulled},
+                # Without a score there is nothing to mark.
                 inert=bool(scores.by_language) and any(map(self._is_inert, trainings)),
             )
         return self._scores[cell.evaluations_key]
@@ -186,7 +188,7 @@ class _ScoreReader:
             except DamagedError as error:
                 self._on_damage(str(error))
                 continue
-            score = metrics.get("score")
+            score = metrics.get("score")  # absent if the labels are hidden
             by_language[job.language] = None if score is None else float(score)
             if record.leaked or metrics.get("leaked"):
                 leaked.add(job.language)
@@ -196,6 +198,7 @@ class _ScoreReader:
 
 
 def _gains(plan: Plan, read: Callable[[Cell], Scores], counts: Languages) -> list[Gain]:
+    # Rank 0 is the baseline; every other cell is compared with that of its backbone, config and seed.
     baselines = {_baseline_key(cell): cell for cell in plan.cells if cell.rank == 0}
     rows: dict[tuple[str, ...], list[Cell]] = {}
     for cell in plan.cells:

@@ -21,7 +21,8 @@ from adapterstilts.run.leak_guard import LeakGuard
 from adapterstilts.run.options import Options
 from adapterstilts.store import EvalOrigin, Run, Store, read_predictions
 from adapterstilts.store.files import write_whole
-from adapterstilts.tasks import registry, suites
+from adapterstilts.tasks import suites
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split, Task
 
 UNSUPPORTED = ("lareqa",)  # XTREME-R's evaluate.py lists it but reads no files for it
@@ -131,7 +132,7 @@ def submit(
     for name in targets:
         if name in UNSUPPORTED:
             raise ConfigError(f"XTREME's evaluation reads no file for {name}")
-    names = [registry.get(name).name for name in targets]
+    names = [get_task(name).name for name in targets]
     names = names or [name for name in suites.suite(suite) if name not in UNSUPPORTED]
     expected = {name: suites.suite_languages(suite, name) for name in names}
     options = options or Options()
@@ -165,7 +166,7 @@ def _collect(
             continue
         # Leaks are counted, not refused: the evaluation was permitted, and the submission reports them.
         guard = LeakGuard(
-            request.store, run, registry.get(name), request.rows_split, request.location, allowed=True
+            request.store, run, get_task(name), request.rows_split, request.location, allowed=True
         )
         for language in languages:
             try:
@@ -250,6 +251,7 @@ def _missing_text(missing: Mapping[str, Mapping[str, str]]) -> str:
 
 def _write(out: Path, texts: Mapping[str, str]) -> None:
     """Writes the folder under a temporary name beside it, then renames it."""
+    # The temporary folder is a sibling: a rename works only within one file system.
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
@@ -296,6 +298,7 @@ def text_of(answers: Answers) -> str:
 
 
 def _format_of(task: Task) -> Format:
+    # LAReQA and Mewsli-X rank candidates although they are retrieval tasks like Tatoeba.
     if task.metric == "map20":
         return RANKED
     assert task.kind_spec.submission_format is not None

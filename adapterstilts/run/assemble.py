@@ -11,11 +11,11 @@ from typing import Any
 from adapterstilts.composition import Composition
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.model import adapters_config, records
+from adapterstilts.model import adapters_config
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.host import Host
-from adapterstilts.model.saved import ACTIVE_ADAPTERS, head_folder, read_active_adapters
+from adapterstilts.model.saved import ACTIVE_ADAPTERS, SavedAdapter, head_folder, read_active_adapters
 from adapterstilts.store import link
 
 LANGUAGE = "language"  # the name that a language adapter has in every host
@@ -82,7 +82,7 @@ def _compose(host: Host, parts: Parts, names: tuple[str, ...]) -> ActiveAdapters
         host.add_fusion(names, parts.seed)
         return ActiveAdapters(language=language, fused=names, head=head)
     if parts.target and parts.composition.start:
-        host.average(parts.target, names, parts.composition.start)
+        host.add_average(parts.target, names, parts.composition.start)
     elif parts.target:
         host.add_adapter(parts.target, parts.spec, parts.seed)
     below = names if parts.composition.stacks else ()
@@ -160,7 +160,7 @@ def spec_of(folder: Path | None) -> AdapterSpec | None:
     """The configuration of a saved adapter, ours or one that the `adapters` library saved by itself."""
     if folder is None:
         return None
-    record = records.adapter_record(folder)
+    record = SavedAdapter.find(folder)
     return (
         record.spec if record else adapters_config.spec(adapters_config.read_config(folder)["config"], folder)
     )

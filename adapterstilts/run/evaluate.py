@@ -11,8 +11,8 @@ from adapterstilts.errors import AdapterError, ConfigError, DataError, MissingDa
 from adapterstilts.job import EvalJob
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.registry import check_encoding, encoding_for, kind_of
-from adapterstilts.model.backbone import BackboneFiles, check_length
-from adapterstilts.model.language_adapter import digest_of
+from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run.assemble import restore
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import fresh_host
@@ -26,7 +26,7 @@ from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import head_for, named, own_encoding, targets_of
 from adapterstilts.run.trained_backbone import backbone_of
 from adapterstilts.store import EvalOrigin, Run, Store, TrainOrigin, write_predictions
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import check_language
 from adapterstilts.tasks.spec import Split, Task
 
 
@@ -142,7 +142,7 @@ def _asked(
     chosen = at_hand or targets
     for language in languages:
         if not any(language in target.languages for target in chosen):
-            registry.check_language(chosen[0], language)
+            check_language(chosen[0], language)
     fitting = [(target, tuple(code for code in languages if code in target.languages)) for target in chosen]
     return [(target, own) for target, own in fitting if own or not languages]
 
@@ -184,7 +184,7 @@ def _evaluate_target(
     chosen, wanted = _split_and_languages(target, location, languages, split)
     guard = LeakGuard(store, run, target, chosen, location, options.allow_leak)
     files = backbone_of(run, options)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     order = _Order(store, run, target, chosen, location, options, files, guard)
     runs, leaks, failures = dict[str, Run](), dict[str, Leak](), dict[str, StiltsError]()
     precision = resolve_precision(str(options.hyperparameters.get("precision", "auto")))
@@ -218,7 +218,7 @@ def _evaluate_language(order: _Order, language: str) -> tuple[Run, Leak]:
         data=loaded.fingerprint,
         encoding=encoding.model_dump(mode="json"),
         precision=resolve_precision(str(options.hyperparameters.get("precision", "auto"))),
-        language_adapter=digest_of(adapter),
+        language_adapter=adapter_digest(adapter),
     )
     scene = _Scene(target, order.files, encoding, adapter, loaded, leak)
     scored = order.store.get(job) or _evaluate_one(order.store, job, run, scene)
@@ -295,7 +295,7 @@ def _split_and_languages(
 ) -> tuple[Split, tuple[str, ...]]:
     """Which split and languages are evaluated: what was asked for, else what is at hand."""
     for language in languages:
-        registry.check_language(target, language)
+        check_language(target, language)
     splits: tuple[Split, ...] = ("test", "dev") if split is None else (split,)
     at_hand = {each: available(target, each, location, hidden=split is not None) for each in splits}
     if not any(at_hand.values()):

@@ -159,7 +159,7 @@ def _announce(plan: Fit, course: TrainingSchedule) -> None:
     for lesson, stream, share in zip(plan.lessons, course.streams, course.shares, strict=True):
         turns = f", {share:.0%} of the steps" if len(course.streams) > 1 else ""
         say(f"{lesson.task.name}: {len(lesson.train)} rows, {len(stream.features)} examples{turns}")
-        if lesson.task.kind_spec.plain_text and not host.pretrained(lesson.task.name):
+        if lesson.task.kind_spec.plain_text and not host.has_pretrained_head(lesson.task.name):
             say(
                 f"{plan.files.name} comes without a head for masked subwords: a new one over its input "
                 "embeddings is trained beside the adapter, and not kept"

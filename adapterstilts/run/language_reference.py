@@ -9,7 +9,7 @@ from huggingface_hub import constants
 from adapterstilts.errors import AdapterError, HubError
 from adapterstilts.hub.download import cached, download
 from adapterstilts.hub.layout import LIBRARY
-from adapterstilts.hub.pull import checked_job, say_unread
+from adapterstilts.hub.pulled_run import checked_job
 from adapterstilts.model.language_adapter import check_folder
 from adapterstilts.paths import expanded
 from adapterstilts.run.assemble import as_source
@@ -66,5 +66,5 @@ def _downloaded(name: str) -> Path:
         raise AdapterError(
             f"{name} is not an adapter of the adapters library: it has no {' or '.join(LIBRARY[:2])}"
         )
-    say_unread(pulled)
+    pulled.report_unread()
     return pulled.folder

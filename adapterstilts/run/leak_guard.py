@@ -26,22 +26,22 @@ class Leak:
     """What one evaluation shares with what its run was trained on.
 
     Attributes:
-        items: how many evaluated items were trained on, themselves or (`translated` of them) in another
+        items: Number of evaluated items that were trained on, themselves or (`translated` of them) in another
             language.
-        of: how many were evaluated; 0 where nothing can leak (retrieval: no pair of texts was trained on).
+        examples: Number of evaluated items; 0 if nothing can leak (retrieval: no pairs are trained on).
         example: the text of one.
         unchecked: what could not be checked and why; empty if everything was.
     """
 
     items: int = 0
     translated: int = 0
-    of: int = 0
+    examples: int = 0
     example: str = ""
     unchecked: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line for people; empty if there is nothing to say."""
-        found = f"{self.items} of {self.of} items were trained on" if self.items else ""
+        found = f"{self.items} of {self.examples} items were trained on" if self.items else ""
         if self.translated:
             found += f" ({self.translated} of them in another language)"
         return "; ".join(part for part in (found, *self.unchecked) if part)
@@ -115,13 +115,13 @@ class LeakGuard:
     def _refused(self, leak: Leak, read: frozenset[Part]) -> bool:
         """Chance has no part in rows of one file that were trained on and are evaluated."""
         same_rows = any(part.meets(other) for part in read for other in self._trained.parts)
-        return leak.items > 0 if same_rows else too_many(leak.items, leak.of, self.target.kind)
+        return leak.items > 0 if same_rows else too_many(leak.items, leak.examples, self.target.kind)
 
     def _refusal(self, leak: Leak, language: str) -> DataError:
         how = f" ({leak.translated} of them in another language)" if leak.translated else ""
         return DataError(
-            f"{leak.items} of the {leak.of} items of {self.target.name} in '{language}' were trained on by "
-            f"{self.run.id} or a run that it was built on{how}, such as: {leak.example!r}. "
+            f"{leak.items} of the {leak.examples} items of {self.target.name} in '{language}' were trained "
+            f"on by {self.run.id} or a run that it was built on{how}, such as: {leak.example!r}. "
             "Their scores would not be of new text: evaluate other rows (--eval-file FILE#first-last), "
             "or insist with --allow-leak, and the result will say so"
         )

@@ -11,8 +11,8 @@ from adapterstilts.data.item_digests import Digests, Part, digests, origins, par
 from adapterstilts.errors import StoreError
 from adapterstilts.store import Run, Store, tasks_of
 from adapterstilts.store.origin import Ancestors, FileRows, TrainOrigin
-from adapterstilts.tasks import registry
 from adapterstilts.tasks.citations import Credit, credits_of
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, split_name
 
 
@@ -86,7 +86,7 @@ def _credits(run: Run, ancestors: Ancestors) -> Iterable[Credit]:
     if job.hyperparameters or "published" in job.data:
         yield from credits_of(tasks_of(run))
     if job.language_adapter or TEXT in split_name(job.task):
-        yield from credits_of([registry.get(TEXT)])
+        yield from credits_of([get_task(TEXT)])
 
 
 def _of_source(store: Store, run: Run, key: str) -> History:

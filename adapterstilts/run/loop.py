@@ -142,7 +142,7 @@ def _step(
     batch_size = len(step.indices)
     examples = distributed.share(step.stream.batch(step.indices, (course.seed, step.number)))
     host.model.train()
-    host.training_attention(True)
+    host.use_training_attention(True)
     total = 0.0
     for part in _parts(examples, math.ceil(hyperparameters.accumulation / distributed.count())):
         batch = to_device(kind.collate(part, host.tokenizer.pad_token_id))

@@ -58,7 +58,7 @@ def outputs(model: Model, features: Sequence[Feature], title: str = "predicting"
     found: list[Floats] = [np.empty(0, np.float32)] * len(features)
     parts = 1
     host.model.eval()
-    host.training_attention(False)
+    host.use_training_attention(False)
     with torch.inference_mode(), autocast(model.precision):
         for indices in track(batches, title, len(features)):
             values, parts = _in_parts(model, [features[n] for n in indices], parts)
@@ -88,7 +88,7 @@ def _forward(model: Model, features: Sequence[Feature]) -> list[Floats]:
     batch = to_device(model.kind.collate(features, tokenizer.pad_token_id))
     if model.setup.head is not None:
         return _finite(model.kind.split(host.forward(batch, model.setup.head).float(), features))
-    pooled = model.kind.embed(partial(host.hidden, batch), batch, tokenizer, model.encoding)
+    pooled = model.kind.embed(partial(host.hidden_states, batch), batch, tokenizer, model.encoding)
     return _finite(list(pooled.cpu().numpy()))
 
 

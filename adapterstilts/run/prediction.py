@@ -10,7 +10,6 @@ from adapterstilts.data.rows import RetrievalRow, Row, text_size
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import Prediction
 from adapterstilts.kinds.registry import check_encoding, encoding_for
-from adapterstilts.model.backbone import check_length
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.evaluate import language_reference, model_of
 from adapterstilts.run.language_reference import language_adapter
@@ -20,7 +19,7 @@ from adapterstilts.run.predict import predict as predict_rows
 from adapterstilts.run.resolve import head_for, named, own_encoding
 from adapterstilts.run.trained_backbone import backbone_of
 from adapterstilts.store import Run, Store, task_of
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import check_code, get_task
 from adapterstilts.tasks.spec import KindName, Task
 
 
@@ -120,10 +119,10 @@ def _loaded(
     store = Store(options.store)
     trained = store.find(run)
     target = _target(trained, retrieval, task)
-    registry.check_code(target, language)
+    check_code(target, language)
     check_encoding([target.kind], options.encoding)
     files = backbone_of(trained, options)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     encoding = encoding_for(target, language, {**own_encoding(trained, target), **options.encoding})
     precision = resolve_precision(str(options.hyperparameters.get("precision", "auto")))
     adapter = language_adapter(language_reference(trained, options), language, store)
@@ -132,7 +131,7 @@ def _loaded(
 
 def _target(run: Run, retrieval: bool, task: str | None) -> Task:
     if retrieval:
-        return registry.get("tatoeba")
+        return get_task("tatoeba")
     target = named(task, run) if task else task_of(run)
     head_for(run, target)
     return target

@@ -8,15 +8,16 @@ from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.registry import default_encoding
 from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.store import Run, tasks_of
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 
 
 def named(name: str, run: Run) -> Task:
     """The target of that name; a task of one's own goes by its name with the runs that it trained."""
     own = {task.name: task for task in tasks_of(run)}
-    return own[name] if name in own else registry.get(name)
+    return own[name] if name in own else get_task(name)
 
 
 def targets_of(run: Run) -> list[Task]:
@@ -28,7 +29,7 @@ def targets_of(run: Run) -> list[Task]:
     trained = {task.name: task for task in tasks_of(run)}
     targets = [
         each
-        for each in {**registry.all_tasks(), **trained}.values()
+        for each in {**all_tasks(), **trained}.values()
         if each.role not in ("intermediate", "language")
         and trained.keys() & {each.name, each.trained_on, *each.then_trained_on}
     ]

@@ -10,9 +10,9 @@ from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.model import compatibility
-from adapterstilts.model.backbone import check_length, locate
+from adapterstilts.model.backbone import locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
-from adapterstilts.model.language_adapter import digest_of
+from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Source, as_source, spec_of
 from adapterstilts.run.device import resolve_precision
@@ -26,7 +26,7 @@ from adapterstilts.run.task_data import Taught, lessons
 from adapterstilts.run.trained_backbone import backbone_origin
 from adapterstilts.store import Run, Store, effect_lines
 from adapterstilts.store.origin import TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, join_names, split_name
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
@@ -95,7 +95,7 @@ def _not_here(run: Run) -> str:
 def _trainers(target: str, kind: CompositionName, options: Options) -> list[Task]:
     """The tasks to train: one or, in `a+b+c`, several; plain text that is mixed in stands last."""
     names = split_name(target) + ((TEXT,) if options.mlm else ())
-    tasks = {task.name: task for task in (_trainer(registry.get(name), kind) for name in names)}
+    tasks = {task.name: task for task in (_trainer(get_task(name), kind) for name in names)}
     idle = [task.name for task in tasks.values() if task.trained_on is None]
     if idle and len(tasks) > 1:
         raise ConfigError(f"{idle[0]} has no training data, so it cannot be trained together with others")
@@ -107,7 +107,7 @@ def _trainers(target: str, kind: CompositionName, options: Options) -> list[Task
 def _trainer(task: Task, kind: CompositionName) -> Task:
     """The task whose English data trains the target; retrieval targets have none."""
     if task.trained_on:
-        return task if task.trained_on == task.name else registry.get(task.trained_on)
+        return task if task.trained_on == task.name else get_task(task.trained_on)
     if kind not in ("single", "average"):
         raise ConfigError(
             f"{task.name} has no training data, so there is nothing for '{kind}' to train: evaluate an "
@@ -120,7 +120,7 @@ def _trainer(task: Task, kind: CompositionName) -> Task:
 def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], options: Options) -> Fit:
     """Resolves backbone, data and settings into a job with all it needs."""
     files = locate(options.backbone, options.revision)
-    check_length(files, options.encoding)
+    files.check_length(options.encoding)
     for run in found:
         if run.training.backbone != files.fingerprint:
             theirs, ours = distinct(run.job.backbone, files.fingerprint)
@@ -129,7 +129,7 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
                 "pass that one with --backbone"
             )
     language = language_adapter(options.language_adapter, "en", Store(options.store))
-    _check_language_adapter(found, digest_of(language))
+    _check_language_adapter(found, adapter_digest(language))
     sources = [as_source(run.key, run.job.task, run.path) for run in found]
     if joined.fuses and (options.config or options.adapter):
         raise ConfigError(
@@ -150,7 +150,7 @@ def _plan(tasks: Sequence[Task], joined: Composition, found: Sequence[Run], opti
         hyperparameters=hyperparameters,
         encoding=taught.encoding,
         composition=joined,
-        language_adapter=digest_of(language),
+        language_adapter=adapter_digest(language),
         languages=tuple(sorted(set(options.mlm_languages))),
         seed=options.seed if hyperparameters else 0,
     )

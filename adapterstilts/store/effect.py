@@ -90,7 +90,7 @@ def effect_in(metrics: Mapping[str, Any]) -> Effect | None:
     try:
         return Effect.parse(fields, KEY) if isinstance(fields, Mapping) else None
     except ConfigError:
-        return None
+        return None  # metrics of a pulled run may hold anything; the effect is only shown
 
 
 def effect_lines(run: Run) -> list[str]:
@@ -102,7 +102,7 @@ def effect_lines(run: Run) -> list[str]:
 def _heads_of(run: Run) -> Mapping[str, Any]:
     try:
         heads = json.loads((run.path / "active_adapters.json").read_bytes())["heads"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # classes are numbered then
         return {}
     return heads if isinstance(heads, Mapping) else {}
 

@@ -47,6 +47,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
+    # `type`, because isinstance(True, int).
     return type(value) is int and 0 <= value < 2**53
 
 
@@ -117,7 +118,7 @@ class PulledFrom(Value):
         return f"{self.repo}@{self.commit[:COMMIT_DIGITS]}"
 
 
-class Origin(Value):
+class _Origin(Value):
     """Common to the origins of trainings and evaluations: reading and writing the file."""
 
     @classmethod
@@ -166,7 +167,7 @@ class Origin(Value):
             write_whole(folder / ORIGIN, (canonical(self) + "\n").encode("utf-8"))
 
 
-class TrainOrigin(Origin):
+class TrainOrigin(_Origin):
     """The origin of a trained, merged or pulled run.
 
     Attributes:
@@ -187,7 +188,7 @@ class TrainOrigin(Origin):
     pulled: PulledFrom | None = None
 
 
-class EvalOrigin(Origin):
+class EvalOrigin(_Origin):
     """The origin of an evaluation.
 
     Attributes:

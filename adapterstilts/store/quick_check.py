@@ -25,7 +25,7 @@ def intact(folder: str, manifest: str, seal: str) -> bool:
         stats = stats_in(folder)
         if seal and seal == seal_of(stats):
             return True
-        files = _manifest_files(Path(folder), manifest)
+        files = manifest_files(Path(folder), manifest)
         published = stats.pop(MANIFEST).st_mtime_ns
         if stats.keys() != files.keys():
             return False
@@ -57,7 +57,7 @@ def metrics_of(folder: Path, manifest: str) -> dict[str, Any]:
     problem = f"{METRICS} is not as it was published"
     try:
         text = read_small(f"{folder}/{METRICS}")
-        if hashlib.sha256(text).hexdigest() == _manifest_files(folder, manifest)[METRICS]["sha256"]:
+        if hashlib.sha256(text).hexdigest() == manifest_files(folder, manifest)[METRICS]["sha256"]:
             metrics = json_object(text, METRICS)
             check_metrics(metrics)
             return metrics
@@ -68,9 +68,19 @@ def metrics_of(folder: Path, manifest: str) -> dict[str, Any]:
     raise DamagedError(f"run {folder.name} is damaged: {problem}", folder.name)
 
 
-def _manifest_files(folder: Path, manifest: str) -> dict[str, dict[str, Any]]:
-    """Returns the files that a manifest lists; ValueError if its SHA-256 is another one."""
+def manifest_files(folder: Path, manifest: str) -> dict[str, dict[str, Any]]:
+    """Reads the files that a manifest lists, with sizes and checksums.
+
+    Args:
+        folder: Folder of the manifest.
+        manifest: Expected SHA-256 (hex) of the manifest.
+
+    Raises:
+        ValueError: The manifest has another SHA-256.
+        OSError, KeyError: The manifest is missing or malformed.
+    """
     text = read_small(f"{folder}/{MANIFEST}")
+    # Checked before parsing: the file may be anybody's.
     if hashlib.sha256(text).hexdigest() != manifest:
         raise ValueError(f"{folder} has another manifest")
     files: dict[str, dict[str, Any]] = json.loads(text)["files"]

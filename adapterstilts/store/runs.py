@@ -15,7 +15,7 @@ from adapterstilts.job import SCHEMA, EvalJob, TrainJob
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, json_object, read_small, sha256, stats_in
 from adapterstilts.store.metrics import check_metrics
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value
@@ -127,6 +127,7 @@ class Damaged:
     foreign: bool = False
 
 
+# Apart from damage: such a run is not repaired or removed, since the other version can use it.
 class _ForeignError(StoreError):
     """The run was written by another version, with another schema."""
 
@@ -142,7 +143,7 @@ def tasks_of(run: Run) -> tuple[Task, ...]:
     definitions = origin.tasks if origin else {}
     names = split_name(run.job.task)
     return tuple(
-        Task.parse(definitions[name], "task") if name in definitions else registry.get(name)
+        Task.parse(definitions[name], "task") if name in definitions else get_task(name)
         for name in [name for name in names if name != TEXT] or names
     )
 

@@ -20,7 +20,7 @@ def scratch(parent: Path) -> Iterator[Path]:
     Args:
         parent: Folder on the disk where the result will be.
     """
-    remove_leftovers(parent)
+    _remove_leftovers(parent)
     folder, lock = _locked_folder(parent)
     try:
         yield folder
@@ -29,7 +29,7 @@ def scratch(parent: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def remove_leftovers(parent: Path) -> None:
+def _remove_leftovers(parent: Path) -> None:
     """Removes the temporary folders in `parent` that no running process has locked."""
     with suppress(OSError), os.scandir(parent) as entries:
         for entry in [entry for entry in entries if entry.name.startswith(PREFIX)]:

@@ -21,6 +21,7 @@ from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats
 from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Job, Run, check, manifest_of, read_run
 from adapterstilts.terminal_text import visible
 
+# No slash and no leading dot, and short enough for every file system: task names are part of it.
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,230}")
 HEX = re.compile(r"[0-9a-f]+")
 NAMED_RUNS = 10  # in an error
@@ -120,6 +121,7 @@ class Store:
             StoreError: No run or several runs match, or the run is damaged.
         """
         run = read_run(self.locate(ref))
+        # A folder's name holds only the first digits of the key, so a longer reference is compared again.
         if HEX.fullmatch(ref) and len(ref) > SHORT and not run.key.startswith(ref):
             raise self._unknown(ref)
         return run

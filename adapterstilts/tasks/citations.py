@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import Value
 
@@ -67,7 +67,7 @@ def credits_of(tasks: Iterable[Task]) -> tuple[Credit, ...]:
     """A credit for each data set of some tasks; of a mixture for each of its parts."""
     found: dict[str, Credit] = {}
     for task in tasks:
-        for each in [registry.get(part) for part in task.parts] or [task]:
+        for each in [get_task(part) for part in task.parts] or [task]:
             found[each.name] = Credit(
                 task=each.name,
                 title=each.title,

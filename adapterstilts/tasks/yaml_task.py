@@ -52,7 +52,7 @@ class Definition(Value):
     format: str | None = None
     files: Mapping[Split, str | tuple[str, ...]] = {}
     columns: Mapping[str, str | tuple[str, ...]] = {}
-    location: Mapping[Split, Mapping[str, str]] = {}
+    where: Mapping[Split, Mapping[str, str]] = {}
     hub: Mapping[str, Any] = {}
     languages: tuple[str, ...] = ("en",)
     codes: Mapping[str, str] = {}
@@ -201,7 +201,7 @@ def _about_data(given: Definition) -> Problems:
         yield "files", "neither files nor a Hub dataset (hub) is named"
     if given.hub and not given.columns:
         yield "columns", f"a Hub dataset wants its columns: {', '.join(FIELDS.get(given.kind_spec.rows, ()))}"
-    for split in given.location:
+    for split in given.where:
         if not given.columns or split not in {**given.files, **given.hub.get("splits", {})}:
             yield "where", f"it picks rows of a table's split, but there is no {split} split with columns"
     if len(given.languages) > 1:
@@ -284,7 +284,7 @@ def _task(given: Definition, path: Path) -> Task:
     trained_on = given.trained_on or (given.name if given.trains else None)
     table = None
     if given.columns:
-        shape = {"format": given.format or "jsonl", "columns": given.columns, "where": given.location}
+        shape = {"format": given.format or "jsonl", "columns": given.columns, "where": given.where}
         table = Table.model_validate(shape)
     files = {split: (each,) if isinstance(each, str) else each for split, each in given.files.items()}
     # What determines results beside the rows, whose fingerprint stands in every key.

@@ -39,7 +39,7 @@ def without_style(text: str) -> str:
         console.echo,
         lambda text: console.echo(console.plain(text, "bold"), text),
         lambda text: console.table((text, "n"), [(text, "1")]),
-        lambda text: console.table((text,), [(text,)], right=(text,), title=text, last=[(text,)]),
+        lambda text: console.table((text,), [(text,)], right=(text,), title=text, footer=[(text,)]),
     ],
 )
 def test_text_of_strangers_is_shown_as_it_is(terminal, write):

@@ -1,4 +1,4 @@
-"""The demo's table says what the evaluations in the store say."""
+"""The demo's table shows the scores in the store."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_summary_names_the_best_and_the_worst() -> None:
     assert "sequential from qa, -2.0 points" in second
 
 
-def test_the_recipe_is_two_intermediate_tasks_by_two_targets_by_two_compositions() -> None:
+def test_the_grid_is_two_intermediate_tasks_by_two_targets_by_two_compositions() -> None:
     grid_config = load_config("demo")
     assert len(grid_config.intermediate) == len(grid_config.targets) == len(grid_config.compositions) == 2
     assert grid_config.source == "bundled"

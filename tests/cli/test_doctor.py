@@ -1,4 +1,4 @@
-"""`doctor`: what it finds, what it advises, and that it never downloads."""
+"""`doctor`: findings and advice, without downloads."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ def test_json_names_versions_devices_and_results(call: Call, tmp_path: Path) -> 
     assert "threads" in by_name["CPU"]["value"]
     assert by_name["runs"]["value"] == "1"
     assert str(tmp_path / "checkpoints") in by_name["disk"]["value"]
-    assert {each["value"] for each in found if each["section"] == "Hub"} == {"not asked (offline)"}
+    assert {each["value"] for each in found if each["section"] == "Hub"} == {"not checked (offline)"}
 
 
 def test_the_table_ends_with_advice(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
     found = call("doctor", "--offline")
     assert "- no-such-package: install it: pip install no-such-package" in found.stdout
-    assert "things to know" in found.stderr
+    assert "warning" in found.stderr
 
 
-def test_damaged_and_unfinished_runs_are_told_of(tmp_path: Path) -> None:
+def test_damaged_and_unfinished_runs_are_reported(tmp_path: Path) -> None:
     store = Store(tmp_path)
     run = publish(store, train_job())
     (run.path / "log.jsonl").unlink()
     with pytest.raises(RuntimeError), store.work(train_job(seed=2)):
         raise RuntimeError
-    by_name = {finding.name: finding for finding in doctor.results(tmp_path)}
+    by_name = {finding.name: finding for finding in doctor._results(tmp_path)}
     assert f"log.jsonl is missing; remove it: adapterstilts runs rm {run.id}" == by_name[run.id].advice
     assert by_name["unfinished runs"].value == "1"
 
 
-def test_little_disk_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for free, told in ((5_000_000, True), (5_000_000_000, False)):
+def test_little_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, warned in ((5_000_000, True), (5_000_000_000, False)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
-        (disk,) = (each for each in doctor.results(tmp_path / "not" / "yet") if each.name == "disk")
-        assert (disk.advice is not None) == told
+        (disk,) = (each for each in doctor._results(tmp_path / "not" / "yet") if each.name == "disk")
+        assert (disk.advice is not None) == warned
     assert list(tmp_path.iterdir()) == []
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """Answers HEAD with the status that stands in the path."""
+    """Answers HEAD with the status in the path."""
 
     def do_HEAD(self) -> None:
         self.send_response(int(self.path.strip("/")))
@@ -83,11 +83,11 @@ def server() -> Iterator[str]:
 
 def test_reaching_the_hub(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert doctor.unreachable(f"{server}/200") is None
-    assert doctor.unreachable(f"{server}/404") is None
-    assert doctor.unreachable(f"{server}/503") == "status 503"
-    assert "refused" in str(doctor.unreachable("http://127.0.0.1:9"))
-    assert "no web address" in str(doctor.unreachable("file:///etc/hostname"))
+    assert doctor._connection_problem(f"{server}/200") is None
+    assert doctor._connection_problem(f"{server}/404") is None
+    assert doctor._connection_problem(f"{server}/503") == "status 503"
+    assert "refused" in str(doctor._connection_problem("http://127.0.0.1:9"))
+    assert "not a web address" in str(doctor._connection_problem("file:///etc/hostname"))
 
 
 def test_an_unreachable_hub_comes_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,22 +96,22 @@ def test_an_unreachable_hub_comes_with_advice(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    found = doctor.hub(offline=False)
+    found = doctor._hub(offline=False)
     assert found.value.startswith("not reachable")
     assert found.advice is not None and "--data-dir" in found.advice
 
 
-def test_tasks_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_with_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ADAPTERSTILTS_DATA", raising=False)
     (tmp_path / "panx").mkdir()
     for language in ("sw", "de"):
         (tmp_path / "panx" / f"dev-{language}.tsv").write_text(
             f"{language}:Anna\tB-PER\n\n", encoding="utf-8"
         )
-    by_name = {finding.name: finding for finding in doctor.data(tmp_path)}
+    by_name = {finding.name: finding for finding in doctor._data(tmp_path)}
     assert by_name["panx"].value == "dev in 2 languages"
     assert by_name["folder"].advice is None
-    missing = {finding.name: finding for finding in doctor.data(tmp_path / "nowhere")}
+    missing = {finding.name: finding for finding in doctor._data(tmp_path / "nowhere")}
     assert "nowhere" in str(missing["tasks"].advice)
 
 

@@ -30,10 +30,16 @@ def plain(text: str) -> str:
 
 
 def test_the_program_lists_its_verbs(call: Call) -> None:
-    shown = plain(call("--help").stdout)
-    assert all(f"│ {verb} " in shown for verb in VERBS)
-    assert "--install-completion" in shown
+    text = call("--help").stdout
+    assert all(f"\n  {verb}  " in text for verb in VERBS)
+    assert "--install-completion" in text
     assert call("--version").stdout == "adapterstilts 0.1.0\n"
+
+
+def test_the_verbs_are_grouped(call: Call) -> None:
+    lines = call("--help").stdout.splitlines()
+    groups = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert groups == ["Train:", "Compose:", "Evaluate:", "Grid:", "Share:", "Inspect:", "Options:"]
 
 
 PARTS = ["runs show", "runs rm", "tasks show", "tasks check", "tasks lock"]
@@ -45,6 +51,16 @@ def test_help_shows_an_example(call: Call, verb: str) -> None:
     assert f"Example: adapterstilts {verb.split(maxsplit=1)[0]}" in plain(
         call(*verb.split(), "--help").stdout
     )
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *PARTS])
+def test_help_fits_80_columns_without_cutting_off_options(
+    call: Call, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = call(*verb.split(), "--help").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any(line.lstrip().startswith("-") and "…" in line.split()[0] for line in lines)
 
 
 def test_an_unknown_verb_names_the_nearest(call: Call) -> None:
@@ -89,7 +105,7 @@ def test_other_errors_keep_their_traceback(failing: Call) -> None:
 
 def test_an_interrupt_says_how_to_go_on(failing: Call) -> None:
     assert failing(KeyboardInterrupt("stopped at step 5 of 10"), code=130).stderr == (
-        "stopped at step 5 of 10. Give the same command again to go on.\n"
+        "stopped at step 5 of 10. Run the same command again to resume.\n"
     )
     assert failing(KeyboardInterrupt(), code=130).stderr == "interrupted\n"
 

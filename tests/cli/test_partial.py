@@ -138,7 +138,7 @@ def test_what_can_be_evaluated_is_and_the_rest_is_named(call, data):
     assert [line.split()[1] for line in shown.stdout.splitlines() if "[" in line] == ["de", "es"]
     said = " ".join(shown.stderr.split())
     assert "xnli in fr: " in said and "line 1: label 'nonsense'" in said
-    assert "xnli in sw: no test data of xnli in 'sw' is at hand" in said
+    assert "xnli in sw: no test data of xnli in 'sw' found" in said
     found = json.loads(call(*asked, "--json", code=2).stdout)[0]
     assert (list(found["languages"]), list(found["failures"])) == (["de", "es"], ["fr", "sw"])
 

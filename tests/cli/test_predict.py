@@ -228,8 +228,8 @@ def test_logits_that_are_not_finite_are_refused(call, options, nli, ner, monkeyp
 
 def test_embeddings_that_are_not_finite_are_refused(call, nli, tmp_path, monkeypatch):
     (tmp_path / "texts.txt").write_text("a\nb\n")
-    hidden = Host.hidden
-    monkeypatch.setattr(Host, "hidden", lambda *given: hidden(*given) * float("nan"))
+    hidden = Host.hidden_states
+    monkeypatch.setattr(Host, "hidden_states", lambda *given: hidden(*given) * float("nan"))
     code, out, err = call(nli, "a dog", "--candidates", "texts.txt")
     assert (code, out) == (2, "") and "not finite" in err
 

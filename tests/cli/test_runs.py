@@ -45,7 +45,7 @@ def test_damaged_runs_are_listed_apart(call: Call, store: Store) -> None:
     run = publish(store, train_job())
     (run.path / "log.jsonl").write_text("", encoding="utf-8")
     found = call("runs")
-    assert f"damaged, never used: {run.id}: log.jsonl has 0 bytes" in found.stderr
+    assert f"damaged, not used: {run.id}: log.jsonl has 0 bytes" in found.stderr
     (entry,) = json.loads(call("runs", "--json").stdout)
     assert entry["damaged"].startswith("log.jsonl has 0 bytes")
 
@@ -66,7 +66,7 @@ def test_remove_asks(call: Call, store: Store) -> None:
     run = publish(store, train_job())
     publish(store, eval_job(run.key, "sw"))
     asked = call("runs", "rm", run.id, code=1, given="n\n")
-    assert f"Remove {run.id}? 1 other runs were made from it." in asked.stderr
+    assert f"Remove {run.id}? 1 other run depends on it." in asked.stderr
     assert store.with_key(run.key) == run
     call("runs", "rm", run.id, given="y\n")
     assert store.with_key(run.key) is None

@@ -14,7 +14,7 @@ from adapterstilts.composition import Single
 from adapterstilts.data.load import DataLocation, load
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.store import Run, Store, write_predictions
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
 from .conftest import Call
 
@@ -56,7 +56,7 @@ def evaluate(
     store: Store, data: Path, run: Run, language: str, label: str, limit: int | None = None, length: int = 128
 ) -> Run:
     """A stored evaluation that says `label` of every pair."""
-    rows = load(registry.get("pawsx"), "test", language, DataLocation(data_dir=data), limit)
+    rows = load(get_task("pawsx"), "test", language, DataLocation(data_dir=data), limit)
     job = EvalJob(
         run=run.key, task="pawsx", task_version=1, split="test", language=language, backbone="b",
         data=rows.fingerprint, encoding={"max_length": length}, precision="fp32",
@@ -114,7 +114,7 @@ def test_without_the_rows_a_limited_evaluation_is_still_refused(call, store, dat
     words = ["submit", run.id, "--store", str(store.root), "--out", "out", "--targets", "pawsx", "--partial"]
     said = call(*words).stderr
     assert "pawsx en: evaluated on some rows only (2)" in said
-    assert "not compared with their rows, which are not at hand: pawsx de" in said
+    assert "not compared with their rows, which were not found: pawsx de" in said
 
 
 def test_the_first_run_and_its_latest_evaluation_win(submit, store, data, tmp_path):

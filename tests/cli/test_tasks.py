@@ -128,7 +128,7 @@ def test_check_names_the_first_problem_and_shows_what_came_before(call: Call, mi
     assert "test-de.tsv, line 2: label 'badd' is not one of mine's: good, bad" in found.stderr
     assert "train.tsv" in found.stdout
     (mine.parent / "train.tsv").unlink()
-    assert "no train data of mine in 'en' is at hand" in call("tasks", "check", str(mine), code=2).stderr
+    assert "no train data of mine in 'en' found" in call("tasks", "check", str(mine), code=2).stderr
     mine.write_text(MINE.replace("labels", "lables"), encoding="utf-8")
     assert "line 3: unknown task key 'lables'" in call("tasks", "check", str(mine), code=2).stderr
 
@@ -137,7 +137,7 @@ def test_check_reads_the_tasks_of_the_package_too(call: Call) -> None:
     found = json.loads(call("tasks", "check", "mini_ner", "--json").stdout)
     assert [report["split"] for report in found["splits"]] == ["train", "dev"] + ["test"] * 10
     assert {report["trained"] for report in found["splits"]} == {0}
-    assert "is at hand" in call("tasks", "check", "xnli", code=2).stderr
+    assert "no dev data of xnli" in call("tasks", "check", "xnli", code=2).stderr
 
 
 def test_check_reads_a_mixture(call: Call, tmp_path: Path) -> None:
@@ -179,4 +179,4 @@ def test_check_says_which_records_are_no_examples(call: Call, tmp_path: Path) ->
     (tmp_path / "own.yaml").write_text(definition, encoding="utf-8")
     (tmp_path / "train.tsv").write_text("a\tb\tx\nc\td\t-\n", encoding="utf-8")
     printed = call("tasks", "check", "own.yaml")
-    assert "train en: 1 records are skipped that are no examples" in printed.stderr
+    assert "train en: skipped 1 records that are not examples" in printed.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Row
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 
@@ -20,7 +20,7 @@ def read_text(tmp_path: Path) -> Callable[..., list[Row]]:
     def run(task: str, content: str | bytes, language: str = "en", hidden: bool = False) -> list[Row]:
         path = tmp_path / "file"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        entry = registry.get(task).model_copy(update={"hidden": hidden})
+        entry = get_task(task).model_copy(update={"hidden": hidden})
         return [row for item in read(path, entry, language) for row in item]
 
     return run
@@ -35,6 +35,6 @@ def own_task(tmp_path: Path) -> Callable[..., Task]:
             path = tmp_path / name.replace("__", ".")
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         (tmp_path / "own.yaml").write_text(definition, encoding="utf-8")
-        return registry.get(str(tmp_path / "own.yaml"))
+        return get_task(str(tmp_path / "own.yaml"))
 
     return run

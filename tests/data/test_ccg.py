@@ -13,9 +13,9 @@ from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Row, TaggedRow
 from adapterstilts.errors import DataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
-CCG = registry.get("ccg")
+CCG = get_task("ccg")
 
 # Written for this test in the form of CCGbank's AUTO files.
 AUTO = (
@@ -102,7 +102,7 @@ def test_too_little_data_is_an_error() -> None:
 
 
 def test_a_task_with_labels_stays_as_it_is() -> None:
-    panx = registry.get("panx")
+    panx = get_task("panx")
     assert with_labels(panx, sentences("O")) == (panx, tuple(sentences("O")))
 
 

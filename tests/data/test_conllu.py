@@ -11,7 +11,7 @@ from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.data.release_files import HiddenLabelsError, read
 from adapterstilts.data.rows import Row, TaggedRow
 from adapterstilts.errors import DataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
 Reads = Callable[..., list[Row]]
 
@@ -25,7 +25,7 @@ def rows(tmp_path: Path) -> Reads:
     def read_text(*lines: str, task: str = "udpos", language: str = "en") -> list[Row]:
         path = tmp_path / "xx-ud-dev.conllu"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return [row for item in read(path, registry.get(task), language) for row in item]
+        return [row for item in read(path, get_task(task), language) for row in item]
 
     return read_text
 
@@ -110,7 +110,7 @@ def test_sentences_of_hidden_words_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "en_esl-ud-train.conllu"
     hidden = [line("1", "_", "NOUN", "2"), line("2", "_", "VERB"), line("3", ".", "PUNCT", "2")]
     path.write_text("\n".join([*hidden, "", line("1", "Yes", "INTJ")]) + "\n")
-    items = list(read(path, registry.get("udpos"), "en"))
+    items = list(read(path, get_task("udpos"), "en"))
     assert items == [(), (TaggedRow("2", ("Yes",), ("INTJ",), (True,)),)]
 
 
@@ -144,7 +144,7 @@ def test_the_release_layout_is_a_data_folder(tmp_path: Path) -> None:
         (folder / f"{name}-ud-test.conllu").write_text(line("1", name, "NOUN") + "\n\n")
     (tmp_path / "udpos").mkdir()
     (tmp_path / "udpos" / "test-en.tsv").write_text("hidden\n")
-    task, location = registry.get("udpos"), DataLocation(data_dir=tmp_path, source="folder")
+    task, location = get_task("udpos"), DataLocation(data_dir=tmp_path, source="folder")
     assert available(task, "test", location) == ("en", "th")
     found = load(task, "test", "en", location)
     assert [(row.id, row.tokens) for row in found.rows] == [("1", ("en_ewt",)), ("1#2", ("en_gum",))]

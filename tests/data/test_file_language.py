@@ -10,7 +10,7 @@ import pytest
 from adapterstilts.data.file_language import languages_of_file
 from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split, Task
 
 OwnTask = Callable[..., Task]
@@ -53,11 +53,11 @@ TAGS = "Rome\tB-LOC\nwaits\tO\n"
     ],
 )
 def test_only_names_of_the_data_set_tell_a_language(task: str, file: str, languages: tuple[str, ...]) -> None:
-    assert languages_of_file(file, registry.get(task)) == languages
+    assert languages_of_file(file, get_task(task)) == languages
 
 
 def test_a_name_that_fits_two_languages() -> None:
-    task = registry.get("tatoeba")
+    task = get_task("tatoeba")
     assert task.folder is not None
     both = task.folder.model_copy(update={"codes": {**task.folder.codes, "nl": "deu"}})
     with pytest.raises(ConfigError, match=r"fits files of several languages \(de, nl\): pass --languages"):
@@ -67,7 +67,7 @@ def test_a_name_that_fits_two_languages() -> None:
 def test_an_explicit_file_is_offered_in_the_language_of_its_name_alone(tmp_path: Path) -> None:
     for name in ("my_ner.tsv", "my-en-dev.tsv", "dev-my.tsv"):
         (tmp_path / name).write_text(TAGS, encoding="utf-8")
-    panx = registry.get("panx")
+    panx = get_task("panx")
     found = {
         path.name: available(panx, "dev", DataLocation(file=f"{path}{cut}"))
         for path, cut in zip(sorted(tmp_path.iterdir()), ("", "#1-1", ""), strict=True)
@@ -176,7 +176,7 @@ def test_a_mark_inside_a_name_is_no_slice_in_any_folder(
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     numbered(tmp_path / name.replace("{lang}", "en"), 5)
-    mnli = registry.get("mnli")
+    mnli = get_task("mnli")
     location = DataLocation(data_dir=tmp_path, file=name)
     assert len(load(mnli, "train", "en", location).rows) == 5
     rest = DataLocation(data_dir=tmp_path, file=f"{name}#4-5")
@@ -187,7 +187,7 @@ def test_a_slice_goes_to_the_end_of_each_languages_file(tmp_path: Path) -> None:
     for code, rows in (("de", 3), ("en", 9), ("sw", 1)):
         numbered(tmp_path / f"own-{code}.tsv", rows)
     location = DataLocation(file=str(tmp_path / "own-{lang}.tsv#2-6"))
-    xnli = registry.get("xnli")
+    xnli = get_task("xnli")
     german, english = (load(xnli, "test", code, location) for code in ("de", "en"))
     assert [row.id for row in german.rows] == ["2", "3"]
     assert german.origin["ended"] == "rows 2-6 were requested, but the file ends at row 3"
@@ -208,4 +208,4 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(DataError, match=r"own\.tsv: cannot be read: Permission denied"):
-        load(registry.get("mnli"), "train", "en", DataLocation(file=str(path)))
+        load(get_task("mnli"), "train", "en", DataLocation(file=str(path)))

@@ -12,7 +12,7 @@ from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
 from adapterstilts.errors import DataError
-from adapterstilts.tasks.registry import get
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split
 
 Write = Callable[..., None]
@@ -69,7 +69,7 @@ def test_rows_without_labels(
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
-    task, location = get(name), DataLocation(data_dir=tmp_path)
+    task, location = get_task(name), DataLocation(data_dir=tmp_path)
     split: Split = "dev" if name == "cosmosqa" else "test"
     with pytest.raises(HiddenLabelsError):
         load(task, split, language, location)
@@ -82,7 +82,7 @@ def test_rows_without_labels(
 
 def test_labelled_rows_are_not_hidden(tmp_path: Path, write: Write) -> None:
     write(**{"xnli__test-de.tsv": "a\tb\tneutral\n"})
-    found = load(get("xnli"), "test", "de", DataLocation(data_dir=tmp_path), hidden=True)
+    found = load(get_task("xnli"), "test", "de", DataLocation(data_dir=tmp_path), hidden=True)
     assert not found.hidden
     assert "labels" not in found.origin
 
@@ -100,7 +100,7 @@ def test_a_file_of_which_some_labels_are_missing_is_an_error(
     tmp_path: Path, name: str, text: str, message: str
 ) -> None:
     (tmp_path / "file.tsv").write_text(text, encoding="utf-8")
-    task = get(name)
+    task = get_task(name)
     with pytest.raises(HiddenLabelsError, match=message):
         load(task, "test", task.languages[0], DataLocation(file=str(tmp_path / "file.tsv")), hidden=True)
 
@@ -108,7 +108,7 @@ def test_a_file_of_which_some_labels_are_missing_is_an_error(
 def test_another_mistake_in_a_file_without_labels_is_told(tmp_path: Path) -> None:
     (tmp_path / "file.tsv").write_text("a\tb\nc\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 2: 1 tab-separated columns"):
-        load(get("xnli"), "test", "de", DataLocation(file=str(tmp_path / "file.tsv")), hidden=True)
+        load(get_task("xnli"), "test", "de", DataLocation(file=str(tmp_path / "file.tsv")), hidden=True)
 
 
 TABLE = "name: mine\nformat: csv\nlanguages: [en]\nfiles: {train: train.csv, test: test.csv}\n"
@@ -128,7 +128,7 @@ TABLE = "name: mine\nformat: csv\nlanguages: [en]\nfiles: {train: train.csv, tes
 def test_a_table_of_ones_own(tmp_path: Path, definition: str, text: str, first: Row) -> None:
     (tmp_path / "test.csv").write_text(text, encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(TABLE + definition, encoding="utf-8")
-    task = get(str(tmp_path / "mine.yaml"))
+    task = get_task(str(tmp_path / "mine.yaml"))
     with pytest.raises(HiddenLabelsError):
         load(task, "test", "en", DataLocation())
     assert load(task, "test", "en", DataLocation(), hidden=True).rows == (first,)

@@ -12,7 +12,7 @@ from adapterstilts.data import hub
 from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, TaggedRow
 from adapterstilts.errors import DataError, MissingDataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.targets import BIO, UPOS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -53,7 +53,7 @@ HUB = DataLocation(source="hub")
 
 def test_commit_config_and_split_are_recorded(serve: Serve) -> None:
     asked = serve({"sentence1": ["a"], "sentence2": ["b"], "label": ["1"]})
-    found = load(registry.get("pawsx"), "test", "ko", HUB)
+    found = load(get_task("pawsx"), "test", "ko", HUB)
     assert found.rows == (PairRow("1", "a", "b", "paraphrase"),)
     assert asked == [("google/xtreme", None), ("google/xtreme", "PAWS-X.ko", "test", COMMIT)]
     recorded = {
@@ -68,16 +68,14 @@ def test_commit_config_and_split_are_recorded(serve: Serve) -> None:
 
 def test_a_given_revision_is_resolved(serve: Serve) -> None:
     asked = serve({"sentence1": ["a"], "sentence2": ["b"], "label": ["1"]})
-    load(registry.get("pawsx"), "test", "ko", DataLocation(source="hub", revision="v1"))
+    load(get_task("pawsx"), "test", "ko", DataLocation(source="hub", revision="v1"))
     assert asked[0] == ("google/xtreme", "v1")
 
 
 def test_the_converted_branch_of_a_script_only_repository(serve: Serve) -> None:
     answers = {f"answer{n}": [text] for n, text in enumerate("pqrs")}
     asked = serve({"id": ["x"], "context": ["c"], "question": ["q?"], **answers, "label": [3]})
-    assert load(registry.get("cosmosqa"), "train", "en", HUB).rows == (
-        ChoiceRow("x", "c q?", tuple("pqrs"), 3),
-    )
+    assert load(get_task("cosmosqa"), "train", "en", HUB).rows == (ChoiceRow("x", "c q?", tuple("pqrs"), 3),)
     assert asked[0] == ("allenai/cosmos_qa", "refs/convert/parquet")
 
 
@@ -88,7 +86,7 @@ def test_class_labels_are_read_by_name(serve: Serve) -> None:
         {"pairID": ["7e", "8n"], "premise": ["a", "c"], "hypothesis": ["b", "d"], "label": [0, 2]},
         {"label": ClassLabel(names=["entailment", "neutral", "contradiction"])},
     )
-    rows = load(registry.get("mnli"), "train", "en", HUB).rows
+    rows = load(get_task("mnli"), "train", "en", HUB).rows
     assert rows == (PairRow("7e", "a", "b", "entailment"), PairRow("8n", "c", "d", "contradiction"))
 
 
@@ -98,7 +96,7 @@ def test_withheld_class_labels_are_refused(serve: Serve) -> None:
     names = ClassLabel(names=["entailment", "neutral", "contradiction"])
     serve({"pairID": ["7e"], "premise": ["a"], "hypothesis": ["b"], "label": [-1]}, {"label": names})
     with pytest.raises(DataError, match=r"nyu-mll/multi_nli .*: record 1: no label"):
-        load(registry.get("mnli"), "train", "en", HUB)
+        load(get_task("mnli"), "train", "en", HUB)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +112,7 @@ def test_tags_are_read_by_name(
     asked = serve(
         {"tokens": [["Berlin", "."]], column: numbers}, {column: Sequence(ClassLabel(names=list(names)))}
     )
-    assert load(registry.get(task), "dev", "de", HUB).rows == (TaggedRow("1", ("Berlin", "."), tags),)
+    assert load(get_task(task), "dev", "de", HUB).rows == (TaggedRow("1", ("Berlin", "."), tags),)
     assert asked[1][1] == {"panx": "PAN-X.de", "udpos": "udpos.German"}[task]
 
 
@@ -125,7 +123,7 @@ def test_one_table_of_all_languages_is_filtered(serve: Serve) -> None:
             "gold_label": ["neutral", "entailment", "contradiction"],
         }
     )  # fmt: skip
-    rows = load(registry.get("xnli"), "dev", "ar", HUB).rows
+    rows = load(get_task("xnli"), "dev", "ar", HUB).rows
     assert rows == (PairRow("1", "a", "d", "neutral"), PairRow("2", "c", "f", "contradiction"))
 
 
@@ -137,7 +135,7 @@ def test_tydiqa_is_filtered_by_the_prefix_of_the_id(serve: Serve) -> None:
             "context": ["Anna alikwenda.", "But Anna went."], "answers": answers,
         }
     )  # fmt: skip
-    rows = load(registry.get("tydiqa"), "train", "en", HUB).rows
+    rows = load(get_task("tydiqa"), "train", "en", HUB).rows
     assert rows == (QuestionRow("english-2-0", "who?", "But Anna went.", (Answer("Anna", 4),)),)
 
 
@@ -145,27 +143,25 @@ def test_offsets_of_stripped_contexts_are_put_right(serve: Serve) -> None:
     """The copy lost the context's first space, so that every answer stands one character earlier."""
     columns = {"id": ["a"], "question": ["q"], "context": ["Anna, Anna."]}
     serve({**columns, "answers": [{"text": ["Anna"], "answer_start": [7]}]})
-    rows = load(registry.get("xquad"), "dev", "zh", HUB).rows
+    rows = load(get_task("xquad"), "dev", "zh", HUB).rows
     assert rows == (QuestionRow("a", "q", "Anna, Anna.", (Answer("Anna", 6),)),)
     serve({**columns, "answers": [{"text": ["Berlin"], "answer_start": [7]}]})
     with pytest.raises(DataError, match="question a: the answer 'Berlin' is not at character 7"):
-        load(registry.get("xquad"), "dev", "zh", HUB)
+        load(get_task("xquad"), "dev", "zh", HUB)
 
 
 def test_squad_offsets_are_not_moved(serve: Serve) -> None:
     columns = {"id": ["a"], "question": ["q"], "context": ["Anna, Anna."]}
     serve({**columns, "answers": [{"text": ["Anna"], "answer_start": [7]}]})
     with pytest.raises(DataError, match="is not at character 7"):
-        load(registry.get("squad"), "dev", "en", HUB)
+        load(get_task("squad"), "dev", "en", HUB)
     serve({**columns, "answers": [{"text": [], "answer_start": []}]})
-    assert load(registry.get("squad_v2"), "dev", "en", HUB).rows == (
-        QuestionRow("a", "q", "Anna, Anna.", ()),
-    )
+    assert load(get_task("squad_v2"), "dev", "en", HUB).rows == (QuestionRow("a", "q", "Anna, Anna.", ()),)
 
 
 def test_tatoeba_takes_line_ends_off(serve: Serve) -> None:
     asked = serve({"source_sentence": ["Ja.\n"], "target_sentence": ["Yes.\n"]})
-    assert load(registry.get("tatoeba"), "test", "de", HUB).rows == (
+    assert load(get_task("tatoeba"), "test", "de", HUB).rows == (
         RetrievalRow("1", "Ja.", "query", ("en-1",)),
         RetrievalRow("en-1", "Yes.", "candidate"),
     )
@@ -200,7 +196,7 @@ def test_tatoeba_takes_line_ends_off(serve: Serve) -> None:
 )  # fmt: skip
 def test_choices(serve: Serve, task: str, columns: dict[str, list[Any]], expected: ChoiceRow) -> None:
     serve(columns)
-    assert load(registry.get(task), "dev", "en", HUB).rows == (expected,)
+    assert load(get_task(task), "dev", "en", HUB).rows == (expected,)
 
 
 def test_xcopa_has_the_same_fingerprint_from_both(serve: Serve, tmp_path: Path) -> None:
@@ -214,7 +210,7 @@ def test_xcopa_has_the_same_fingerprint_from_both(serve: Serve, tmp_path: Path) 
             "idx": [0], "changed": [False],
         }
     )  # fmt: skip
-    xcopa = registry.get("xcopa")
+    xcopa = get_task("xcopa")
     found = (
         load(xcopa, "dev", "sw", HUB),
         load(xcopa, "dev", "sw", DataLocation(data_dir=tmp_path, source="folder")),
@@ -227,7 +223,7 @@ def test_changed_columns_are_named(serve: Serve) -> None:
     with pytest.raises(
         DataError, match=r"google/xtreme .*no column sentence2 \(it has: sentence1, text2, label\)"
     ):
-        load(registry.get("pawsx"), "dev", "de", HUB)
+        load(get_task("pawsx"), "dev", "de", HUB)
 
 
 def test_unknown_labels_name_the_record(serve: Serve) -> None:
@@ -235,7 +231,7 @@ def test_unknown_labels_name_the_record(serve: Serve) -> None:
     with pytest.raises(
         DataError, match="record 2: label '2' is not one of pawsx's: different, paraphrase, 0, 1"
     ):
-        load(registry.get("pawsx"), "dev", "de", HUB)
+        load(get_task("pawsx"), "dev", "de", HUB)
 
 
 def test_a_local_parquet_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -249,7 +245,7 @@ def test_a_local_parquet_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     )
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(hub, "_open", lambda *given: opened)
-    found = load(registry.get("pawsx"), "dev", "de", DataLocation(source="hub", revision=COMMIT))
+    found = load(get_task("pawsx"), "dev", "de", DataLocation(source="hub", revision=COMMIT))
     assert found.rows == (PairRow("1", "a", "b", "different"),)
     assert found.origin["commit"] == COMMIT
 
@@ -257,7 +253,7 @@ def test_a_local_parquet_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def test_languages_that_the_hub_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     with pytest.raises(MissingDataError, match="the Hub dataset google/xtreme has tatoeba not in 'yi'"):
-        load(registry.get("tatoeba"), "test", "yi", HUB)
+        load(get_task("tatoeba"), "test", "yi", HUB)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +275,7 @@ def test_no_network_is_one_sentence(monkeypatch: pytest.MonkeyPatch, error: OSEr
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
     with pytest.raises(MissingDataError) as caught:
-        load(registry.get("pawsx"), "dev", "de", HUB)
+        load(get_task("pawsx"), "dev", "de", HUB)
     assert message in str(caught.value)
     assert "more" not in str(caught.value)
 
@@ -288,7 +284,7 @@ def test_offline_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(hub, "resolve", lambda *_: pytest.fail("the Hub was asked"))
     with pytest.raises(MissingDataError, match="HF_HUB_OFFLINE is set"):
-        load(registry.get("pawsx"), "dev", "de", HUB)
+        load(get_task("pawsx"), "dev", "de", HUB)
 
 
 def test_resolving(monkeypatch: pytest.MonkeyPatch) -> None:

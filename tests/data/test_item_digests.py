@@ -10,7 +10,7 @@ import pytest
 from adapterstilts.data import item_digests
 from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.tasks.registry import get
+from adapterstilts.tasks.lookup import get_task
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_more_than_recur_by_chance(leaked: int, size: int, kind: str, refused: b
 def test_released_splits_are_not_refused(shared_data: Path, task: str, expected: tuple[int, int]) -> None:
     location = DataLocation(data_dir=shared_data)
     train, dev = (
-        item_digests.digests(load(get(task), split, "en", location).rows) for split in ("train", "dev")
+        item_digests.digests(load(get_task(task), split, "en", location).rows) for split in ("train", "dev")
     )
     assert (int(np.isin(dev, train).sum()), len(dev)) == expected
-    assert not item_digests.too_many(*expected, get(task).kind)
+    assert not item_digests.too_many(*expected, get_task(task).kind)

@@ -13,7 +13,7 @@ from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import DataError, StiltsError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 ReadText = Callable[..., list[Row]]
@@ -23,7 +23,7 @@ OWN = "name: mine\nkind: sequence\nlabels: [a, b]\nformat: {}\nfiles: {{train: t
 def loaded(tmp_path: Path, task: str, content: str, language: str = "en") -> Any:
     path = tmp_path / "file"
     path.write_text(content, encoding="utf-8")
-    return load(registry.get(task), "test", language, DataLocation(file=str(path)), hidden=True)
+    return load(get_task(task), "test", language, DataLocation(file=str(path)), hidden=True)
 
 
 RECORDS: dict[str, dict[str, Any]] = {
@@ -102,9 +102,9 @@ def test_one_language_without_labels_is_no_reason_to_hide_them(tmp_path: Path) -
     (tmp_path / "gold-en.tsv").write_text("premise\thypothesis\tgold\na\tb\tneutral\n", encoding="utf-8")
     (tmp_path / "gold-de.tsv").write_text("premise\thypothesis\tlabel\na\tb\tneutral\n", encoding="utf-8")
     location = DataLocation(file=str(tmp_path / "gold-{lang}.tsv"))
-    assert not load(registry.get("xnli"), "test", "de", location, hidden=True).hidden
+    assert not load(get_task("xnli"), "test", "de", location, hidden=True).hidden
     with pytest.raises(StiltsError, match=r"gold-en\.tsv, line 2: no column 'label'"):
-        load(registry.get("xnli"), "test", "en", location, hidden=True)
+        load(get_task("xnli"), "test", "en", location, hidden=True)
 
 
 def test_two_columns_for_the_label(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 import adapterstilts
 from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.data.rows import PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.mini import LANGUAGES, MINI
-from adapterstilts.tasks.registry import get
 from adapterstilts.tasks.spec import Split
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -26,7 +26,7 @@ each_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
 def rows(name: str, split: Split, language: str = "en") -> tuple[Row, ...]:
-    return load(get(name), split, language, BUNDLED).rows
+    return load(get_task(name), split, language, BUNDLED).rows
 
 
 def pairs(name: str, split: Split, language: str = "en") -> list[PairRow]:
@@ -81,7 +81,7 @@ def test_every_task_has_every_language() -> None:
     for task in MINI:
         assert available(task, "test", BUNDLED) == task.languages
     for name in TRAINED:
-        assert set(get(name).languages) == set(LANGUAGES)
+        assert set(get_task(name).languages) == set(LANGUAGES)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_suffix_belongs_to_its_name() -> None:
 
 
 def test_retrieval_is_aligned_with_english() -> None:
-    for language in get("mini_retrieval").languages:
+    for language in get_task("mini_retrieval").languages:
         found = [row for row in rows("mini_retrieval", "test", language) if isinstance(row, RetrievalRow)]
         queries, candidates = ([row for row in found if row.side == side] for side in ("query", "candidate"))
         assert len(queries) == len(candidates) == 120
@@ -211,7 +211,7 @@ def _entities(row: TaggedRow) -> list[str]:
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
 def test_labels_are_balanced(name: str, split: Split) -> None:
     counts = Counter(row.label for row in pairs(name, split))
-    assert set(counts) == set(get(name).labels)
+    assert set(counts) == set(get_task(name).labels)
     assert len(set(counts.values())) == 1
 
 

@@ -13,9 +13,9 @@ from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.load import FOLDER_VARIABLE, DataLocation, available, load
 from adapterstilts.data.rows import PairRow
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
-PLUS, QQP = registry.get("anli_plus"), registry.get("qqp")
+PLUS, QQP = get_task("anli_plus"), get_task("qqp")
 HEADER = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
 
 
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_rounds_of_anli_are_read_in_order(folder: Path) -> None:
-    found = load(registry.get("anli"), "train", "en", DataLocation(data_dir=folder))
+    found = load(get_task("anli"), "train", "en", DataLocation(data_dir=folder))
     assert found.rows == (
         PairRow("r1-a", "cr1-a", "hr1-a", "entailment"),
         PairRow("r2-a", "cr2-a", "hr2-a", "neutral"),
@@ -67,11 +67,11 @@ def test_the_rounds_of_anli_are_read_in_order(folder: Path) -> None:
 def test_all_rounds_must_be_there(folder: Path) -> None:
     (folder / "anli_v1.0/R2/train.jsonl").unlink()
     with pytest.raises(MissingDataError, match=r"no anli_v1\.0/R1/train\.jsonl\+anli_v1\.0/R2/train\.jsonl"):
-        load(registry.get("anli"), "train", "en", DataLocation(data_dir=folder))
+        load(get_task("anli"), "train", "en", DataLocation(data_dir=folder))
 
 
 def test_pairs_of_snli_without_gold_are_left_out_and_counted(folder: Path) -> None:
-    found = load(registry.get("snli"), "train", "en", DataLocation(data_dir=folder))
+    found = load(get_task("snli"), "train", "en", DataLocation(data_dir=folder))
     assert found.rows == (PairRow("1n", "p1n", "q1n", "contradiction"),)
     assert found.origin["dropped"] == 1
 
@@ -87,7 +87,7 @@ def test_pairs_of_snli_without_gold_are_left_out_and_counted(folder: Path) -> No
 def test_malformed_anli(folder: Path, record: dict[str, Any], error: type[DataError], message: str) -> None:
     write(folder / "anli_v1.0/R1/train.jsonl", anli("a"), record)
     with pytest.raises(error, match=rf"R1/train\.jsonl, {message}"):
-        load(registry.get("anli"), "train", "en", DataLocation(data_dir=folder))
+        load(get_task("anli"), "train", "en", DataLocation(data_dir=folder))
 
 
 # --- the mixture
@@ -114,13 +114,13 @@ def test_a_missing_part_is_named(folder: Path) -> None:
     (folder / "snli_1.0/snli_1.0_train.jsonl").unlink()
     assert available(PLUS, "train", DataLocation(data_dir=folder)) == ()
     with pytest.raises(
-        MissingDataError, match="anli_plus joins anli, mnli, snli, but: no train data of snli"
+        MissingDataError, match="anli_plus combines anli, mnli, snli, but: no train data of snli"
     ):
         load(PLUS, "train", "en", DataLocation(data_dir=folder))
 
 
 def test_one_revision_for_several_datasets_is_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="which one revision cannot name"):
+    with pytest.raises(ConfigError, match="one revision cannot name"):
         load(PLUS, "train", "en", DataLocation(data_dir=folder, revision="main"))
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from adapterstilts.data import hub
 from adapterstilts.data.lock import resolve
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Split, Task
 
 ROWS = 5
 CASES = [
     pytest.param(task, split, id=f"{task.name}-{split}")
-    for task in registry.all_tasks().values()
+    for task in all_tasks().values()
     if task.hub
     for split in task.hub.splits
 ]

@@ -15,7 +15,7 @@ from adapterstilts.data.items import HiddenLabelsError
 from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.rows import Row
 from adapterstilts.errors import DataError, MissingDataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 ReadText = Callable[..., list[Row]]
@@ -98,7 +98,7 @@ def test_a_pipe_is_no_data_file(own_task: Callable[..., Task], tmp_path: Path) -
 
 def test_a_data_folder_that_does_not_exist_is_refused_for_bundled_data_too(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="nowhere"):
-        load(registry.get("mini_nli"), "train", "en", DataLocation(data_dir=tmp_path / "nowhere"))
+        load(get_task("mini_nli"), "train", "en", DataLocation(data_dir=tmp_path / "nowhere"))
 
 
 def test_an_empty_choice(own_task: Callable[..., Task]) -> None:

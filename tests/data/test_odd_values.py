@@ -15,7 +15,7 @@ from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Answer, QuestionRow, Row
 from adapterstilts.data.text import LONGEST_LINE
 from adapterstilts.errors import DataError, StiltsError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 ReadText = Callable[..., list[Row]]
@@ -293,7 +293,7 @@ def test_any_value_in_any_place_is_read_or_refused(tmp_path: Path, task: str) ->
     for record in (VALID[task], *changed(VALID[task])):
         path.write_text(json.dumps(record), encoding="utf-8")
         for hidden in (False, True):
-            entry = registry.get(task).model_copy(update={"hidden": hidden})
+            entry = get_task(task).model_copy(update={"hidden": hidden})
             message = ""
             try:
                 read_rows += len(list(read(path, entry, language)))

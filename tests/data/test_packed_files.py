@@ -22,7 +22,7 @@ from adapterstilts.data.load import DataLocation, load
 from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, Row, TaggedRow
 from adapterstilts.errors import DataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 ReadText = Callable[..., list[Row]]
@@ -126,7 +126,7 @@ def parquet(path: Path, classes: dict[str, list[str]] | None = None, **columns: 
 
 
 def rows_of(path: Path, task: str, language: str = "en") -> list[Row]:
-    return [row for item in read(path, registry.get(task), language) for row in item]
+    return [row for item in read(path, get_task(task), language) for row in item]
 
 
 def test_pairs_and_class_names(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_pairs_and_class_names(tmp_path: Path) -> None:
     parquet(path, {"label": names}, premise=["a"], hypothesis=["b"], label=[-1])
     with pytest.raises(HiddenLabelsError, match="a, row 1: no label"):
         rows_of(path, "xnli")
-    assert list(read(path, registry.get("snli"), "en")) == [()]  # whose annotators did not agree
+    assert list(read(path, get_task("snli"), "en")) == [()]  # whose annotators did not agree
     parquet(path, premise=["a"], hypothesis=["b"], label=[1])
     with pytest.raises(DataError, match="a, row 1: label 1 is not one of"):
         rows_of(path, "xnli")

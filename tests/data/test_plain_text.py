@@ -9,7 +9,7 @@ from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.data.release_files import read
 from adapterstilts.data.rows import TextRow
 from adapterstilts.errors import DataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.plain_text import MLM
 
 
@@ -57,10 +57,10 @@ def test_an_article_of_the_hub_has_a_row_for_each_paragraph():
 def test_other_forms_are_no_plain_text(tmp_path: Path, name: str, content: str, form: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=f"{name}: {form}.*, not plain text"):
-        load(registry.get("mlm"), "train", "sw", DataLocation(file=str(tmp_path / name)))
+        load(get_task("mlm"), "train", "sw", DataLocation(file=str(tmp_path / name)))
 
 
 def test_text_with_braces_tabs_and_signs_is_plain(tmp_path: Path) -> None:
     lines = ["{ in braces }", "[1] a reference", "one\ttab", "<b>bold</b>", "One, two.", '"Three."', "Four."]
     (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
-    assert len(load(registry.get("mlm"), "train", "sw", DataLocation(file=str(tmp_path / "a.txt"))).rows) == 7
+    assert len(load(get_task("mlm"), "train", "sw", DataLocation(file=str(tmp_path / "a.txt"))).rows) == 7

@@ -22,7 +22,7 @@ from adapterstilts.data.rows import (
     TaggedRow,
 )
 from adapterstilts.errors import DataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 
@@ -33,7 +33,7 @@ def rows(tmp_path: Path) -> Callable[..., list[Row]]:
     def read_text(task: str, content: str, language: str = "en", name: str = "file") -> list[Row]:
         path = tmp_path / name
         path.write_text(content, encoding="utf-8", newline="")
-        return [row for item in read(path, registry.get(task), language) for row in item]
+        return [row for item in read(path, get_task(task), language) for row in item]
 
     return read_text
 
@@ -56,7 +56,7 @@ def test_multinli_json_lines_leave_out_pairs_without_gold(tmp_path: Path) -> Non
     ]
     path = tmp_path / "multinli_1.0_train.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)))
-    assert list(read(path, registry.get("mnli"), "en")) == [(PairRow("31193n", "a", "b", "neutral"),), ()]
+    assert list(read(path, get_task("mnli"), "en")) == [(PairRow("31193n", "a", "b", "neutral"),), ()]
 
 
 def test_glue_table_with_header(rows: Callable[..., list[Row]]) -> None:
@@ -337,7 +337,7 @@ def aligned(tmp_path: Path, foreign: str, english: str) -> Path:
 
 def test_tatoeba_pairs_lines(tmp_path: Path) -> None:
     path = aligned(tmp_path, "Hallo.\nJa.\n", "Hello.\nYes.\n")
-    assert list(read(path, registry.get("tatoeba"), "de")) == [
+    assert list(read(path, get_task("tatoeba"), "de")) == [
         (RetrievalRow("1", "Hallo.", "query", ("en-1",)), RetrievalRow("en-1", "Hello.", "candidate")),
         (RetrievalRow("2", "Ja.", "query", ("en-2",)), RetrievalRow("en-2", "Yes.", "candidate")),
     ]
@@ -354,14 +354,14 @@ def test_tatoeba_pairs_lines(tmp_path: Path) -> None:
 )
 def test_misaligned_files(tmp_path: Path, foreign: str, english: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        list(read(aligned(tmp_path, foreign, english), registry.get("tatoeba"), "de"))
+        list(read(aligned(tmp_path, foreign, english), get_task("tatoeba"), "de"))
 
 
 def test_the_other_side_is_missing(tmp_path: Path) -> None:
     path = aligned(tmp_path, "a\n", "b\n")
     (tmp_path / "tatoeba.deu-eng.eng").unlink()
     with pytest.raises(DataError, match=r"tatoeba.deu-eng.eng, is not there"):
-        list(read(path, registry.get("tatoeba"), "de"))
+        list(read(path, get_task("tatoeba"), "de"))
 
 
 # --- the real files, counted another way
@@ -408,14 +408,14 @@ def ids(path: Path) -> int:
 def test_real_files(
     shared_data: Path, task: str, language: str, name: str, counted: Callable[[Path], int]
 ) -> None:
-    found = list(read(shared_data / name, registry.get(task), language))
+    found = list(read(shared_data / name, get_task(task), language))
     assert len(found) == counted(shared_data / name)
     assert all(found)
 
 
 def test_real_tokens_and_tags_stay_together(shared_data: Path) -> None:
     path = shared_data / "xtreme/panx/dev-zh.tsv"
-    found = [row for (row,) in read(path, registry.get("panx"), "zh") if isinstance(row, TaggedRow)]
+    found = [row for (row,) in read(path, get_task("panx"), "zh") if isinstance(row, TaggedRow)]
     told = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line]
     assert [list(pair) for row in found for pair in zip(row.tokens, row.tags or (), strict=True)] == told
     assert sum(token == "\u200b" for row in found for token in row.tokens) == 2
@@ -425,13 +425,13 @@ def test_real_tokens_and_tags_stay_together(shared_data: Path) -> None:
 
 def test_real_quotes_are_kept(shared_data: Path) -> None:
     path = shared_data / "xtreme/pawsx/dev-fr.tsv"
-    found = [row for (row,) in read(path, registry.get("pawsx"), "fr") if isinstance(row, PairRow)]
+    found = [row for (row,) in read(path, get_task("pawsx"), "fr") if isinstance(row, PairRow)]
     assert sum('"' in row.first + str(row.second) for row in found) == 207
 
 
 def test_real_context_lengths(shared_data: Path) -> None:
     path = shared_data / "xtreme/tydiqa/tydiqa-goldp-v1.1-train/tydiqa.goldp.en.train.json"
-    found = [row for (row,) in read(path, registry.get("tydiqa"), "en") if isinstance(row, QuestionRow)]
+    found = [row for (row,) in read(path, get_task("tydiqa"), "en") if isinstance(row, QuestionRow)]
     assert max(len(row.context) for row in found) == 19872
 
 
@@ -439,13 +439,13 @@ def test_real_context_lengths(shared_data: Path) -> None:
 def test_real_blanked_answers(shared_data: Path, language: str) -> None:
     path = shared_data / f"xtreme/tydiqa/tydiqa-goldp-v1.1-dev/tydiqa.goldp.{language}.dev.json"
     with pytest.raises(HiddenLabelsError, match="labels of this file are hidden"):
-        list(read(path, registry.get("tydiqa"), language))
+        list(read(path, get_task("tydiqa"), language))
 
 
 def test_real_xcopa_test_files_have_no_labels(shared_data: Path) -> None:
     """As XTREME-R's download leaves them: a label 0 on every line."""
     with pytest.raises(HiddenLabelsError, match="all 500 labels are 0"):
-        read(shared_data / "xtreme/xcopa/test-sw.jsonl", registry.get("xcopa"), "sw")
+        read(shared_data / "xtreme/xcopa/test-sw.jsonl", get_task("xcopa"), "sw")
 
 
 def test_a_task_of_ones_own_from_sick(shared_data: Path) -> None:

@@ -15,11 +15,11 @@ from adapterstilts.data.release_files import read
 from adapterstilts.data.retrieval_files import sentence_breaks
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import DataError, MissingDataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
 
 def rows_of(path: Path, task: str, language: str) -> list[RetrievalRow]:
-    found = [row for item in read(path, registry.get(task), language) for row in item]
+    found = [row for item in read(path, get_task(task), language) for row in item]
     assert all(isinstance(row, RetrievalRow) for row in found)
     return found  # type: ignore[return-value]
 
@@ -86,14 +86,14 @@ def test_bucc_without_gold_pairs_is_hidden_and_not_at_hand(tmp_path: Path) -> No
     write_bucc(folder)
     with pytest.raises(HiddenLabelsError, match=r"the gold pairs, .*\.gold, are not there"):
         rows_of(write_bucc(folder, "test", gold=None), "bucc2018", "de")
-    task, location = registry.get("bucc2018"), DataLocation(data_dir=tmp_path, source="folder")
+    task, location = get_task("bucc2018"), DataLocation(data_dir=tmp_path, source="folder")
     assert available(task, "dev", location) == ("de",)
     assert available(task, "test", location) == ()
 
 
 def test_a_limit_counts_queries_and_keeps_all_candidates(tmp_path: Path) -> None:
     location = DataLocation(file=str(write_bucc(tmp_path)))
-    found = load(registry.get("bucc2018"), "dev", "de", location, limit=1).rows
+    found = load(get_task("bucc2018"), "dev", "de", location, limit=1).rows
     assert Counter(row.side for row in found) == {"query": 1, "candidate": 2}  # type: ignore[union-attr]
 
 
@@ -143,7 +143,7 @@ def test_sentences_of_the_release_are_taken_where_it_has_them(tmp_path: Path) ->
     folder = tmp_path / "lareqa" / "xquad-r"
     folder.mkdir(parents=True)
     write_lareqa(folder, squad(ENGLISH, asked, sentence_breaks=breaks, sentences=["ignored"]))
-    loaded = load(registry.get("lareqa"), "test", "en", DataLocation(data_dir=tmp_path, source="folder"))
+    loaded = load(get_task("lareqa"), "test", "en", DataLocation(data_dir=tmp_path, source="folder"))
     assert loaded.origin["sentences"] == {"en": "release", "de": "rule"}
     assert (loaded.origin["dropped"], loaded.origin["file"]) == (1, "lareqa/xquad-r/en.json")
     assert queries(list(loaded.rows)) == {"q1": ("en-1-1", "en-1-2", "de-1-1")}  # type: ignore[arg-type]
@@ -184,7 +184,7 @@ def test_sentences_end_at_closing_marks() -> None:
 
 def test_real_lareqa_from_xquad(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "xquad").symlink_to(shared_data / "xtreme" / "xquad")  # without XQuAD-R's sentence breaks
-    loaded = load(registry.get("lareqa"), "test", "zh", DataLocation(data_dir=tmp_path, source="folder"))
+    loaded = load(get_task("lareqa"), "test", "zh", DataLocation(data_dir=tmp_path, source="folder"))
     assert set(loaded.origin["sentences"].values()) == {"rule"}
     gold = queries(list(loaded.rows))  # type: ignore[arg-type]
     assert len(gold) == 1190

@@ -12,9 +12,9 @@ from adapterstilts.data.load import DataLocation
 from adapterstilts.data.rows import Answer, PairRow, QuestionRow
 from adapterstilts.data.translated import load_translated
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 
-MNLI, SQUAD = registry.get("mnli"), registry.get("squad_v1")
+MNLI, SQUAD = get_task("mnli"), get_task("squad_v1")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_one_file_needs_no_language(template: str) -> None:
 def test_languages_and_template_fit_together(template: str) -> None:
     with pytest.raises(ConfigError, match="--translated-languages"):
         load_translated(MNLI, (), DataLocation(file=template))
-    with pytest.raises(ConfigError, match="is one file, but 2 languages are named"):
+    with pytest.raises(ConfigError, match="is one file, but 2 languages were passed"):
         load_translated(MNLI, ("de", "sw"), DataLocation(file="en-de-translated.tsv"))
     with pytest.raises(MissingDataError, match=r"there is no file .*en-fr-translated\.tsv"):
         load_translated(MNLI, ("de", "fr"), DataLocation(file=template))

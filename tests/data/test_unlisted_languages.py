@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from adapterstilts.data.load import DataLocation, load
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 OwnTask = Callable[..., Task]
@@ -55,6 +55,6 @@ def test_pairs_with_a_language_column(tmp_path: Path, packed: bool) -> None:
         pq.write_table(pa.table({name: list(values) for name, values in columns.items()}), path)
     else:
         path.write_text("".join("\t".join(row) + "\n" for row in (names, *PAIRS)), encoding="utf-8")
-    loaded = load(registry.get("mini_nli"), "test", "en", DataLocation(file=str(path)))
+    loaded = load(get_task("mini_nli"), "test", "en", DataLocation(file=str(path)))
     assert [row.first for row in loaded.rows if hasattr(row, "first")] == ["a"]
     assert loaded.origin["unlisted"] == {"tlh": 1}

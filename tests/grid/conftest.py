@@ -28,18 +28,18 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture
 def write(tmp_path: Path, tiny_backbone: Path) -> Write:
-    """Writes a recipe like `SMALL` with changes; a change to None takes the key out."""
+    """Writes a grid config like `SMALL` with changes; None removes a key."""
 
     def run(name: str = "small", **changes: Any) -> Path:
         data = {"backbones": str(tiny_backbone), **SMALL, **changes}
         path = tmp_path / f"{name}.yaml"
-        kept = {key: value for key, value in data.items() if value is not None}
-        path.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+        settings = {key: value for key, value in data.items() if value is not None}
+        path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         return path
 
     return run
 
 
 def plan_of(path: Path) -> Plan:
-    """The plan of a recipe's file."""
+    """Returns the plan of a grid config."""
     return build_plan(load_config(str(path)), DataSearch())

@@ -1,4 +1,4 @@
-"""A verb searches for the data of each task and split once."""
+"""A verb searches for the data of each task, split and language once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from adapterstilts.data import load
 from adapterstilts.errors import MissingDataError
-from adapterstilts.grid import availability
 from adapterstilts.grid.availability import DataSearch, find_missing_data
 from adapterstilts.grid.load_plan import load_plan
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write
@@ -28,20 +28,20 @@ GRID: dict[str, Any] = {
 
 @pytest.fixture
 def searches(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[Any, ...]]:
-    """Number of searches by task, split, location and whether files without labels count."""
+    """Number of searches for files by task, split, language and location."""
     counts: Counter[tuple[Any, ...]] = Counter()
-    original = availability.available
+    original = load.find_files
 
-    def available(task: Any, split: Any, location: Any, *, hidden: bool = False) -> tuple[str, ...]:
-        counts[task.name, split, location, hidden] += 1
-        return original(task, split, location, hidden=hidden)
+    def find_files(task: Any, split: Any, language: str, location: Any) -> Any:
+        counts[task.name, split, language, location] += 1
+        return original(task, split, language, location)
 
-    monkeypatch.setattr(availability, "available", available)
+    monkeypatch.setattr(load, "find_files", find_files)
     return counts
 
 
 @pytest.mark.parametrize("languages", ["available", "all", ["de", "sw"]])
-def test_a_plan_searches_once_for_each_task_and_split(
+def test_a_plan_searches_once_for_each_task_split_and_language(
     write: Write, searches: Counter[tuple[Any, ...]], languages: object
 ) -> None:
     search = DataSearch()
@@ -50,11 +50,10 @@ def test_a_plan_searches_once_for_each_task_and_split(
     names = {"mini_nli", "mini_qa", "mini_paraphrase", "mini_ner", "mini_retrieval"}
     assert {task for task, *_ in searches} == names
     assert set(searches.values()) == {1}
-    assert not any(hidden for *_, hidden in searches)  # all rows have labels, so nothing else is searched
 
 
 @pytest.mark.parametrize("verb", [["plan", "--no-calibrate"], ["status"]], ids=" ".join)
-def test_a_verb_searches_once_for_each_task_and_split(
+def test_a_verb_searches_once_for_each_task_split_and_language(
     call: Call,  # noqa: F811
     write: Write,
     searches: Counter[tuple[Any, ...]],
@@ -67,8 +66,8 @@ def test_a_verb_searches_once_for_each_task_and_split(
 
 def test_a_failed_search_is_remembered(searches: Counter[tuple[Any, ...]], tmp_path: Path) -> None:
     search = DataSearch()
-    location = availability.DataLocation(file=str(tmp_path / "missing.tsv"))
-    task = registry.get("mini_nli")
+    location = load.DataLocation(file=str(tmp_path / "missing.tsv"))
+    task = get_task("mini_nli")
     for _ in range(2):
         with pytest.raises(MissingDataError, match=r"missing\.tsv"):
             search.languages(task, "train", location)

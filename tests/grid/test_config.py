@@ -63,7 +63,7 @@ WRONG = [
     ),
     ("targets: [xnli\nseeds: 1", 2, "not YAML"),
     ("targets: [xnli]\nseeds: 1\nseeds: 2", 3, "'seeds' occurs twice"),
-    # Names: of a task one alone counts, whichever was given
+    # Aliases of one task are the same key
     (
         "targets: [xquad]\nfiles:\n  squad_v1: {train: a}\n  squad: {train: b}",
         4,
@@ -72,7 +72,7 @@ WRONG = [
     ("targets: [xquad]\noverrides:\n  squad: {limits: {trian: 3}}", 3, "did you mean 'train'"),
     ("targets: [xquad]\ncompositions: fuse\nadapter_sets: [[squad, squad_v1]]", 3, "two or more different"),
     ("targets: [xquad]\ncompositions: fuse\nadapter_sets: [[mnli, xnli]]", 3, "two or more different"),
-    # What has no effect
+    # Settings without effect
     ("targets: [xquad]\nfiles: {mnli: {train: a}}", 2, "no effect: unknown task of this grid 'mnli'"),
     ("targets: [xnli]\nfiles: {xnli: {train: a}}", 2, "xnli is trained on mnli: set this for mnli"),
     ("targets: [tatoeba]\nfiles: {tatoeba: {dev: a}}", 2, "no effect: tatoeba is never trained"),
@@ -96,10 +96,10 @@ WRONG = [
     ("targets: [xnli]\nhyperparameters:\n  task_cap: 5", 3, "set it under overrides, for multitask"),
     ("targets: [xnli]\noverrides: {mnli: {hyperparameters: {temperature: 5}}}", 2, "set it under overrides"),
     ("targets: [xnli]\nhyperparameters:\n  mlm_ratio: 5", 3, "grids do not mix plain text"),
-    ("targets: [xnli]\nfiles:\n  xnli:\n    eval: a.tsv#9-3", 4, "rows are given as #first-last"),
-    ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "rows are given as #first-last"),
-    ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "rows are given as #first-last"),
-    # Values that are of no use here
+    ("targets: [xnli]\nfiles:\n  xnli:\n    eval: a.tsv#9-3", 4, "a range of rows is #first-last"),
+    ("targets: [xnli]\nfiles: {mnli: {train: a.tsv#b-3}}", 2, "a range of rows is #first-last"),
+    ("targets: [xnli]\nfiles: {mnli: {dev: a.tsv#}}", 2, "a range of rows is #first-last"),
+    # Values of the wrong type
     ("targets: [xnli]\n[a, b]: 2", 2, "a list or a mapping cannot be a key"),
     ("targets: [xnli]\nhyperparameters:\n  ? {a: b}\n  : 2", 3, "a list or a mapping cannot be a key"),
     ("targets: [xnli]\nseeds: 2024-13-45", 2, "should be a whole number, not '2024-13-45'"),
@@ -126,7 +126,7 @@ WRONG = [
     ("targets: [xnli]\nbackbones: {revision: 1234567}", 2, "should be text, not 1234567: put it in quotes"),
     ("targets: [xnli]\nhyperparameters:\n  max_steps: true", 3, "should be a number, not true"),
     ("targets: [xnli]\nhyperparameters:\n  epochs: 1\n  holdout: false", 4, "should be a number, not false"),
-    # Numbers that nobody means, and names that stand for thousands of trainings
+    # Numbers that must be typos, and names that expand to thousands of trainings
     ("targets: [xnli]\nhyperparameters: {epochs: 1e308}", 2, "epochs: should be less than or equal to 10000"),
     (
         "targets: [xnli]\nhyperparameters:\n  max_steps: " + 90 * "9",
@@ -158,7 +158,7 @@ WRONG = [
         "1,000,000",
     ),
     ("targets: [xnli]\nfiles:\n  mnli:\n    train: " + 5000 * "a", 4, "File name too long"),
-    # Nothing at all
+    # Empty values
     ("targets: [xnli]\nseeds: []", 2, "seeds: list at least one"),
     ("targets: [xnli]\nbackbones: []", 2, "backbones: list at least one"),
     ("targets: [xnli]\nadapter_configs: []", 2, "adapter_configs: list at least one"),
@@ -169,14 +169,14 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "said"), WRONG, ids=[said for _, _, said in WRONG])
-def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+@pytest.mark.parametrize(("text", "line", "message"), WRONG, ids=[message for _, _, message in WRONG])
+def test_errors_have_file_and_line(tmp_path: Path, text: str, line: int, message: str) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load_config(str(path), check_files)
     assert f"{path}, line {line}: " in str(caught.value)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_norwegian_is_a_language_and_1e_3_a_number(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_norwegian_is_a_language_and_1e_3_a_number(tmp_path: Path) -> None:
     assert load_config(str(path)).hyperparameters == {"learning_rate": 0.001}
 
 
-def test_aliases_that_stand_for_too_much_are_refused_at_once(tmp_path: Path) -> None:
+def test_yaml_aliases_of_exponential_size_are_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     levels = [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11)]
     path.write_text("\n".join(["targets: panx", "adapter_sets:", "  a0: &a0 [x]", *levels]), encoding="utf-8")
@@ -198,7 +198,7 @@ def test_aliases_that_stand_for_too_much_are_refused_at_once(tmp_path: Path) -> 
         load_config(str(path))
 
 
-def test_a_task_has_one_name_whichever_was_given(tmp_path: Path) -> None:
+def test_aliases_of_tasks_are_resolved(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(
         "targets: [commonsenseqa, xcopa]\nintermediate: [anli+, csqa+socialiqa]\n"
@@ -217,7 +217,7 @@ def test_a_task_has_one_name_whichever_was_given(tmp_path: Path) -> None:
     assert grid_config.languages_for("csqa") == ("en",)
 
 
-def test_settings_and_files_of_a_task_of_ones_own_go_by_both_its_names(tmp_path: Path) -> None:
+def test_a_custom_task_is_configured_by_its_name_or_its_file(tmp_path: Path) -> None:
     task = tmp_path / "own.yaml"
     task.write_text(
         "name: my_task\nkind: sequence\nlabels: [a, b]\nformat: tsv\ncolumns: {first: x, label: y}\n"
@@ -236,7 +236,7 @@ def test_settings_and_files_of_a_task_of_ones_own_go_by_both_its_names(tmp_path:
         assert grid_config.files.keys() == grid_config.overrides.keys() == {"my_task"}
 
 
-def test_settings_for_tasks_trained_together_reach_them_alone(tmp_path: Path) -> None:
+def test_multitask_settings_apply_to_multitask_trainings_only(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     for where in (
         "hyperparameters: {task_cap: 5}",
@@ -246,7 +246,7 @@ def test_settings_for_tasks_trained_together_reach_them_alone(tmp_path: Path) ->
         assert load_config(str(path))
 
 
-def test_a_check_from_outside_is_told_with_its_line(tmp_path: Path) -> None:
+def test_errors_of_additional_checks_have_a_line(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text("targets: panx\nadapter_configs:\n  - seq_bn\n  - seq_bm\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="line 4: no seq_bm"):
@@ -259,12 +259,12 @@ def test_a_check_from_outside_is_told_with_its_line(tmp_path: Path) -> None:
 def test_languages_narrow_a_suite(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text("suite: xtreme\nlanguages: [sw]\n", encoding="utf-8")
-    found, skipped = find_scopes(load_config(str(path)), DataSearch())
-    assert "xnli" in found
+    scopes, skipped = find_scopes(load_config(str(path)), DataSearch())
+    assert "xnli" in scopes
     assert skipped["pawsx"] == "pawsx has none of the languages sw"
 
 
-def test_later_names_go_before_earlier_ones(tmp_path: Path) -> None:
+def test_later_overrides_win(tmp_path: Path) -> None:
     path = tmp_path / "grid.yaml"
     path.write_text(
         "targets: panx\nintermediate: [mnli]\nhyperparameters: {epochs: 1, warmup: 0.1}\noverrides:\n"
@@ -272,9 +272,9 @@ def test_later_names_go_before_earlier_ones(tmp_path: Path) -> None:
         "  mnli: {hyperparameters: {epochs: 3}}\n",
         encoding="utf-8",
     )
-    told = load_config(str(path)).settings_for("intermediate", "sequence", "single", "mnli")
-    assert told.hyperparameters == {"epochs": 3, "warmup": 0.1}
-    assert told.limits.train == 7
+    settings = load_config(str(path)).settings_for("intermediate", "sequence", "single", "mnli")
+    assert settings.hyperparameters == {"epochs": 3, "warmup": 0.1}
+    assert settings.limits.train == 7
 
 
 @pytest.mark.parametrize("name", config_names())

@@ -1,4 +1,4 @@
-"""How text is encoded can be set in a recipe; what is unknown or has no effect is refused when it is read."""
+"""Encoding settings of a grid config: unknown ones and those without effect are refused when it is read."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "said"), WRONG, ids=[said for _, said in WRONG])
+@pytest.mark.parametrize(("settings", "expected"), WRONG, ids=[expected for _, expected in WRONG])
 @pytest.mark.parametrize("verb", ["plan", "run"])
-def test_wrong_ones_are_told_with_their_line(
+def test_errors_have_a_line(
     call: Call,  # noqa: F811
     write: Write,
     verb: str,
     settings: dict[str, Any],
-    said: str,
+    expected: str,
 ) -> None:
     path = write(targets=["mini_paraphrase"], intermediate=["mini_nli"], **settings)
     lines = path.read_text(encoding="utf-8").splitlines()
     keys = ("max_le", "stride", "pooling", "n_best")
     (line,) = [n for n, text in enumerate(lines, 1) if text.strip().startswith(keys)]
-    found = " ".join(call("grid", verb, str(path), code=2).stderr.split())
-    assert f"line {line}: " in found
-    assert said in found
+    message = " ".join(call("grid", verb, str(path), code=2).stderr.split())
+    assert f"line {line}: " in message
+    assert expected in message
 
 
-def test_of_several_kinds_each_takes_what_is_for_it(call: Call, write: Write) -> None:  # noqa: F811
+def test_a_setting_applies_to_the_kinds_that_have_it(call: Call, write: Write) -> None:  # noqa: F811
     path = write(targets=["mini_paraphrase", "mini_ner"], encoding={"stride": 8})
     call("grid", "plan", str(path))

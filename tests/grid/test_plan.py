@@ -1,4 +1,4 @@
-"""A plan shares what is the same, and grows by what is added and nothing else."""
+"""A plan shares equal jobs, and a larger grid adds only the jobs that are new."""
 
 from __future__ import annotations
 
@@ -16,145 +16,147 @@ from .conftest import Write, plan_of
 ROOT = Path(__file__).parents[2]
 
 
-def plan(**given: object) -> Plan:
-    grid_config = GridConfig.model_validate({"languages": "all", **given})
+def make_plan(**settings: object) -> Plan:
+    grid_config = GridConfig.model_validate({"languages": "all", **settings})
     return expand(grid_config, *find_scopes(grid_config, DataSearch()))
 
 
-def digests(found: Plan) -> list[str]:
-    return [job.digest for job in found.jobs()]
+def digests(plan: Plan) -> list[str]:
+    return [job.digest for job in plan.jobs()]
 
 
 def test_xquad_and_mlqa_share_one_training() -> None:
-    found = plan(targets=["xquad", "mlqa"])
-    assert [job.task for job in found.trainings.values()] == ["squad_v1"]
-    assert found.counts() == {"train": 1, "evaluate": 12 + 7}
+    plan = make_plan(targets=["xquad", "mlqa"])
+    assert [job.task for job in plan.trainings.values()] == ["squad_v1"]
+    assert plan.counts() == {"train": 1, "evaluate": 12 + 7}
 
 
 def test_an_intermediate_adapter_serves_all_targets() -> None:
-    found = plan(
+    plan = make_plan(
         targets=["xnli", "panx", "tatoeba"], intermediate=["squad_v1"], compositions=["sequential", "stack"]
     )
-    trained = [(each.composition, each.task) for each in found.trainings.values()]
+    trained = [(job.composition, job.task) for job in plan.trainings.values()]
     assert sorted(trained) == sorted(
         [("single", "mnli"), ("single", "squad_v1"), ("single", "panx"), ("single", "tatoeba")]
         + [(how, task) for how in ("sequential", "stack") for task in ("mnli", "panx")]
     )
-    as_it_is = [cell for cell in found.cells if cell.target == "tatoeba" and cell.intermediate]
+    as_it_is = [cell for cell in plan.cells if cell.target == "tatoeba" and cell.intermediate]
     assert [(cell.transfer, cell.training.task) for cell in as_it_is] == [("as it is", "squad_v1")]
 
 
 def test_a_baseline_is_the_intermediate_adapter_of_the_same_task_and_settings() -> None:
-    assert len(plan(targets=["xnli"], intermediate=["mnli"]).trainings) == 2
-    apart = plan(
+    assert len(make_plan(targets=["xnli"], intermediate=["mnli"]).trainings) == 2
+    apart = make_plan(
         targets=["xnli"], intermediate=["mnli"], overrides={"intermediate": {"limits": {"train": 100}}}
     )
     assert len(apart.trainings) == 3
 
 
-def test_tasks_trained_together_go_by_one_name() -> None:
-    found = plan(targets=["panx"], intermediate=["qqp+mnli", "mnli+qqp", "multitask"])
-    assert [cell.intermediate for cell in found.cells] == ["", "mnli+qqp", "multitask"]
-    assert len(found.trainings) == 1 + 2 + 2
+def test_joint_tasks_have_one_name_in_any_order() -> None:
+    plan = make_plan(targets=["panx"], intermediate=["qqp+mnli", "mnli+qqp", "multitask"])
+    assert [cell.intermediate for cell in plan.cells] == ["", "mnli+qqp", "multitask"]
+    assert len(plan.trainings) == 1 + 2 + 2
 
 
-def ways(found: Plan, how: str) -> list[list[str]]:
-    """Of the cells with a composition, the trainings one after the other, as `composition task`."""
+def chains_of(plan: Plan, how: str) -> list[list[str]]:
+    """Returns the trainings of each cell with a composition, in order, as `composition task`."""
 
-    def way(digest: str) -> list[str]:
-        made = found.trainings[digest]
-        return [*(each for need in made.needs for each in way(need)), f"{made.composition} {made.task}"]
+    def chain(digest: str) -> list[str]:
+        job = plan.trainings[digest]
+        return [*(step for need in job.needs for step in chain(need)), f"{job.composition} {job.task}"]
 
-    return [way(cell.training.digest) for cell in found.cells if cell.transfer == how]
+    return [chain(cell.training.digest) for cell in plan.cells if cell.transfer == how]
 
 
 def test_a_chain_is_trained_one_after_the_other() -> None:
-    found = plan(
+    plan = make_plan(
         targets=["xcopa"], trained_on={"xcopa": "siqa>copa"}, intermediate=["mnli", "csqa > squad_v1"]
     )
-    assert ways(found, "baseline") == [["single siqa", "sequential copa"]]
-    assert ways(found, "sequential") == [
+    assert chains_of(plan, "baseline") == [["single siqa", "sequential copa"]]
+    assert chains_of(plan, "sequential") == [
         ["single mnli", "sequential siqa", "sequential copa"],
         ["single csqa", "sequential squad_v1", "sequential siqa", "sequential copa"],
     ]
-    assert [cell.intermediate for cell in found.cells] == ["", "mnli", "csqa>squad_v1"]
+    assert [cell.intermediate for cell in plan.cells] == ["", "mnli", "csqa>squad_v1"]
 
 
 def test_without_a_chain_nothing_changes() -> None:
-    assert digests(plan(targets=["xcopa"])) == digests(plan(targets=["xcopa"], trained_on={"xcopa": "siqa"}))
+    assert digests(make_plan(targets=["xcopa"])) == digests(
+        make_plan(targets=["xcopa"], trained_on={"xcopa": "siqa"})
+    )
 
 
-def test_a_language_adapter_lies_under_everything_and_leaks_are_the_evaluations() -> None:
+def test_a_language_adapter_applies_to_all_jobs_and_allow_leak_to_evaluations() -> None:
     reference = "single-mlm-{lang}-"
     configs = ["seq_bn", {"name": "seq_bn", "language_adapter": reference}]
-    found = plan(targets=["panx"], intermediate=["mnli"], adapter_configs=configs, allow_leak=True)
-    over = [each for each in found.jobs() if each.settings.language_adapter]
-    assert {each.settings.language_adapter for each in over} == {reference}
-    assert len(over) * 2 == len(list(found.jobs()))
-    assert {cell.config for cell in found.cells} == {"seq_bn", f"seq_bn over {reference}"}
-    assert {each.type for each in found.jobs() if each.settings.allow_leak} == {"evaluate"}
+    plan = make_plan(targets=["panx"], intermediate=["mnli"], adapter_configs=configs, allow_leak=True)
+    over = [job for job in plan.jobs() if job.settings.language_adapter]
+    assert {job.settings.language_adapter for job in over} == {reference}
+    assert len(over) * 2 == len(list(plan.jobs()))
+    assert {cell.config for cell in plan.cells} == {"seq_bn", f"seq_bn over {reference}"}
+    assert {job.type for job in plan.jobs() if job.settings.allow_leak} == {"evaluate"}
     assert over[0].settings.options()["language_adapter"] == reference
 
 
-def test_what_came_later_leaves_older_digests_as_they_were() -> None:
-    told = next(plan(targets=["panx"]).jobs()).settings
-    assert not {"language_adapter", "allow_leak"} & told.model_dump().keys()
+def test_later_fields_do_not_change_older_digests() -> None:
+    settings = next(make_plan(targets=["panx"]).jobs()).settings
+    assert not {"language_adapter", "allow_leak"} & settings.model_dump().keys()
 
 
-def test_sets_are_joined_with_the_target_among_them() -> None:
-    found = plan(
+def test_a_set_may_contain_the_target() -> None:
+    plan = make_plan(
         targets=["panx", "tatoeba"], intermediate=["mnli"], compositions=["fuse", "average"],
         adapter_sets=[["mnli", "squad_v1", "target"]],
     )  # fmt: skip
-    base = next(cell.training for cell in found.cells if cell.target == "panx")
-    fused = next(cell.training for cell in found.cells if cell.transfer == "fuse")
-    assert [found.trainings[need].task for need in fused.needs] == ["mnli", "squad_v1", "panx"]
+    base = next(cell.training for cell in plan.cells if cell.target == "panx")
+    fused = next(cell.training for cell in plan.cells if cell.transfer == "fuse")
+    assert [plan.trainings[need].task for need in fused.needs] == ["mnli", "squad_v1", "panx"]
     assert fused.needs[-1] == base.digest
     assert fused.settings.config is None
-    merged = [cell.transfer for cell in found.cells if cell.target == "tatoeba"]
+    merged = [cell.transfer for cell in plan.cells if cell.target == "tatoeba"]
     assert merged == ["baseline", "as it is", "average"]  # nothing is trained there, so nothing can be fused
 
 
-def test_what_is_needed_stands_first_and_nothing_stands_twice() -> None:
-    found = list(
-        plan(
+def test_jobs_follow_their_needs_and_are_unique() -> None:
+    plan = list(
+        make_plan(
             targets=["xquad", "mlqa", "panx", "tatoeba"], intermediate=["mnli", "squad_v1"],
             compositions=["sequential", "fuse"], adapter_sets=[["mnli", "squad_v1"]], seeds=[1, 2],
         ).jobs()
     )  # fmt: skip
     seen: set[str] = set()
-    for job in found:
+    for job in plan:
         assert seen.issuperset(job.needs)
         assert job.digest not in seen
         seen.add(job.digest)
 
 
-def test_counts_are_those_of_the_requests() -> None:
-    found = plan(targets=["xquad", "tatoeba"], intermediate=["mnli", "panx"], seeds=[1, 2, 3])
-    kinds = [job.type for job in found.jobs()]
-    assert {kind: kinds.count(kind) for kind in ("train", "compose", "evaluate")} == dict(found.counts())
+def test_counts_match_the_jobs() -> None:
+    plan = make_plan(targets=["xquad", "tatoeba"], intermediate=["mnli", "panx"], seeds=[1, 2, 3])
+    kinds = [job.type for job in plan.jobs()]
+    assert {kind: kinds.count(kind) for kind in ("train", "compose", "evaluate")} == dict(plan.counts())
 
 
-def test_the_most_informative_comes_first() -> None:
-    found = list(
-        plan(
+def test_the_most_informative_jobs_come_first() -> None:
+    plan = list(
+        make_plan(
             targets=["panx", "udpos"],
             intermediate=["mnli", "qqp"],
             compositions=["sequential", "stack"],
             seeds=[1, 2],
         ).jobs()
     )
-    place = {job.digest: n for n, job in enumerate(found)}
-    trained = [job for job in found if not job.language]
+    place = {job.digest: n for n, job in enumerate(plan)}
+    trained = [job for job in plan if not job.language]
     assert [job.composition for job in trained[:2]] == ["single", "single"]
-    last = max(place[each.digest] for each in trained if each.composition == "sequential" and each.seed == 1)
-    assert last < min(place[each.digest] for each in trained if each.composition == "stack")
-    assert last < min(place[each.digest] for each in trained if each.seed == 2)
-    first = [job.language for job in found if job.needs == (found[0].digest,)]
+    last = max(place[job.digest] for job in trained if job.composition == "sequential" and job.seed == 1)
+    assert last < min(place[job.digest] for job in trained if job.composition == "stack")
+    assert last < min(place[job.digest] for job in trained if job.seed == 2)
+    first = [job.language for job in plan if job.needs == (plan[0].digest,)]
     assert first[:5] == ["en", "zh", "ar", "de", "sw"]
 
 
-def test_a_language_adds_its_evaluations_alone(write: Write) -> None:
+def test_a_new_language_adds_only_its_evaluations(write: Write) -> None:
     less = digests(plan_of(write(languages=["en", "de"])))
     more = plan_of(write(languages=["en", "de", "sw"]))
     added = [job for job in more.jobs() if job.digest not in set(less)]
@@ -163,16 +165,16 @@ def test_a_language_adds_its_evaluations_alone(write: Write) -> None:
     assert len(added) == 3 + 3
 
 
-def test_a_seed_adds_its_own_jobs_alone(write: Write) -> None:
+def test_a_new_seed_adds_only_its_jobs(write: Write) -> None:
     less, more = digests(plan_of(write(seeds=[1]))), plan_of(write(seeds=[1, 2]))
     added = [job for job in more.jobs() if job.digest not in set(less)]
     assert set(less) < set(digests(more))
     assert {job.seed for job in added if not job.language} == {2}
-    bare = [each for each in more.trainings.values() if each.settings.hyperparameters is None]
+    bare = [job for job in more.trainings.values() if job.settings.hyperparameters is None]
     assert len(bare) == 1  # the bare encoder has no seed
 
 
-def test_a_target_adds_its_own_jobs_alone(write: Write) -> None:
+def test_a_new_target_adds_only_its_jobs(write: Write) -> None:
     less = digests(plan_of(write()))
     more = plan_of(write(targets=["mini_paraphrase", "mini_retrieval", "mini_ner"]))
     added = [job for job in more.jobs() if job.digest not in set(less)]
@@ -180,7 +182,7 @@ def test_a_target_adds_its_own_jobs_alone(write: Write) -> None:
     assert {job.task for job in added} == {"mini_ner"}
 
 
-def test_a_setting_changes_the_digests_that_it_bears_on(write: Write) -> None:
+def test_a_setting_changes_only_the_digests_that_depend_on_it(write: Write) -> None:
     before = plan_of(write())
     after = plan_of(write(overrides={"mini_qa": {"hyperparameters": {"epochs": 9}}}))
     kept = set(digests(before)) & set(digests(after))
@@ -191,7 +193,7 @@ def test_a_setting_changes_the_digests_that_it_bears_on(write: Write) -> None:
     )  # the adapter, what starts from it, their evaluations
 
 
-def test_a_default_that_is_spelled_out_changes_nothing(write: Write) -> None:
+def test_an_explicit_default_changes_nothing(write: Write) -> None:
     plain = digests(plan_of(write()))
     spelled = digests(plan_of(write(adapter_configs="seq_bn", seeds=[1], compositions="sequential")))
     assert plain == spelled
@@ -211,57 +213,60 @@ def test_digests_are_the_same_in_every_process(write: Write) -> None:
         assert shown.stdout.split() == digests(plan_of(path))
 
 
-def test_of_a_suite_those_are_left_out_whose_data_is_not_at_hand(tmp_path: Path) -> None:
+def test_targets_of_a_suite_without_data_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "tatoeba").mkdir()
     for ending in ("deu", "eng"):
         (tmp_path / "tatoeba" / f"tatoeba.deu-eng.{ending}").write_text("a\nb\n", encoding="utf-8")
     grid_config = GridConfig.model_validate({"suite": "xtreme", "data_dir": tmp_path, "source": "folder"})
-    found, skipped = find_scopes(grid_config, DataSearch())
-    assert found == {"tatoeba": EvalScope("test", ("de",))}
+    plan, skipped = find_scopes(grid_config, DataSearch())
+    assert plan == {"tatoeba": EvalScope("test", ("de",))}
     assert "xnli" in skipped
 
 
-def test_the_paper_has_nine_tasks_and_all_of_them_together() -> None:
+def test_the_grid_of_the_paper_has_nine_tasks_and_their_multitask_training() -> None:
     grid_config = load_config("paper-mbert")
-    found = expand(grid_config, *find_scopes(grid_config, DataSearch()))
-    assert len({cell.intermediate for cell in found.cells} - {""}) == 10
-    assert len({cell.target for cell in found.cells}) == 9
+    plan = expand(grid_config, *find_scopes(grid_config, DataSearch()))
+    assert len({cell.intermediate for cell in plan.cells} - {""}) == 10
+    assert len({cell.target for cell in plan.cells}) == 9
 
 
-def test_what_is_named_twice_is_there_once() -> None:
-    once = plan(targets=["panx"], intermediate=["mnli"], seeds=[1, 2])
-    twice = plan(targets=["panx", "panx"], intermediate=["mnli", "mnli"], seeds=[1, 2, 1])
+def test_repetitions_are_planned_once() -> None:
+    once = make_plan(targets=["panx"], intermediate=["mnli"], seeds=[1, 2])
+    twice = make_plan(targets=["panx", "panx"], intermediate=["mnli", "mnli"], seeds=[1, 2, 1])
     assert twice.cells == once.cells
     assert digests(twice) == digests(once)
 
 
-def test_revisions_of_a_backbone_are_apart() -> None:
+def test_revisions_of_a_backbone_are_separate_columns() -> None:
     backbones = [{"name": "org/encoder", "revision": "a"}, {"name": "org/encoder", "revision": "b"}]
-    found = plan(targets=["panx"], intermediate=["mnli"], backbones=backbones)
-    assert [cell.backbone for cell in found.cells] == ["org/encoder@a"] * 2 + ["org/encoder@b"] * 2
-    assert len({cell.row_key for cell in found.cells}) == 4
+    plan = make_plan(targets=["panx"], intermediate=["mnli"], backbones=backbones)
+    assert [cell.backbone for cell in plan.cells] == ["org/encoder@a"] * 2 + ["org/encoder@b"] * 2
+    assert len({cell.row_key for cell in plan.cells}) == 4
 
 
-def test_no_adapter_is_joined_with_itself() -> None:
+def test_no_adapter_is_combined_with_itself() -> None:
     joined = {"compositions": ["fuse"], "adapter_sets": [["mnli", "squad_v1", "target"]]}
-    found = plan(targets=["xquad", "panx"], intermediate=["mnli", "squad_v1"], **joined)
-    assert [(cell.target, cell.transfer) for cell in found.cells if cell.rank] == [("panx", "fuse")]
-    assert found.duplicates == ("fuse mnli, squad_v1, target for xquad",)
+    plan = make_plan(targets=["xquad", "panx"], intermediate=["mnli", "squad_v1"], **joined)
+    assert [(cell.target, cell.transfer) for cell in plan.cells if cell.rank] == [("panx", "fuse")]
+    assert plan.duplicates == ("fuse mnli, squad_v1, target for xquad",)
 
 
-def test_a_precision_that_is_asked_for_is_that_of_evaluations_too() -> None:
-    usual, asked = plan(targets=["panx"]), plan(targets=["panx"], hyperparameters={"precision": "bf16"})
-    assert asked.cells[0].settings.options()["hyperparameters"] == {"precision": "bf16"}
-    assert "precision" not in usual.cells[0].settings.model_dump()  # and so its digest is what it was
+def test_an_explicit_precision_applies_to_evaluations_as_well() -> None:
+    default, explicit = (
+        make_plan(targets=["panx"]),
+        make_plan(targets=["panx"], hyperparameters={"precision": "bf16"}),
+    )
+    assert explicit.cells[0].settings.options()["hyperparameters"] == {"precision": "bf16"}
+    assert "precision" not in default.cells[0].settings.model_dump()  # and so its digest is what it was
 
 
-def test_names_tell_jobs_apart() -> None:
-    found = plan(
+def test_job_names_are_unique() -> None:
+    plan = make_plan(
         targets=["xnli", "panx"],
         intermediate=["mnli", "squad_v1"],
         adapter_configs=["seq_bn", "lora"],
         seeds=[1, 2],
     )
-    names = [job.name for job in found.jobs()]
+    names = [job.name for job in plan.jobs()]
     assert len(set(names)) == len(names)
     assert "sequential panx from mnli (me5-small, lora) seed 2" in names

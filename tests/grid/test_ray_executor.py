@@ -29,7 +29,7 @@ from adapterstilts.grid.ray_executor import (
     _restrict_to_loopback,
 )
 from adapterstilts.grid.records import Records
-from adapterstilts.grid.remote_records import local_copy, open_records
+from adapterstilts.grid.remote_records import _local_copy, open_records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
 from adapterstilts.grid.status import GridStatus, read_status
 from adapterstilts.grid.worker import Worker
@@ -118,7 +118,7 @@ def test_a_killed_worker_does_not_change_the_results_at_a_url(
     write: Write, alone: Path, tmp_path: Path
 ) -> None:
     path, url, listener = write(**GRID), f"file://{tmp_path}/shared", MessageRecorder()
-    killer = threading.Thread(target=lambda: os.kill(until(local_copy(url), 2), signal.SIGKILL), daemon=True)
+    killer = threading.Thread(target=lambda: os.kill(until(_local_copy(url), 2), signal.SIGKILL), daemon=True)
     killer.start()
     state = run(path, url, listener)
     assert state.count("done") == state.job_count

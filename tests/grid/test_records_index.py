@@ -159,7 +159,7 @@ def test_a_damaged_index_is_rebuilt(store: Path, harm: str) -> None:
         path.write_bytes(data[:8192] + b"\xff" * (len(data) - 8192))
     else:
         with closing(sqlite3.connect(path)) as base, base:
-            base.execute("UPDATE files SET run = 'wrong'" if harm == "older" else "DROP TABLE files")
+            base.execute("UPDATE records SET run = 'wrong'" if harm == "older" else "DROP TABLE records")
             if harm == "older":
                 base.execute("PRAGMA user_version = 5")
     assert seen(store).count("done") == 30
@@ -189,8 +189,8 @@ def test_a_full_disk_during_a_query_does_no_harm(tmp_path: Path, monkeypatch: py
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     with monkeypatch.context() as patch:
         patch.setattr(records_index.RecordsIndex, "_update_and_query", Mock(side_effect=full))
-        assert made().query(("name",)) is None
-    assert made().query(("name", "letters")) == [("abc", "ABC")]
+        assert made().query(("digest",)) is None
+    assert made().query(("digest", "letters")) == [("abc", "ABC")]
 
 
 def test_without_an_index_file_the_folders_are_read(store: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from adapterstilts.errors import ConfigError, StoreError
 from adapterstilts.grid.maintenance import verify
 from adapterstilts.grid.records import Cost, Records
-from adapterstilts.grid.remote_records import local_copy, open_records
+from adapterstilts.grid.remote_records import _local_copy, open_records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
 from adapterstilts.grid.status import GridStatus, read_status
 from adapterstilts.grid.worker import Worker
@@ -59,13 +59,13 @@ def test_a_url_has_the_same_files_as_a_folder(write: Write, tmp_path: Path) -> N
     state, computed = run(path, MEMORY)
     assert state.count("done") == state.job_count == len(computed) == 3 + 2 * 2
     assert results(downloaded(MEMORY, tmp_path / "copy")) == results(tmp_path / "folder")
-    local_copy(MEMORY).rename(tmp_path / "gone")  # another machine, with an empty cache
+    _local_copy(MEMORY).rename(tmp_path / "gone")  # another machine, with an empty cache
     assert run(path, MEMORY)[1] == []
     state, computed = run(write(**{**GRID, "languages": ["en", "de", "sw"]}), MEMORY)
     assert [name.partition(" of ")[0] for name in computed] == ["evaluate mini_paraphrase sw"] * 2
     records = open_records(MEMORY)
     assert all(records.read_metrics(each)["score"] >= 0 for each in records.read_all() if each.language)
-    assert not [file for run in local_copy(MEMORY).glob("evaluate-*-en-*") for file in run.iterdir()]
+    assert not [file for run in _local_copy(MEMORY).glob("evaluate-*-en-*") for file in run.iterdir()]
 
 
 def test_incomplete_runs_do_not_count(write: Write) -> None:
@@ -102,7 +102,7 @@ def test_a_failure_is_seen_and_retried_on_another_machine(write: Write, tmp_path
     path = write(**{**GRID, "languages": ["de"], "files": {"mini_nli": {"train": str(data)}}})
     state, _ = run(path, MEMORY)
     assert (state.count("done"), state.count("failed"), state.count("blocked")) == (2, 1, 2)
-    local_copy(MEMORY).rename(tmp_path / "gone")
+    _local_copy(MEMORY).rename(tmp_path / "gone")
     state, computed = run(path, MEMORY)
     assert "line 1" in next(iter(state.failures.values())).message
     assert computed == []
@@ -129,7 +129,7 @@ def test_the_commands_accept_a_url(call: Call, write: Write, tmp_path: Path) -> 
     for place, said in {
         "nosuch://here": "cannot be opened",
         "ftp://127.0.0.1:1/here": "cannot be opened",
-        "http://127.0.0.1:1/here": "nothing can be listed or written",
+        "http://127.0.0.1:1/here": "can neither list nor write",
         "memory://here": "is lost when this command ends",
     }.items():
         assert said in call("grid", "status", path, "-C", place, code=2).stderr
@@ -176,7 +176,7 @@ def test_damage_at_the_url_is_reported_and_repaired(
     pattern, harm = DAMAGE[what]
     harm(min(store.glob(pattern)))
     if cache != "kept":
-        local_copy(url).rename(tmp_path / "gone")
+        _local_copy(url).rename(tmp_path / "gone")
     if not cache.endswith("verify"):
         assert "damaged: " in call("grid", "verify", path, "-C", url, code=1).stdout
     call("grid", "run", path, "-C", url, "--processes", "1")
@@ -202,7 +202,7 @@ def test_a_run_that_another_grid_recomputed_serves_both(
         call("grid", "run", path, "-C", f"file://{store}", "--processes", "1")
     assert len(list(Store(store).scan())) == 5
     min(store.glob("single-mini_nli*/manifest.json")).unlink()
-    local_copy(f"file://{store}").rename(tmp_path / "gone")
+    _local_copy(f"file://{store}").rename(tmp_path / "gone")
     for path in (one, two, one):
         call("grid", "run", path, "-C", f"file://{store}", "--processes", "1")
 
@@ -211,7 +211,7 @@ def test_an_additional_file_at_the_url_does_no_harm(write: Write, tmp_path: Path
     run(write(**{**GRID, "intermediate": []}), MEMORY)
     (trained,) = [r for r in open_records(MEMORY).read_all() if not r.language]
     fsspec.filesystem("memory").pipe(f"/bucket/grid/{trained.run}/.DS_Store", b"x")
-    local_copy(MEMORY).rename(tmp_path / "gone")
+    _local_copy(MEMORY).rename(tmp_path / "gone")
     more = write("more", **{**GRID, "intermediate": [], "languages": ["en", "de", "sw"]})
     state, computed = run(more, MEMORY)
     assert (state.count("done"), len(computed)) == (4, 1)
@@ -220,7 +220,7 @@ def test_an_additional_file_at_the_url_does_no_harm(write: Write, tmp_path: Path
 def test_damage_in_this_machines_copy_is_fetched_again(write: Write) -> None:
     run(write(**{**GRID, "intermediate": []}), MEMORY)
     (trained,) = [r for r in open_records(MEMORY).read_all() if not r.language]
-    (copied,) = (local_copy(MEMORY) / trained.run).rglob("adapters/**/*.safetensors")
+    (copied,) = (_local_copy(MEMORY) / trained.run).rglob("adapters/**/*.safetensors")
     whole = copied.read_bytes()
     copied.write_bytes(whole[:100])
     more = write("more", **{**GRID, "intermediate": [], "languages": ["en", "de", "sw"]})
@@ -245,7 +245,7 @@ def test_a_published_run_is_not_published_again(write: Write, monkeypatch: pytes
 def test_verify_reads_the_url_and_not_only_the_copy(write: Write, tmp_path: Path) -> None:
     path = write(**{**GRID, "intermediate": []})
     run(path, MEMORY)
-    local_copy(MEMORY).rename(tmp_path / "gone")
+    _local_copy(MEMORY).rename(tmp_path / "gone")
     assert verify(plan_of(path).jobs(), open_records(MEMORY)).intact == 3
 
 

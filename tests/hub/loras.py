@@ -67,7 +67,7 @@ def of_host(host: Host, setup: ActiveAdapters) -> torch.Tensor:
     batch = batch_of(host)
     host.activate(replace(setup), train=False)
     with torch.no_grad():
-        return host.forward(batch, setup.head) if setup.head else host.hidden(batch, -1)
+        return host.forward(batch, setup.head) if setup.head else host.hidden_states(batch, -1)
 
 
 def of_plain(model: Any, host: Host) -> torch.Tensor:

@@ -79,13 +79,13 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside, files: dict[s
     wanted = {
         ("me/pickle", None): r"pickle.* has no model\.safetensors; .* a pickle, .*safe_serialization=True",
         ("me/nothing", None): r"nothing.* is not a backbone: it has no config\.json",
-        ("me/code", None): "auto_map: names code of its own",
-        ("me/code-too", None): "auto_map: names code of its own",
+        ("me/code", None): "auto_map: names custom code",
+        ("me/code-too", None): "auto_map: names custom code",
         ("me/t5", None): "of type 't5'",
-        ("you/secret", None): "no open repository 'you/secret'",
-        ("me/none", None): "no open repository 'me/none'",
-        (TINY, "v9"): f"no open repository '{TINY}' at revision 'v9'",
-        ("me/cut", None): "'me/cut' could not be fetched",
+        ("you/secret", None): "no public repository 'you/secret'",
+        ("me/none", None): "no public repository 'me/none'",
+        (TINY, "v9"): f"no public repository '{TINY}' at revision 'v9'",
+        ("me/cut", None): "'me/cut' could not be downloaded",
     }
     for message, found in zip(wanted.values(), locate(outside, hub_env, *wanted), strict=True):
         with pytest.raises(ValueError, match=f"BackboneError: .*{message}"):
@@ -93,7 +93,7 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside, files: dict[s
     (cut,) = locate(outside, {**hub_env, "HF_HUB_OFFLINE": "1"}, ("me/cut", None))
     assert "has no model.safetensors" in cut["error"]  # half a download is none
     (wrong,) = locate(outside, {**hub_env, "HF_TOKEN": "hf_wrong"}, (TINY, "main"))
-    assert "401" in wrong["error"] and "look at your token" in wrong["error"]
+    assert "401" in wrong["error"] and "check your token" in wrong["error"]
     assert "hf_wrong" not in wrong["error"]
     (whole,) = locate(outside, hub_env, ("me/cut", None))
     assert whole["commit"] == hub.repos["models", "me/cut"].branches["main"]

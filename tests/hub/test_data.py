@@ -21,7 +21,8 @@ from adapterstilts.data.rows import (
     TextRow,
     as_json,
 )
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.targets import UPOS
 from tests.hub.conftest import Env, Outside
 from tests.hub.fake_hub.releases import NLI, Files, multi_nli, parquet, release
@@ -33,12 +34,13 @@ time.sleep = lambda seconds: None  # the libraries' pauses between tries
 from adapterstilts.data.rows import as_json
 from adapterstilts.data.load import DataLocation, load
 from adapterstilts.errors import StiltsError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
+from adapterstilts.tasks.registry import all_tasks
 
 told = []
 for name, split, language, revision in json.loads(sys.argv[1]):
     try:
-        found = load(registry.get(name), split, language, DataLocation(source="hub", revision=revision))
+        found = load(get_task(name), split, language, DataLocation(source="hub", revision=revision))
         told.append({**found.origin, "rows": [as_json(row) for row in found.rows]})
     except StiltsError as error:
         told.append({"error": f"{type(error).__name__}: {error}"})
@@ -193,7 +195,7 @@ def test_every_reader(hub: Hub, hub_env: Env, outside: Outside, tmp_path: Any) -
         assert found["rows"] == json.loads(json.dumps([as_json(row) for row in wanted])), name
         assert found["commit"] == commits[found["repo"]], name
         assert found["kind"] == "hub"
-    tasks = [registry.get(name).hub for name, *_ in EXPECTED if name in registry.all_tasks()]
+    tasks = [get_task(name).hub for name, *_ in EXPECTED if name in all_tasks()]
     assert {source.reader for source in tasks if source} | {"table"} == READERS.keys()
 
 
@@ -225,14 +227,14 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside) -> None:
 
 @pytest.mark.slow
 def test_a_lock_file_is_obeyed(hub: Hub, hub_env: Env, outside: Outside, cli: Outside, tmp_path: Any) -> None:
-    for source in (task.hub for task in registry.all_tasks().values() if task.hub):
+    for source in (task.hub for task in all_tasks().values() if task.hub):
         hub.put("datasets", source.repo, {"README.md": b""}, source.revision or "main")
     old = hub.put("datasets", "nyu-mll/multi_nli", multi_nli(("old", "b", 0)))
     cli("tasks", "lock", env=hub_env)
     lock = tmp_path / "work" / "adapterstilts.lock.json"
     commits = json.loads(lock.read_text("utf-8"))["commits"]
     assert commits["nyu-mll/multi_nli"] == old
-    assert commits.keys() == {dataset_of(task.hub) for task in registry.all_tasks().values() if task.hub}
+    assert commits.keys() == {dataset_of(task.hub) for task in all_tasks().values() if task.hub}
     new = hub.put("datasets", "nyu-mll/multi_nli", multi_nli(("new", "b", 0)))
     case = ("mnli", "train", "en")
     locked, asked = load(outside, hub_env, (*case, None), (*case, "main"))

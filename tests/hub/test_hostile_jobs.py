@@ -58,7 +58,7 @@ def test_honest_runs_are_taken_and_say_where_they_came_from(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda job: job.update(adapter=LORA), "its job says that its adapter is architecture lora, r 10+,"),
+        (lambda job: job.update(adapter=LORA), "the adapter in its job is architecture lora, r 10+,"),
         (
             lambda job: job["adapter"].update(reduction_factor=2.0),
             "factor 2.0, .*but it is .* 16.0",
@@ -66,18 +66,21 @@ def test_honest_runs_are_taken_and_say_where_they_came_from(
         (lambda job: job.update(adapter={}), "the adapter configuration in its job is incomplete"),
         (lambda job: job["adapter"].pop("dropout"), "the adapter configuration in its job is incomplete"),
         (lambda job: job["adapter"].update(reduction_factor=1e-6), "reduction_factor"),
-        (lambda job: job.update(composition={"kind": "stack", "sources": [KEY]}), "that it is 'stack', but"),
+        (
+            lambda job: job.update(composition={"kind": "stack", "sources": [KEY]}),
+            "composition is 'stack', but",
+        ),
         (lambda job: job.update(composition={"kind": "fuse", "sources": [KEY, KEY[::-1]]}), "is 'fuse', but"),
         (
             lambda job: job.update(composition={"kind": "stack", "sources": ["../evil"]}),
             "sources that are not keys",
         ),
-        (lambda job: job.update(hyperparameters=None), "job must have a recipe if"),
+        (lambda job: job.update(hyperparameters=None), "job must have hyperparameters if"),
         (lambda job: job["hyperparameters"].update(precision="auto"), "does not name the precision"),
-        (lambda job: job["hyperparameters"].update(task_cap=5), "task_cap has an effect only where"),
+        (lambda job: job["hyperparameters"].update(task_cap=5), "task_cap has an effect only when"),
         (
             lambda job: job["hyperparameters"].update(max_steps=1),
-            "trained for 3 steps, but its recipe ends at 1",
+            "trained for 3 steps, but its maximum is 1",
         ),
         (lambda job: job["hyperparameters"].update(epochs="many"), "hyperparameters"),
         (lambda job: job.update(encoding={}), "does not have one encoding for each of its tasks"),
@@ -86,7 +89,7 @@ def test_honest_runs_are_taken_and_say_where_they_came_from(
         (lambda job: job["encoding"].update(more=1), "unknown encoding key"),
         (lambda job: job.update(seed=10**30), "the seed in its job is out of range"),
         (lambda job: job.update(seed=-1), "the seed in its job is out of range"),
-        (lambda job: job.update(data={"../evil": ""}), "names data that is no split of its task"),
+        (lambda job: job.update(data={"../evil": ""}), "data in its job is not a split of its task"),
         (lambda job: job["data"].update(train="<script>"), "its job has a malformed fingerprint"),
         (lambda job: job.update(languages=["sw"]), "must name languages if it trains on plain text"),
         (
@@ -96,7 +99,7 @@ def test_honest_runs_are_taken_and_say_where_they_came_from(
         (lambda job: job.update(task="mini_paraphrase"), "its head mini_nli does not fit its task"),
         (
             lambda job: job.update(task="mini_nli+mini_ner"),
-            "names data that is no split|does not have one encoding",
+            "is not a split of its task|does not have one encoding",
         ),
         (lambda job: job.update(task="mini_retrieval"), "is refused"),
     ],
@@ -111,8 +114,8 @@ def test_another_composition_than_the_files_are_of(
 ) -> None:
     """Also where the origin names what it was built on, as that of a composition does."""
     for name, kind, message in (
-        ("stack", "sequential", "its job says that it is 'sequential', but its setup has 1 adapters below"),
-        ("sequential", "stack", "its job says that it is 'stack', but its setup has 0 adapters below"),
+        ("stack", "sequential", "its composition is 'sequential', but its setup has 1 adapters below"),
+        ("sequential", "stack", "its composition is 'stack', but its setup has 0 adapters below"),
     ):
         files = repositories[name]
         job = changed_json(
@@ -129,8 +132,14 @@ def test_another_composition_than_the_files_are_of(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda setup: setup["heads"].update({"../../evil": setup["heads"]["mini_nli"]}), "cannot name"),
-        (lambda setup: setup.update(heads={"/tmp/evil": setup["heads"]["mini_nli"]}), "cannot name"),
+        (
+            lambda setup: setup["heads"].update({"../../evil": setup["heads"]["mini_nli"]}),
+            "not a valid adapter or head name",
+        ),
+        (
+            lambda setup: setup.update(heads={"/tmp/evil": setup["heads"]["mini_nli"]}),
+            "not a valid adapter or head name",
+        ),
         (lambda setup: setup["heads"]["mini_nli"].update(labels=["a", "b", "c"]), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(kind="span"), "does not fit its task"),
         (lambda setup: setup["heads"]["mini_nli"].update(evil=1), "unknown head key"),
@@ -187,8 +196,8 @@ CONFIG = "adapter_config.json"
         ),
         (lambda record: record.update(hidden_size=10**9), "different encoders"),
         (lambda record: record.update(layers=10**9), "describes an impossible encoder"),
-        (lambda record: record.update(layers=3), "differ about layer 2, output"),
-        (lambda record: record.update(backbone="sha256:" + "0" * 64), "of another backbone"),
+        (lambda record: record.update(layers=3), "differ in layer 2, output"),
+        (lambda record: record.update(backbone="sha256:" + "0" * 64), "belongs to another backbone"),
         (lambda record: record.update(sha256="0" * 64), "SHA-256 differs"),
     ],
 )
@@ -207,10 +216,13 @@ def with_settings(files: Files, settings: dict[str, Any]) -> Files:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"reduction_factor": 2.0}, r"has the shape \(2, 32\), but by its configuration size 1 of it is 16"),
-        ({"reduction_factor": 0.001}, "by its configuration size 1 of it is 31999"),
-        ({"mh_adapter": True}, "differ about layer 0, attention"),
-        ({"leave_out": [1]}, "differ about layer 1, output"),
+        (
+            {"reduction_factor": 2.0},
+            r"has the shape \(2, 32\), but the configuration requires size 16 in dimension 1",
+        ),
+        ({"reduction_factor": 0.001}, "the configuration requires size 31999 in dimension 1"),
+        ({"mh_adapter": True}, "differ in layer 0, attention"),
+        ({"leave_out": [1]}, "differ in layer 1, output"),
     ],
 )
 def test_settings_that_the_tensors_do_not_have(
@@ -232,7 +244,7 @@ def _checksum(content: bytes) -> Change:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: {name: value.double() for name, value in state.items()}, "is of the type 'F64'"),
+        (lambda state: {name: value.double() for name, value in state.items()}, "is of type 'F64'"),
         (lambda state: {name: value.to(torch.float8_e4m3fn) for name, value in state.items()}, "'F8_E4M3'"),
         (lambda state: {name: torch.tensor(1.0) for name in state}, "is a single number"),
         (lambda state: {name: value.T.contiguous() for name, value in state.items()}, "has the shape"),

@@ -82,10 +82,10 @@ def test_what_the_cache_holds_is_checked_too(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("pytorch_adapter.bin", pickle.dumps(Explosive()), r"is a pickle .*download it and pass the folder"),
+        ("pytorch_adapter.bin", pickle.dumps(Explosive()), r"can run code .*download it and pass the folder"),
         ("modeling.py", b"open('exploded', 'w')", "is code, which is never run"),
         ("../escaped.json", b"{}", "leads out of its folder"),
-        ("other.json", b"{}", "is not a file that an adapter consists of"),
+        ("other.json", b"{}", "is not a file of an adapter"),
     ],
 )
 def test_unexpected_files(name: str, content: bytes, message: str, hub: Hub, me: Path, files: Files) -> None:
@@ -96,7 +96,7 @@ def test_unexpected_files(name: str, content: bytes, message: str, hub: Hub, me:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.update(auto_map={"AutoModel": "evil.Model"}), "wants code of its own"),
+        (lambda data: data.update(auto_map={"AutoModel": "evil.Model"}), "requires custom code"),
         (lambda data: data.update(base_model_name_or_path="you/evil"), "names a repository or a path"),
         (lambda data: data.update(extra={"deep": [{"kernel": "you/evil"}]}), "names code"),
         (lambda data: data.update(homepage="http://evil.example/x"), "names a URL"),
@@ -123,13 +123,16 @@ def test_harmless_unknown_keys_are_dropped_and_said(
     config = changed_json(files[CONFIG], lambda data: data.update(mood="cheerful", size=3))
     hub.put("models", REPO, {**files, CONFIG: config})
     assert language_adapter(REPO, "sw", Store(me))
-    assert "were ignored: adapter_config.json: mood, adapter_config.json: size" in capsys.readouterr().err
+    assert (
+        "unknown settings in configuration files: adapter_config.json: mood, adapter_config.json: size"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: {name: value.double() * 1e300 for name, value in state.items()}, "the type 'F64'"),
+        (lambda state: {name: value.double() * 1e300 for name, value in state.items()}, "type 'F64'"),
         (lambda state: {name: value.to(torch.float8_e5m2) for name, value in state.items()}, "'F8_E5M2'"),
         (lambda state: {name: torch.tensor(1.0) for name in state}, "is a single number"),
         (lambda state: {name: value * torch.inf for name, value in state.items()}, "NaN or infinity"),
@@ -143,7 +146,9 @@ def test_weights(change: Change, message: str, hub: Hub, me: Path, files: Files)
 def test_what_is_no_language_adapter(hub: Hub, me: Path, files: Files) -> None:
     refused(hub, me, {"README.md": b"# x"}, "is not an adapter of the adapters library")
     refused(hub, me, {}, "is not an adapter of the adapters library")
-    with pytest.raises(StiltsError, match=r"'you/nothing' is no folder, and from the Hub: .*no such repos"):
+    with pytest.raises(
+        StiltsError, match=r"'you/nothing' is no folder, and from the Hub: .*does not exist or is private"
+    ):
         language_adapter("you/nothing", "sw", Store(me))
 
 
@@ -156,7 +161,7 @@ def test_a_run_that_lies(hub: Hub, me: Path, trained: Runs, tmp_path: Path) -> N
     job = json.loads(files["run/job.json"])
     job["adapter"]["reduction_factor"] = 2.0
     lying = forged({**files, "run/job.json": json.dumps(job).encode()})
-    refused(hub, me, lying, "its job says that its adapter is")
+    refused(hub, me, lying, "the adapter in its job is")
     write(trained["stack"].id, REPO, tmp_path / "stack", trained["single"].path.parent)
     refused(hub, me, forged(written(tmp_path / "stack")), "was built on other adapters")
     assert list(Store(me).scan()) == []

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
 from adapterstilts.hub.lora_tensors import form_of
-from adapterstilts.hub.merge_lora import merge
+from adapterstilts.hub.merge_lora import merge_run
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.host import Host
@@ -36,7 +36,7 @@ def test_transformers_gives_the_runs_logits(
     host, head = hosts[model_type], HEADS[kind]
     run = lora_run(host, tmp_path / "run", head, **EVERYTHING)
     (tmp_path / "deep" / f"{PREFIX}killed").mkdir(parents=True)
-    merged = merge(run, host.files, tmp_path / "deep" / "out")
+    merged = merge_run(run, host.files, tmp_path / "deep" / "out")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"], "no leftovers of a killed merge"
     assert merged.auto == form_of(head.kind if head else None, model_type).auto
     loader = getattr(transformers, merged.auto)
@@ -57,14 +57,14 @@ def test_transformers_gives_the_runs_logits(
 
 def test_it_is_a_backbone_on_which_a_lora_can_be_merged_again(hosts: dict[str, Host], tmp_path: Path) -> None:
     host = hosts["bert"]
-    first = merge(lora_run(host, tmp_path / "a", HEADS["sentence"]), host.files, tmp_path / "first")
+    first = merge_run(lora_run(host, tmp_path / "a", HEADS["sentence"]), host.files, tmp_path / "first")
     files = backbone.locate(str(first.folder))
     assert files.fingerprint != host.files.fingerprint
     again = Host(files)
     tags = HeadSpec("tagging", ("O", "B", "I", "E", "S"))  # five labels, over a checkpoint with three
     run = lora_run(again, tmp_path / "b", tags)
-    second = merge(run, files, tmp_path / "second")
-    spans = merge(lora_run(again, tmp_path / "c", HEADS["span"]), files, tmp_path / "third")
+    second = merge_run(run, files, tmp_path / "second")
+    spans = merge_run(lora_run(again, tmp_path / "c", HEADS["span"]), files, tmp_path / "third")
     assert "maybe" not in (spans.folder / "config.json").read_text()
     model = transformers.AutoModelForTokenClassification.from_pretrained(second.folder)
     assert model.config.problem_type is None
@@ -84,7 +84,7 @@ def test_no_pooler_is_made_up(hosts: dict[str, Host], tmp_path: Path) -> None:
     save_file(kept, bare / "model.safetensors", metadata={"format": "pt"})
     own = Host(backbone.locate(str(bare)))
     run = lora_run(own, tmp_path / "run", None)
-    merged = merge(run, own.files, tmp_path / "out")
+    merged = merge_run(run, own.files, tmp_path / "out")
     assert not any("pooler" in name for name in load_file(merged.folder / "model.safetensors"))
     model = transformers.AutoModel.from_pretrained(merged.folder)
     assert torch.allclose(of_plain(model, own), of_run(own, run), atol=1e-5)
@@ -93,15 +93,15 @@ def test_no_pooler_is_made_up(hosts: dict[str, Host], tmp_path: Path) -> None:
 def test_what_is_no_lora_is_refused(hosts: dict[str, Host], tmp_path: Path) -> None:
     host = hosts["bert"]
     run = lora_run(host, tmp_path / "run", HEADS["span"], config="seq_bn")
-    with pytest.raises(AdapterError, match=r"method 'bottleneck'.*folded into its backbone"):
-        merge(run, host.files, tmp_path / "out")
+    with pytest.raises(AdapterError, match=r"method 'bottleneck'.*merged into its backbone"):
+        merge_run(run, host.files, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_adapter_of_another_backbone_is_refused(hosts: dict[str, Host], tmp_path: Path) -> None:
     run = lora_run(hosts["bert"], tmp_path / "run", HEADS["span"])
     with pytest.raises(AdapterError, match="another backbone"):
-        merge(run, hosts["xlm-roberta"].files, tmp_path / "out")
+        merge_run(run, hosts["xlm-roberta"].files, tmp_path / "out")
 
 
 def test_a_folder_in_use_is_refused(hosts: dict[str, Host], tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ def test_a_folder_in_use_is_refused(hosts: dict[str, Host], tmp_path: Path) -> N
     run = lora_run(host, tmp_path / "run", HEADS["span"])
     out = tmp_path / "out"
     out.mkdir()
-    merge(run, host.files, out)  # an empty one is fine
-    with pytest.raises(ConfigError, match="there already and not empty"):
-        merge(run, host.files, out)
-    with pytest.raises(ConfigError, match="there already"):
-        merge(run, host.files, out / "config.json")
+    merge_run(run, host.files, out)  # an empty one is fine
+    with pytest.raises(ConfigError, match="exists and is not empty"):
+        merge_run(run, host.files, out)
+    with pytest.raises(ConfigError, match="exists and is not empty"):
+        merge_run(run, host.files, out / "config.json")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_failure_leaves_nothing(
     run = lora_run(host, tmp_path / "run", HEADS["span"])
     monkeypatch.setattr("adapterstilts.hub.merge_lora.save_file", fail)
     with pytest.raises(raised):
-        merge(run, host.files, tmp_path / "out")
+        merge_run(run, host.files, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from adapterstilts.errors import AdapterError
 from adapterstilts.hub.lora_tensors import form_of
 from adapterstilts.hub.peft_export import ADAPTER, CONFIG, export
-from adapterstilts.hub.peft_import import Foreign, read
+from adapterstilts.hub.peft_import import PeftAdapter, read
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.active_adapters import ActiveAdapters
@@ -67,7 +67,7 @@ def test_peft_gives_the_runs_logits(
 @pytest.mark.parametrize("kind", HEADS)
 def test_what_was_exported_reads_back_as_it_was(bert: Host, tmp_path: Path, kind: str) -> None:
     run = lora_run(bert, tmp_path / "run", HEADS[kind], **EVERYTHING)
-    spec, before = bert.spec("target"), bert._neutral("target")
+    spec, before = bert.adapter_spec("target"), bert._neutral_state("target")
     export(run, bert.files, tmp_path / "out")
     found = read(tmp_path / "out", bert.files)
     assert found.spec.config == spec.config
@@ -78,7 +78,9 @@ def test_what_was_exported_reads_back_as_it_was(bert: Host, tmp_path: Path, kind
 
 def test_of_several_heads_one_is_named(bert: Host, tmp_path: Path) -> None:
     run = lora_run(bert, tmp_path / "run", PAIR, HEADS["span"])
-    with pytest.raises(AdapterError, match="has a head for each of task0, task1: say which with --task"):
+    with pytest.raises(
+        AdapterError, match="has several heads \\(task0, task1\\): pass one of them with --task"
+    ):
         export(run, bert.files, tmp_path / "out")
     with pytest.raises(AdapterError, match="has no head for task2; it has: task0, task1"):
         export(run, bert.files, tmp_path / "out", "task2")
@@ -92,7 +94,7 @@ def test_of_several_heads_one_is_named(bert: Host, tmp_path: Path) -> None:
     [
         ({"below": ["b"]}, "a stack of adapters"),
         ({"fused": ["b", "c"], "target": None}, "a fusion of several adapters"),
-        ({"language": "l"}, "an adapter over a language adapter"),
+        ({"language": "l"}, "an adapter on top of a language adapter"),
         ({"target": None}, "the bare backbone"),
     ],
 )
@@ -146,7 +148,7 @@ def saved(tmp_path: Path) -> Saved:
     return make
 
 
-def of_foreign(host: Host, found: Foreign) -> torch.Tensor:
+def of_foreign(host: Host, found: PeftAdapter) -> torch.Tensor:
     host.reset()
     host.place_adapter("t", found.spec, found.weights)
     if found.head:
@@ -186,7 +188,7 @@ def test_what_peft_saved_computes_the_same_here(
     found = read(folder, host.files)
     assert torch.allclose(of_foreign(host, found), expected, atol=1e-5)
     headless = auto == "AutoModel"
-    assert (found.head is None) == headless and (found.headless == "the file holds none") == headless
+    assert (found.head is None) == headless and (found.headless == "the file has none") == headless
     if found.head and found.head.labels:
         assert found.head.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
     host.reset()
@@ -221,13 +223,13 @@ def test_a_pooler_that_the_backbone_lacks_leaves_the_head_out(
     kept = {k: v for k, v in load_file(bare / "model.safetensors").items() if not k.startswith("pooler.")}
     save_file(kept, bare / "model.safetensors", metadata={"format": "pt"})
     found = read(folder, backbone.locate(str(bare)))
-    assert found.head is None and "own pooler" in str(found.headless)
+    assert found.head is None and "requires the pooler" in str(found.headless)
 
 
 def test_a_regressions_head_is_left_out(hosts: dict[str, Host], saved: Saved) -> None:
     folder, _ = saved(hosts["xlm-roberta"], SENTENCE, "SEQ_CLS", labels=1)
     found = read(folder, hosts["xlm-roberta"].files)
-    assert found.headless == "a classification head with 1 outputs has no counterpart here"
+    assert found.headless == "a classification head with 1 outputs is not supported"
 
 
 @pytest.fixture
@@ -257,17 +259,17 @@ def usual(bert: Host, saved: Saved) -> Path:
         ("target_modules", ["query"], "value.lora_A.weight is not among its target_modules"),
         ("target_modules", ["query", "value", "key"], "key.lora_A.weight is missing"),
         ("target_modules", "all-linear", "is missing"),
-        ("target_modules", None, "target_modules are not named"),
+        ("target_modules", None, "target_modules are missing or malformed"),
         ("layers_to_transform", [0], "layer.1.*is not among its target_modules"),
         ("exclude_modules", ["query"], "query.*is not among its target_modules"),
         ("exclude_modules", 3, "exclude_modules: should be a list"),
-        ("r", 8, r"of shape \(4, 32\), not \(8, 32\)"),
+        ("r", 8, r"the shape \(4, 32\), not \(8, 32\)"),
         ("r", "many", "not "),
         ("lora_alpha", -1, "lora_alpha: should be a number from 0"),
         ("lora_alpha", None, "alpha"),
         ("modules_to_save", 3, "malformed"),
         ("task_type", ["x"], "task_type: should be a text"),
-        ("task_type", "TOKEN_CLS", "no part of a BertForTokenClassification"),
+        ("task_type", "TOKEN_CLS", "not part of a BertForTokenClassification"),
     ],
 )
 def test_a_setting_without_counterpart_is_refused(
@@ -287,18 +289,18 @@ CLASSIFIER = "base_model.model.classifier.weight"
     ("name", "tensor", "said"),
     [
         (f"{QUERY}.lora_A.weight", None, "query.lora_A.weight is missing"),
-        (f"{QUERY}.lora_B.weight", torch.zeros(64, 4), r"of shape \(64, 4\), not \(32, 4\)"),
+        (f"{QUERY}.lora_B.weight", torch.zeros(64, 4), r"the shape \(64, 4\), not \(32, 4\)"),
         (f"{QUERY}.lora_B.weight", torch.full((32, 4), torch.nan), "query.lora_B.weight holds NaN"),
-        (f"{QUERY}.lora_B.weight", torch.zeros(32, 4, dtype=torch.int8), "of the type 'I8'"),
-        (f"{QUERY}.lora_magnitude_vector", torch.ones(32), "lora_magnitude_vector has no place"),
-        (f"{QUERY}.lora_B.bias", torch.ones(32), "lora_B.bias has no place"),
-        (f"{QUERY}.bias", torch.ones(32), "query.bias has no place"),
+        (f"{QUERY}.lora_B.weight", torch.zeros(32, 4, dtype=torch.int8), "of type 'I8'"),
+        (f"{QUERY}.lora_magnitude_vector", torch.ones(32), "lora_magnitude_vector is not supported"),
+        (f"{QUERY}.lora_B.bias", torch.ones(32), "lora_B.bias is not supported"),
+        (f"{QUERY}.bias", torch.ones(32), "query.bias is not supported"),
         (QUERY.replace("bert", "roberta") + ".lora_A.weight", torch.ones(4, 32), "another type of model"),
-        (QUERY.replace("bert.", "") + ".lora_A.weight", torch.ones(4, 32), "has no place"),
+        (QUERY.replace("bert.", "") + ".lora_A.weight", torch.ones(4, 32), "is not supported"),
         (
             QUERY.replace("layer.0", "layer.7") + ".lora_A.weight",
             torch.ones(4, 32),
-            "layer.7.*does not reach",
+            "layer.7.*adapters cannot change",
         ),
         (
             "base_model.model.bert.encoder.layer.0.attention.output.dense.lora_A.weight",
@@ -306,10 +308,10 @@ CLASSIFIER = "base_model.model.classifier.weight"
             "changes encoder.layer.0.attention.output.dense, .*merge_and_unload",
         ),
         ("base_model.model.bert.pooler.dense.lora_A.weight", torch.ones(4, 32), "changes pooler.dense"),
-        (CLASSIFIER, None, "head's tensor classifier.weight is missing"),
-        (CLASSIFIER, torch.ones(3, 16), "is of shape"),
-        ("base_model.model.qa_outputs.weight", torch.ones(2, 32), "qa_outputs.weight is no part of a Bert"),
-        ("weight", torch.ones(2), "its tensor weight is of another type"),
+        (CLASSIFIER, None, "tensor classifier.weight of its head is missing"),
+        (CLASSIFIER, torch.ones(3, 16), "has the shape"),
+        ("base_model.model.qa_outputs.weight", torch.ones(2, 32), "qa_outputs.weight is not part of a Bert"),
+        ("weight", torch.ones(2), "its tensor weight belongs to another type"),
     ],
 )
 def test_a_tensor_without_place_is_refused(
@@ -325,14 +327,14 @@ def test_a_tensor_without_place_is_refused(
 def test_uneven_layers_are_refused(bert: Host, saved: Saved) -> None:
     targets = ["layer.0.attention.self.query", "layer.1.attention.self.query", "layer.1.attention.self.value"]
     folder, _ = saved(bert, "AutoModel", None, target_modules=targets)
-    with pytest.raises(AdapterError, match=r"in layer 0 only attention.self.query: .*merge_and_unload"):
+    with pytest.raises(AdapterError, match=r"but in layer 0 only attention.self.query.*merge_and_unload"):
         read(folder, bert.files)
 
 
 def test_a_missing_head_that_was_promised_is_refused(bert: Host, usual: Path) -> None:
     state = {name: tensor for name, tensor in load_file(usual / ADAPTER).items() if "lora" in name}
     save_file(state, usual / ADAPTER)
-    with pytest.raises(AdapterError, match="head's tensors are missing"):
+    with pytest.raises(AdapterError, match="tensors of its head are missing"):
         read(usual, bert.files)
 
 
@@ -346,7 +348,7 @@ def test_pickles_and_what_is_no_adapter_are_refused(bert: Host, usual: Path, tmp
     (usual / CONFIG).write_text("{}")
     with pytest.raises(AdapterError, match="no 'peft_type'"):
         read(usual, bert.files)
-    with pytest.raises(AdapterError, match="holds no adapter_config"):
+    with pytest.raises(AdapterError, match="has no adapter_config"):
         read(tmp_path, bert.files)
 
 

@@ -97,7 +97,7 @@ def test_a_branch_and_a_revision(trained: Runs, store: Path, me: Path, hub: Hub)
     assert pull("me/one", me).id == trained["single"].id
     assert pull("me/one@qa", me).id == trained["qa"].id
     assert pull(f"me/one@{first.commit}", me).id == trained["single"].id
-    with pytest.raises(HubError, match="no such revision"):
+    with pytest.raises(HubError, match="the revision does not exist"):
         pull("me/one@gone", me)
 
 
@@ -146,7 +146,7 @@ def test_what_cannot_be_published(
     bare = train_adapter("mini_retrieval", options(store, tiny_backbone))
     with pytest.raises(AdapterError, match="bare backbone"):
         publish(bare.id, "me/one", store)
-    with pytest.raises(HubError, match="no name of a repository"):
+    with pytest.raises(HubError, match="not a valid repository id"):
         publish(trained["qa"].id, "me/on e", store)
     damaged = store / trained["qa"].id / "log.jsonl"
     damaged.write_text("{}\n", "utf-8")
@@ -179,7 +179,7 @@ def test_a_public_repository_does_not_become_private_by_itself(
     trained: Runs, store: Path, me: Path, hub: Hub
 ) -> None:
     publish(trained["single"].id, "me/one", store)
-    with pytest.raises(HubError, match="is there already, and public"):
+    with pytest.raises(HubError, match="exists and is public"):
         publish(trained["qa"].id, "me/one", store, Publishing(private=True))
 
 
@@ -262,7 +262,7 @@ def test_a_private_repository(
     assert hub.repos["models", "me/secret"].private
     assert pull("me/secret", me).id == trained["single"].id
     monkeypatch.setenv("HF_TOKEN", "hf_token_of_you")
-    with pytest.raises(HubError, match="no such repository, or it is private"):
+    with pytest.raises(HubError, match="does not exist or is private"):
         pull("me/secret", me)
 
 

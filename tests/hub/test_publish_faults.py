@@ -23,10 +23,10 @@ TOKEN = "hf_token_of_me"
 
 
 def test_whose_token(trained: Runs, store: Path, me: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(HubError, match="may not write: log in"):
+    with pytest.raises(HubError, match="no permission to write: log in"):
         publish(trained["single"].id, "you/theirs", store)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(HubError, match="does not take your token") as error:
+    with pytest.raises(HubError, match="refused your token") as error:
         publish(trained["single"].id, "me/one", store)
     assert "hf_wrong" not in str(error.value)
     monkeypatch.delenv("HF_TOKEN")
@@ -40,7 +40,7 @@ def test_a_card_that_the_hub_does_not_take(
 ) -> None:
     monkeypatch.setitem(LICENCES, "CC0-1.0", ("no-such-licence", "free"))
     monkeypatch.setattr("adapterstilts.hub.licence.PERMISSIVE", ("no-such-licence",))
-    with pytest.raises(HubError, match="does not take the card"):
+    with pytest.raises(HubError, match="refused the card"):
         publish(trained["single"].id, "me/one", store)
     assert set(hub.files("models", "me/one")) <= {".gitattributes"}
 

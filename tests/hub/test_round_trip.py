@@ -160,7 +160,7 @@ def test_a_lora_in_peft_and_back(
     assert {code for code, _, _ in (same, headless, whole)} == {0}, (same, headless, whole)
     ids = [json.loads(out)["id"] for _, out, _ in (same, headless, whole)]
     assert ids[0] == run and len(set(ids)) == 3
-    assert "taken without its head" in headless[2] and "--labels" in headless[2]
+    assert "pulled without its head" in headless[2] and "--labels" in headless[2]
     one, other = logits(outside(["-c", OURS, str(tmp_path / "store"), ids[0], ids[2]], hub_env).stdout)
     assert torch.equal(one, ours) and torch.allclose(other, ours, atol=1e-5)
     refused, right = call(evaluate(ids[1]), evaluate(ids[2]))

@@ -94,7 +94,7 @@ def test_a_head_that_does_not_fit_is_left_out(
 ) -> None:
     published(hub, theirs, tmp_path / "saved", layers=1)
     run = pull(REPO, me, given(tiny_backbone))
-    assert "taken without its head" in capsys.readouterr().err
+    assert "pulled without its head" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="came without its head"):
         of_run(run, tiny_backbone)
     options = Options(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.kinds.answer_normalisation import MLQA, SQUAD, SQUAD_V2, exact_match, normaliser, word_f1
+from adapterstilts.kinds.answer_normalisation import MLQA, SQUAD, SQUAD_V2, normaliser
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ from adapterstilts.kinds.answer_normalisation import MLQA, SQUAD, SQUAD_V2, exac
     ],
 )
 def test_squad_by_hand(answer, gold, em, f1):
-    assert exact_match(answer, gold, SQUAD) == em
-    assert word_f1(answer, gold, SQUAD) == pytest.approx(f1)
+    assert SQUAD.exact_match(answer, gold) == em
+    assert SQUAD.word_f1(answer, gold) == pytest.approx(f1)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_squad_by_hand(answer, gold, em, f1):
     ],
 )
 def test_squad_2_by_hand(answer, gold, em, f1):
-    assert exact_match(answer, gold, SQUAD_V2) == em
-    assert word_f1(answer, gold, SQUAD_V2) == pytest.approx(f1)
+    assert SQUAD_V2.exact_match(answer, gold) == em
+    assert SQUAD_V2.word_f1(answer, gold) == pytest.approx(f1)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_squad_2_by_hand(answer, gold, em, f1):
     ],
 )
 def test_mlqa_by_hand(language, answer, gold, em, f1):
-    assert exact_match(answer, [gold], MLQA[language]) == em
-    assert word_f1(answer, [gold], MLQA[language]) == pytest.approx(f1)
+    assert MLQA[language].exact_match(answer, [gold]) == em
+    assert MLQA[language].word_f1(answer, [gold]) == pytest.approx(f1)
 
 
 def test_the_task_says_how_its_answers_are_compared(task_of):

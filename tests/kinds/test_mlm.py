@@ -7,7 +7,7 @@ import torch
 from adapterstilts.data.rows import TextRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.kinds.mlm import IGNORED, KIND, Masking, plain
+from adapterstilts.kinds.mlm import IGNORED, KIND, Masking
 from adapterstilts.tasks.plain_text import MLM, hub_text
 
 TEXT = "the cat saw Anna in the green house and the dog went to the river because it was big . "
@@ -27,7 +27,7 @@ def test_every_row_has_features_of_the_length(features):
 
 
 def test_the_windows_of_a_text_hold_it_all(features, tokenizer):
-    parts = [plain(feature)[1:-1] for feature in features if feature.row == 41]
+    parts = [Masking.unmasked(feature)[1:-1] for feature in features if feature.row == 41]
     whole = tokenizer(TEXT * 9, add_special_tokens=False)["input_ids"]
     assert np.concatenate(parts).tolist() == whole
 
@@ -36,10 +36,10 @@ def test_a_share_is_hidden_and_special_tokens_never_are(features, tokenizer):
     special = set(tokenizer.all_special_ids)
     for feature in features:
         chosen = feature.target != IGNORED
-        free = [piece not in special for piece in plain(feature)]
+        free = [piece not in special for piece in Masking.unmasked(feature)]
         assert chosen.sum() == max(1, round(0.15 * sum(free)))
         assert not set(feature.target[chosen].tolist()) & special
-        assert (feature.ids[0] == plain(feature))[~chosen].all()
+        assert (feature.ids[0] == Masking.unmasked(feature))[~chosen].all()
 
 
 def test_of_the_hidden_ones_eight_in_ten_are_masked_and_one_is_exchanged(features, tokenizer):

@@ -14,7 +14,7 @@ from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, Ret
 from adapterstilts.kinds.bootstrap import f1_rates
 from adapterstilts.kinds.registry import default_encoding, kind_of
 from adapterstilts.kinds.retrieval import average_precision
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
 FOLDER = Path(__file__).parent / "parity"
@@ -64,7 +64,7 @@ READERS = {"sequence": labelled, "tagging": tagged, "span": answered, "choice": 
 
 def scores(version: str, name: str) -> Iterator[tuple[str, dict[str, float]]]:
     """Our metrics of each language of a task."""
-    task = registry.get(name)
+    task = get_task(name)
     read = READERS[task.kind]
     for language, files in CASES[version][name].items():
         predictions, rows = read(files, task) if task.kind == "sequence" else read(files)
@@ -100,7 +100,7 @@ def test_token_accuracy_by_counting(name: str) -> None:
 
 
 def test_squad_2() -> None:
-    task = registry.get("squad_v2")
+    task = get_task("squad_v2")
     predictions, rows = answered(CASES["squad_v2"])
     ours = kind_of(task).score(predictions, rows, task, "en")
     theirs = GOLDEN["squad_v2"]
@@ -125,7 +125,7 @@ def test_map20() -> None:
 
 
 def test_mewslix() -> None:
-    task = registry.get("mewslix")
+    task = get_task("mewslix")
     theirs = GOLDEN["xtreme-r"]["mewslix"]["map@20"]
     for language, files in CASES["xtreme-r"]["mewslix"].items():
         rows = [RetrievalRow(row_id, "", "query", tuple(gold)) for row_id, gold in files["labels"].items()]
@@ -139,7 +139,7 @@ def test_mewslix() -> None:
 
 def test_mining_finds_the_official_pairs_and_threshold() -> None:
     case, theirs = CASES["mining"], GOLDEN["mining"]
-    task = registry.get("bucc2018")
+    task = get_task("bucc2018")
     gold: dict[str, list[str]] = {}
     for source, target in case["gold"]:
         gold.setdefault(source, []).append(target)
@@ -166,7 +166,7 @@ def test_mining_finds_the_official_pairs_and_threshold() -> None:
 
 
 def test_tatoeba_is_scored_officially_from_english_to_the_other_language() -> None:
-    task = registry.get("tatoeba")
+    task = get_task("tatoeba")
     theirs = GOLDEN["xtreme"]["tatoeba"]["accuracy"]
     for language, files in CASES["xtreme"]["tatoeba"].items():
         found = dict(zip(files["labels"].split(), files["predictions"].split(), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapterstilts.errors import ConfigError
+from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.kinds.base import headline
 from adapterstilts.kinds.registry import KINDS, check_encoding, default_encoding, effective, kind_of
 from adapterstilts.kinds.spec import SPECS
@@ -14,6 +15,16 @@ def test_every_kind_name_has_its_kind(task_of):
     assert set(KINDS) == set(SPECS)
     assert all(kind.spec is SPECS[name] for name, kind in KINDS.items())
     assert kind_of(task_of("span")).spec.name == "span"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_is_as_its_spec_describes_it(name, task_of):
+    kind, labels = KINDS[name], ("a", "b") if KINDS[name].spec.labelled else ()
+    assert (kind.head(task_of(name, labels)) is not None) == kind.spec.needs_head
+    assert ("threshold" in kind.encoding.model_fields) == kind.spec.threshold_from_dev
+    hyperparameters_for([name], {})
+    if not kind.spec.plain_text:  # all kinds of tasks can be trained together
+        assert hyperparameters_for([name, "mlm"], {}).mlm_ratio is not None
 
 
 def test_defaults_follow_the_reference_protocol():

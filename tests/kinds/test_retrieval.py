@@ -10,7 +10,7 @@ import torch
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import ConfigError, DataError
-from adapterstilts.kinds.embedding import pool, special_ids
+from adapterstilts.kinds.embedding import pool
 from adapterstilts.kinds.retrieval import KIND, average_precision
 from adapterstilts.kinds.retrieval import RetrievalEncoding as Encoding
 
@@ -106,17 +106,14 @@ def test_pooling_by_hand(tokenizer):
     ids = torch.tensor([[s, dog, unk, e], [s, e, pad, pad]])
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     hidden = torch.tensor([[[1.0], [2.0], [4.0], [9.0]], [[3.0], [5.0], [100.0], [100.0]]])
-    special = special_ids(tokenizer)
-    assert unk not in special and {s, e, pad} <= set(special)
-    assert pool(hidden, mask, ids, special, "mean").tolist() == [
-        [3.0],
-        [4.0],
-    ]  # the second is empty text: all
-    assert pool(hidden, mask, ids, special, "mean_all").tolist() == [[4.0], [4.0]]
-    assert pool(hidden, mask, ids, torch.tensor(special), "cls").tolist() == [[1.0], [3.0]]
-    assert pool(hidden.bfloat16(), mask, ids, special, "mean").dtype == torch.float32
+    batch = {"attention_mask": mask, "input_ids": ids}
+    # <unk> is text in the first; the second is an empty text, so all its tokens count
+    assert pool(hidden, batch, tokenizer, "mean").tolist() == [[3.0], [4.0]]
+    assert pool(hidden, batch, tokenizer, "mean_all").tolist() == [[4.0], [4.0]]
+    assert pool(hidden, batch, tokenizer, "cls").tolist() == [[1.0], [3.0]]
+    assert pool(hidden.bfloat16(), batch, tokenizer, "mean").dtype == torch.float32
     with pytest.raises(ConfigError, match="mean_all"):
-        pool(hidden, mask, ids, special, "max")
+        pool(hidden, batch, tokenizer, "max")
 
 
 def test_average_precision_by_hand(task_of):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.kinds.subwords import Template, limit, pieces, sequences
+from adapterstilts.kinds.subwords import Template, pieces, sequences
 
 
 @pytest.mark.parametrize("family", ["tokenizer", "cleaning_tokenizer", "real_tokenizer"])
@@ -32,10 +32,10 @@ def test_a_tokenizer_without_token_types_gives_zeros(tokenizer, monkeypatch):
 
 
 def test_the_models_own_limit_counts_and_a_missing_one_does_not(tokenizer, real_tokenizer):
-    assert limit(tokenizer, Encoding(max_length=384)) == 128
-    assert limit(tokenizer, Encoding(max_length=64)) == 64
+    assert Encoding(max_length=384).limit(tokenizer) == 128
+    assert Encoding(max_length=64).limit(tokenizer) == 64
     assert real_tokenizer.model_max_length > 10**6
-    assert limit(real_tokenizer, Encoding(max_length=384)) == 384
+    assert Encoding(max_length=384).limit(real_tokenizer) == 384
 
 
 def test_pieces_are_uncut_even_after_a_truncating_call(tokenizer):

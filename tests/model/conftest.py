@@ -41,7 +41,7 @@ def states(host: Host, batch: Batch, **setup: object) -> torch.Tensor:
     """Last hidden states under a setup, in evaluation mode."""
     host.activate(ActiveAdapters(**setup), train=False)  # type: ignore[arg-type]
     with torch.no_grad():
-        return host.hidden(batch, -1)
+        return host.hidden_states(batch, -1)
 
 
 @pytest.fixture(scope="session")

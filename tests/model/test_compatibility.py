@@ -19,10 +19,10 @@ def refused(kind: composition.CompositionName, sources: list[str], **others: str
             join, [spec_of(name) for name in sources], **{key: spec_of(name) for key, name in others.items()}
         )
     except AdapterError as error:
-        told = str(error)
+        message = str(error)
     else:
         return False
-    assert "use" in told  # every refusal says what works instead
+    assert "use" in message  # every refusal says what works instead
     return True
 
 
@@ -66,7 +66,7 @@ def test_a_warm_start_needs_the_same_configuration() -> None:
 
 
 def test_layers_that_the_encoder_does_not_have() -> None:
-    compatibility.check_layers(spec_of("seq_bn", leave_out=[1]), 2)
+    spec_of("seq_bn", leave_out=[1]).check_layers(2)
     for settings in ({"leave_out": [2]}, {"reduction_factor": {"2": 4, "default": 2}}):
         with pytest.raises(ConfigError, match="layers 0 to 1"):
-            compatibility.check_layers(spec_of("seq_bn", **settings), 2)
+            spec_of("seq_bn", **settings).check_layers(2)

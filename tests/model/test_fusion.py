@@ -29,7 +29,7 @@ def test_zeroed_adapters_fused_equal_the_backbone(host: Host, batch: Batch, name
 
 def test_two_equal_adapters_fused_equal_one(host: Host, batch: Batch) -> None:
     add(host, "a")
-    host.average("b", ["a"], (1.0,))
+    host.add_average("b", ["a"], (1.0,))
     host.add_fusion(("a", "b"), seed=1)
     fused = states(host, batch, fused=("a", "b"))
     for shares in host.fusion_attention(batch):

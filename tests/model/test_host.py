@@ -46,13 +46,13 @@ def test_saved_and_loaded_gives_the_same_outputs(host: Host, batch: Batch, tmp_p
     before = host.forward(batch, "a")
     host.save_adapter("a", tmp_path / "x")
     host.save_head("a", tmp_path / "x")
-    spec = host.spec("a")
+    spec = host.adapter_spec("a")
     host.reset()
     host.load_adapter(tmp_path / "x", "b-2")
     host.load_head(tmp_path / "x", "c_3", PAIR)
     host.activate(ActiveAdapters(target="b-2", head="c_3"), train=False)
     assert torch.equal(host.forward(batch, "c_3"), before)
-    assert host.spec("b-2") == spec
+    assert host.adapter_spec("b-2") == spec
 
 
 def test_saving_twice_gives_the_same_bytes_and_no_path_of_this_machine(host: Host, tmp_path: Path) -> None:
@@ -164,34 +164,34 @@ def test_a_stack_runs_both_and_a_language_adapter_below(host: Host, batch: Batch
 def test_dropout_is_off_in_the_encoder_but_on_in_heads_and_adapters(host: Host, batch: Batch) -> None:
     host.add_adapter("a", spec_of("seq_bn"), seed=1)
     host.activate(ActiveAdapters(target="a"), train=True)
-    assert torch.equal(host.hidden(batch, -1), host.hidden(batch, -1))
+    assert torch.equal(host.hidden_states(batch, -1), host.hidden_states(batch, -1))
     host.add_adapter("d", spec_of("seq_bn", dropout=0.5), seed=1)
     disturb(host, "d", 1)
     host.activate(ActiveAdapters(target="d"), train=True)
-    assert not torch.equal(host.hidden(batch, -1), host.hidden(batch, -1))
+    assert not torch.equal(host.hidden_states(batch, -1), host.hidden_states(batch, -1))
     host.add_head("h", PAIR, seed=1)
     host.activate(ActiveAdapters(target="a", head="h"), train=True)
     assert not torch.equal(host.forward(batch, "h"), host.forward(batch, "h"))
-    assert torch.equal(host.hidden(batch, -1), host.hidden(batch, -1))
+    assert torch.equal(host.hidden_states(batch, -1), host.hidden_states(batch, -1))
 
 
 def test_dropout_can_be_kept(tiny_backbone: Path, batch: Batch) -> None:
     kept = Host(backbone.locate(str(tiny_backbone)), dropout=True)
     kept.add_adapter("a", spec_of("seq_bn"), seed=1)
     kept.activate(ActiveAdapters(target="a"), train=True)
-    assert not torch.equal(kept.hidden(batch, -1), kept.hidden(batch, -1))
-    kept.training_attention(on=True)
-    assert not torch.equal(kept.hidden(batch, -1), kept.hidden(batch, -1))
+    assert not torch.equal(kept.hidden_states(batch, -1), kept.hidden_states(batch, -1))
+    kept.use_training_attention(enabled=True)
+    assert not torch.equal(kept.hidden_states(batch, -1), kept.hidden_states(batch, -1))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_both_kinds_of_attention_agree(host: Host, batch: Batch, name: str) -> None:
     add(host, "a", name)
     fused = states(host, batch, target="a")
-    host.training_attention(on=True)
+    host.use_training_attention(enabled=True)
     kinds = {type(layer.attention.self).__name__ for layer in host.model.base_model.encoder.layer}
     plain = states(host, batch, target="a")
-    host.training_attention(on=False)
+    host.use_training_attention(enabled=False)
     assert kinds == {"BertSelfAttentionWithAdapters"}
     assert torch.allclose(plain, fused, atol=1e-5)
     assert torch.equal(states(host, batch, target="a"), fused)
@@ -242,11 +242,11 @@ def test_hidden_layers(host: Host, batch: Batch) -> None:
     host.activate(ActiveAdapters(), train=False)
     inner = host.model.base_model(**batch, output_hidden_states=True).hidden_states
     for layer, expected in ((0, inner[0]), (1, inner[1]), (2, inner[2]), (-1, inner[2]), (-3, inner[0])):
-        assert torch.equal(host.hidden(batch, layer), expected)
+        assert torch.equal(host.hidden_states(batch, layer), expected)
     assert len(host.model.base_model.encoder.layer) == 2
     for layer in (3, -4):
         with pytest.raises(BackboneError, match="layers 0 to 2"):
-            host.hidden(batch, layer)
+            host.hidden_states(batch, layer)
 
 
 def test_reset_leaves_the_bare_backbone(host: Host, batch: Batch) -> None:
@@ -260,7 +260,7 @@ def test_reset_leaves_the_bare_backbone(host: Host, batch: Batch) -> None:
     host.activate(ActiveAdapters(fused=("x", "y"), head="x"), train=True)
     host.reset()
     assert set(host.model.state_dict()) == names
-    assert torch.equal(host.hidden(batch, -1), bare)
+    assert torch.equal(host.hidden_states(batch, -1), bare)
     assert not host.trainable()
 
 
@@ -284,7 +284,7 @@ def test_one_adapters_configuration_does_not_change_anothers(host: Host, tmp_pat
 
 def test_names_and_layers_that_cannot_be(host: Host) -> None:
     for name in ("a.b", "a,b", "", "a b"):
-        with pytest.raises(AdapterError, match="cannot name"):
+        with pytest.raises(AdapterError, match="not a valid adapter or head name"):
             host.add_adapter(name, spec_of("seq_bn"), seed=1)
     with pytest.raises(ConfigError, match="layers 0 to 1"):
         host.add_adapter("a", spec_of("seq_bn", leave_out=[7]), seed=1)
@@ -301,7 +301,7 @@ def test_integer_keys_of_a_reduction_factor_map(host: Host) -> None:
     host.add_adapter("a", spec_of("seq_bn", reduction_factor={1: 8, "default": 2}), seed=1)
     sizes = {
         key.split(".")[3]: len(v)
-        for key, v in host._neutral("a").items()
+        for key, v in host._neutral_state("a").items()
         if key.endswith("adapter_down.0.bias")
     }
     assert sizes == {"0": 16, "1": 4}
@@ -317,16 +317,16 @@ def test_arrangements_in_which_an_adapter_has_no_effect(host: Host) -> None:
         ("b", "seq_bn"),
     ):
         add(host, name, config)
-    for setup, told in (
+    for setup, message in (
         (ActiveAdapters(below=("p",), target="q"), "parallel"),
         (ActiveAdapters(below=("b",), target="p"), "parallel"),
-        (ActiveAdapters(below=("l",), target="m"), "LoRA over"),
+        (ActiveAdapters(below=("l",), target="m"), "a LoRA takes the output of another"),
         (ActiveAdapters(below=("b",), target="i"), "bottom of a stack"),
-        (ActiveAdapters(fused=("b", "i"), target="l"), "takes the place"),
+        (ActiveAdapters(fused=("b", "i"), target="l"), "replaces the target"),
         (ActiveAdapters(target="b", head="none"), "no head 'none'"),
         (ActiveAdapters(fused=("b", "p")), "sequential bottlenecks"),
     ):
-        with pytest.raises(AdapterError, match=told):
+        with pytest.raises(AdapterError, match=message):
             host.activate(setup, train=False)
 
 
@@ -336,7 +336,7 @@ def test_the_library_does_lose_them(host: Host, batch: Batch, monkeypatch: pytes
         add(host, name, config, seed)
     host.add_adapter("m", spec_of("lora"), seed=4)  # fresh: adds nothing by itself
     bare, q = states(host, batch), states(host, batch, target="q")
-    monkeypatch.setattr("adapterstilts.model.compatibility.check_stack", lambda stack: None)
+    monkeypatch.setattr("adapterstilts.model.compatibility._check_stack", lambda stack: None)
     assert torch.equal(states(host, batch, below=("p",), target="q"), q)
     assert torch.allclose(states(host, batch, below=("l",), target="m"), bare, atol=1e-6)
 
@@ -354,7 +354,7 @@ def test_token_types_that_the_encoder_does_not_tell_apart(
     (folder / "config.json").write_text(json.dumps({**config, "type_vocab_size": 1}), "utf-8")
     host = Host(backbone.locate(str(folder)))
     second = {**batch, "token_type_ids": torch.ones_like(batch["token_type_ids"])}
-    assert torch.equal(host.hidden(second, -1), host.hidden(batch, -1))
+    assert torch.equal(host.hidden_states(second, -1), host.hidden_states(batch, -1))
 
 
 def test_an_xlmr_encoder_works_too(tiny_xlmr: Path, batch: Batch, tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_an_xlmr_encoder_works_too(tiny_xlmr: Path, batch: Batch, tmp_path: Path
         host.save_adapter(name, tmp_path / name)
         host.load_adapter(tmp_path / name, "again")
         assert torch.equal(states(host, batch, target="again"), before)
-        host.training_attention(on=True)
+        host.use_training_attention(enabled=True)
         assert torch.allclose(states(host, batch, target="again"), before, atol=1e-5)
-        host.training_attention(on=False)
+        host.use_training_attention(enabled=False)
         host.reset()

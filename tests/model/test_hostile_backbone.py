@@ -90,13 +90,13 @@ def only_shards(folder: Path) -> None:
 
 
 NAMES_CODE: dict[str, tuple[Edit, str]] = {
-    "a code map": (config(auto_map=MAP), r"config\.json: auto_map: names code of its own, which is never"),
+    "a code map": (config(auto_map=MAP), r"config\.json: auto_map: names custom code, which is never"),
     "a code map of the tokenizer": (
         tokenizer_settings(auto_map={"AutoTokenizer": ["theirs.Tokenizer", None]}),
-        r"tokenizer_config\.json: auto_map: names code",
+        r"tokenizer_config\.json: auto_map: names custom code",
     ),
     "a code map in another repository": (
-        config(auto_map={"AutoModel": "someone/repo--theirs.Model"}), "auto_map: names code",
+        config(auto_map={"AutoModel": "someone/repo--theirs.Model"}), "auto_map: names custom code",
     ),
     "a code map below another key": (
         config(encoder={"layers": [{"auto_map": MAP}]}), r"config\.json: encoder: names code",
@@ -124,7 +124,7 @@ NAMES_CODE: dict[str, tuple[Edit, str]] = {
     "a quantizer": (config(quantization_config={"quant_method": "bitsandbytes"}), "quantised weights"),
     "another weight file": (config(transformers_weights="other.safetensors"), "names another weight file"),
     "adapters inside": (
-        config(adapters={"adapters": {"a": "x"}, "config_map": {}}), "adapters lie in the backbone",
+        config(adapters={"adapters": {"a": "x"}, "config_map": {}}), "the backbone contains adapters",
     ),
     "a key that writes on the terminal": (
         config(**{"\x1b[31mauto\nmap": {"a": "b/c"}}),
@@ -159,7 +159,7 @@ def test_keys_that_name_code(folder: Path, case: str) -> None:
 FILES: dict[str, tuple[Edit, str]] = {
     "a pickle alone": (
         lambda folder: (folder / WEIGHTS).rename(folder / "pytorch_model.bin").write_bytes(zipped()),
-        r"pytorch_model\.bin, a pickle, is never loaded",
+        r"pytorch_model\.bin, a pickle, and weights",
     ),
     "a pickle under another name": (instead(WEIGHTS, content(pickled())), "not a safetensors file"),
     "a zipped pickle under another name": (instead(WEIGHTS, content(zipped())), "not a safetensors file"),
@@ -167,8 +167,8 @@ FILES: dict[str, tuple[Edit, str]] = {
     "an adapter's pickle": (
         lambda folder: (folder / "pytorch_adapter.bin").write_bytes(pickled()), r"holds pytorch_adapter\.bin",
     ),
-    "shards elsewhere": (only_shards, "nor are weights in several files"),
-    "weights elsewhere": (outside(WEIGHTS), "model.safetensors is a link to a file outside of its folder"),
+    "shards elsewhere": (only_shards, "weights in several files are never loaded"),
+    "weights elsewhere": (outside(WEIGHTS), "model.safetensors is a link to a file outside its folder"),
     "a configuration elsewhere": (outside("config.json"), "is a link to a file outside"),
     "a vocabulary elsewhere": (
         lambda folder: (folder / "vocab.txt").symlink_to("/etc/hostname"), "vocab.txt is a link to a file",
@@ -261,9 +261,9 @@ def test_unknown_keys_are_named_once(folder: Path, caplog: pytest.LogCaptureFixt
         ({"num_hidden_layers": None}, "num_hidden_layers: should be a whole number"),
         ({"num_hidden_layers": [2]}, "num_hidden_layers: should be a whole number"),
         ({"hidden_size": 10**12}, "hidden_size: should be a whole number"),
-        ({"hidden_size": 64}, r"word_embeddings.weight has the shape \[\d+, 32\], but config.json asks for"),
+        ({"hidden_size": 64}, r"word_embeddings.weight has the shape \[\d+, 32\], but config.json requires"),
         ({"intermediate_size": 1_000_000}, "intermediate.dense.weight has the shape"),
-        ({"vocab_size": 10**6}, r"but config.json asks for \[1000000, 32\]"),
+        ({"vocab_size": 10**6}, r"but config.json requires \[1000000, 32\]"),
         ({"max_position_embeddings": 10**6}, "position_embeddings.weight has the shape"),
         ({"max_position_embeddings": 2}, "max_position_embeddings: should be a whole number from 8"),
         ({"type_vocab_size": 0}, "type_vocab_size: should be a whole number"),
@@ -274,9 +274,9 @@ def test_unknown_keys_are_named_once(folder: Path, caplog: pytest.LogCaptureFixt
         ({"initializer_range": float("inf")}, "Infinity is not a JSON number"),
         ({"pad_token_id": 10**9}, "pad_token_id: should be a whole number"),
         ({"pad_token_id": 5_000}, "pad_token_id 5000 is not below vocab_size"),
-        ({"is_decoder": True}, "is_decoder: is about decoders"),
-        ({"add_cross_attention": True}, "add_cross_attention: is about decoders"),
-        ({"pruned_heads": {"0": [1]}}, "pruned_heads: asks for pruned heads"),
+        ({"is_decoder": True}, "is_decoder: is for decoders"),
+        ({"add_cross_attention": True}, "add_cross_attention: is for decoders"),
+        ({"pruned_heads": {"0": [1]}}, "pruned_heads: requires pruned heads"),
         ({"num_labels": 10**10}, "num_labels: should be a whole number"),
         ({"position_embedding_type": "rotary"}, "position_embedding_type: should be one of"),
         ({"position_embedding_type": "relative_key"}, "lacks weights of the encoder, .*distance_embedding"),

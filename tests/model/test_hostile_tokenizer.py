@@ -174,11 +174,11 @@ CASES: dict[str, tuple[Edit, str]] = {
         tokenizer(
             normalizer=sequence(*[sequence(*[{"type": "Prepend", "prepend": "0123456789"}] * 32)] * 32)
         ),
-        "normalizer has 1,024 steps, at most 32",
+        "normalizer has 1,024 steps, the maximum is 32",
     ),
     "bytes that double": (
         tokenizer(normalizer=sequence(*[{"type": "ByteLevel"}] * 32)),
-        "one ByteLevel or Metaspace at most",
+        "at most one ByteLevel or Metaspace",
     ),
     "words that double": (
         tokenizer(
@@ -191,7 +191,7 @@ CASES: dict[str, tuple[Edit, str]] = {
                 ],
             }
         ),
-        "one ByteLevel or Metaspace at most",
+        "at most one ByteLevel or Metaspace",
     ),
     "a piece as long as a book": (
         vocabulary(type="Unigram", unk_id=0, vocab=[["a", 0.0], ["a" * 10_000_000, -1.0]]),
@@ -203,11 +203,11 @@ CASES: dict[str, tuple[Edit, str]] = {
     "a pair that is lost": (tokenizer(post_processor=template(pair=0)), "pair: should hold A and B once"),
     "numbers beyond the embeddings around one text alone": (
         tokenizer(post_processor={**piece(10**6), "pair": template()["pair"]}),
-        "gives numbers for which the encoder has no embedding",
+        "returns ids for which the encoder has no embedding",
     ),
     "token types beyond the embeddings of one text alone": (
         tokenizer(post_processor=template(type_id=5)),
-        "gives numbers for which the encoder has no embedding",
+        "returns ids for which the encoder has no embedding",
     ),
     "two tables": (
         tokenizer(normalizer=sequence(*[precompiled(trie(1 << 31))] * 3)),
@@ -230,8 +230,8 @@ CASES: dict[str, tuple[Edit, str]] = {
         "model.type: should be one of",
     ),
     "a model without pieces": (vocabulary(vocab={}), "vocab: should be an object of 1 to"),
-    "numbers that are texts": (vocabulary(vocab={"a": "1"}), "should give each piece a whole number"),
-    "negative numbers": (vocabulary(vocab={"a": -1}), "should give each piece a whole number"),
+    "numbers that are texts": (vocabulary(vocab={"a": "1"}), "should map each piece to a whole number"),
+    "negative numbers": (vocabulary(vocab={"a": -1}), "should map each piece to a whole number"),
     "numbers beyond the embeddings": (other_numbers, "do not belong together"),
     "a vocabulary without the unknown piece": (
         vocabulary(unk_token="[MISSING]"),
@@ -255,7 +255,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     ),
     "an unknown piece without a number": (
         tokenizer(model={"type": "Unigram", "unk_id": 7, "vocab": [["a", -1.0]]}),
-        "unk_id: 7 is not the number",
+        "unk_id: 7 is not the id",
     ),
     "scores that are texts": (
         tokenizer(model={"type": "Unigram", "vocab": [["a", "b"]]}),
@@ -288,7 +288,7 @@ CASES: dict[str, tuple[Edit, str]] = {
     "a special token with a path": (special(loader="theirs.py"), "loader: names code"),
     "tokens with numbers that are none": (
         settings(added_tokens_decoder={"x": {"content": "a"}}),
-        "token numbers",
+        "token ids",
     ),
     "an added token below zero": (
         lambda folder: hostile.change(folder / "added_tokens.json", x=-1),
@@ -340,7 +340,7 @@ def test_only_the_files_of_the_folder_are_read(folder: Path, tmp_path: Path) -> 
     [" {2,}", r"\s+", r"\p{N}", r" ?\p{L}+", r"[^\s\p{L}]+", "a|b+", "abc", r"\.", tokenizer_rules.GPT2],
 )
 def test_regular_expressions_of_ordinary_tokenizers(regex: str) -> None:
-    assert tokenizer_rules.regex(regex, "x", Check()) == regex
+    assert tokenizer_rules._regex(regex, "x", Check()) == regex
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_regular_expressions_of_ordinary_tokenizers(regex: str) -> None:
 )  # fmt: skip
 def test_regular_expressions_that_could_take_long(regex: str) -> None:
     with pytest.raises(PlaceError):
-        tokenizer_rules.regex(regex, "x", Check())
+        tokenizer_rules._regex(regex, "x", Check())
 
 
 BERT_5 = {
@@ -383,6 +383,6 @@ def test_what_is_made_of_a_slow_tokenizer_is_checked_too(
     """SentencePiece models hold a table of replacements, which would end the process if it were damaged."""
     words_only(b"<unk>\n<pad>\n<s>\n</s>\n<mask>\n")(folder)
     (folder / "special_tokens_map.json").unlink()
-    monkeypatch.setattr(tokenizer_rules, "MOST_PARTS", 0)
-    with pytest.raises(BackboneError, match="normalizer has 1 steps, at most 0"):
+    monkeypatch.setattr(tokenizer_rules, "MAX_PARTS", 0)
+    with pytest.raises(BackboneError, match="normalizer has 1 steps, the maximum is 0"):
         Host(backbone.locate(str(folder)))

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from adapterstilts.errors import AdapterError
 from adapterstilts.kinds.base import Batch, HeadSpec
-from adapterstilts.model import backbone, records
+from adapterstilts.model import backbone
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
+from adapterstilts.model.saved import SavedAdapter, SavedHead
 from tests.conftest import build_backbone
 from tests.model.conftest import add, spec_of, states
 
@@ -30,14 +31,14 @@ def folder(host: Host, tmp_path: Path) -> Path:
 
 def as_others_save_it(folder: Path) -> Path:
     """The same without our record, as the adapters library itself would have saved it."""
-    (folder / records.ADAPTER).unlink()
+    (folder / SavedAdapter.RECORD).unlink()
     return folder
 
 
-def refuses(host: Host, folder: Path, told: str) -> None:
+def refuses(host: Host, folder: Path, message: str) -> None:
     """Loading fails, says why, and leaves nothing behind."""
     before = set(host.model.state_dict())
-    with pytest.raises(AdapterError, match=told):
+    with pytest.raises(AdapterError, match=message):
         host.load_adapter(folder, "x")
     assert set(host.model.state_dict()) == before
     assert "x" not in host.model.adapters_config.adapters
@@ -54,7 +55,7 @@ def rewrite(folder: Path, edit: object) -> None:
     tensors = load_file(path)
     edit(tensors)  # type: ignore[operator]
     save_file(tensors, path)
-    (folder / records.ADAPTER).unlink(missing_ok=True)
+    (folder / SavedAdapter.RECORD).unlink(missing_ok=True)
 
 
 def test_one_saved_by_the_library_itself(host: Host, batch: Batch, tmp_path: Path) -> None:
@@ -62,11 +63,11 @@ def test_one_saved_by_the_library_itself(host: Host, batch: Batch, tmp_path: Pat
         add(host, "a", name)
         before = states(host, batch, target="a")
         host.model.save_adapter(str(tmp_path / name), "a", with_head=False, use_safetensors=True)
-        spec = host.spec("a")
+        spec = host.adapter_spec("a")
         host.reset()
         host.load_adapter(tmp_path / name, "language")
         assert torch.equal(states(host, batch, target="language"), before)
-        assert host.spec("language").config == spec.config
+        assert host.adapter_spec("language").config == spec.config
         host.reset()
 
 
@@ -137,7 +138,7 @@ def test_a_tensor_missing(host: Host, folder: Path) -> None:
 
 def test_a_tensor_too_many(host: Host, folder: Path) -> None:
     rewrite(folder, lambda tensors: tensors.update({"bert.extra": torch.ones(1)}))
-    refuses(host, folder, "1 have no place")
+    refuses(host, folder, "1 are unexpected")
 
 
 def test_a_tensor_of_another_shape(host: Host, folder: Path) -> None:
@@ -158,7 +159,7 @@ def test_its_configuration_was_changed(host: Host, folder: Path) -> None:
 
 
 def test_its_record_was_changed_or_is_damaged(host: Host, folder: Path) -> None:
-    path = folder / records.ADAPTER
+    path = folder / SavedAdapter.RECORD
     text = path.read_text("utf-8")
     path.write_text(text.replace('"layers": 2', '"layers": 3'), "utf-8")
     refuses(host, folder, "adapter.json was changed")
@@ -171,10 +172,10 @@ def test_of_another_depth(host: Host, folder: Path, deeper_backbone: Path) -> No
     deeper = Host(backbone.locate(str(deeper_backbone)))
     refuses(deeper, folder, "its layers is 2, that of .* is 3")
     deeper.reset()
-    refuses(deeper, as_others_save_it(folder), "tensors are missing from it")
+    refuses(deeper, as_others_save_it(folder), "tensors are missing")
     add(deeper, "b")
     deeper.save_adapter("b", folder.parent / "b")
-    refuses(host, as_others_save_it(folder.parent / "b"), "have no place")
+    refuses(host, as_others_save_it(folder.parent / "b"), "are unexpected")
 
 
 def test_of_another_type_width_or_weights(host: Host, folder: Path, tiny_xlmr: Path, tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_of_another_type_width_or_weights(host: Host, folder: Path, tiny_xlmr: P
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         ("loreft", "'reft' is not supported"),
         ("prompt_tuning", "not supported"),
@@ -203,11 +204,11 @@ def test_of_another_type_width_or_weights(host: Host, folder: Path, tiny_xlmr: P
         ("vera", "vera_"),
     ],
 )
-def test_methods_that_are_not_supported(host: Host, tmp_path: Path, config: str, told: str) -> None:
+def test_methods_that_are_not_supported(host: Host, tmp_path: Path, config: str, message: str) -> None:
     host.model.add_adapter("a", config=config)
     host.model.save_adapter(str(tmp_path), "a", with_head=False, use_safetensors=True)
     host.model.delete_adapter("a")
-    refuses(host, tmp_path, told)
+    refuses(host, tmp_path, message)
 
 
 def test_a_setting_that_is_not_known(host: Host, folder: Path) -> None:
@@ -237,7 +238,7 @@ def test_heads(host: Host, tmp_path: Path) -> None:
         host.load_head(tmp_path, "h", pair)
     path.write_bytes(data)
     host.load_head(tmp_path, "h", pair)
-    (tmp_path / records.HEAD).unlink()
+    (tmp_path / SavedHead.RECORD).unlink()
     with pytest.raises(AdapterError, match="not saved completely"):
         host.load_head(tmp_path, "g", pair)
     with pytest.raises(AdapterError, match="no head 'g'"):

@@ -57,7 +57,7 @@ def test_a_pretrained_head_does_not_train(pretrained):
     host.add_adapter("a", spec_of("seq_bn"), 1)
     host.add_head("mlm", MLM, seed=1)
     host.activate(ActiveAdapters(target="a", head="mlm"), train=True)
-    assert host.pretrained("mlm") and not [name for name in host.trainable() if "heads." in name]
+    assert host.has_pretrained_head("mlm") and not [name for name in host.trainable() if "heads." in name]
 
 
 def test_a_new_head_trains_but_not_the_embeddings_that_it_shares(host):
@@ -65,7 +65,7 @@ def test_a_new_head_trains_but_not_the_embeddings_that_it_shares(host):
     host.add_head("mlm", MLM, seed=1)
     host.activate(ActiveAdapters(target="a", head="mlm"), train=True)
     own = [name for name in host.trainable() if name.startswith("heads.mlm.")]
-    assert not host.pretrained("mlm") and len(own) == 5
+    assert not host.has_pretrained_head("mlm") and len(own) == 5
     assert not [name for name in host.trainable() if "embeddings" in name]
     host.reset()
     assert "mlm" not in host.model.heads
@@ -76,8 +76,8 @@ def test_logits_in_parts_have_the_same_scores_and_gradients(host, batch, monkeyp
     host.add_head("mlm", MLM, seed=1)
     host.activate(ActiveAdapters(target="a", head="mlm"), train=True)
     found = []
-    for largest in (mlm_head.LARGEST, 1):
-        monkeypatch.setattr(mlm_head, "LARGEST", largest)
+    for largest in (mlm_head.MAX_LOGITS, 1):
+        monkeypatch.setattr(mlm_head, "MAX_LOGITS", largest)
         scores = host.forward(hidden(batch), "mlm")
         scores[:, 0].sum().backward()
         found.append((scores.detach(), {n: p.grad.clone() for n, p in host.trainable().items()}))
@@ -108,5 +108,5 @@ def test_a_head_of_another_size_is_refused(pretrained, tmp_path):
     name = next(name for name in state if name in ("cls.predictions.bias", "lm_head.bias"))
     save_file({**state, name: state[name][:-1].clone()}, tmp_path / "model.safetensors", {"format": "pt"})
     host = Host(backbone.locate(str(tmp_path)))
-    with pytest.raises(BackboneError, match=r"bias has the shape \[233\], but config.json asks for \[234\]"):
+    with pytest.raises(BackboneError, match=r"bias has the shape \[233\], but config.json requires \[234\]"):
         host.add_head("mlm", MLM, seed=1)

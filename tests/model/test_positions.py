@@ -8,8 +8,7 @@ import pytest
 from adapterstilts import Options, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.kinds.subwords import limit
-from adapterstilts.model.backbone import check_length, locate
+from adapterstilts.model.backbone import locate
 from adapterstilts.model.encoder import load_tokenizer
 from adapterstilts.values import distinct
 
@@ -34,7 +33,7 @@ def test_the_default_length_ends_at_the_positions(unlimited):
     backbone, positions = unlimited
     files = locate(str(backbone))
     assert files.positions == positions
-    assert limit(load_tokenizer(files), Encoding(max_length=384)) == positions
+    assert Encoding(max_length=384).limit(load_tokenizer(files)) == positions
 
 
 def test_a_longer_one_is_refused_before_training(unlimited, tmp_path):
@@ -44,7 +43,7 @@ def test_a_longer_one_is_refused_before_training(unlimited, tmp_path):
         ConfigError, match=rf"max_length={positions + 1} is too long.*for {positions} subwords"
     ):
         train_adapter("mini_nli", options)
-    check_length(locate(str(backbone)), {"max_length": positions})
+    locate(str(backbone)).check_length({"max_length": positions})
 
 
 def test_a_text_of_all_positions_is_encoded_and_computed(unlimited, tmp_path):
@@ -52,11 +51,11 @@ def test_a_text_of_all_positions_is_encoded_and_computed(unlimited, tmp_path):
 
     backbone, positions = unlimited
     host = fresh_host(locate(str(backbone)))
-    length = limit(host.tokenizer, Encoding(max_length=1000))
+    length = Encoding(max_length=1000).limit(host.tokenizer)
     ids = host.tokenizer("a " * 500, truncation=True, max_length=length, return_tensors="pt")
     batch = {name: ids[name] for name in ("input_ids", "attention_mask")}
     batch["token_type_ids"] = batch["input_ids"] * 0
-    assert host.hidden(batch, -1).shape[1] == positions
+    assert host.hidden_states(batch, -1).shape[1] == positions
 
 
 def test_fingerprints_in_a_message_differ_in_what_is_shown(tmp_path, tiny_backbone):

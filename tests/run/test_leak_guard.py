@@ -15,7 +15,7 @@ from adapterstilts.errors import DataError
 from adapterstilts.run.leak_guard import LeakGuard
 from adapterstilts.run.lineage import history
 from adapterstilts.store import Run, Store
-from adapterstilts.tasks.registry import get
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split, Task
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -88,7 +88,7 @@ def test_a_result_that_was_insisted_on_says_so(options: Options, trained: Run) -
     run = found.runs["de"]
     assert run.metrics["leaked"] == 30
     leak = json.loads((run.path / "origin.json").read_text())["leak"]
-    assert (leak["items"], leak["translated"], leak["of"], leak["unchecked"]) == (30, 30, 40, [])
+    assert (leak["items"], leak["translated"], leak["examples"], leak["unchecked"]) == (30, 30, 40, [])
     assert str(found.leaks["de"]) == "30 of 40 items were trained on (30 of them in another language)"
     with pytest.raises(DataError, match="30 of the 40"):  # that a result is there does not open the way
         evaluate(trained.id, "xnli", ["de"], options)
@@ -213,9 +213,12 @@ def test_the_questions_of_xquad_are_items_of_lareqa(options: Options, tmp_path: 
     wanted = told(options, data_dir=tmp_path, allow_leak=True)
     run = train_adapter("squad_v1", told(wanted, train_file="xquad/xquad.en.json#1-6"))
     leaks = evaluate(run.id, "lareqa", ["en", "de"], wanted)[0].leaks
-    assert [(leak.items, leak.translated, leak.of) for leak in leaks.values()] == [(6, 0, 10), (6, 6, 10)]
+    assert [(leak.items, leak.translated, leak.examples) for leak in leaks.values()] == [
+        (6, 0, 10),
+        (6, 6, 10),
+    ]
     sampled = evaluate(run.id, "lareqa", ["de"], told(wanted, limit=5))[0].leaks["de"]
-    assert 0 < sampled.items <= sampled.of == 5
+    assert 0 < sampled.items <= sampled.examples == 5
 
 
 def test_a_symmetric_pair_is_the_same_item_in_either_order(options: Options, tmp_path: Path) -> None:
@@ -252,7 +255,7 @@ def test_a_stored_result_is_given_with_what_is_known_now(
 
 def test_retrieval_and_tasks_that_are_not_parallel_pass(options: Options, trained: Run) -> None:
     (found,) = evaluate(trained.id, "mini_retrieval", ["de"], options)
-    assert found.leaks["de"].of == 0
+    assert found.leaks["de"].examples == 0
 
 
 def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
@@ -261,8 +264,8 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
     folder = options.store / "copy"
     folder.mkdir()
     old = Run("old", trained.key, folder, trained.job, {}, "", 0)
-    guard = LeakGuard(Store(options.store), old, get("xnli"), "dev", options.location(None))
-    leak = guard.check("en", load(get("xnli"), "dev", "en", options.location(None)))
+    guard = LeakGuard(Store(options.store), old, get_task("xnli"), "dev", options.location(None))
+    leak = guard.check("en", load(get_task("xnli"), "dev", "en", options.location(None)))
     assert str(leak) == "what old was trained on could not be checked"
     job = trained.training.model_copy(update={"composition": Sequential(sources=("0" * 64,))})
     found = history(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
@@ -279,9 +282,9 @@ def test_the_real_files(shared_data: Path, tiny_backbone: Path, tmp_path: Path, 
     run = train_adapter("mnli", told(options, train_file=f"xnli/dev-{trained_in}.tsv#1-2000"))
     for rows in ("", "#2001-2490"):
         location = options.location("xnli/dev-{lang}.tsv" + rows)
-        guard = LeakGuard(Store(tmp_path), run, get("xnli"), "dev", location)
+        guard = LeakGuard(Store(tmp_path), run, get_task("xnli"), "dev", location)
         for language in ("en", "ar", "de", "es", "fr", "hi", "ru", "sw", "tr", "zh"):
-            loaded = load(get("xnli"), "dev", language, location)
+            loaded = load(get_task("xnli"), "dev", language, location)
             if rows:
                 assert str(guard.check(language, loaded)) == ""
             else:

@@ -3,11 +3,11 @@
 import pytest
 
 from adapterstilts.errors import AdapterError
-from adapterstilts.hub.third_party import _order
+from adapterstilts.hub.third_party import _label_order
 
 
 def test_rows_follow_the_labels_whatever_their_case():
-    assert _order(("no", "yes"), ("YES", "no")) == [1, 0]
+    assert _label_order(("no", "yes"), ("YES", "no")) == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,11 @@ def test_rows_follow_the_labels_whatever_their_case():
     [
         (("a", "c"), "its labels are a, c (2), the task's are a, b (2)"),
         (("a", "b", "c"), "its labels are a, b, c (3), the task's are a, b (2)"),
-        ((), "its labels are not named, the task's are a, b (2)"),
+        ((), "its labels are unknown, the task's are a, b (2)"),
         (("a", "A"), "its labels are a, A (2), the task's are a, b (2)"),
     ],
 )
 def test_a_mismatch_shows_both_lists(labels, shown):
     with pytest.raises(AdapterError) as caught:
-        _order(("a", "b"), labels)
+        _label_order(("a", "b"), labels)
     assert str(caught.value).startswith(shown)

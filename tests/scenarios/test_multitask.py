@@ -136,9 +136,9 @@ def test_all_tasks_without_data_are_named_at_once(options, tmp_path):
         (
             "mini_nli",
             {"hyperparameters": {"temperature": 2.0}},
-            "temperature has an effect only where several",
+            "temperature has an effect only when several",
         ),
-        (THREE, {"hyperparameters": {"mlm_ratio": 0.5}}, "mlm_ratio has an effect only where --mlm"),
+        (THREE, {"hyperparameters": {"mlm_ratio": 0.5}}, "mlm_ratio has an effect only with --mlm"),
         ("mini_nli", {"mlm_languages": ("sw",)}, "which text is in these languages"),
         ("mini_nli", {"mlm": "a.txt"}, "of which languages is the text"),
         ("mlm", {"mlm": "a.txt", "mlm_languages": ("sw", "de")}, "one file, but several languages"),

@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from adapterstilts.store.scratch import PREFIX, remove_leftovers, scratch
+from adapterstilts.store.scratch import PREFIX, _remove_leftovers, scratch
 
 HOLD = """
 import sys, time
@@ -49,8 +49,8 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     (tmp_path / f"{PREFIX}file").write_text("x")
     (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / "folder")
     (tmp_path / f"{PREFIX}left").mkdir()
-    remove_leftovers(tmp_path)
-    remove_leftovers(tmp_path / "nothing")
+    _remove_leftovers(tmp_path)
+    _remove_leftovers(tmp_path / "nothing")
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{PREFIX}file", f"{PREFIX}link", "folder"]
 
 

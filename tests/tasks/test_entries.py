@@ -15,9 +15,11 @@ from adapterstilts.data.lock import COMMIT
 from adapterstilts.data.release_files import READERS
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.licence import LICENCES, licence_of
-from adapterstilts.tasks import registry
+from adapterstilts.tasks import yaml_task
 from adapterstilts.tasks.citations import REFERENCES, credits_of
+from adapterstilts.tasks.lookup import check_language, get_task
 from adapterstilts.tasks.plain_text import LANGUAGES as CODES
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import FolderSource, Task
 from adapterstilts.tasks.suites import PAPER_INTERMEDIATE, SUITES
 from tests.hub.fake_hub.cards import LICENCES as HUBS_OWN
@@ -31,7 +33,7 @@ METRICS_OF = {
 SEVERAL_LANGUAGES_IN_A_FILE = ("xnli", "mewslix")
 ENGLISH_FILE = re.compile(r"(?<![a-z])en(?![a-z])[^/]*$")
 
-TASKS = list(registry.all_tasks().values())
+TASKS = list(all_tasks().values())
 each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
 
@@ -67,7 +69,7 @@ def test_entry_names_what_exists(task: Task) -> None:
 
 @each_task
 def test_training_data_has_a_source(task: Task) -> None:
-    trainers = [registry.get(name) for name in (task.trained_on, *task.then_trained_on) if name]
+    trainers = [get_task(name) for name in (task.trained_on, *task.then_trained_on) if name]
     if task.kind in HEADLESS:
         assert not task.then_trained_on
     else:
@@ -75,14 +77,14 @@ def test_training_data_has_a_source(task: Task) -> None:
         assert {(each.kind, each.labels) for each in trainers} == {(task.kind, task.labels)}
     for trainer in trainers:
         assert trainer.trained_on == trainer.name
-        for part in map(registry.get, trainer.parts or (trainer.name,)):
+        for part in map(get_task, trainer.parts or (trainer.name,)):
             assert any("train" in source.files for source in (part.folder, part.bundled) if source)
             assert part.hub is None or "train" in part.hub.splits
 
 
 @each_task
 def test_a_mixture_joins_tasks_that_it_can_join(task: Task) -> None:
-    parts = [registry.get(name) for name in task.parts]
+    parts = [get_task(name) for name in task.parts]
     assert len(parts) != 1
     assert {(part.kind, part.labels, part.languages) for part in parts} <= {
         (task.kind, task.labels, task.languages)
@@ -106,7 +108,7 @@ def test_intermediate_tasks_are_english_and_train_themselves(task: Task) -> None
     if task.role == "intermediate":
         assert task.languages == ("en",)
         assert task.trained_on == task.name
-        for part in map(registry.get, task.parts or (task.name,)):
+        for part in map(get_task, task.parts or (task.name,)):
             assert part.folder is not None
             assert "dev" in part.folder.files
 
@@ -136,8 +138,8 @@ def test_names_and_aliases_are_unique() -> None:
 
 def test_every_entry_of_every_file_is_known() -> None:
     """No `NAME = Task(` in the task files that the registry does not list."""
-    listed = set(registry.all_tasks()) | {"mlm"}
-    for path in Path(registry.__file__).parent.glob("*.py"):
+    listed = set(all_tasks()) | {"mlm"}
+    for path in Path(yaml_task.__file__).parent.glob("*.py"):
         for node in ast.parse(path.read_text("utf-8")).body:
             value = node.value if isinstance(node, ast.Assign) else None
             if isinstance(value, ast.Call) and ast.unparse(value.func) == "Task":
@@ -147,7 +149,7 @@ def test_every_entry_of_every_file_is_known() -> None:
 
 def test_the_tasks_of_the_paper_and_of_both_benchmarks_are_there() -> None:
     names = {*PAPER_INTERMEDIATE, *(target for suite in SUITES.values() for target in suite), "siqa", "copa"}
-    assert names <= set(registry.all_tasks())
+    assert names <= set(all_tasks())
 
 
 def test_language_counts_of_the_benchmarks() -> None:
@@ -166,24 +168,24 @@ def test_language_counts_of_the_benchmarks() -> None:
         "lareqa": 11,
         "mewslix": 11,
     }
-    assert {name: len(registry.get(name).languages) for name in expected} == expected
+    assert {name: len(get_task(name).languages) for name in expected} == expected
 
 
 def test_get_takes_aliases_and_names_the_nearest() -> None:
-    assert registry.get("squad") is registry.get("squad_v1")
+    assert get_task("squad") is get_task("squad_v1")
     with pytest.raises(ConfigError, match="unknown task 'xnil': did you mean 'xnli'"):
-        registry.get("xnil")
+        get_task("xnil")
 
 
 def test_unknown_language_names_the_known_ones() -> None:
-    registry.check_language(registry.get("xnli"), "sw")
+    check_language(get_task("xnli"), "sw")
     with pytest.raises(ConfigError, match=r"unknown language of pawsx 'sw'.*de, en, es, fr, ja, ko, zh"):
-        registry.check_language(registry.get("pawsx"), "sw")
+        check_language(get_task("pawsx"), "sw")
 
 
 def test_registry_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from adapterstilts.tasks import registry; registry.all_tasks(); "
+        "import sys; from adapterstilts.tasks.registry import all_tasks; all_tasks(); "
         "print(sorted({'torch', 'datasets', 'pandas', 'numpy', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,8 @@ from adapterstilts.cli.tasks_lock import lock
 from adapterstilts.data import hub
 from adapterstilts.data import lock as locks
 from adapterstilts.errors import ConfigError, MissingDataError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import HubSource
 
 OLD, NEW = "0" * 40, "f" * 40
@@ -48,7 +49,7 @@ def call(*words: str) -> Result:
 
 
 def source(name: str) -> HubSource:
-    found = registry.get(name).hub
+    found = get_task(name).hub
     assert found is not None
     return found
 
@@ -61,7 +62,7 @@ def write(**commits: str) -> Path:
 def test_every_dataset_is_locked_once(answers: dict[str, str | None]) -> None:
     assert call().exit_code == 0
     commits = json.loads(Path("adapterstilts.lock.json").read_text())["commits"]
-    hubs = [task.hub for task in registry.all_tasks().values() if task.hub]
+    hubs = [task.hub for task in all_tasks().values() if task.hub]
     assert set(commits) == {locks.dataset_of(each) for each in hubs}
     assert COSMOS in commits
     assert set(commits.values()) == {NEW}
@@ -82,7 +83,7 @@ def test_what_cannot_be_reached_is_said_and_stays(answers: dict[str, str | None]
 
 
 def test_nothing_is_written_without_the_hub(answers: dict[str, str | None]) -> None:
-    answers |= {task.hub.repo: None for task in registry.all_tasks().values() if task.hub}
+    answers |= {task.hub.repo: None for task in all_tasks().values() if task.hub}
     found = call("--out", "mine.json")
     assert "nothing is written in mine.json" in str(found.exception)
     assert not Path("mine.json").exists()
@@ -95,7 +96,7 @@ def test_the_lock_file_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     write(**{"nyu-mll/glue": OLD, COSMOS: OLD})
     for name, revision in (("qqp", None), ("qqp", "v1"), ("cosmosqa", None), ("mnli", None)):
         with pytest.raises(MissingDataError, match="no further"):
-            hub.read_hub(registry.get(name), "train", "en", revision)
+            hub.read_hub(get_task(name), "train", "en", revision)
     assert asked == [
         ("nyu-mll/glue", OLD), ("nyu-mll/glue", "v1"), ("allenai/cosmos_qa", OLD),
         ("nyu-mll/multi_nli", None),

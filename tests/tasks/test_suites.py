@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.suites import PAPER_INTERMEDIATE, SUITES, suite, suite_languages
 
 
@@ -32,8 +32,8 @@ def test_languages_as_the_benchmarks_count_them() -> None:
 def test_every_target_is_a_task_that_has_the_languages() -> None:
     for name in SUITES:
         for task in suite(name):
-            assert registry.get(task).role == "target"
-            assert set(suite_languages(name, task)) <= set(registry.get(task).languages)
+            assert get_task(task).role == "target"
+            assert set(suite_languages(name, task)) <= set(get_task(task).languages)
 
 
 def test_unknown_names_are_refused() -> None:

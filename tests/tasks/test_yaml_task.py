@@ -8,7 +8,7 @@ import pytest
 
 from adapterstilts.data.load import DataLocation, available, load
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
-from adapterstilts.tasks.registry import get
+from adapterstilts.tasks.lookup import get_task
 
 PAIRS = """\
 name: mine
@@ -32,7 +32,7 @@ def write(folder: Path, text: str = PAIRS, **files: str) -> Path:
 
 def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
     """`yes` and `no` are labels, and `no` a language: no scalar is anything but its text."""
-    task = get(
+    task = get_task(
         str(write(tmp_path, pairs_csv='text,class\r\n"a, b",yes\r\nc,no\r\n', no_csv="text,class\nd,no\n"))
     )
     assert (task.labels, task.languages, task.metric, task.trained_on) == (
@@ -96,7 +96,7 @@ def test_a_mistake_is_told_with_its_line(
     assert PAIRS.count(old) == 1
     path = write(tmp_path, PAIRS.replace(old, new))
     with pytest.raises(ConfigError) as error:
-        get(str(path))
+        get_task(str(path))
     place = f"{path}: " if line is None else f"{path}, line {line}: "
     assert str(error.value).startswith(place + message)
 
@@ -104,9 +104,9 @@ def test_a_mistake_is_told_with_its_line(
 def test_what_is_no_definition_at_all(tmp_path: Path) -> None:
     for text in ("", "- a list\n", "just text\n"):
         with pytest.raises(ConfigError, match="it should hold keys with values"):
-            get(str(write(tmp_path, text)))
+            get_task(str(write(tmp_path, text)))
     with pytest.raises(ConfigError, match=r"nothing\.yaml: cannot be read"):
-        get(str(tmp_path / "nothing.yaml"))
+        get_task(str(tmp_path / "nothing.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_is_no_definition_at_all(tmp_path: Path) -> None:
 )
 def test_a_mistake_in_the_data_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        load(get(str(write(tmp_path, pairs_csv=text))), "train", "en", DataLocation())
+        load(get_task(str(write(tmp_path, pairs_csv=text))), "train", "en", DataLocation())
 
 
 def test_a_column_that_tells_the_split_or_the_language(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_column_that_tells_the_split_or_the_language(tmp_path: Path) -> None:
     )
     text += "where: {train: {set: TRAIN}, test: {set: TEST}}\ncodes: {no: nob}\n"
     lines = "n,text,class,lg,set\n7,a,yes,en,TRAIN\n8,b,no,en,TEST\n9,c,no,nob,TEST\n"
-    task = get(str(write(tmp_path, text, pairs_csv=lines)))
+    task = get_task(str(write(tmp_path, text, pairs_csv=lines)))
     found = {
         (split, code): [row.id for row in load(task, split, code, DataLocation()).rows]  # type: ignore[arg-type]
         for split, code in (("train", "en"), ("test", "en"), ("test", "no"))
@@ -141,7 +141,7 @@ def test_a_column_that_tells_the_split_or_the_language(tmp_path: Path) -> None:
         task, "train", "en", DataLocation(file=str(tmp_path / "pairs.csv#2-2"))
     )  # every row of a file given so
     assert [row.id for row in whole.rows] == ["8"]
-    without = get(str(write(tmp_path, text.replace("set: TEST", "split: TEST"))))
+    without = get_task(str(write(tmp_path, text.replace("set: TEST", "split: TEST"))))
     with pytest.raises(DataError, match=r"line 2: no column 'split', which the task names for 'where'"):
         load(without, "test", "en", DataLocation())
 
@@ -154,40 +154,40 @@ def test_other_kinds_are_read_from_tables_too(tmp_path: Path) -> None:
         tags,
         t_jsonl='{"words": ["a", "b"], "tags": ["O", "B-X"]}\n{"words": "c d", "tags": "O O"}\n',
     )
-    assert [row.tokens for row in load(get(str(path)), "train", "en", DataLocation()).rows] == [
+    assert [row.tokens for row in load(get_task(str(path)), "train", "en", DataLocation()).rows] == [
         ("a", "b"),
         ("c", "d"),
     ]  # type: ignore[union-attr]
     spans = SPANS.replace("X", "answer: a, start: s")
     path = write(tmp_path, spans, a_tsv="q\tc\ta\ts\nWho?\tIt was Anna.\tAnna\t7\n")
-    (question,) = load(get(str(path)), "train", "en", DataLocation()).rows
+    (question,) = load(get_task(str(path)), "train", "en", DataLocation()).rows
     assert question.answers[0].start == 7  # type: ignore[union-attr, index]
     path = write(tmp_path, spans, a_tsv="q\tc\ta\ts\nWho?\tIt was Anna.\tAnna\t6\n")
     with pytest.raises(DataError, match=r"a\.tsv, line 2: .*'Anna' is not at character 6"):
-        load(get(str(path)), "train", "en", DataLocation())
+        load(get_task(str(path)), "train", "en", DataLocation())
     with pytest.raises(ConfigError, match="no column is named for 'answers'"):
-        get(str(write(tmp_path, SPANS.replace(", X", ""))))
+        get_task(str(write(tmp_path, SPANS.replace(", X", ""))))
     choices = "name: c\nkind: choice\nformat: csv\nfiles: {train: c.csv}\nlabel_names: {A: 0, B: 1}\n"
     choices += "columns: {prompt: [story, ask], choices: [one, two], label: right}\n"
     path = write(tmp_path, choices, c_csv="story,ask,one,two,right\nIt rained.,Why?,a,b,B\n")
-    (choice,) = load(get(str(path)), "train", "en", DataLocation()).rows
+    (choice,) = load(get_task(str(path)), "train", "en", DataLocation()).rows
     assert (choice.prompt, choice.choices, choice.label) == ("It rained. Why?", ("a", "b"), 1)  # type: ignore[union-attr]
 
 
 def test_a_release_form_needs_no_columns(tmp_path: Path) -> None:
     text = PAIRS.replace("format: csv", "format: pair").replace("columns: {first: text, label: class}\n", "")
-    task = get(str(write(tmp_path, text, pairs_csv="a\tb\tyes\n")))
+    task = get_task(str(write(tmp_path, text, pairs_csv="a\tb\tyes\n")))
     assert load(task, "train", "en", DataLocation()).rows[0].second == "b"  # type: ignore[union-attr]
     with pytest.raises(
         ConfigError, match=r"format: a sequence task is read from tsv, csv, jsonl, parquet, .*pair.*not squad"
     ):
-        get(str(write(tmp_path, text.replace("pair\n", "squad\n"))))
+        get_task(str(write(tmp_path, text.replace("pair\n", "squad\n"))))
 
 
 def test_the_definition_is_part_of_the_key_as_far_as_it_decides_results(tmp_path: Path) -> None:
-    first = get(str(write(tmp_path))).version
-    assert get(str(write(tmp_path, PAIRS + "licence: CC0\ntitle: Mine\n"))).version == first
-    assert get(str(write(tmp_path, PAIRS.replace("[yes, no]", "[no, yes]")))).version != first
+    first = get_task(str(write(tmp_path))).version
+    assert get_task(str(write(tmp_path, PAIRS + "licence: CC0\ntitle: Mine\n"))).version == first
+    assert get_task(str(write(tmp_path, PAIRS.replace("[yes, no]", "[no, yes]")))).version != first
     assert isinstance(first, str)
 
 
@@ -195,7 +195,7 @@ def test_a_hub_dataset_is_read_by_its_columns(tmp_path: Path) -> None:
     text = PAIRS.replace("format: csv\n", "").replace(
         'files: {train: pairs.csv, test: "{lang}.csv"}', "hub: {repo: me/mine, splits: {train: train}}"
     )
-    hub = get(str(write(tmp_path, text))).hub
+    hub = get_task(str(write(tmp_path, text))).hub
     assert hub is not None
     assert (hub.repo, hub.reader, hub.columns, hub.splits) == (
         "me/mine",
@@ -204,12 +204,12 @@ def test_a_hub_dataset_is_read_by_its_columns(tmp_path: Path) -> None:
         {"train": "train"},
     )
     with pytest.raises(ConfigError, match="line 5: unknown hub key 'rpo': did you mean 'repo'"):
-        get(str(write(tmp_path, text.replace("repo:", "rpo:"))))
+        get_task(str(write(tmp_path, text.replace("repo:", "rpo:"))))
 
 
 def test_sick_is_the_example(shared_data: Path) -> None:
-    task = get(str(Path(__file__).parents[2] / "examples" / "sick.yaml"))
-    assert task.labels == get("xnli").labels
+    task = get_task(str(Path(__file__).parents[2] / "examples" / "sick.yaml"))
+    assert task.labels == get_task("xnli").labels
     with pytest.raises(MissingDataError, match=r"what sick\.yaml names"):
         load(task, "train", "en", DataLocation(data_dir=Path(__file__).parent))
     train, dev = (load(task, split, "en", DataLocation(data_dir=shared_data)) for split in ("train", "dev"))
@@ -222,8 +222,8 @@ def test_tags_with_their_scheme_at_the_end_are_refused(tmp_path: Path) -> None:
     """The scorer reads the first letter of a tag: it would take `PER-B PER-I` for two entities."""
     text = "name: mine\nkind: tagging\nformat: token-tag\nfiles: {train: a.tsv}\nlabels: "
     with pytest.raises(ConfigError, match="line 5: labels: 'PER-B' has its B or I at the end"):
-        get(str(write(tmp_path, text + "[O, PER-B, PER-I]\n")))
+        get_task(str(write(tmp_path, text + "[O, PER-B, PER-I]\n")))
     names = "[O, B-PER, I-PER]\nlabel_names: {PER-B: B-PER, PER-I: I-PER}\n"
-    task = get(str(write(tmp_path, text + names, a_tsv="Anna\tPER-B\nSmith\tPER-I\n")))
+    task = get_task(str(write(tmp_path, text + names, a_tsv="Anna\tPER-B\nSmith\tPER-I\n")))
     (row,) = load(task, "train", "en", DataLocation()).rows
     assert row.tags == ("B-PER", "I-PER")  # type: ignore[union-attr]

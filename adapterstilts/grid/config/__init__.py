@@ -69,6 +69,7 @@ def load_config(name: str, *checks: Callable[[GridConfig], Iterable[Problem]]) -
         grid_config = GridConfig.model_validate(document.data)
     except ValidationError as error:
         raise _schema_error(error, document) from None
+    # The first problem is reported: later checks may depend on earlier ones
     for problems in (check, *checks):
         for keys, text in problems(grid_config):
             raise document.error(keys, text)
@@ -85,6 +86,7 @@ def _schema_error(error: ValidationError, document: Document) -> ConfigError:
 
     problems: list[Mapping[str, Any]] = [dict(details) for details in error.errors()]
     problem = max(problems, key=depth)
+    # An unknown key is no part of the location, but its line is the one to report
     keys = (*problem["loc"], str(problem.get("ctx", {}).get("key", "")))
     path = ".".join(str(key) for key in document.known(problem["loc"]))
     text = _plain_text(problem)
@@ -115,6 +117,7 @@ def find_config(name: str) -> Path:
     Raises:
         ConfigError: No bundled grid config has this name, and no YAML file is at this path.
     """
+    # A path is recognised by its ending, so that a folder named `quick` does not hide the bundled grid
     path = expanded(name)
     if path.suffix.lower() in (".yaml", ".yml"):
         if not path.is_file():

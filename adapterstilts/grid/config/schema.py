@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from adapterstilts.composition import CompositionName
 from adapterstilts.errors import StiltsError, unknown
 from adapterstilts.hyperparameters import MOST_ROWS
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import join_names, split_name
 from adapterstilts.tasks.spec import Split
 from adapterstilts.tasks.suites import suite
@@ -29,7 +29,7 @@ def _canonical(name: str) -> str:
     A name that does not resolve is returned unchanged, so that validation reports it with its line.
     """
     try:
-        return join_names(registry.get(part).name for part in split_name(name))
+        return join_names(get_task(part).name for part in split_name(name))
     except (StiltsError, OSError):
         return name
 

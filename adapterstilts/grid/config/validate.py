@@ -9,7 +9,7 @@ from typing import Any
 from adapterstilts.errors import ConfigError, StiltsError, unknown
 from adapterstilts.grid.config.schema import ROLES, TARGET, GridConfig, JobDefaults, stages
 from adapterstilts.hyperparameters import MULTITASK_FIELDS, Hyperparameters
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import MULTITASK, TEXT, join_names, split_name
 from adapterstilts.tasks.spec import KindName, Task
 from adapterstilts.tasks.suites import SUITES
@@ -53,7 +53,7 @@ class _Checks:
     @cached_property
     def targets(self) -> dict[str, Task]:
         """Target, as written in the grid config -> task."""
-        return {name: registry.get(name) for name in self.grid_config.all_targets}
+        return {name: get_task(name) for name in self.grid_config.all_targets}
 
     @cached_property
     def trainings(self) -> list[str]:
@@ -71,11 +71,9 @@ class _Checks:
     def tasks(self) -> dict[str, Task]:
         """All tasks of the grid by canonical name, with those that train them."""
         tasks = [*self.targets.values()]
-        tasks += [registry.get(name) for stage in self.stages for name in split_name(stage)]
+        tasks += [get_task(name) for stage in self.stages for name in split_name(stage)]
         tasks += [
-            registry.get(task.trained_on)
-            for task in tasks
-            if task.trained_on and task.trained_on != task.name
+            get_task(task.trained_on) for task in tasks if task.trained_on and task.trained_on != task.name
         ]
         return {task.name: task for task in tasks}
 
@@ -103,6 +101,7 @@ class _Checks:
     def size(self) -> Iterator[Problem]:
         """A grid that would not fit into memory."""
         config = self.grid_config
+        # An upper bound, since repetitions are planned once; the size of lists in YAML is what matters
         transfers = (len(config.intermediate) + len(config.adapter_sets)) * len(config.compositions)
         columns = len(config.backbones) * len(config.adapter_configs) * len(config.seeds)
         cells = columns * len(config.all_targets) * (1 + transfers)
@@ -141,6 +140,7 @@ class _Checks:
             if name in ("fuse", "average") and not config.adapter_sets:
                 yield ("compositions", n), f"'{name}' combines several adapters: list them in `adapter_sets`"
         for n, group in enumerate(config.adapter_sets):
+            # Compared by training data: `mnli` and `xnli` are trained on the same rows
             trainings = {
                 name if name == TARGET else tuple(map(_training_tasks, stages(name))) for name in group
             }
@@ -167,6 +167,7 @@ class _Checks:
             for code in choice if isinstance(choice, tuple) else ():
                 if code not in codes:
                     yield ("languages", name), str(unknown("language", code, codes))
+        # Targets of the suite without these languages are skipped later; an explicit one is a mistake
         for name in config.targets if isinstance(config.languages, tuple) else ():
             if not set(self.targets[name].languages).intersection(config.languages):
                 text = f"{name} has none of these languages: remove it, or list the languages for each target"
@@ -202,6 +203,7 @@ class _Checks:
 
     def _hyperparameters(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Invalid hyperparameters of an override ("" is the top level): key and message."""
+        # One by one, so that an error has the line of its key
         for key, value in values.items():
             try:
                 Hyperparameters.parse({key: value}, "hyperparameters")
@@ -239,7 +241,7 @@ class _Checks:
 
 def _check_target(name: str) -> Iterator[str]:
     try:
-        if registry.get(name).name == TEXT:
+        if get_task(name).name == TEXT:
             yield _text_message()
     # An OSError for a name that is too long for a file
     except (StiltsError, OSError) as error:
@@ -257,7 +259,7 @@ def _check_training(name: str) -> Iterator[str]:
         if largest > MAX_JOINT_TASKS:
             yield f"{largest} tasks in one training: at most {MAX_JOINT_TASKS} are supported"
             return
-        tasks = [registry.get(part) for stage in chain for part in split_name(stage)]
+        tasks = [get_task(part) for stage in chain for part in split_name(stage)]
     except (StiltsError, OSError) as error:
         yield str(error)
         return
@@ -274,7 +276,7 @@ def _text_message() -> str:
 
 def _training_tasks(stage: str) -> Sequence[str]:
     """Returns the names of the tasks whose data one stage trains on."""
-    tasks = map(registry.get, split_name(stage))
+    tasks = map(get_task, split_name(stage))
     return tuple(sorted({task.trained_on or task.name for task in tasks}))
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from adapterstilts.errors import StiltsError
-from adapterstilts.hub.layout import back
+from adapterstilts.hub.layout import run_paths
 from adapterstilts.hub.pull import pull
 from adapterstilts.store import Store
 from adapterstilts.values import digest
@@ -38,7 +38,9 @@ def forged(files: Files) -> Files:
     job["key"] = digest({name: value for name, value in job.items() if name != "key"})
     files = {**files, "run/job.json": json.dumps(job).encode()}
     setup = json.loads(files["run/active_adapters.json"])["adapters"]
-    own = {inside: files[name] for name, inside in back(files, setup).items() if inside != "manifest.json"}
+    own = {
+        inside: files[name] for name, inside in run_paths(files, setup).items() if inside != "manifest.json"
+    }
     entries = {name: {"sha256": sha256(each).hexdigest(), "size": len(each)} for name, each in own.items()}
     files = {**files, "run/manifest.json": json.dumps({"files": entries}).encode()}
     _, front, text = files["README.md"].decode().split("---\n", 2)

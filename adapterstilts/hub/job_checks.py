@@ -1,4 +1,4 @@
-"""Checks a pulled run's job against its files, because cards and reports state what the job says."""
+"""Checks a pulled run's job against its files, because cards and reports repeat what the job states."""
 
 from __future__ import annotations
 
@@ -13,34 +13,44 @@ from adapterstilts.hyperparameters import hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.kinds.registry import default_encoding, kind_of
-from adapterstilts.model import adapters_config, records, saved
+from adapterstilts.model import adapters_config
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec, adapter_config, fill
-from adapterstilts.model.records import AdapterRecord, FusionRecord, HeadRecord
-from adapterstilts.model.saved import head_folder, read_active_adapters
+from adapterstilts.model.saved import (
+    SavedAdapter,
+    SavedFusion,
+    SavedHead,
+    head_folder,
+    read_active_adapters,
+)
 from adapterstilts.model.shapes import check_shapes
 from adapterstilts.model.tensor_header import read_header
 from adapterstilts.store.effect import KEY as EFFECT
 from adapterstilts.store.origin import Ancestors, TrainOrigin
-from adapterstilts.tasks import registry
+from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, split_name
 from adapterstilts.tasks.spec import Task
 
-PRINT = re.compile(r"(sha256:)?[0-9a-f]{64}|")
-CODE = re.compile(r"[a-z]{2,3}")
+# Empty if there is no language adapter
+FINGERPRINT = re.compile(r"(sha256:)?[0-9a-f]{64}|")
+LANGUAGE = re.compile(r"[a-z]{2,3}")
 LAYER_WEIGHT = re.compile(r"heads\.[^.]+\.(\d+)\.weight")
 PUBLISHED = "published"  # key in the data of a job whose adapter another program trained
 Problems = Iterator[str]
 
 
 @dataclass(frozen=True)
-class Parts:
+class _PulledParts:
     """A pulled run's job and the folder with its files.
 
     Attributes:
-        tasks: the tasks that it was trained on, plain text among them.
+        job: Job in `job.json`.
+        folder: Folder of the files, laid out as in a run.
+        tasks: Tasks that it was trained on, plain text included.
         ancestors: Training data of the runs that it was built on.
-        metrics: as in `metrics.json`.
+        metrics: Content of `metrics.json`.
+        setup: Its active adapters.
+        heads: Its heads by name.
     """
 
     job: TrainJob
@@ -58,7 +68,7 @@ class Parts:
 
     @property
     def trains(self) -> bool:
-        """Whether it was trained by this toolkit; else it was merged, or published by another program."""
+        """Whether adapterstilts trained it; otherwise it was averaged, or published by another program."""
         return not self.published and all(task.trained_on for task in self.tasks)
 
 
@@ -66,16 +76,20 @@ def check_job(repo: str, job: TrainJob, folder: Path, origin: TrainOrigin, metri
     """Refuses a run whose job contradicts its files.
 
     Args:
+        repo: Repository id, for messages.
+        job: Job of the run.
         folder: Folder of the files, laid out as in a run.
         origin: Checked part of its `origin.json`, with the definitions of its tasks.
+        metrics: Content of its `metrics.json`.
 
     Raises:
         HubError: The first contradiction between the job and the files.
     """
     try:
         setup, heads = read_active_adapters(folder)
-        parts = Parts(job, folder, _tasks(job, origin), origin.ancestors, metrics, setup, heads)
+        parts = _PulledParts(job, folder, _tasks(job, origin), origin.ancestors, metrics, setup, heads)
         checks = (_about_data, _about_settings, _about_setup, _about_adapters, _about_heads, _about_metrics)
+        # Every check is lazy, so the first contradiction ends the reading of a hostile folder
         problem = next((problem for check in checks for problem in check(parts)), None)
     except StiltsError as error:
         problem = str(error).replace(f"{folder}/", "")
@@ -86,38 +100,40 @@ def check_job(repo: str, job: TrainJob, folder: Path, origin: TrainOrigin, metri
 def _tasks(job: TrainJob, origin: TrainOrigin) -> tuple[Task, ...]:
     definitions = origin.tasks
     return tuple(
-        Task.parse(definitions[name], f"task {name}") if name in definitions else registry.get(name)
+        Task.parse(definitions[name], f"task {name}") if name in definitions else get_task(name)
         for name in split_name(job.task)
     )
 
 
-def _about_data(parts: Parts) -> Problems:
-    """The fingerprints of the data, and the languages of text."""
+def _about_data(parts: _PulledParts) -> Problems:
+    """Checks the fingerprints of the data, and the languages of plain text."""
     job, several = parts.job, len(parts.tasks) > 1
     names = [f"{task.name}/" if several else "" for task in parts.tasks]
-    known = {f"{name}{split}" for name in names for split in ("train", "dev")}
-    if not parts.published and not job.data.keys() <= known:
-        yield f"its job names data that is no split of its task: {min(job.data.keys() - known)[:80]!r}"
-    if any(not PRINT.fullmatch(value) for value in (*job.data.values(), job.language_adapter or "")):
+    splits = {f"{name}{split}" for name in names for split in ("train", "dev")}
+    if not parts.published and not job.data.keys() <= splits:
+        yield f"the data in its job is not a split of its task: {min(job.data.keys() - splits)[:80]!r}"
+    if any(not FINGERPRINT.fullmatch(value) for value in (*job.data.values(), job.language_adapter or "")):
         yield "its job has a malformed fingerprint"
     text = any(task.name == TEXT for task in parts.tasks)
     if bool(job.languages) != (text and not parts.published):
         yield "its job must name languages if it trains on plain text, and only then"
-    if any(not CODE.fullmatch(code) for code in job.languages):
+    if any(not LANGUAGE.fullmatch(code) for code in job.languages):
         yield "its job has a malformed language code (expected one such as en)"
 
 
-def _about_settings(parts: Parts) -> Problems:
-    """The recipe and the encoding."""
+def _about_settings(parts: _PulledParts) -> Problems:
+    """Checks the hyperparameters and the encoding."""
     job = parts.job
     if (job.hyperparameters is not None) != parts.trains:
-        yield "its job must have a recipe if adapterstilts trained it, and only then"
+        yield "its job must have hyperparameters if adapterstilts trained it, and only then"
     if job.hyperparameters is not None:
-        given = job.hyperparameters.model_dump()
-        if hyperparameters_for([task.kind for task in parts.tasks], given) != job.hyperparameters:
-            yield "the recipe in its job does not fit its tasks"
+        values = job.hyperparameters.model_dump()
+        if hyperparameters_for([task.kind for task in parts.tasks], values) != job.hyperparameters:
+            yield "the hyperparameters in its job do not fit its tasks"
+        # "auto" is resolved before a training, and the key must hold the result
         if job.hyperparameters.precision == "auto":
             yield "its job does not name the precision of the training"
+    # torch.manual_seed fails outside of 64 bits
     if not 0 <= job.seed < 2**63:
         yield "the seed in its job is out of range"
     encodings = job.encoding if len(parts.tasks) > 1 else {parts.tasks[0].name: job.encoding}
@@ -130,18 +146,19 @@ def _about_settings(parts: Parts) -> Problems:
             yield f"the encoding in its job is incomplete: {task.name}"
 
 
-def _about_setup(parts: Parts) -> Problems:
-    """The composition, and the adapters that its setup names."""
+def _about_setup(parts: _PulledParts) -> Problems:
+    """Checks the composition and the active adapters."""
     composition, setup = parts.job.composition, parts.setup
     if any(not re.fullmatch("[0-9a-f]{64}", key) for key in composition.sources):
         yield "its job names sources that are not keys of runs"
+    # The leak guard relies on the ancestors, so a job must not hide its sources
     if not composition.sources and (parts.ancestors.files or parts.ancestors.unknown):
         yield "its origin names runs that it was built on, but its job names no sources"
-    below = len(composition.sources) if composition.stacks else 0
+    stacked = len(composition.sources) if composition.stacks else 0
     fused = len(composition.sources) if composition.fuses else 0
-    if (len(setup.below), len(setup.fused), setup.target is None) != (below, fused, composition.fuses):
+    if (len(setup.below), len(setup.fused), setup.target is None) != (stacked, fused, composition.fuses):
         yield (
-            f"its job says that it is '{composition.kind}', but its setup has {len(setup.below)} adapters "
+            f"its composition is '{composition.kind}', but its setup has {len(setup.below)} adapters "
             f"below, {len(setup.fused)} fused ones and {'no' if setup.target is None else 'a'} target"
         )
     for name, key in zip((*setup.below, *setup.fused), composition.sources, strict=False):
@@ -150,18 +167,19 @@ def _about_setup(parts: Parts) -> Problems:
     if (setup.language is not None) != (parts.job.language_adapter is not None):
         yield "only one of its job and its setup names a language adapter"
     names = {*setup.stack, *setup.fused}
-    more = {path.name for path in (parts.folder / "adapters").glob("*")} - names
-    if more or (parts.folder / "fusion").exists() != composition.fuses:
-        yield f"it has parts that its setup does not name: {', '.join([*sorted(more), 'fusion'][:3])}"
+    # Unused files would be stored, and later verbs could load them
+    unused = {path.name for path in (parts.folder / "adapters").glob("*")} - names
+    if unused or (parts.folder / "fusion").exists() != composition.fuses:
+        yield f"it has parts that its setup does not list: {', '.join([*sorted(unused), 'fusion'][:3])}"
 
 
-def _about_adapters(parts: Parts) -> Problems:
-    """Every adapter's configuration against its record, its tensors and the job."""
+def _about_adapters(parts: _PulledParts) -> Problems:
+    """Checks every adapter's configuration against its record, its tensors and the job."""
     job, setup = parts.job, parts.setup
     if job.composition.fuses:
         if dict(job.adapter) != adapter_config().config:
             yield "its job names a trained adapter, but a fusion trains none"
-        fusion = records.read(parts.folder / "fusion" / records.FUSION, FusionRecord)
+        fusion = SavedFusion.read(parts.folder / "fusion" / SavedFusion.RECORD)
         if len(fusion.sources) != len(setup.fused) or fusion.backbone != job.backbone:
             yield "its fusion does not fit the adapters or the backbone of its job"
     elif fill(job.adapter) != dict(job.adapter):
@@ -170,15 +188,15 @@ def _about_adapters(parts: Parts) -> Problems:
         folder = parts.folder / "adapters" / name
         config = adapters_config.read_config(folder)
         spec = adapters_config.spec(config["config"], folder)
-        if (folder / records.ADAPTER).is_file():
-            record = records.read(folder / records.ADAPTER, AdapterRecord)
+        if (folder / SavedAdapter.RECORD).is_file():
+            record = SavedAdapter.read(folder / SavedAdapter.RECORD)
             yield from _about_record(record, spec, config, parts, name)
         elif name != setup.language:
             yield f"its adapter {name} has no record"
 
 
 def _about_record(
-    record: AdapterRecord, spec: AdapterSpec, config: Mapping[str, Any], parts: Parts, name: str
+    record: SavedAdapter, spec: AdapterSpec, config: Mapping[str, Any], parts: _PulledParts, name: str
 ) -> Problems:
     if record.backbone != parts.job.backbone:
         yield f"its adapter {name} belongs to another backbone than its job"
@@ -188,33 +206,35 @@ def _about_record(
         yield f"the record and the configuration of its adapter {name} name different encoders"
     if not (0 < record.hidden_size <= 2**16 and 0 < record.layers <= 1000):
         yield f"the record of its adapter {name} describes an impossible encoder"
-    header = read_header(parts.folder / "adapters" / name / saved.ADAPTER[0], HubError)
+    # Reading the header allocates nothing, unlike loading tensors of a forged size
+    header = read_header(parts.folder / "adapters" / name / SavedAdapter.WEIGHTS, HubError)
     shapes = {tensor: entry.shape for tensor, entry in header.items()}
     check_shapes(shapes, spec, record.hidden_size, record.layers, f"its adapter {name}")
     if name == parts.setup.target and not _same_settings(dict(parts.job.adapter), spec.config, parts):
-        yield f"its job says that its adapter is {_short(parts.job.adapter)}, but it is {_short(spec.config)}"
+        yield f"the adapter in its job is {_short(parts.job.adapter)}, but it is {_short(spec.config)}"
 
 
-def _same_settings(job: Mapping[str, Any], config: Mapping[str, Any], parts: Parts) -> bool:
-    """Whether an adapter is the one of the job; the mean of several LoRA has the sum of their ranks."""
+def _same_settings(job: Mapping[str, Any], config: Mapping[str, Any], parts: _PulledParts) -> bool:
+    """Whether an adapter has the settings in the job."""
     if job == config:
         return True
     if parts.job.composition.kind != "average" or config.get("architecture") != "lora":
         return False
-    times = range(1, len(parts.job.composition.sources) + 1)
-    return any(config == {**job, "r": n * job["r"], "alpha": n * job["alpha"]} for n in times)
+    # The exact mean of several LoRA has the sum of their ranks
+    counts = range(1, len(parts.job.composition.sources) + 1)
+    return any(config == {**job, "r": count * job["r"], "alpha": count * job["alpha"]} for count in counts)
 
 
 def _short(config: Mapping[str, Any]) -> str:
-    """The settings that people know an adapter by."""
-    named = ("architecture", "r", "alpha", "reduction_factor", "prefix_length", "non_linearity")
-    return ", ".join(f"{key} {config[key]}" for key in named if key in config)[:120] or "none"
+    """Describes an adapter by its main settings."""
+    keys = ("architecture", "r", "alpha", "reduction_factor", "prefix_length", "non_linearity")
+    return ", ".join(f"{key} {config[key]}" for key in keys if key in config)[:120] or "none"
 
 
-def _about_heads(parts: Parts) -> Problems:
-    """The heads against the tasks, their records and their tensors."""
-    wanted = {task.name: kind_of(task).head(task) for task in parts.tasks if task.name != TEXT}
-    expected = {name: head for name, head in wanted.items() if head}
+def _about_heads(parts: _PulledParts) -> Problems:
+    """Checks the heads against the tasks, their records and their tensors."""
+    specs = {task.name: kind_of(task).head(task) for task in parts.tasks if task.name != TEXT}
+    expected = {name: head for name, head in specs.items() if head}
     for name, head in parts.heads.items():
         if head != expected.get(name):
             yield f"its head {name} does not fit its task"
@@ -224,10 +244,10 @@ def _about_heads(parts: Parts) -> Problems:
         yield "its setup and its heads do not fit"
     for name, head in parts.heads.items():
         folder = head_folder(parts.folder, name, parts.heads)
-        record = records.read(folder / records.HEAD, HeadRecord)
+        record = SavedHead.read(folder / SavedHead.RECORD)
         if (record.kind, record.labels) != (head.kind, head.labels):
             yield f"the record of its head {name} and its setup differ"
-        entries = read_header(folder / saved.HEAD[0], HubError)
+        entries = read_header(folder / SavedHead.WEIGHTS, HubError)
         layers = {int(match[1]): entries[match[0]] for match in map(LAYER_WEIGHT.fullmatch, entries) if match}
         outputs = len(head.labels) or {"span": 2, "choice": 1}[head.kind]
         shape = layers[max(layers)].shape if layers else ()
@@ -235,17 +255,17 @@ def _about_heads(parts: Parts) -> Problems:
             yield f"its head {name} should have {outputs} outputs, but its weights have the shape {shape}"
 
 
-def _about_metrics(parts: Parts) -> Problems:
-    """What was measured while it was trained."""
+def _about_metrics(parts: _PulledParts) -> Problems:
+    """Checks the metrics of the training."""
     hyperparameters, metrics = parts.job.hyperparameters, parts.metrics
     if hyperparameters is None:
         if metrics.keys() - {EFFECT}:
-            yield "its metrics describe a training, but its job has no recipe"
+            yield "its metrics describe a training, but its job has no hyperparameters"
         return
     steps, best = metrics.get("steps"), metrics.get("best_step", 0)
     if not isinstance(steps, int) or not 0 < steps < 2**53 or not 0 <= (best or 0) <= steps:
-        yield "its metrics do not name the number of training steps"
+        yield "its metrics have no valid number of training steps"
     elif hyperparameters.max_steps is not None and steps > hyperparameters.max_steps:
-        yield f"it was trained for {steps} steps, but its recipe ends at {hyperparameters.max_steps}"
+        yield f"it was trained for {steps} steps, but its maximum is {hyperparameters.max_steps}"
     if ("fusion_attention" in metrics) != parts.job.composition.fuses:
         yield "its metrics belong to another composition than its job"

@@ -1,0 +1,61 @@
+"""Gets a task by name, alias or YAML file, and checks language codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from adapterstilts.errors import ConfigError, unknown
+from adapterstilts.tasks import yaml_task
+from adapterstilts.tasks.registry import all_tasks
+from adapterstilts.tasks.spec import Task
+
+
+@cache
+def _names() -> Mapping[str, Task]:
+    tasks = all_tasks().values()
+    return MappingProxyType({name: task for task in tasks for name in (task.name, *task.aliases)})
+
+
+def get_task(name: str) -> Task:
+    """Returns the task with this name or alias, or the task that a YAML file defines.
+
+    Raises:
+        ConfigError: No task has this name; the message suggests the nearest one. Or the YAML file is invalid.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return yaml_task.load(Path(name))
+    try:
+        return _names()[name]
+    except KeyError:
+        raise unknown("task", name, _names()) from None
+
+
+def check_language(task: Task, language: str) -> None:
+    """Checks that the task has the language.
+
+    Raises:
+        ConfigError: The task does not have the language; the message lists its languages.
+    """
+    if language not in task.languages:
+        raise unknown(f"language of {task.name}", language, task.languages)
+
+
+def check_code(task: Task, language: str) -> None:
+    """Checks that this or any other task has the language code.
+
+    Raises:
+        ConfigError: No task has the code; the message suggests the nearest one.
+    """
+    codes = {code for entry in all_tasks().values() for code in entry.languages} | set(task.languages)
+    if language in codes:
+        return
+    # `de_DE` and `DE` are frequent spellings of `de`
+    near = language.lower().replace("_", "-").partition("-")[0]
+    hint = f"did you mean '{near}'? " if near in codes else ""
+    raise ConfigError(
+        f"unknown language code '{language}': {hint}Codes are those of ISO 639-1, such as de, sw or zh, and "
+        f"of ISO 639-3 for some others"
+    )
