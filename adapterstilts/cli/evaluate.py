@@ -27,7 +27,7 @@ def evaluate(
         typer.Option(help="Target; by default those that the run's task trains.", show_default=False),
     ] = None,
     languages: Annotated[
-        str | None, typer.Option(help="Comma-separated codes; all at hand by default.", show_default=False)
+        str | None, typer.Option(help="Comma-separated codes (default: all available).", show_default=False)
     ] = None,
     split: Annotated[str | None, typer.Option(help="test or dev.", show_default=False)] = None,
     allow_leak: Annotated[
@@ -47,20 +47,24 @@ def evaluate(
 
     if split not in (None, "test", "dev"):
         raise unknown("split", str(split), ("test", "dev"))
-    wanted = comma_separated([languages], "--languages") if languages is not None else []
+    codes = comma_separated([languages], "--languages") if languages is not None else []
     options = options.model_copy(update={"allow_leak": allow_leak})
-    found = run_evaluation(
-        run, task, wanted, options, "test" if split == "test" else "dev" if split else None
+    evaluations = run_evaluation(
+        run, task, codes, options, "test" if split == "test" else "dev" if split else None
     )
     if as_json:
-        print_json([as_dict(each) for each in found])
+        print_json([as_dict(evaluation) for evaluation in evaluations])
     else:
-        for each in found:
-            print_table(each)
+        for evaluation in evaluations:
+            print_table(evaluation)
         _note_effect(run, options)
-    failures = {f"{each.task} in {code}": error for each in found for code, error in each.failures.items()}
-    for what, error in failures.items():
-        fail(f"{what}: {error}")
+    failures = {
+        f"{evaluation.task} in {code}": error
+        for evaluation in evaluations
+        for code, error in evaluation.failures.items()
+    }
+    for place, error in failures.items():
+        fail(f"{place}: {error}")
     if failures:
         raise typer.Exit(2)
 
@@ -102,9 +106,9 @@ def print_table(evaluation: Evaluation) -> None:
     columns = ("language", "score", "95 % interval", *names, "examples")
     rows = []
     for code, run in runs.items():
-        score, *others = _cells([run.metrics.get(name) for name in ("score", *names)])
+        score, *cells = _cells([run.metrics.get(name) for name in ("score", *names)])
         rows.append(
-            (code, score or "no labels", _interval(run.metrics), *others, str(run.metrics["examples"]))
+            (code, score or "no labels", _interval(run.metrics), *cells, str(run.metrics["examples"]))
         )
     means = [
         (name, *_cells([value]))
@@ -125,11 +129,11 @@ def print_table(evaluation: Evaluation) -> None:
 
 def _leaks(evaluation: Evaluation) -> dict[str, list[str]]:
     """What was found out about trained items, with the languages that it is true of."""
-    found: dict[str, list[str]] = {}
+    languages: dict[str, list[str]] = {}
     for code, leak in evaluation.leaks.items():
         if str(leak):
-            found.setdefault(str(leak), []).append(code)
-    return found
+            languages.setdefault(str(leak), []).append(code)
+    return languages
 
 
 def _interval(metrics: Mapping[str, float]) -> str:

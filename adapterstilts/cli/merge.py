@@ -44,9 +44,9 @@ def merge(
 
     values = {"store": store, "backbone": backbone, "revision": revision}
     options = ModelOptions.parse({name: value for name, value in values.items() if value is not None})
-    merged = merge_run(run, out, task, options)
+    checkpoint = merge_run(run, out, task, options)
     if as_json:
-        print_json({**asdict(merged), "folder": str(merged.folder)})
+        print_json({**asdict(checkpoint), "folder": str(checkpoint.folder)})
         return
-    load = f"transformers.{merged.auto}.from_pretrained"
-    note(f"written: {out} ({size_text(merged.size)}). Load it with {load}")
+    load = f"transformers.{checkpoint.auto}.from_pretrained"
+    note(f"written: {out} ({size_text(checkpoint.size)}). Load it with {load}")

@@ -137,8 +137,8 @@ def _print_one(entry: dict[str, Any]) -> None:
     place = f"{example['split']}, {example['language']}, {example['from']}"
     echo(_line("example", place))
     for key, value in example["row"].items():
-        shown = json.dumps(value, ensure_ascii=False)
-        echo(_line(f"  {key}", shown))
+        text = json.dumps(value, ensure_ascii=False)
+        echo(_line(f"  {key}", text))
 
 
 def _line(name: str, text: str) -> str:

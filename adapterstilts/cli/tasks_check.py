@@ -56,8 +56,8 @@ def check(
     elif reports:
         table(COLUMNS, map(_row, reports), right=NUMBERS)
     for report in reports if not as_json else ():
-        for known in report["notes"]:
-            note(f"{report['split']} {report['language']}: {known}")
+        for message in report["notes"]:
+            note(f"{report['split']} {report['language']}: {message}")
     if problem:
         fail(problem)
         raise typer.Exit(2)
@@ -78,11 +78,10 @@ def _reports(task: Task, location: DataLocation) -> Iterator[dict[str, Any]]:
     index = find_data(task, location)
     training: Digests | None = None
     for split in _splits(task, location):
-        tested = split == "test"  # which may be handed out without labels
+        tested = split == "test"  # some releases distribute it without labels
         for language in index.languages(split, hidden=tested) or task.languages[:1]:
             loaded = index.load(split, language, hidden=tested)
-            known = training if split != "train" else None
-            summary = summarise(loaded.rows, known)
+            summary = summarise(loaded.rows, training if split != "train" else None)
             if split == "train" and language == "en":
                 training = digests(loaded.rows)
             yield _report(split, language, loaded, summary)
@@ -96,10 +95,10 @@ def _splits(task: Task, location: DataLocation) -> list[Split]:
     source = task.hub if location.source == "hub" else task.bundled or task.folder
     if source is None:  # a mixture, or a task without a source: reading it reports the error
         return [split for split in SPLITS if task.parts and available(task, split, location)] or ["train"]
-    given = source.splits if isinstance(source, HubSource) else source.files
-    named = [split for split in SPLITS if split in given]
-    found = named if task.base else [split for split in named if available(task, split, location)]
-    return found or named[:1]
+    sources = source.splits if isinstance(source, HubSource) else source.files
+    splits = [split for split in SPLITS if split in sources]
+    with_data = splits if task.base else [split for split in splits if available(task, split, location)]
+    return with_data or splits[:1]
 
 
 def _report(split: str, language: str, loaded: Loaded, summary: Summary) -> dict[str, Any]:
@@ -119,5 +118,5 @@ def _row(report: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _lengths(values: tuple[int, float, int]) -> str:
-    least, middle, most = values
-    return f"{least}/{middle:g}/{most}"
+    minimum, middle, maximum = values
+    return f"{minimum}/{middle:g}/{maximum}"

@@ -30,26 +30,30 @@ def lock(
     from adapterstilts.tasks.registry import all_tasks
 
     before = read_lock(out).commits if out.is_file() else {}
-    found = resolve_all(all_tasks().values())
-    for name, reason in found.failed.items():
+    resolved = resolve_all(all_tasks().values())
+    for name, reason in resolved.failed.items():
         note(f"{name}: {reason}" + ("; its commit stays as it was" if name in before else ""))
-    if found.commits:
-        commits = {**before, **found.commits}
+    if resolved.commits:
+        commits = {**before, **resolved.commits}
         write_lock(out, commits)
         if as_json:
-            print_json({"file": str(out), "commits": commits, "failed": dict(found.failed)})
+            print_json({"file": str(out), "commits": commits, "failed": dict(resolved.failed)})
         else:
-            rows = [(name, commit, _state(name, found, before)) for name, commit in sorted(commits.items())]
+            rows = [
+                (name, commit, _state(name, resolved, before)) for name, commit in sorted(commits.items())
+            ]
             table(("dataset", "commit", ""), rows)
-    if found.failed:
-        total = len(found.commits) + len(found.failed)
-        written = "the others stand" if found.commits else "nothing is written"
+    if resolved.failed:
+        total = len(resolved.commits) + len(resolved.failed)
+        written = "the others are written" if resolved.commits else "nothing is written"
         raise MissingDataError(
-            f"{len(found.failed)} of {total} datasets could not be resolved; {written} in {out}"
+            f"{len(resolved.failed)} of {total} datasets could not be resolved; {written} in {out}"
         )
 
 
-def _state(name: str, found: Resolved, before: Mapping[str, str]) -> str:
-    if name not in found.commits:
+def _state(name: str, resolved: Resolved, before: Mapping[str, str]) -> str:
+    if name not in resolved.commits:
         return "kept"
-    return "new" if name not in before else "as it was" if before[name] == found.commits[name] else "changed"
+    return (
+        "new" if name not in before else "as it was" if before[name] == resolved.commits[name] else "changed"
+    )

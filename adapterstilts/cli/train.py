@@ -121,7 +121,7 @@ def _weights(text: str | None) -> list[float]:
         return [float(part) for part in text.split(",")] if text else []
     except ValueError:
         raise ConfigError(
-            f"--weights wants numbers with commas between, such as 0.7,0.3, not '{text}'"
+            f"--weights requires numbers separated by commas, such as 0.7,0.3, not '{text}'"
         ) from None
 
 
@@ -133,10 +133,10 @@ def show(run: Run, as_json: bool) -> None:
         print_json({"id": run.id, "key": run.key, "path": str(run.path), "metrics": run.metrics})
         return
     text, dev = run.job.task == "mlm", run.metrics.get("dev")
-    what = "accuracy on masked subwords" if text else "English development score"
-    score = f", {what} {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
+    label = "accuracy on masked subwords" if text else "English development score"
+    score = f", {label} {dev['score']:.1f} at step {run.metrics['best_step']}" if dev else ""
     echo(plain(run.id, "bold"), score)
-    for task, metrics in (dev or {}).items():  # of several tasks
+    for task, metrics in (dev or {}).items():  # metrics per task of a multi-task run
         if isinstance(metrics, dict):
             echo(f"  {task} {metrics['score']:.1f}")
     for number, layer in enumerate(run.metrics.get("fusion_attention", ())):

@@ -48,7 +48,7 @@ def _derivations(path: Path) -> Iterator[Tagged]:
         elif text:
             if not key:
                 raise DataError("a derivation without the ID= line that goes before it", path, line)
-            leaves = [(_plain(found["word"]), found["tag"]) for found in LEAF.finditer(text)]
+            leaves = [(_plain(leaf["word"]), leaf["tag"]) for leaf in LEAF.finditer(text)]
             if not leaves or len(leaves) != text.count("(<L "):
                 raise DataError(
                     "a leaf that is not of the form (<L CATEGORY POS POS WORD CATEGORY>)", path, line

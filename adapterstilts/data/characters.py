@@ -23,23 +23,23 @@ def joins(text: str, at: int) -> bool:
     """
     if not 0 < at < len(text):
         return False
-    before, here = text[at - 1], text[at]
-    if here == _ZWJ or here in _VOWELS or unicodedata.category(here) in _MARKS:
-        return not before.isspace()
-    if "\U0001f3fb" <= here <= "\U0001f3ff" or "\U000e0020" <= here <= "\U000e007f":
-        return not before.isspace()
-    if before == _ZWJ:
-        return unicodedata.category(here) == "So"
-    return _hangul(before, here) or _flag(text, at)
+    previous, character = text[at - 1], text[at]
+    if character == _ZWJ or character in _VOWELS or unicodedata.category(character) in _MARKS:
+        return not previous.isspace()
+    if "\U0001f3fb" <= character <= "\U0001f3ff" or "\U000e0020" <= character <= "\U000e007f":
+        return not previous.isspace()
+    if previous == _ZWJ:
+        return unicodedata.category(character) == "So"
+    return _hangul(previous, character) or _flag(text, at)
 
 
-def _hangul(before: str, here: str) -> bool:
+def _hangul(previous: str, character: str) -> bool:
     """Whether two code points are of one syllable: leading consonant, vowel, trailing consonant."""
-    vowel, trailing = "\u1160" <= here <= "\u11a7", "\u11a8" <= here <= "\u11ff"
-    open_syllable = "\uac00" <= before <= "\ud7a3" and (ord(before) - 0xAC00) % 28 == 0
+    vowel, trailing = "\u1160" <= character <= "\u11a7", "\u11a8" <= character <= "\u11ff"
+    open_syllable = "\uac00" <= previous <= "\ud7a3" and (ord(previous) - 0xAC00) % 28 == 0
     if vowel:
-        return "\u1100" <= before <= "\u11a7" or open_syllable
-    return trailing and ("\u1160" <= before <= "\u11ff" or "\uac00" <= before <= "\ud7a3")
+        return "\u1100" <= previous <= "\u11a7" or open_syllable
+    return trailing and ("\u1160" <= previous <= "\u11ff" or "\uac00" <= previous <= "\ud7a3")
 
 
 def _flag(text: str, at: int) -> bool:

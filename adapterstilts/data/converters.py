@@ -183,7 +183,7 @@ def _only_text(record: Record, names: Sequence[str]) -> str:
     return text_of(record, *names)
 
 
-def _is_hidden(raw: object, task: Task, what: str = "label") -> bool:
+def _is_hidden(raw: object, task: Task, field: str = "label") -> bool:
     """Whether the record has no label.
 
     Raises:
@@ -192,14 +192,14 @@ def _is_hidden(raw: object, task: Task, what: str = "label") -> bool:
     none = raw is None or raw == ""
     if none and not task.hidden:
         raise MalformedError(
-            f"no {what}: data without labels can be neither trained on nor scored", hidden=True
+            f"no {field}: data without labels can be neither trained on nor scored", hidden=True
         )
     if task.hidden and not none:
-        raise MalformedError(f"{what} {shown(raw)}, though other records have none", hidden=True)
+        raise MalformedError(f"{field} {shown(raw)}, though other records have none", hidden=True)
     return none
 
 
-def label_of(raw: object, task: Task, what: str = "label") -> str | None:
+def label_of(raw: object, task: Task, field: str = "label") -> str | None:
     """Returns the task's label for a spelling in the release. None if labels are hidden.
 
     Spelling is exact; a number, true or false is spelled as in JSON. Until an open label set is known, every
@@ -208,7 +208,7 @@ def label_of(raw: object, task: Task, what: str = "label") -> str | None:
     Raises:
         MalformedError: A label that the task does not have, or see `_is_hidden`.
     """
-    if _is_hidden(raw, task, what):
+    if _is_hidden(raw, task, field):
         return None
     spelled = spell(raw)
     if isinstance(spelled, str):
@@ -218,20 +218,20 @@ def label_of(raw: object, task: Task, what: str = "label") -> str | None:
         if task.open_labels:
             return OTHER
     labels = ", ".join((*task.labels, *task.label_names))
-    raise MalformedError(f"{what} {shown(raw)} is not one of {task.name}'s: {labels}")
+    raise MalformedError(f"{field} {shown(raw)} is not one of {task.name}'s: {labels}")
 
 
-def index_of(raw: object, names: Sequence[str], task: Task, what: str = "label") -> int | None:
+def index_of(raw: object, names: Sequence[str], task: Task, field: str = "label") -> int | None:
     """Returns the index (from 0) of the gold choice in `names`. None if labels are hidden.
 
     Raises:
         MalformedError: The value is not one of the names; see also `_is_hidden`.
     """
-    if _is_hidden(raw, task, what):
+    if _is_hidden(raw, task, field):
         return None
     spelled = spell(raw)
     if not isinstance(spelled, str) or spelled not in names:
-        raise MalformedError(f"{what} {shown(raw)} is not one of: {', '.join(names)}")
+        raise MalformedError(f"{field} {shown(raw)} is not one of: {', '.join(names)}")
     return names.index(spelled)
 
 
@@ -382,10 +382,10 @@ def _copa_row(record: Record, task: Task, number: str) -> ChoiceRow:
     return ChoiceRow(row_id_of(record, ("idx",), number), prompt, choices, label)
 
 
-def _texts(value: object, count: int, what: str) -> tuple[str, ...]:
+def _texts(value: object, count: int, field: str) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) != count or not all(isinstance(text, str) for text in value):
-        raise MalformedError(f"field '{what}' should be a list of {count} texts")
-    return tuple(text_of({what: text}, what) for text in value)
+        raise MalformedError(f"field '{field}' should be a list of {count} texts")
+    return tuple(text_of({field: text}, field) for text in value)
 
 
 # The reader of a multiple-choice record by release, for files and for copies on the Hub

@@ -10,7 +10,7 @@ from adapterstilts.data.rows import Row
 
 
 def hold_out(
-    rows: Sequence[Row], share: float, most: int, seed: int
+    rows: Sequence[Row], share: float, maximum: int, seed: int
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Splits rows into (training, development); rows of one group stay together.
 
@@ -18,7 +18,7 @@ def hold_out(
         share: Approximate share of development rows. 0 for none.
         most: Approximate maximum of development rows (a group is never split).
     """
-    target = min(round(share * len(rows)), most)
+    target = min(round(share * len(rows)), maximum)
     groups = list(dict.fromkeys(row.group for row in rows))
     if target == 0 or len(groups) < 2:
         return tuple(rows), ()

@@ -31,18 +31,18 @@ def check_metadata(repo: str, commit: str) -> None:
         content = _content(repo, commit, name)
         if content is None:
             continue
-        where = f"{name} at {commit[:12]}"
+        place = f"{name} at {commit[:12]}"
         try:
             if len(content) > LARGEST:
-                raise ConfigError(f"{where}: larger than {LARGEST:,} bytes, the most that is read of it")
-            _check(content.decode("utf-8"), name, where)
+                raise ConfigError(f"{place}: larger than {LARGEST:,} bytes, the most that is read of it")
+            _check(content.decode("utf-8"), name, place)
         except UnicodeDecodeError:
-            raise MissingDataError(f"the Hub dataset {repo} cannot be read ({where}: not UTF-8)") from None
+            raise MissingDataError(f"the Hub dataset {repo} cannot be read ({place}: not UTF-8)") from None
         except ConfigError as error:
             raise MissingDataError(f"the Hub dataset {repo} cannot be read ({error})") from None
 
 
-def _check(text: str, name: str, where: str) -> None:
+def _check(text: str, name: str, place: str) -> None:
     first = 0
     if name == CARD:
         begin = BEGIN.match(text)
@@ -50,12 +50,12 @@ def _check(text: str, name: str, where: str) -> None:
             return
         end = END.search(text, begin.end() - 1)
         if end is None:
-            raise ConfigError(f"{where}: it begins with '---', but no line of '---' ends its front matter")
+            raise ConfigError(f"{place}: it begins with '---', but no line of '---' ends its front matter")
         if BREAKS.search(text, 0, end.start()):
-            raise ConfigError(f"{where}: its front matter has more than {MOST_BREAKS} line breaks in a row")
+            raise ConfigError(f"{place}: its front matter has more than {MOST_BREAKS} line breaks in a row")
         first, text = text.count("\n", 0, begin.end()), text[begin.end() : end.start()]
     if text.strip():
-        read_text(text, where, skipped=first)
+        read_text(text, place, skipped=first)
 
 
 def _content(repo: str, commit: str, name: str) -> bytes | None:

@@ -37,9 +37,9 @@ class Part(NamedTuple):
     first: int
     last: int
 
-    def meets(self, other: Part) -> bool:
+    def meets(self, part: Part) -> bool:
         """Whether a row is in both."""
-        return self.file == other.file and self.first <= other.last and other.first <= self.last
+        return self.file == part.file and self.first <= part.last and part.first <= self.last
 
 
 def items(rows: Iterable[Row]) -> list[Item]:
@@ -55,7 +55,9 @@ def items(rows: Iterable[Row]) -> list[Item]:
         if isinstance(row, RetrievalRow):
             if row.context is not None:
                 contexts[row.id] = row.context
-            first = next(iter(row.gold), None)  # of several that of the question's own language
+            first = next(
+                iter(row.gold), None
+            )  # several: the one in the question's own language comes before the others
             texts = (row.text, contexts[first]) if first in contexts else ()
         else:
             texts = item_text(row)

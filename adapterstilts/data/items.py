@@ -60,5 +60,5 @@ def listed_items(items: Iterator[Item], origin: dict[str, Any]) -> Iterator[Item
 def unlisted_note(counts: Mapping[str, int]) -> str:
     """Returns the note on rows in languages that the task does not list."""
     names = [f"{language or 'none'} ({rows})" for language, rows in counts.items()]
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"skipped the rows in languages that the task does not list: {shown}"
+    languages = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"skipped the rows in languages that the task does not list: {languages}"

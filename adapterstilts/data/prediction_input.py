@@ -307,15 +307,15 @@ def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return texts
 
 
-def _string(value: object, what: str) -> str:
+def _string(value: object, field: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{what} is {_kind_of(value)}, not text")
+        raise ValueError(f"{field} is {_kind_of(value)}, not text")
     if not is_text(value):
         half = ord(next(character for character in value if not is_text(character)))
         byte = (
             f"byte 0x{half - 0xDC00:02x}" if 0xDC80 <= half <= 0xDCFF else f"half a character, U+{half:04X}"
         )
-        raise ValueError(f"{what} is not UTF-8 text ({byte})")
+        raise ValueError(f"{field} is not UTF-8 text ({byte})")
     return value
 
 

@@ -93,7 +93,7 @@ def _read_pair(path: Path, task: Task, language: str) -> Iterator[Item]:
     Of five columns (XTREME's translated training data) the first two hold the originals.
 
     Fields are never quoted: a quote character is text. XTREME's script writes fields that hold one with CSV
-    quoting, and its own loader reads them as they stand; so does this one.
+    quoting, and its own loader reads them unchanged; so does this one.
     """
     line = next(numbered_lines(path))[1]
     if line.lstrip().startswith(("{", "[")) and "\t" not in line:
@@ -116,7 +116,7 @@ def _read_qqp(path: Path, task: Task, language: str) -> Iterator[Item]:
 
 
 def _plain_pairs(path: Path, task: Task) -> Iterator[tuple[int, Record]]:
-    columns = 0  # of the lines with a label before
+    columns = 0  # number in the labelled lines so far
     for number, line in numbered_lines(path):
         fields = line.split("\t")
         _check_plain(fields, path, number, task)

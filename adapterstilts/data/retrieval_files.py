@@ -35,24 +35,24 @@ def read_tatoeba(path: Path, task: Task, language: str) -> Iterator[Item]:
         For each line the query and its gold candidate.
     """
     name = _plain(path).stem.rpartition("-")[2]
-    other = _beside(path, name)
-    if other == path or not other.is_file():
-        raise DataError(f"the aligned file with the other side, {other}, does not exist", path)
-    queries, candidates = list(numbered_lines(path)), list(numbered_lines(other))
+    path_beside = _beside(path, name)
+    if path_beside == path or not path_beside.is_file():
+        raise DataError(f"the aligned file with the other side, {path_beside}, does not exist", path)
+    queries, candidates = list(numbered_lines(path)), list(numbered_lines(path_beside))
     if len(queries) != len(candidates):
         raise DataError(
-            f"{len(queries)} lines, but {other} has {len(candidates)}: they are not aligned", path
+            f"{len(queries)} lines, but {path_beside} has {len(candidates)}: they are not aligned", path
         )
     texts = [text for _, text in candidates]
     if not task.hidden and len(texts) >= SURE and texts in (sorted(texts), sorted(texts, key=str.casefold)):
         raise HiddenLabelsError("its sentences are sorted, which hides whose translations they are "
-            "(XTREME's download sorts them): take LASER's files", other)  # fmt: skip
+            "(XTREME's download sorts them): take LASER's files", path_beside)  # fmt: skip
     for (number, query), (_, candidate) in zip(queries, candidates, strict=True):
-        for file, text in ((path, query), (other, candidate)):
+        for file, text in ((path, query), (path_beside, candidate)):
             if not text.strip():
                 raise DataError("an empty sentence", file, number)
-        asked, offered = aligned_texts(str(number), query, candidate)
-        yield (replace(asked, gold=()) if task.hidden else asked), offered
+        query_row, candidate_row = aligned_texts(str(number), query, candidate)
+        yield (replace(query_row, gold=()) if task.hidden else query_row), candidate_row
 
 
 def _plain(path: Path) -> Path:
@@ -62,9 +62,9 @@ def _plain(path: Path) -> Path:
 
 def _beside(path: Path, ending: str) -> Path:
     """Returns the file of the same name with another ending; packed if only that exists."""
-    other = _plain(path).with_suffix(f".{ending}")
-    packed = other.with_name(f"{other.name}.gz")
-    return packed if packed.is_file() and not other.is_file() else other
+    path_beside = _plain(path).with_suffix(f".{ending}")
+    packed = path_beside.with_name(f"{path_beside.name}.gz")
+    return packed if packed.is_file() and not path_beside.is_file() else path_beside
 
 
 def aligned_texts(number: str, query: str, candidate: str) -> tuple[RetrievalRow, RetrievalRow]:
@@ -149,17 +149,17 @@ def read_lareqa(path: Path, task: Task, language: str) -> Iterator[Item]:
     gold: dict[str, list[str]] = {}
     questions: list[tuple[str, str]] = []
     for code, file in _pool(path, task, language).items():
-        asked = 0
+        number = 0
         for part in _answered(file, task, code):
             yield from ((row,) for row in part.sentences)
-            asked += len(part.questions)
+            number += len(part.questions)
             for question in part.questions:
                 gold.setdefault(question.id, []).extend(question.gold)
                 if code == language:
                     questions.append((question.id, question.text))
                     if not question.gold:
                         gold[question.id].append("")
-        if not asked:
+        if not number:
             raise DataError("the file holds no question", file)
     for row_id, text in questions:
         gold_ids = tuple(gold[row_id])
@@ -242,5 +242,5 @@ def _has_breaks(path: Path) -> bool:
         return b'"sentence_breaks"' in file.read()
 
 
-# What a form has to say of its origin beside the file's name.
+# Functions that return more about a form's origin than the file's name.
 ORIGINS: Mapping[str, Callable[[Path, Task, str], dict[str, Any]]] = {"lareqa": _pool_origin}

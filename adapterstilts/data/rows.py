@@ -33,7 +33,7 @@ class TaggedRow:
     """A tokenised sentence with one tag a token (None only for prediction).
 
     Attributes:
-        spaces: Whether a space follows each token in running text; None where the release does not tell.
+        spaces: Whether a space follows each token in running text; None if the release does not record it.
     """
 
     id: str
@@ -93,7 +93,7 @@ class RetrievalRow:
     """A text on one side of a retrieval task; a query names the ids of its gold candidates.
 
     Attributes:
-        context: The paragraph that a candidate stands in, where the release has one.
+        context: Paragraph that contains a candidate, if the release has one.
     """
 
     id: str

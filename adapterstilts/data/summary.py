@@ -17,9 +17,9 @@ from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRo
 class Lengths(NamedTuple):
     """The shortest, the median and the longest row."""
 
-    least: int
+    minimum: int
     middle: float
-    most: int
+    maximum: int
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Summary:
         labels: Label -> how often, the most frequent first; tags are counted by token.
         words, characters: Lengths of a row's texts in total. Words are separated by white space, or tokens.
         repeated: Rows whose text stood there before.
-        trained: Rows whose text stands in the training data too.
+        trained: Rows whose text is in the training data too.
     """
 
     rows: int

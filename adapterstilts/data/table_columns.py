@@ -33,8 +33,8 @@ def of_split(task: Task, split: Split | None) -> Task:
     """Returns the task with only the row conditions of one split. None removes all conditions."""
     if task.table is None:
         return task
-    where = {name: values for name, values in task.table.where.items() if name == split}
-    return task.model_copy(update={"table": task.table.model_copy(update={"where": where})})
+    conditions = {name: values for name, values in task.table.filter.items() if name == split}
+    return task.model_copy(update={"table": task.table.model_copy(update={"filter": conditions})})
 
 
 def table_rows(record: Record, task: Task, code: str, number: str) -> tuple[Row] | None:
@@ -67,16 +67,16 @@ def passed_over(record: Record, task: Task, code: str) -> str | None:
     language = table.columns.get("language")
     if language is None:
         return None
-    other = spelling(_field(record, "language", language))
-    return None if other.casefold() == code.casefold() else f"language {other}"
+    text = spelling(_field(record, "language", language))
+    return None if text.casefold() == code.casefold() else f"language {text}"
 
 
 def _elsewhere(record: Record, table: Table) -> str | None:
     """Returns the value that puts a record into another split. None for this split."""
-    for conditions in table.where.values():
+    for conditions in table.filter.values():
         for column, value in conditions.items():
-            if (other := spelling(_value(record, column, "where"))) != value:
-                return f"{column} {other}"
+            if (text := spelling(_value(record, column, "filter"))) != value:
+                return f"{column} {text}"
     return None
 
 
@@ -100,7 +100,7 @@ def _check_gold(record: Record, table: Table) -> None:
     missing = [column for column in gold if column not in record]
     if missing:
         read = {column for columns in table.columns.values() for column in _names(columns)}
-        read |= {column for conditions in table.where.values() for column in conditions}
+        read |= {column for conditions in table.filter.values() for column in conditions}
         if unread := [str(column) for column in record if column not in read]:
             raise MalformedError(no_label_column(missing[0], record, unread))
 

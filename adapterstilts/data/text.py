@@ -17,7 +17,7 @@ from adapterstilts.errors import DataError
 
 BOM = "\ufeff"
 LONGEST_LINE = 16 << 20  # bytes: a longer record is damage, and would take memory many times over
-DIGITS = 4000  # of a whole number in JSON; Python itself refuses to convert a few hundred more
+DIGITS = 4000  # maximum length of a whole number in JSON; Python itself refuses to convert a few hundred more
 LONGEST_JSON = 1 << 30  # bytes of one line of a whole JSON file: SQuAD's release is a single line
 HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
 OLD_MAC = "old Mac line ends (carriage returns alone): convert them to line feeds"

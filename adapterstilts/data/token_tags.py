@@ -21,7 +21,7 @@ from adapterstilts.tasks.spec import Task
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003's mark of a new document, which is no sentence
 SAMPLE = 1000  # lines, or sentences, from which the form of a whole file is inferred
 JSON = re.compile(r"\s*[\[{]\s*[\"\[{]")
-SIGN = re.compile(r"(?:\\t|[^\w\s]|_)+")  # what may stand between a token and its tag; `\t` as two characters
+SIGN = re.compile(r"(?:\\t|[^\w\s]|_)+")  # separators between a token and its tag; `\t` as two characters
 CHUNK = re.compile(r"O|[BIESLU]-\w+")
 PREFIX = re.compile(r"([a-z][a-z-]{1,14}):(?=.)", re.DOTALL)
 
@@ -34,7 +34,7 @@ def read_token_tag(path: Path, task: Task, language: str) -> Iterator[Item]:
     The raw PAN-X release (WikiANN) puts the language before each token (`en:Paris`): it is removed,
     whatever the code. Tokens of only zero-width characters are tokens: they have a tag and count in the
     score.
-    A file in CoNLL-U, the form of Universal Dependencies' releases, is told by its content.
+    A file in CoNLL-U, the form of Universal Dependencies' releases, is recognised by its content.
 
     Raises:
         DataError: Columns with spaces between them, or a line that is not of this form.

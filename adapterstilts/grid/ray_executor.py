@@ -46,7 +46,7 @@ class RayCluster:
     """A cluster and the workers to start on it.
 
     Attributes:
-        address: Address of a running cluster. "auto" is the one of this machine, "local" starts one here.
+        address: Address of a running cluster. "auto" is this machine's cluster, "local" starts one here.
         workers: Number of workers. The default is as many as there is room for.
         gpus: GPUs per worker: a fraction of one or a whole number. The default is 1 if the cluster has any.
     """
@@ -247,7 +247,7 @@ class RayExecutor:
             future.set_result(ended.result().outcome)
 
     def _replace_lost_workers(self) -> None:
-        """Requests another worker for each one that is gone."""
+        """Requests another worker for each lost one."""
         for number, worker in enumerate(self._workers):
             if worker.failed_to_start:
                 self._failed_starts += 1

@@ -187,9 +187,9 @@ def as_source(key: str, task: str, folder: Path) -> Source:
     """
     adapters, _ = read_active_adapters(folder)
     if adapters.target is None or adapters.below:
-        what = "a fusion" if adapters.fused else "a stack" if adapters.below else "the bare backbone"
+        kind = "a fusion" if adapters.fused else "a stack" if adapters.below else "the bare backbone"
         raise AdapterError(
-            f"{folder.name} is {what}, not a single adapter: pass the runs that it was built from"
+            f"{folder.name} is {kind}, not a single adapter: pass the runs that it was built from"
         )
     adapter = folder / "adapters" / adapters.target
     spec = spec_of(adapter)

@@ -1,4 +1,4 @@
-"""What a killed training needs to go on as if nothing had happened: one atomic safetensors file."""
+"""Checkpoints of unfinished trainings: one atomic safetensors file with everything that resuming needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from adapterstilts.errors import StoreError
 
 Parameters = Mapping[str, nn.Parameter]
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of each parameter
+# Types of the numbers in a checkpoint, which may be damaged or from another version.
 NUMBERS: dict[str, tuple[type, ...]] = {
     "step": (int,),
     "best_score": (float, int, type(None)),
@@ -30,14 +31,14 @@ NUMBERS: dict[str, tuple[type, ...]] = {
 
 @dataclass
 class TrainingState:
-    """Where training is.
+    """The progress of a training.
 
     Attributes:
-        step: optimizer steps done.
-        best_score, best_step: on development data; None before the first evaluation.
-        best_metrics: all metrics of the best step.
-        worse: evaluations since the best one.
-        best: the trainable parameters at `best_step`.
+        step: Number of optimizer steps made.
+        best_score, best_step: Best development score and its step; None before the first evaluation.
+        best_metrics: All metrics of the best step.
+        worse: Number of evaluations since the best one.
+        best: Trainable parameters at `best_step`.
     """
 
     step: int = 0
@@ -57,6 +58,7 @@ def save(path: Path, state: TrainingState, parameters: Parameters, optimizer: to
             tensors[f"{moment}/{name}"] = tensor
     numbers = json.dumps({name: getattr(state, name) for name in NUMBERS})
     contiguous = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    # Written under another name, flushed and renamed: a kill leaves the earlier checkpoint intact.
     partial = path.with_suffix(".partial")
     save_file(contiguous, partial, metadata={"state": numbers, "sha256": _sha256(numbers, contiguous)})
     with partial.open("rb") as file:
@@ -121,9 +123,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _sha256(numbers: str, tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 (hex) of a checkpoint's content; safetensors itself has no checksum."""
-    whole = hashlib.sha256(numbers.encode())
+    digest = hashlib.sha256(numbers.encode())
     for name in sorted(tensors):
         value = tensors[name]
-        whole.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        whole.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
-    return whole.hexdigest()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

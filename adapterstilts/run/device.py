@@ -1,4 +1,4 @@
-"""Where tensors live and in which precision they are computed."""
+"""The device of the tensors and the precision of the computation."""
 
 from __future__ import annotations
 
@@ -20,13 +20,10 @@ MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 @cache
 def accelerator() -> Accelerator:
-    """One per process: it shares global state, so a second one would not be independent.
-
-    Precision is a hyperparameter here, so that of a launch's settings does not count. Where one process
-    evaluates or waits for a job's lock, the others of its launch are patient.
-    """
+    """Returns the accelerator of this process; a second one would share its global state."""
+    # The leader of a launch may evaluate, or wait for a job's lock, while the other processes wait for it.
     patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
-    return Accelerator(mixed_precision="no", kwargs_handlers=[patience])
+    return Accelerator(mixed_precision="no", kwargs_handlers=[patience])  # precision is a hyperparameter
 
 
 def computes_bf16(device: torch.device) -> bool:
@@ -35,7 +32,7 @@ def computes_bf16(device: torch.device) -> bool:
     For a CPU, `ADAPTERSTILTS_CPU_BF16` overrides the answer, so that machines with different CPUs can agree.
 
     Raises:
-        ConfigError: the variable is neither "on" nor "off".
+        ConfigError: The variable is neither "on" nor "off".
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -50,18 +47,18 @@ def computes_bf16(device: torch.device) -> bool:
     return False
 
 
-def resolve_precision(wanted: str) -> str:
-    """The precision that "auto" stands for here.
+def resolve_precision(precision: str) -> str:
+    """Returns the precision; "auto" becomes bf16 if this device computes in it, else fp32.
 
     Raises:
-        ConfigError: no such precision, or bf16 on a device that cannot run it.
+        ConfigError: An unknown precision, or bf16 on a device that does not support it.
     """
-    if wanted not in ("auto", "bf16", "fp32"):
-        raise unknown("precision", wanted, ("auto", "bf16", "fp32"))
+    if precision not in ("auto", "bf16", "fp32"):
+        raise unknown("precision", precision, ("auto", "bf16", "fp32"))
     device = accelerator().device
-    if wanted == "auto":
+    if precision == "auto":
         return "bf16" if computes_bf16(device) else "fp32"
-    if wanted == "bf16":
+    if precision == "bf16":
         if device.type == "mps":
             raise ConfigError("precision bf16 is not available on this device: use fp32 or auto")
         return "bf16"
@@ -69,20 +66,20 @@ def resolve_precision(wanted: str) -> str:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left."""
+    """Whether an error means that the device or the machine is out of memory."""
     return isinstance(error, MemoryError) or any(text in str(error).lower() for text in MEMORY)
 
 
 def free_memory() -> None:
-    """Gives back what nothing refers to any more."""
+    """Frees memory that nothing refers to."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def autocast(precision: str) -> AbstractContextManager[object]:
-    """Autocast on the current device if `precision` is "bf16", else nothing."""
+    """Returns autocast on the current device if `precision` is "bf16", else an empty context."""
     if precision != "bf16":
         return contextlib.nullcontext()
-    found: AbstractContextManager[object] = torch.autocast(accelerator().device.type, dtype=torch.bfloat16)
-    return found
+    context: AbstractContextManager[object] = torch.autocast(accelerator().device.type, dtype=torch.bfloat16)
+    return context

@@ -1,6 +1,6 @@
-"""The processes of one launch (`accelerate launch`): all compute a part of every batch, one leads.
+"""The processes of one launch (`accelerate launch`): each computes a part of every batch, one is the leader.
 
-The leader alone prints, holds the job's lock, and writes; what it found out or decided, the others are told.
+Only the leader prints, holds the job's lock and writes. The others receive its results and decisions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def count() -> int:
-    """How many processes there are; 1 without a launch."""
+    """Returns the number of processes; 1 without a launch."""
     return int(accelerator().num_processes)
 
 
@@ -28,37 +28,42 @@ def leads() -> bool:
 
 
 def number() -> int:
-    """Which one this is, from 0."""
+    """Returns the number of this process, from 0."""
     return int(accelerator().process_index)
 
 
 def from_leader(call: Callable[[], T]) -> T:
-    """What the call returns to the leader, who alone makes it."""
+    """Returns the leader's result of a call, which only the leader makes."""
     if count() == 1:
         return call()
-    found = [call() if leads() else None]
-    broadcast_object_list(found)
-    return found[0]  # type: ignore[return-value]
+    result = [call() if leads() else None]
+    broadcast_object_list(result)
+    return result[0]  # type: ignore[return-value]
 
 
 def share(examples: Sequence[T]) -> Sequence[T]:
-    """This process's part of a batch; none where there are fewer examples than processes."""
+    """Returns this process's part of a batch; it is empty if there are fewer examples than processes."""
     return examples[number() :: count()]
 
 
 def sum_gradients(parameters: Collection[nn.Parameter], numbers: Sequence[float]) -> list[float]:
-    """Adds up the gradients of all processes, in place, and each of some numbers, which it returns.
+    """Sums the gradients of all processes in place, and returns the sums of some numbers.
 
-    A parameter that no process used stays without a gradient, as the head of a task whose turn it is not.
+    A parameter that no process used keeps no gradient, such as the head of another task.
     """
     if count() == 1:
         return list(numbers)
-    used = [float(each.grad is not None) for each in parameters]
-    grads = [each.grad if each.grad is not None else torch.zeros_like(each) for each in parameters]
-    extra = torch.tensor([*numbers, *used], device=grads[0].device)
-    flat = torch.cat([extra, *(grad.float().flatten() for grad in grads)])
+    used = [float(parameter.grad is not None) for parameter in parameters]
+    gradients = [
+        parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+        for parameter in parameters
+    ]
+    extra = torch.tensor([*numbers, *used], device=gradients[0].device)
+    # One reduction in fp32 for everything: many small ones would cost a round trip each.
+    flat = torch.cat([extra, *(gradient.float().flatten() for gradient in gradients)])
     torch.distributed.all_reduce(flat)
-    sums, *parts = flat.split([len(extra), *(grad.numel() for grad in grads)])
-    for each, users, part in zip(parameters, sums[len(numbers) :], parts, strict=True):
-        each.grad = part.view_as(each).to(each.dtype) if users else None
+    sums, *parts = flat.split([len(extra), *(gradient.numel() for gradient in gradients)])
+    for parameter, users, part in zip(parameters, sums[len(numbers) :], parts, strict=True):
+        # Without a gradient AdamW skips the parameter; a zero gradient would still decay it.
+        parameter.grad = part.view_as(parameter).to(parameter.dtype) if users else None
     return [float(value) for value in sums[: len(numbers)]]

@@ -136,8 +136,8 @@ def _with_data(
     candidates: list[DataIndex] = []
     skipped: list[DataIndex] = []
     for data in targets:
-        found = any(data.languages(name, hidden=split is not None) for name in splits)
-        (candidates if found else skipped).append(data)
+        has_data = any(data.languages(name, hidden=split is not None) for name in splits)
+        (candidates if has_data else skipped).append(data)
     for data in skipped if candidates else ():
         say(f"skipped {data.task.name}: no data found (run with --task {data.task.name} for details)")
     candidates = candidates or targets

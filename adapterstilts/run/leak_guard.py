@@ -1,4 +1,4 @@
-"""The leak guard: refuses to score items that a run, or one that it was built on, was trained on."""
+"""The leak guard: refuses to score items that a run, or a run that it was built on, was trained on."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from adapterstilts.tasks.spec import Split, Task
 
 @dataclass(frozen=True)
 class Leak:
-    """What one evaluation shares with what its run was trained on.
+    """The overlap of one evaluation with the training data of its run.
 
     Attributes:
         items: Number of evaluated items that were trained on, themselves or (`translated` of them) in another
             language.
+        translated: Number of those that were trained on in another language only.
         examples: Number of evaluated items; 0 if nothing can leak (retrieval: no pairs are trained on).
-        example: the text of one.
-        unchecked: what could not be checked and why; empty if everything was.
+        example: Text of one leaked item.
+        unchecked: Reasons why something could not be checked; empty if everything was.
     """
 
     items: int = 0
@@ -40,32 +41,45 @@ class Leak:
     unchecked: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """One line for people; empty if there is nothing to say."""
-        found = f"{self.items} of {self.examples} items were trained on" if self.items else ""
+        """One line for people; empty if there is nothing to report."""
+        text = f"{self.items} of {self.examples} items were trained on" if self.items else ""
         if self.translated:
-            found += f" ({self.translated} of them in another language)"
-        return "; ".join(part for part in (found, *self.unchecked) if part)
+            text += f" ({self.translated} of them in another language)"
+        return "; ".join(part for part in (text, *self.unchecked) if part)
 
     def as_metric(self) -> dict[str, int]:
-        """What stands among the metrics of an evaluation; nothing where nothing leaked."""
+        """Returns the entry among the metrics of an evaluation; empty without a leak."""
         return {"leaked": self.items} if self.items else {}
 
     def as_json(self) -> dict[str, Any]:
-        """The attributes as JSON values."""
+        """Returns the attributes as JSON values."""
         return {**asdict(self), "unchecked": list(self.unchecked)}
 
 
-class _Side(NamedTuple):
-    """The items of one language, by their ids, in row order, and whether each was trained on."""
+class _Items(NamedTuple):
+    """The items of one language in row order.
+
+    Attributes:
+        ids: Ids of the rows, equal across parallel languages.
+        digests: Digests of the texts.
+        trained: Whether each item was trained on [items].
+        parts: Rows of files that they were read from.
+    """
 
     ids: Sequence[str]
-    prints: Digests
-    known: npt.NDArray[np.bool_]
+    digests: Digests
+    trained: npt.NDArray[np.bool_]
     parts: frozenset[Part]
 
 
-class _Counterparts(NamedTuple):
-    """What the other languages tell: ids of the items trained on there, what was read, what was not."""
+class _Parallel(NamedTuple):
+    """The comparison with the other languages of a parallel release.
+
+    Attributes:
+        ids: Ids of the items that were trained on there.
+        parts: Rows of files that were compared.
+        unchecked: Reasons why languages could not be compared.
+    """
 
     ids: frozenset[str] = frozenset()
     parts: frozenset[Part] = frozenset()
@@ -74,11 +88,15 @@ class _Counterparts(NamedTuple):
 
 @dataclass(frozen=True)
 class LeakGuard:
-    """Compares evaluations of one run on one target with what the run was trained on.
+    """Compares evaluations of one run on one target with the training data of the run.
 
     Attributes:
-        split, where: what is evaluated; its other languages are looked for there too.
-        allowed: leaks are reported, not refused.
+        store: Store of the run and of the runs that it was built on.
+        run: The evaluated run.
+        target: The target.
+        split: Evaluated split; the target's other languages are read from it too.
+        location: Location of the evaluated data.
+        allowed: Whether leaks are reported instead of refused.
     """
 
     store: Store
@@ -91,120 +109,120 @@ class LeakGuard:
     def check(self, language: str, loaded: Loaded) -> Leak:
         """Compares the rows of one language.
 
-        Rows that only chose the step (development rows) do not count as trained on: scores on development
-        sets are what is published. Items of parallel releases are found by their counterparts too, in all
-        languages at hand.
+        Development rows, which only chose the best step, do not count as trained on: published scores are
+        scores on development sets. Items of parallel releases are also compared in all other languages whose
+        data is found.
+
+        Args:
+            language: Language of the rows.
+            loaded: The evaluated rows.
 
         Raises:
-            DataError: more items were trained on than recur by chance, or any where rows of the same file
-                were; and that is not allowed.
+            DataError: More items were trained on than recur by chance, or any item if rows of the same file
+                were; and leaks are not allowed.
         """
-        own = self._side_of(loaded)
-        if not own.ids:
+        evaluated = self._items_of(loaded)
+        if not evaluated.ids:
             return Leak()
-        others = self._others(language, own, loaded.origin["limit"])
-        translated = np.array([each in others.ids for each in own.ids]) & ~own.known
-        leaked = own.known | translated
+        parallel = self._compare_languages(language, evaluated, loaded.origin["limit"])
+        translated = np.array([row_id in parallel.ids for row_id in evaluated.ids]) & ~evaluated.trained
+        leaked = evaluated.trained | translated
         example = " / ".join(items(loaded.rows)[int(leaked.argmax())].texts) if leaked.any() else ""
-        unchecked = self._trained.unknown + others.unchecked
+        unchecked = self._history.unknown + parallel.unchecked
         leak = Leak(int(leaked.sum()), int(translated.sum()), len(leaked), example[:120], unchecked)
-        if not self.allowed and self._refused(leak, own.parts | others.parts):
-            raise self._refusal(leak, language)
+        if not self.allowed and self._is_refused(leak, evaluated.parts | parallel.parts):
+            in_others = f" ({leak.translated} of them in another language)" if leak.translated else ""
+            raise DataError(
+                f"{leak.items} of the {leak.examples} items of {self.target.name} in '{language}' were "
+                f"trained on by {self.run.id} or a run that it was built on{in_others}, such as: "
+                f"{leak.example!r}. Their scores would not measure new text: evaluate other rows "
+                "(--eval-file FILE#first-last), or pass --allow-leak, and the result will report it"
+            )
         return leak
 
-    def _refused(self, leak: Leak, read: frozenset[Part]) -> bool:
-        """Chance has no part in rows of one file that were trained on and are evaluated."""
-        same_rows = any(part.meets(other) for part in read for other in self._trained.parts)
+    def _is_refused(self, leak: Leak, evaluated: frozenset[Part]) -> bool:
+        """Whether the leak is more than chance; rows of one file in training and evaluation never are."""
+        same_rows = any(part.meets(trained) for part in evaluated for trained in self._history.parts)
         return leak.items > 0 if same_rows else too_many(leak.items, leak.examples, self.target.kind)
 
-    def _refusal(self, leak: Leak, language: str) -> DataError:
-        how = f" ({leak.translated} of them in another language)" if leak.translated else ""
-        return DataError(
-            f"{leak.items} of the {leak.examples} items of {self.target.name} in '{language}' were trained "
-            f"on by {self.run.id} or a run that it was built on{how}, such as: {leak.example!r}. "
-            "Their scores would not be of new text: evaluate other rows (--eval-file FILE#first-last), "
-            "or insist with --allow-leak, and the result will say so"
-        )
-
     @cached_property
-    def _trained(self) -> History:
+    def _history(self) -> History:
         return history(self.store, self.run)
 
     @cached_property
-    def _sides(self) -> dict[str, _Side | None]:
-        """What was read of other languages, so that each is read once; None where there is nothing."""
+    def _languages(self) -> dict[str, _Items | None]:
+        """Items of the languages that were read, so that each is read once; None if there are none."""
         return {}
 
-    def _side_of(self, loaded: Loaded) -> _Side:
-        found = items(loaded.rows)
-        prints = digests_of(item.texts for item in found)
-        known = np.isin(prints, self._trained.items)
-        if self.target.symmetric:
-            known |= np.isin(digests_of(item.texts[::-1] for item in found), self._trained.items)
-        return _Side([item.id for item in found], prints, known, parts(loaded.origin))
+    def _items_of(self, loaded: Loaded) -> _Items:
+        rows = items(loaded.rows)
+        digests = digests_of(item.texts for item in rows)
+        trained = np.isin(digests, self._history.items)
+        if self.target.symmetric:  # a pair of PAWS-X in reverse order is the same item
+            trained |= np.isin(digests_of(item.texts[::-1] for item in rows), self._history.items)
+        return _Items([item.id for item in rows], digests, trained, parts(loaded.origin))
 
-    def _others(self, language: str, own: _Side, limit: int | None) -> _Counterparts:
-        """Which items were trained on in another language; and what hindered the comparison."""
-        if self.target.parallel is None or not len(self._trained.items):
-            return _Counterparts()
+    def _compare_languages(self, language: str, evaluated: _Items, limit: int | None) -> _Parallel:
+        """Returns the items that were trained on in another language of a parallel release."""
+        if self.target.parallel is None or not len(self._history.items):
+            return _Parallel()
         if limit is None:
-            self._sides[language] = own
-        whole = self._side(language, language)
-        compared: dict[str, _Side] = {}
+            self._languages[language] = evaluated
+        # With a limit, only a subsample was loaded: its ids must be matched within the full file.
+        complete = self._language(language, language)
+        compared: dict[str, _Items] = {}
         ids: set[str] = set()
         for code in self.target.languages:
-            side = self._side(code, language) if code != language else None
-            names = side and whole and self._names(side, whole)
-            if side and names:
-                compared[code] = side
-                ids.update(compress(names, side.known))
-        read = frozenset[Part]().union(*(side.parts for side in compared.values()))
-        return _Counterparts(frozenset(ids), read, _unchecked(language, compared))
+            translation = self._language(code, language) if code != language else None
+            matching = translation and complete and self._matching_ids(translation, complete)
+            if translation and matching:
+                compared[code] = translation
+                ids.update(compress(matching, translation.trained))
+        compared_parts = frozenset[Part]().union(*(entry.parts for entry in compared.values()))
+        return _Parallel(frozenset(ids), compared_parts, _unchecked(language, compared))
 
-    def _side(self, code: str, evaluated: str) -> _Side | None:
-        """The items in one language; None where they are not at hand."""
-        if code not in self._sides:
+    def _language(self, code: str, evaluated: str) -> _Items | None:
+        """Returns the items in one language; None if its data was not found."""
+        if code not in self._languages:
             task = self.target
-            if task.form == "lareqa":  # which would read the files of all languages for each of them
+            if task.form == "lareqa":  # its reader would read the files of all languages for each of them
                 task = task.model_copy(update={"form": "squad"})
             try:
-                loaded = load(task, self.split, code, self._place(code, evaluated), hidden=True)
+                loaded = load(task, self.split, code, self._location_of(code, evaluated), hidden=True)
             except StiltsError:
-                self._sides[code] = None
+                self._languages[code] = None
             else:
-                self._sides[code] = self._side_of(loaded)
-        return self._sides[code]
+                self._languages[code] = self._items_of(loaded)
+        return self._languages[code]
 
-    def _names(self, side: _Side, own: _Side) -> Sequence[str]:
-        """The ids of one language's items in another; none where the items do not correspond."""
-        if np.array_equal(side.prints, own.prints):
-            return ()  # rows of no language's own were read twice
+    def _matching_ids(self, translation: _Items, evaluated: _Items) -> Sequence[str]:
+        """Returns the ids of the evaluated items in the translation's order; empty if they do not match."""
+        if np.array_equal(translation.digests, evaluated.digests):
+            return ()  # the same rows were read twice: the file does not depend on the language
         if self.target.parallel == "order":
-            return own.ids if len(side.ids) == len(own.ids) else ()
-        return () if set(side.ids).isdisjoint(own.ids) else side.ids
+            return evaluated.ids if len(translation.ids) == len(evaluated.ids) else ()
+        return () if set(translation.ids).isdisjoint(evaluated.ids) else translation.ids
 
-    def _place(self, code: str, evaluated: str) -> DataLocation:
-        """Where a language is: of one language's explicit file, the file whose name has the other's code.
+    def _location_of(self, code: str, evaluated: str) -> DataLocation:
+        """Returns the location of a language's data.
 
-        The Hub is asked for English only.
+        If the evaluated file is explicit, that is the file whose name has the language's code instead. The
+        Hub is only used for English: the check must not download every language.
         """
         codes = self.target.folder.codes if self.target.folder else {}
-        changed: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
         if code not in (evaluated, "en") and not self.target.bundled:
-            changed["source"] = "folder"
+            changes["source"] = "folder"
         if self.location.file is not None and "{lang}" not in self.location.file:
-            file, mine, other = (
-                Path(self.location.file),
-                codes.get(evaluated, evaluated),
-                codes.get(code, code),
-            )
-            changed["file"] = str(file.with_name(re.sub(rf"(?<![a-z]){mine}(?![a-z])", other, file.name)))
-        return self.location.model_copy(update=changed)
+            file = Path(self.location.file)
+            pattern = rf"(?<![a-z]){codes.get(evaluated, evaluated)}(?![a-z])"
+            changes["file"] = str(file.with_name(re.sub(pattern, codes.get(code, code), file.name)))
+        return self.location.model_copy(update=changes)
 
 
-def _unchecked(language: str, compared: dict[str, _Side]) -> tuple[str, ...]:
+def _unchecked(language: str, compared: dict[str, _Items]) -> tuple[str, ...]:
     if not compared:
-        return ("only exact duplicates were checked: no other language of these items is at hand",)
+        return ("only exact duplicates were checked: no other language of these items was found",)
     if language != "en" and "en" not in compared:
-        return ("the English side, which is not at hand, was not compared",)
+        return ("the English items were not compared, because they were not found",)
     return ()

@@ -1,4 +1,4 @@
-"""What a run, and all that it was built on, was trained on."""
+"""The training data of a run and of all runs that it was built on."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from adapterstilts.tasks.multitask import TEXT, split_name
 
 @dataclass(frozen=True)
 class History:
-    """What was trained on.
+    """The training data of a run and of the runs that it was built on.
 
     Attributes:
-        items: sorted digests of the items.
-        parts: the rows of files that they were read from.
-        unknown: what could not be found out.
-        credits: the data sets.
+        items: Sorted digests of the items.
+        parts: Rows of files that they were read from.
+        unknown: Sentences that describe what could not be determined.
+        credits: Data sets to credit.
     """
 
     items: Digests
@@ -33,71 +33,67 @@ class History:
     credits: tuple[Credit, ...] = ()
 
     def as_ancestors(self) -> Ancestors:
-        """Returns all but the items, as the origins of runs that are built on these keep it."""
+        """Returns everything except the items, in the form that the origin of a derived run stores."""
         files = (FileRows(sha256=part.file, slice=(part.first, part.last)) for part in sorted(self.parts))
         return Ancestors(files=tuple(files), unknown=self.unknown, credits=self.credits)
 
 
 def together(histories: Iterable[History]) -> History:
-    """Several as one."""
-    found = list(histories)
+    """Returns the union of several histories."""
+    histories = list(histories)
     return History(
-        np.unique(np.concatenate([digests(()), *(each.items for each in found)])),
-        frozenset[Part]().union(*(each.parts for each in found)),
-        tuple(dict.fromkeys(line for each in found for line in each.unknown)),
-        tuple(dict.fromkeys(credit for each in found for credit in each.credits)),
+        np.unique(np.concatenate([digests(()), *(history.items for history in histories)])),
+        frozenset[Part]().union(*(history.parts for history in histories)),
+        tuple(dict.fromkeys(line for history in histories for line in history.unknown)),
+        tuple(dict.fromkeys(credit for history in histories for credit in history.credits)),
     )
 
 
 def history(store: Store, run: Run) -> History:
-    """Returns what a run and the runs that it was built on were trained on.
+    """Returns the training data of a run and of the runs that it was built on.
 
-    All of it is in the run's origin; the sources of a run without one are looked up in the store.
+    All of it is in the run's origin. For a run without an origin, its sources are searched in the store.
     """
     origin = TrainOrigin.read(run.path)
-    found = read_items(run.path)
+    item_digests = read_items(run.path)
     ancestors = origin.ancestors if origin else Ancestors()
-    own = History(
-        digests(()) if found is None else found,
+    unknown = []
+    if item_digests is None:
+        unknown.append(f"the items that {run.id} was trained on could not be checked")
+    # Only the originals of translated rows can be compared with evaluated items.
+    if origin and any(record.get("originals") is False for record in origins(origin.data)):
+        unknown.append(f"the originals of the translated rows that {run.id} was trained on are not known")
+    trained = History(
+        digests(()) if item_digests is None else item_digests,
         parts(origin.data if origin else {}) | {Part(file.sha256, *file.slice) for file in ancestors.files},
-        tuple(_unknown(run, origin, found)),
+        (*unknown, *ancestors.unknown),
         tuple(dict.fromkeys(_credits(run, ancestors))),
     )
     if origin:
-        return own
-    sources = [_of_source(store, run, key) for key in run.training.composition.sources]
-    return together([own, *sources])
-
-
-def _unknown(run: Run, origin: TrainOrigin | None, found: Digests | None) -> Iterable[str]:
-    if found is None:
-        yield f"what {run.id} was trained on could not be checked"
-    if origin is None:
-        return
-    if any(record.get("originals") is False for record in origins(origin.data)):
-        yield f"the originals of the translated rows that {run.id} was trained on are not known"
-    yield from origin.ancestors.unknown
+        return trained
+    return together([trained, *(_source_history(store, run, key) for key in run.parents)])
 
 
 def _credits(run: Run, ancestors: Ancestors) -> Iterable[Credit]:
-    """Of the run's own tasks, where it (or whoever published it) trained, and of those before it."""
+    """Yields the credits of the ancestors, then those of the run's own tasks if it was trained."""
     yield from ancestors.credits
     job = run.training
+    # "published": somebody else trained it, and the task that was passed to `pull` is credited.
     if job.hyperparameters or "published" in job.data:
         yield from credits_of(tasks_of(run))
     if job.language_adapter or TEXT in split_name(job.task):
         yield from credits_of([get_task(TEXT)])
 
 
-def _of_source(store: Store, run: Run, key: str) -> History:
-    """The history of a run by its key, from the store or from beside the run that was built on it."""
+def _source_history(store: Store, run: Run, key: str) -> History:
+    """Returns the history of a source, from the store or from the folder of the run that was built on it."""
     for place in (store, Store(run.path.parent)):
         try:
-            found = place.with_key(key)
-        except StoreError:  # damaged
+            source = place.with_key(key)
+        except StoreError:  # damaged: the other place may have an intact copy
             continue
-        if found:
-            return history(store, found)
-    what = f"what the run {key[:12]}, which is gone, was trained on"
-    unknown = Credit(task=key[:12], title=what, licence="not known", citation="not known")
-    return History(digests(()), frozenset(), (f"{what} could not be checked",), (unknown,))
+        if source:
+            return history(store, source)
+    title = f"the training data of the removed run {key[:12]}"
+    unknown = Credit(task=key[:12], title=title, licence="not known", citation="not known")
+    return History(digests(()), frozenset(), (f"{title} could not be checked",), (unknown,))

@@ -1,4 +1,4 @@
-"""What a person sees of a long computation: a bar on standard error, or nothing."""
+"""Messages and progress bars on standard error."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ _CONSOLE = ContextVar("console", default=Console(stderr=True))  # noqa: B039 (no
 
 @contextmanager
 def speaking_to(console: Console | None) -> Iterator[None]:
-    """Lets everything here go to another console meanwhile; None leaves it as it is."""
-    before = _CONSOLE.set(console or _CONSOLE.get())
+    """Sends all output to another console within the context; None changes nothing."""
+    token = _CONSOLE.set(console or _CONSOLE.get())
     try:
         yield
     finally:
-        _CONSOLE.reset(before)
+        _CONSOLE.reset(token)
 
 
 def say(message: str) -> None:
-    """One line for the person at the terminal, on standard error."""
+    """Prints one line on standard error."""
     _CONSOLE.get().print(Text(visible(message)), highlight=False, soft_wrap=True)
 
 
 class Bar:
     """One bar with a status text; created by `bar`."""
 
-    def __init__(self, progress: Progress, title: str, total: int, done: int):
+    def __init__(self, progress: Progress, title: str, total: int, count: int):
         self._progress = progress
-        self._task = progress.add_task(visible(title), total=total, completed=done, status="")
+        self._task = progress.add_task(visible(title), total=total, completed=count, status="")
 
-    def update(self, done: int, status: str) -> None:
-        """Sets how much is done and the text behind the bar."""
-        self._progress.update(self._task, completed=done, status=status)
+    def update(self, count: int, status: str) -> None:
+        """Sets the number of finished steps and the text after the bar."""
+        self._progress.update(self._task, completed=count, status=status)
 
 
 @contextmanager
-def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
-    """A progress bar with count, elapsed and remaining time; silent where there is no terminal."""
+def bar(title: str, total: int, count: int = 0) -> Iterator[Bar]:
+    """Shows a progress bar with count, elapsed and remaining time; silent without a terminal."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -57,14 +57,14 @@ def bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
     )
     console = _CONSOLE.get()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield Bar(progress, title, total, done)
+        yield Bar(progress, title, total, count)
 
 
 def track(batches: Iterable[list[int]], title: str, total: int) -> Iterator[list[int]]:
-    """Yields the batches, showing how many of `total` items they covered."""
-    done = 0
-    with bar(title, total) as shown:
+    """Yields the batches and shows the number of items that they covered."""
+    count = 0
+    with bar(title, total) as display:
         for batch in batches:
             yield batch
-            done += len(batch)
-            shown.update(done, "")
+            count += len(batch)
+            display.update(count, "")

@@ -232,7 +232,7 @@ def load_translated(
 def _load_dev(task: Task, options: TrainingOptions, hyperparameters: Hyperparameters) -> Loaded | None:
     """Loads the task's English development data; None if it was not found with labels."""
     if options.dev_file is None and options.train_files.get(task.name, options.train_file) is not None:
-        return None  # the user's own training data: the release's development data would not belong to it
+        return None  # explicit training data: the release's development data would not belong to it
     try:
         location = options.location(options.dev_file)
         return load(task, "dev", "en", location, hyperparameters.dev_rows, options.seed)

@@ -65,15 +65,15 @@ class Credit(Value):
 
 def credits_of(tasks: Iterable[Task]) -> tuple[Credit, ...]:
     """Returns a credit for each data set of the tasks; for a mixture, one for each part."""
-    found: dict[str, Credit] = {}
+    by_task: dict[str, Credit] = {}
     for task in tasks:
-        for each in [get_task(part) for part in task.parts] or [task]:
-            found[each.name] = Credit(
-                task=each.name,
-                title=each.title,
-                licence=each.licence,
-                citation=each.citation,
+        for entry in [get_task(part) for part in task.parts] or [task]:
+            by_task[entry.name] = Credit(
+                task=entry.name,
+                title=entry.title,
+                licence=entry.licence,
+                citation=entry.citation,
                 # Plain text can come from any data set.
-                dataset=each.hub.repo if each.hub and not each.kind_spec.plain_text else None,
+                dataset=entry.hub.repo if entry.hub and not entry.kind_spec.plain_text else None,
             )
-    return tuple(found.values())
+    return tuple(by_task.values())

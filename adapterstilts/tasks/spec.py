@@ -70,12 +70,12 @@ class Table(Value):
             Parquet.
         columns: Field (see `data/table_columns.py`) -> column. Several columns form the list of choices, or
             one text with spaces between.
-        where: Split -> column -> value. Selects the rows of a split from a file with several splits.
+        filter: Split -> column -> value. Selects the rows of a split from a file with several splits.
     """
 
     format: Literal["tsv", "csv", "jsonl", "parquet"]
     columns: Mapping[str, str | tuple[str, ...]]
-    where: Mapping[Split, Mapping[str, str]] = {}
+    filter: Mapping[Split, Mapping[str, str]] = {}
 
 
 class Task(Value):

@@ -13,7 +13,7 @@ UPOS = (
 )  # fmt: skip
 BIO = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 
-# Languages of the original XTREME; what its successor XTREME-R added stands apart, since
+# Languages of the original XTREME; the additions of its successor XTREME-R are separate, since
 # google/xtreme on the Hub has the former only.
 UDPOS_NAMES = {
     "af": "Afrikaans", "ar": "Arabic", "bg": "Bulgarian", "de": "German", "el": "Greek", "en": "English",
@@ -123,8 +123,8 @@ def _udpos(split: Split) -> tuple[str, ...]:
         f"{folder}UD_*/{{lang}}_*-ud-{split}.conllu"
         for folder in ("", "udpos/", "ud-treebanks-v2.7/", "ud-treebanks-v2.5/")
     ]
-    own = f"udpos/{split}-{{lang}}.tsv"
-    return (*release, own) if split == "test" else (own, *release)
+    split_file = f"udpos/{split}-{{lang}}.tsv"
+    return (*release, split_file) if split == "test" else (split_file, *release)
 
 
 UDPOS = Task(

@@ -55,7 +55,7 @@ class Definition(Value):
         description="Field of the kind's rows -> column of the table. Several columns form the list of "
         "choices, or one text with spaces between.",
     )
-    where: Mapping[Split, Mapping[str, str]] = Field(
+    filter: Mapping[Split, Mapping[str, str]] = Field(
         {},
         description="Split -> column -> value. Selects the rows of a split from a table with several splits.",
     )
@@ -243,9 +243,9 @@ def _about_data(definition: Definition) -> Problems:
             "columns",
             f"a Hub dataset requires columns: {', '.join(FIELDS.get(definition.kind_spec.rows, ()))}",
         )
-    for split in definition.where:
+    for split in definition.filter:
         if not definition.columns or split not in {**definition.files, **definition.hub.get("splits", {})}:
-            yield "where", f"there is no {split} split with columns to select rows from"
+            yield "filter", f"there is no {split} split with columns to select rows from"
     if len(definition.languages) > 1:
         yield from _about_paths(definition)
     if definition.columns:
@@ -289,9 +289,9 @@ def _about_gold(columns: Mapping[str, str | tuple[str, ...]]) -> Problems:
     """Checks that no column is both text and label or answer: a model would see the answer."""
     names = {field: (column,) if isinstance(column, str) else column for field, column in columns.items()}
     for field in (field for field in GOLD if field in names):
-        for other in (other for other in names if other not in GOLD):
-            for column in set(names[field]).intersection(names[other]):
-                yield "columns", f"the column '{column}' is used for both '{field}' and '{other}'"
+        for name in (name for name in names if name not in GOLD):
+            for column in set(names[field]).intersection(names[name]):
+                yield "columns", f"the column '{column}' is used for both '{field}' and '{name}'"
 
 
 def _about_paths(definition: Definition) -> Problems:
@@ -334,7 +334,7 @@ def _task(definition: Definition, path: Path) -> Task:
         shape = {
             "format": definition.format or "jsonl",
             "columns": definition.columns,
-            "where": definition.where,
+            "filter": definition.filter,
         }
         table = Table.model_validate(shape)
     files = {

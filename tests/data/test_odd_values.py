@@ -141,7 +141,7 @@ def test_tags_and_choices_are_spelled_so_too(own_task: OwnTask) -> None:
     ("wanted", "value"), [("true", "true"), ("1", "1"), ("1.5", "1.5"), ("a", '"a"'), ('"null"', "null")]
 )
 def test_conditions_are_spelled_as_in_json(own_task: OwnTask, wanted: str, value: str) -> None:
-    definition = LABELLED + f"columns: {{first: t, label: l}}\nwhere: {{train: {{s: {wanted}}}}}\n"
+    definition = LABELLED + f"columns: {{first: t, label: l}}\nfilter: {{train: {{s: {wanted}}}}}\n"
     content = f'{{"t": "one", "l": "x", "s": {value}}}\n{{"t": "two", "l": "y", "s": "other"}}\n'
     assert [row.id for row in rows(own_task(definition, **{"a.jsonl": content}))] == ["1"]
 
@@ -194,7 +194,7 @@ def test_rows_of_other_splits_and_languages_are_counted(own_task: OwnTask, read_
     message = r"no labelled row of s in 'en' among 3: language zh-CN \(2\), language de \(1\)"
     with pytest.raises(DataError, match=message):
         rows(own_task(definition, **{"a.jsonl": content}))
-    definition = LABELLED + "columns: {first: t, label: l}\nwhere: {train: {g: no}}\n"
+    definition = LABELLED + "columns: {first: t, label: l}\nfilter: {train: {g: no}}\n"
     with pytest.raises(DataError, match=r"among 3: g zh-CN \(2\)"):
         rows(own_task(definition, **{"a.jsonl": content}))
     with pytest.raises(DataError, match=r"no labelled row of xnli in 'de' among 1: language fr"):
@@ -305,7 +305,7 @@ def test_any_value_in_any_place_is_read_or_refused(tmp_path: Path, task: str) ->
 
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     "sequence": (
-        "labels: [x, y]\nwhere: {train: {w: a}}\ncolumns: {first: f, label: l, id: i, language: g}",
+        "labels: [x, y]\nfilter: {train: {w: a}}\ncolumns: {first: f, label: l, id: i, language: g}",
         {"f": "a", "l": "x", "i": "1", "g": "en", "w": "a"},
     ),
     "tagging": ("labels: [O, B]\ncolumns: {tokens: w, tags: t}", {"w": ["a", "b"], "t": ["O", "B"]}),

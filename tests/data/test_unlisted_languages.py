@@ -31,7 +31,7 @@ def test_rows_of_a_table(own_task: OwnTask, language: str) -> None:
 
 
 def test_rows_of_another_split_do_not_count(own_task: OwnTask) -> None:
-    definition = TABLE + "where: {train: {t: one}}\n"
+    definition = TABLE + "filter: {train: {t: one}}\n"
     assert load(own_task(definition, **{"a.tsv": ROWS}), "train", "en", DataLocation()).notes == ()
 
 

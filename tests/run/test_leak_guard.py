@@ -129,10 +129,10 @@ def test_without_the_english_side_the_result_says_what_was_not_checked(
     assert "only exact duplicates were checked" in str(found.leaks["sw"])
     (tmp_path / "xnli" / "dev-de.tsv").write_bytes((release / "xnli" / "dev-de.tsv").read_bytes())
     (found,) = evaluate(trained.id, "xnli", ["sw"], alone)
-    assert "the English side, which is not at hand, was not compared" in str(found.leaks["sw"])
+    assert "the English items were not compared, because they were not found" in str(found.leaks["sw"])
     (tmp_path / "xnli" / "dev-en.tsv").write_text("one pair.\ttoo few.\tneutral\n", encoding="utf-8")
     (found,) = evaluate(trained.id, "xnli", ["sw"], alone)
-    assert "the English side" in str(found.leaks["sw"])
+    assert "the English items" in str(found.leaks["sw"])
 
 
 def translations(folder: Path, columns: int) -> str:
@@ -281,10 +281,10 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
     old = Run("old", trained.key, folder, trained.job, {}, "", 0)
     guard = LeakGuard(Store(options.store), old, get_task("xnli"), "dev", options.location(None))
     leak = guard.check("en", load(get_task("xnli"), "dev", "en", options.location(None)))
-    assert str(leak) == "what old was trained on could not be checked"
+    assert str(leak) == "the items that old was trained on could not be checked"
     job = trained.training.model_copy(update={"composition": Sequential(sources=("0" * 64,))})
     found = history(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
-    assert found.unknown[1].startswith("what the run 000000000000, which is gone")
+    assert found.unknown[1].startswith("the training data of the removed run 000000000000")
     assert [credit.licence for credit in found.credits][-1] == "not known"
 
 

@@ -72,7 +72,7 @@ def test_a_file_is_a_task_where_a_name_is(tmp_path: Path) -> None:
         ("name: mine", "name: mine\ntrained_on: mlni", 2, "trained_on: unknown task 'mlni': did you mean"),
         ("name: mine", "name: mine\nname: other", 2, "'name' occurs twice"),
         ("name: mine", "name: mine\nlabel_names: {j: ja}", 2, "label_names: unknown label 'ja'"),
-        ("name: mine", "name: mine\nwhere: {dev: {split: d}}", 2, "where: there is no dev split"),
+        ("name: mine", "name: mine\nfilter: {dev: {split: d}}", 2, "filter: there is no dev split"),
         ("name: mine", "name: mine\ncodes: {de: deu}", 2, "codes: unknown language 'de'"),
         ("labels: [yes, no]", "labels: [yes, no", 4, "not YAML"),
         ("[yes, no]", '[yes, "\\ud83d"]', 3, "the value holds half of a surrogate pair"),
@@ -129,7 +129,7 @@ def test_a_column_that_tells_the_split_or_the_language(tmp_path: Path) -> None:
     text = PAIRS.replace("{lang}.csv", "pairs.csv").replace(
         "label: class", "label: class, language: lg, id: n"
     )
-    text += "where: {train: {set: TRAIN}, test: {set: TEST}}\ncodes: {no: nob}\n"
+    text += "filter: {train: {set: TRAIN}, test: {set: TEST}}\ncodes: {no: nob}\n"
     lines = "n,text,class,lg,set\n7,a,yes,en,TRAIN\n8,b,no,en,TEST\n9,c,no,nob,TEST\n"
     task = get_task(str(write(tmp_path, text, pairs_csv=lines)))
     found = {
@@ -142,7 +142,7 @@ def test_a_column_that_tells_the_split_or_the_language(tmp_path: Path) -> None:
     )  # every row of a file given so
     assert [row.id for row in whole.rows] == ["8"]
     without = get_task(str(write(tmp_path, text.replace("set: TEST", "split: TEST"))))
-    with pytest.raises(DataError, match=r"line 2: no column 'split', which the task names for 'where'"):
+    with pytest.raises(DataError, match=r"line 2: no column 'split', which the task names for 'filter'"):
         load(without, "test", "en", DataLocation())
 
 
