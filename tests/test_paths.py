@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.lock import LOCK_VARIABLE, lock_file
+from adapterstilts.data.lock import LOCK_VARIABLE, _lock_file
 from adapterstilts.errors import StiltsError
 from adapterstilts.grid import config
 from adapterstilts.model.backbone import is_folder, locate
@@ -44,4 +44,4 @@ def test_an_unknown_user_is_an_error(read: Callable[[str], object]) -> None:
 def test_an_unknown_user_in_the_name_of_the_lock_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LOCK_VARIABLE, NOBODY)
     with pytest.raises(StiltsError, match="no-such-user-here"):
-        lock_file()
+        _lock_file()

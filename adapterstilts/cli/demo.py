@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DemoRow:
+class _DemoRow:
     """One row of the demo's table: a transfer to a target, or the target's baseline.
 
     Attributes:
@@ -62,7 +62,7 @@ def demo(
     count = sum(not job.language for job in plan.jobs())
     note(f"Training {count} small adapters on the bundled data (about four minutes on two cores).")
     _run(plan, store)
-    rows = demo_rows(plan, store)
+    rows = _demo_rows(plan, store)
     if as_json:
         print_json([vars(row) for row in rows])
         return
@@ -100,7 +100,7 @@ def _run(plan: Plan, store: Path) -> None:
         raise typer.Exit(1)
 
 
-def demo_rows(plan: Plan, store: Path) -> list[DemoRow]:
+def _demo_rows(plan: Plan, store: Path) -> list[_DemoRow]:
     """Returns the rows of the table, in the plan's order.
 
     Raises:
@@ -120,7 +120,7 @@ def demo_rows(plan: Plan, store: Path) -> list[DemoRow]:
     return [_row(means, index, scores) for index in range(len(means))]
 
 
-def _row(means: list[Gain], index: int, scores: dict[str, list[float]]) -> DemoRow:
+def _row(means: list[Gain], index: int, scores: dict[str, list[float]]) -> _DemoRow:
     from adapterstilts.grid.plan import BASELINE
 
     gain = means[index]
@@ -130,8 +130,8 @@ def _row(means: list[Gain], index: int, scores: dict[str, list[float]]) -> DemoR
     score, codes = means[baseline].mean or 0.0, sorted(scores.keys() - {"en"})
     # The baseline's gains are scores, all others are differences from them
     if index == baseline:
-        return DemoRow(gain.target, "", scores["en"][index], score, 0.0, 0, len(codes))
-    return DemoRow(
+        return _DemoRow(gain.target, "", scores["en"][index], score, 0.0, 0, len(codes))
+    return _DemoRow(
         target=gain.target,
         transfer=f"{gain.transfer} from {gain.intermediate}",
         english=scores["en"][baseline] + scores["en"][index],
@@ -142,14 +142,14 @@ def _row(means: list[Gain], index: int, scores: dict[str, list[float]]) -> DemoR
     )
 
 
-def _cells(row: DemoRow) -> tuple[str, ...]:
+def _cells(row: _DemoRow) -> tuple[str, ...]:
     gain = f"{row.gain:+.1f}" if row.transfer else ""
     better = f"{row.languages_better} of {row.languages}" if row.transfer else ""
     transfer = row.transfer or "none (baseline)"
     return row.target, transfer, f"{row.english:.1f}", f"{row.other_languages:.1f}", gain, better
 
 
-def summary(rows: list[DemoRow]) -> tuple[str, str]:
+def summary(rows: list[_DemoRow]) -> tuple[str, str]:
     """Returns two lines: the best transfer and the worst one."""
     transfers = [row for row in rows if row.transfer]
     best = max(transfers, key=lambda row: row.gain)

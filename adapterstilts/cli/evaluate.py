@@ -53,10 +53,10 @@ def evaluate(
         run, task, codes, options, "test" if split == "test" else "dev" if split else None
     )
     if as_json:
-        print_json([as_dict(evaluation) for evaluation in evaluations])
+        print_json([_as_dict(evaluation) for evaluation in evaluations])
     else:
         for evaluation in evaluations:
-            print_table(evaluation)
+            _print_table(evaluation)
         _note_effect(run, options)
     failures = {
         f"{evaluation.task} in {code}": error
@@ -80,7 +80,7 @@ def _note_effect(reference: str, options: EvaluationOptions) -> None:
         note(line)
 
 
-def as_dict(evaluation: Evaluation) -> dict[str, Any]:
+def _as_dict(evaluation: Evaluation) -> dict[str, Any]:
     """The evaluation as JSON values."""
     return {
         "task": evaluation.task,
@@ -97,7 +97,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def print_table(evaluation: Evaluation) -> None:
+def _print_table(evaluation: Evaluation) -> None:
     """One row per language and the mean of the others, with every metric."""
     runs = evaluation.runs
     if not runs:

@@ -364,7 +364,7 @@ def gc(
 
 
 @app.command("table")
-def show_table(
+def _show_table(
     grid: GridName,
     store: StoreName = DEFAULT_STORE,
     per_language: Annotated[

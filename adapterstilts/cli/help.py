@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 
-class HelpCommand(TyperCommand):
+class _HelpCommand(TyperCommand):
     """A verb whose help is printed in plain sections."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -30,14 +30,14 @@ class HelpGroup(TyperGroup):
 def use_plain_help(app: typer.Typer) -> None:
     """Makes all verbs of a program print plain help."""
     for command in app.registered_commands:
-        command.cls = HelpCommand
+        command.cls = _HelpCommand
     for group in app.registered_groups:
         group.cls = HelpGroup
         if group.typer_instance:
             use_plain_help(group.typer_instance)
 
 
-def _write_help(command: HelpCommand | HelpGroup, ctx: Any, formatter: Any) -> None:
+def _write_help(command: _HelpCommand | HelpGroup, ctx: Any, formatter: Any) -> None:
     command.format_usage(ctx, formatter)
     command.format_help_text(ctx, formatter)
     sections: dict[str, list[tuple[str, str]]] = {}

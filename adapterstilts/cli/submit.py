@@ -56,10 +56,10 @@ def submit(
     if as_json:
         print_json({**asdict(submission), "folder": str(submission.folder)})
         return
-    print_submission(submission)
+    _print_submission(submission)
 
 
-def print_submission(submission: Submission) -> None:
+def _print_submission(submission: Submission) -> None:
     """Prints a row per target, and notes on unchecked, leaked and missing files."""
     counts: dict[str, list[tuple[str, int]]] = {}
     for file in submission.files:

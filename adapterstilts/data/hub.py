@@ -30,7 +30,7 @@ REACH = 16  # characters that stripped white space can have moved an answer by; 
 
 
 @dataclass(frozen=True)
-class HubItems:
+class _HubItems:
     """The records of one split and language, and where they came from.
 
     Attributes:
@@ -41,7 +41,7 @@ class HubItems:
     origin: Mapping[str, Any]
 
 
-def read_hub(task: Task, split: Split, language: str, revision: str | None = None) -> HubItems:
+def read_hub(task: Task, split: Split, language: str, revision: str | None = None) -> _HubItems:
     """Opens a task's Hub dataset at a resolved commit: the lock file's, where there is one that has it.
 
     Args:
@@ -63,7 +63,7 @@ def read_hub(task: Task, split: Split, language: str, revision: str | None = Non
     name = f"{source.repo} ({config or 'default'}, {source.splits[split]}) at {commit[:12]}"
     _check_columns(source, dataset, name)
     origin = {"repo": source.repo, "config": config, "split": source.splits[split], "commit": commit}
-    return HubItems(_items(dataset, task, code, name, READERS[source.reader]), origin)
+    return _HubItems(_items(dataset, task, code, name, READERS[source.reader]), origin)
 
 
 def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:

@@ -73,7 +73,7 @@ def unreachable(repo: str, error: Exception) -> MissingDataError:
 
 def resolve_all(tasks: Iterable[Task]) -> Resolved:
     """Resolves the commit of every Hub dataset of the tasks, each once."""
-    sources = {dataset_of(task.hub): task.hub for task in tasks if task.hub}
+    sources = {_dataset_of(task.hub): task.hub for task in tasks if task.hub}
     commits, failed = {}, {}
     for name, source in sorted(sources.items()):
         try:
@@ -83,7 +83,7 @@ def resolve_all(tasks: Iterable[Task]) -> Resolved:
     return Resolved(commits, failed)
 
 
-def dataset_of(source: HubSource) -> str:
+def _dataset_of(source: HubSource) -> str:
     """Returns the dataset's name in a lock file."""
     return f"{source.repo}@{source.revision}" if source.revision else source.repo
 
@@ -94,11 +94,11 @@ def locked(source: HubSource) -> str | None:
     Raises:
         ConfigError: The lock file does not exist or is not valid.
     """
-    path = lock_file()
-    return read_lock(path).commits.get(dataset_of(source)) if path else None
+    path = _lock_file()
+    return read_lock(path).commits.get(_dataset_of(source)) if path else None
 
 
-def lock_file() -> Path | None:
+def _lock_file() -> Path | None:
     """Returns the lock file: ADAPTERSTILTS_LOCK, or else the one in the current folder, if it exists.
 
     Raises:

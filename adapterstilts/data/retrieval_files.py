@@ -202,7 +202,7 @@ def _breaks(paragraph: Mapping[str, Any], context: str) -> list[tuple[int, int]]
     """First and one past the last character of each sentence."""
     values = paragraph.get("sentence_breaks")
     if values is None:
-        return sentence_breaks(context)
+        return _sentence_breaks(context)
     valid = isinstance(values, list) and all(
         isinstance(span, list) and len(span) == 2 and all(type(at) is int for at in span) for span in values
     )
@@ -211,7 +211,7 @@ def _breaks(paragraph: Mapping[str, Any], context: str) -> list[tuple[int, int]]
     return [(start, end) for start, end in values]
 
 
-def sentence_breaks(text: str) -> list[tuple[int, int]]:
+def _sentence_breaks(text: str) -> list[tuple[int, int]]:
     """Returns sentence spans by `SENTENCE_END`, and never before a small letter (an abbreviation)."""
     spans, start = [], 0
     for end in SENTENCE_END.finditer(text):

@@ -50,7 +50,7 @@ EVALUATION_ROWS: Mapping[str, int] = {
 DEFAULT_ROWS = 5_000
 
 
-def row_count(task: str, split: str, settings: JobSettings, counted: Mapping[str, int]) -> int:
+def _row_count(task: str, split: str, settings: JobSettings, counted: Mapping[str, int]) -> int:
     """Returns the approximate number of rows that a job reads.
 
     Args:
@@ -220,7 +220,7 @@ class Estimator:
 
     def _row_count(self, job: JobSpec) -> int:
         rates = self.rates.get(job.settings.backbone)
-        return row_count(job.task, job.split or "train", job.settings, rates.rows if rates else {})
+        return _row_count(job.task, job.split or "train", job.settings, rates.rows if rates else {})
 
     def _development_seconds(self, job: JobSpec, rates: Rates) -> float:
         """Returns the seconds of a training's evaluations on development data."""

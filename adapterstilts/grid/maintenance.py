@@ -15,7 +15,7 @@ from adapterstilts.store.runs import check
 
 
 @dataclass(frozen=True)
-class VerifyResult:
+class _VerifyResult:
     """Result of checking all checksums of a grid's runs.
 
     Attributes:
@@ -33,7 +33,7 @@ class VerifyResult:
     mark_error: str = ""
 
 
-def verify(jobs: Iterable[JobSpec], records: Records) -> VerifyResult:
+def verify(jobs: Iterable[JobSpec], records: Records) -> _VerifyResult:
     """Reads every byte of the runs that hold the results of these jobs. The store may be read-only."""
     # Several jobs may share a run, which is read only once.
     by_run: dict[str, list[Record]] = {}
@@ -57,7 +57,7 @@ def verify(jobs: Iterable[JobSpec], records: Records) -> VerifyResult:
                 mark_error = mark_error or str(error)
         else:
             intact += 1
-    return VerifyResult(intact, damaged, tuple(missing), unrecorded, mark_error)
+    return _VerifyResult(intact, damaged, tuple(missing), unrecorded, mark_error)
 
 
 def _check_run(records: Records, name: str) -> Run | Damaged | None:

@@ -56,7 +56,7 @@ class RayCluster:
     gpus: float | None = None
 
 
-class WorkerPlace(NamedTuple):
+class _WorkerPlace(NamedTuple):
     """Place of a worker, and what decides its results there.
 
     Attributes:
@@ -109,14 +109,14 @@ class RayWorker:
             lambda _, message: self._messages.append(message),
         )
 
-    def place(self) -> WorkerPlace:
+    def place(self) -> _WorkerPlace:
         """Returns where this worker runs."""
         import ray
 
         from adapterstilts.grid.worker import auto_precision
 
         node = ray.get_runtime_context().get_node_id()
-        return WorkerPlace(node, os.getpid(), __version__, auto_precision())
+        return _WorkerPlace(node, os.getpid(), __version__, auto_precision())
 
     def run_job(self, job: JobSpec) -> _RayOutcome:
         """Runs a job; SIGTERM ends a training after a checkpoint."""
@@ -135,7 +135,7 @@ class _WorkerHandle:
 
     def __init__(self, actor: Any):
         self.actor = actor
-        self.place: Future[WorkerPlace] = actor.place.remote().future()
+        self.place: Future[_WorkerPlace] = actor.place.remote().future()
         self.job: Future[JobOutcome] | None = None
 
     @property
@@ -266,7 +266,7 @@ class RayExecutor:
                 self._ray.kill(worker.actor)
                 self._workers[number] = self._start()
 
-    def _warn_of_disagreement(self, places: Sequence[WorkerPlace]) -> None:
+    def _warn_of_disagreement(self, places: Sequence[_WorkerPlace]) -> None:
         """Warns once if nodes compute `precision: auto` in different precisions."""
         text = disagreement(places)
         if text and not self._warned:
@@ -285,7 +285,7 @@ class RayExecutor:
         wait([worker.job for worker in busy if worker.job], SHUTDOWN_TIMEOUT)
 
 
-def disagreement(places: Iterable[WorkerPlace]) -> str | None:
+def disagreement(places: Iterable[_WorkerPlace]) -> str | None:
     """A warning if nodes compute `precision: auto` in different precisions; None if they agree."""
     nodes: dict[str, set[str]] = {}
     for place in places:

@@ -321,7 +321,7 @@ class Records:
         return {name[:-5] for name in _list_names(self.store / "failures") if len(name) == FILE_NAME_LENGTH}
 
     def failure_file(self, digest: str) -> Path:
-        """Returns the path of a job's failure, which may not exist; the folder also has those of single runs."""
+        """Returns the path of a job's failure, which may not exist."""
         return self.store / "failures" / f"{digest}.json"
 
     def read_failure(self, digest: str) -> Failure | None:

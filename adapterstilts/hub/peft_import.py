@@ -87,7 +87,7 @@ INSTEAD = (
 
 
 @dataclass(frozen=True)
-class PeftAdapter:
+class _PeftAdapter:
     """A converted PEFT adapter.
 
     Attributes:
@@ -105,7 +105,7 @@ class PeftAdapter:
     headless: str | None = None
 
 
-def read(folder: Path, files: BackboneFiles) -> PeftAdapter:
+def read(folder: Path, files: BackboneFiles) -> _PeftAdapter:
     """Reads a LoRA for a BERT- or XLM-R-type model that PEFT's `save_pretrained` wrote.
 
     Args:
@@ -130,7 +130,7 @@ def read(folder: Path, files: BackboneFiles) -> PeftAdapter:
             _neutral_name(module, side, files.model_type): pairs[module, side]
             for module, side in sorted(pairs)
         }
-        return PeftAdapter(spec, weights, *_head(config, rest, files))
+        return _PeftAdapter(spec, weights, *_head(config, rest, files))
     except ConfigError as error:
         raise AdapterError(f"the PEFT adapter in {folder} cannot be used here: {error}") from None
     except (TypeError, ValueError, AttributeError) as error:  # a value of a type that PEFT never writes

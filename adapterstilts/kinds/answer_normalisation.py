@@ -16,7 +16,7 @@ Words = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Normaliser:
+class _Normaliser:
     """Reduces an answer to what is compared.
 
     Attributes:
@@ -77,15 +77,15 @@ def _split_han(text: str) -> list[str]:
 
 # Rajpurkar et al. 2016 (evaluate-v1.1.py): English articles, ASCII punctuation, words between spaces.
 # XTREME scores XQuAD and TyDiQA like this in every language.
-SQUAD = Normaliser(_article_pattern("a an the"), string.punctuation.__contains__, str.split)
+SQUAD = _Normaliser(_article_pattern("a an the"), string.punctuation.__contains__, str.split)
 
 # Rajpurkar et al. 2018 (evaluate-v2.0.py): the same, but an empty answer can be right.
 SQUAD_V2 = replace(SQUAD, empty_matches=True)
 
 # Lewis et al. 2020 (mlqa_evaluation_v1.py), as XTREME scores MLQA. The script's Arabic pattern removes the
 # letters of the article anywhere, also within a word.
-MLQA: Mapping[str, Normaliser] = {
-    language: Normaliser(articles, _is_any_punctuation, split)
+MLQA: Mapping[str, _Normaliser] = {
+    language: _Normaliser(articles, _is_any_punctuation, split)
     for language, articles, split in (
         ("ar", re.compile("ال"), str.split),
         ("de", _article_pattern("ein eine einen einem eines einer der die das den dem des"), str.split),
@@ -98,7 +98,7 @@ MLQA: Mapping[str, Normaliser] = {
 }
 
 
-def normaliser(task: Task, language: str) -> Normaliser:
+def normaliser(task: Task, language: str) -> _Normaliser:
     """Returns the normaliser for answers of `task` in `language`.
 
     Raises:

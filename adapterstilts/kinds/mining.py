@@ -90,7 +90,7 @@ class _MiningKind(EmbeddingKind[MiningEncoding]):
             DataError: There is no gold pair.
         """
         queries = _queries_with_gold(rows)
-        threshold = threshold_of(predictions, rows)
+        threshold = _threshold_of(predictions, rows)
         counts = []
         for pair, row in zip(predictions, queries, strict=True):
             extracted = pair.get("score", -np.inf) >= threshold
@@ -106,7 +106,7 @@ class _MiningKind(EmbeddingKind[MiningEncoding]):
     ) -> Metrics:
         """Returns F1, precision and recall, and the threshold (a margin, not in percent)."""
         rates = self.rates(self.counts(predictions, rows, task, language).sum(axis=0))
-        return headline({**rates, "threshold": threshold_of(predictions, rows)}, task)
+        return headline({**rates, "threshold": _threshold_of(predictions, rows)}, task)
 
 
 def mine(sources: Floats, targets: Floats, neighbours: int) -> tuple[Indices, Floats]:
@@ -138,7 +138,7 @@ def mine(sources: Floats, targets: Floats, neighbours: int) -> tuple[Indices, Fl
     return pairs[accepted], scores[accepted]
 
 
-def threshold_of(predictions: Sequence[Prediction], rows: Sequence[RetrievalRow]) -> float:
+def _threshold_of(predictions: Sequence[Prediction], rows: Sequence[RetrievalRow]) -> float:
     """Returns the threshold that is set, else the one of the best F1: halfway to the next pair's margin."""
     threshold: float | None = predictions[0].get("threshold") if predictions else None
     if threshold is not None:

@@ -36,7 +36,7 @@ MASKED, RANDOM = 0.8, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Masking:
+class _Masking:
     """Chooses the subwords that are predicted, and what replaces them (Devlin et al. 2019).
 
     Attributes:
@@ -50,7 +50,7 @@ class Masking:
     special: tuple[int, ...]
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerFast) -> Masking:
+    def of(cls, tokenizer: PreTrainedTokenizerFast) -> _Masking:
         """Returns the masking for a tokenizer.
 
         Raises:
@@ -103,7 +103,7 @@ class _MlmKind(Kind[Encoding]):
         self, rows: Sequence[TextRow], task: Task, tokenizer: PreTrainedTokenizerFast, encoding: Encoding
     ) -> list[Feature]:
         """Returns windows of each text, which do not overlap."""
-        template, masking = Template.of(tokenizer, pair=False), Masking.of(tokenizer)
+        template, masking = Template.of(tokenizer, pair=False), _Masking.of(tokenizer)
         budget = encoding.limit(tokenizer) - template.size
         subwords = pieces(tokenizer, [row.text for row in rows])
         features = []
@@ -113,9 +113,9 @@ class _MlmKind(Kind[Encoding]):
                 features.append(Feature(number, (ids,), (types,), np.full(len(ids), IGNORED, np.int32)))
         return masking(features, seed=(0,))
 
-    def dynamic_masking(self, tokenizer: PreTrainedTokenizerFast) -> Masking:
+    def dynamic_masking(self, tokenizer: PreTrainedTokenizerFast) -> _Masking:
         """Returns new masks for each training batch."""
-        return Masking.of(tokenizer)
+        return _Masking.of(tokenizer)
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
         """Pads features to one batch; labels are [F, L], -100 where nothing is predicted."""

@@ -105,7 +105,7 @@ class _RetrievalKind(EmbeddingKind[RetrievalEncoding]):
         for prediction, row in zip(predictions, queries, strict=True):
             ids = [neighbour["id"] for neighbour in prediction["neighbours"]]
             reverse = prediction.get("reverse") == row.id
-            counts.append((ids[0] in row.gold, average_precision(ids, row.gold, DEPTH), reverse, 1))
+            counts.append((ids[0] in row.gold, _average_precision(ids, row.gold, DEPTH), reverse, 1))
         return np.array(counts, np.float64)
 
     def rates(self, sums: Counts) -> dict[str, Counts]:
@@ -131,7 +131,7 @@ class _RetrievalKind(EmbeddingKind[RetrievalEncoding]):
         return headline(rates, task)
 
 
-def average_precision(ranked: Sequence[str], gold: Sequence[str], k: int) -> float:
+def _average_precision(ranked: Sequence[str], gold: Sequence[str], k: int) -> float:
     """Returns average precision at k over at most k gold items, as in XTREME-R's `utils_lareqa.py`."""
     right = 0
     total = 0.0

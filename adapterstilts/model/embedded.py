@@ -151,7 +151,7 @@ def _build(folder: Path) -> None:
 
 
 def _write(folder: Path, weights: Path, tokenizer: Path) -> None:
-    sizes, tensors = read_weights(weights)
+    sizes, tensors = _read_weights(weights)
     pieces = len(json.loads(tokenizer.read_text("utf-8"))["model"]["vocab"])
     if pieces > sizes.vocabulary:
         raise BackboneError(f"{tokenizer} has {pieces} pieces, {weights} only {sizes.vocabulary}: {INSTALL}")
@@ -198,7 +198,7 @@ def _config(sizes: _Sizes) -> dict[str, Any]:
     }
 
 
-def read_weights(path: Path) -> tuple[_Sizes, dict[str, Floats]]:
+def _read_weights(path: Path) -> tuple[_Sizes, dict[str, Floats]]:
     """Reads the 4-bit file.
 
     Format (little-endian): `E5S1`, version, sizes; a tokenizer, which is skipped; a directory of tensors

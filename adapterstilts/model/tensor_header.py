@@ -27,7 +27,7 @@ FORMATS = (None, "pt", "mlx")  # other frameworks store some matrices transposed
 FLOATS = frozenset({"F32", "F16", "BF16"})  # each of their finite values is exact in float32
 
 
-class Entry(NamedTuple):
+class _Entry(NamedTuple):
     """One tensor's entry in the header.
 
     Attributes:
@@ -65,7 +65,7 @@ class Entry(NamedTuple):
 
 def read_header(
     path: Path, error: type[StiltsError], dtypes: frozenset[str] = frozenset(BYTES)
-) -> dict[str, Entry]:
+) -> dict[str, _Entry]:
     """Reads and checks the header of a safetensors file; no tensor is read.
 
     Args:
@@ -119,7 +119,7 @@ def _header_bytes(path: Path, error: type[StiltsError]) -> tuple[bytes, int]:
         raise error(f"{path} cannot be read: {problem}") from None
 
 
-def _entries(header: Mapping[str, Any], dtypes: frozenset[str]) -> Iterator[tuple[str, Entry]]:
+def _entries(header: Mapping[str, Any], dtypes: frozenset[str]) -> Iterator[tuple[str, _Entry]]:
     for key, value in header.items():
         name = shown(key)
         if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
@@ -132,10 +132,10 @@ def _entries(header: Mapping[str, Any], dtypes: frozenset[str]) -> Iterator[tupl
             raise ValueError(f"{name} has no valid shape or offsets")
         if offsets[1] - offsets[0] != prod(shape) * BYTES[dtype]:
             raise ValueError(f"{name} has a size that contradicts its shape {shape}")
-        yield key, Entry(dtype, tuple(shape), *offsets)
+        yield key, _Entry(dtype, tuple(shape), *offsets)
 
 
-def _check_offsets(entries: Mapping[str, Entry], size: int) -> None:
+def _check_offsets(entries: Mapping[str, _Entry], size: int) -> None:
     # Data in gaps would not be checked, and overlapping tensors would share memory.
     end = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1][2:]):

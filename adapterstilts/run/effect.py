@@ -53,7 +53,7 @@ def measure(host: Host, adapters: ActiveAdapters, schedule: TrainingSchedule | N
             inputs = _inputs(schedule, data)
             if majority := _majority(schedule, data, inputs):
                 heads[data.task.name] = majority
-            features += spread(inputs, share)
+            features += _spread(inputs, share)
     changes = relative_changes(host, adapters, _batches(host, features or _sentences(host)))
     return {
         "adapters": {name: [round(ratio, DIGITS) for ratio in layers] for name, layers in changes.items()},
@@ -62,7 +62,7 @@ def measure(host: Host, adapters: ActiveAdapters, schedule: TrainingSchedule | N
     }
 
 
-def spread(items: Sequence[Item], count: int) -> list[Item]:
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
     """Returns at most `count` of the items, evenly spread: files are often sorted by label."""
     if len(items) <= count:
         return list(items)
@@ -72,8 +72,8 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 def _inputs(schedule: TrainingSchedule, data: TaskData) -> list[Feature]:
     """Returns features of development rows, or of training rows if there are none."""
     if not data.dev:
-        return spread(data.features, PREDICTED)
-    return spread(schedule.predictor(data).encode(spread(data.dev, PREDICTED)), PREDICTED)
+        return _spread(data.features, PREDICTED)
+    return _spread(schedule.predictor(data).encode(_spread(data.dev, PREDICTED)), PREDICTED)
 
 
 def _majority(

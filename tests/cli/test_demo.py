@@ -9,7 +9,7 @@ from statistics import fmean
 
 import pytest
 
-from adapterstilts.cli.demo import DemoRow, demo_rows, summary
+from adapterstilts.cli.demo import _demo_rows, _DemoRow, summary
 from adapterstilts.errors import StoreError
 from adapterstilts.grid.config import load_config
 from adapterstilts.grid.records import Records
@@ -25,7 +25,7 @@ def test_gains_are_differences_from_the_baseline_of_the_target(write: Write, tmp
     Scheduler(InlineExecutor(Worker(records, on_message=lambda *_: None)), records, SilentListener()).run(
         plan.jobs()
     )
-    lines = demo_rows(plan, records.store)
+    lines = _demo_rows(plan, records.store)
     assert [(line.target, line.transfer) for line in lines] == [
         ("mini_paraphrase", ""), ("mini_paraphrase", "sequential from mini_nli"),
         ("mini_ner", ""), ("mini_ner", "sequential from mini_nli"),
@@ -43,7 +43,7 @@ def test_gains_are_differences_from_the_baseline_of_the_target(write: Write, tmp
     metrics.write_bytes(b"x" + text[1:])
     os.utime(metrics, ns=(info.st_atime_ns, info.st_mtime_ns))
     with pytest.raises(StoreError, match=f"{metrics.parent.name} is damaged"):
-        demo_rows(plan, records.store)
+        _demo_rows(plan, records.store)
 
 
 def scores(store: Path, composition: str) -> dict[str, float]:
@@ -59,9 +59,9 @@ def scores(store: Path, composition: str) -> dict[str, float]:
 
 def test_the_summary_names_the_best_and_the_worst() -> None:
     lines = [
-        DemoRow("ner", "", 60.0, 50.0, 0.0, 0, 9),
-        DemoRow("ner", "stack from nli", 61.0, 53.0, 3.0, 8, 9),
-        DemoRow("ner", "sequential from qa", 55.0, 48.0, -2.0, 1, 9),
+        _DemoRow("ner", "", 60.0, 50.0, 0.0, 0, 9),
+        _DemoRow("ner", "stack from nli", 61.0, 53.0, 3.0, 8, 9),
+        _DemoRow("ner", "sequential from qa", 55.0, 48.0, -2.0, 1, 9),
     ]
     first, second = summary(lines)
     assert first.startswith("1 of 2 transfers improve")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.grid.plan import Plan
-from adapterstilts.grid.ray_executor import WorkerPlace, disagreement
+from adapterstilts.grid.ray_executor import _WorkerPlace, disagreement
 from adapterstilts.grid.records import Records
 from adapterstilts.grid.status import read_status
 from adapterstilts.run import device
@@ -205,9 +205,9 @@ def test_a_pulled_adapter_is_marked(call: Call, pulled: str, monkeypatch: pytest
 
 def test_nodes_with_different_precisions_are_reported() -> None:
     places = [
-        WorkerPlace("a" * 40, 1, "1", "bf16"),
-        WorkerPlace("b" * 40, 2, "1", "fp32"),
-        WorkerPlace("a" * 40, 3, "1", "bf16"),
+        _WorkerPlace("a" * 40, 1, "1", "bf16"),
+        _WorkerPlace("b" * 40, 2, "1", "fp32"),
+        _WorkerPlace("a" * 40, 3, "1", "bf16"),
     ]
     text = disagreement(places)
     assert text is not None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapterstilts.data.hub import READERS
-from adapterstilts.data.lock import dataset_of
+from adapterstilts.data.lock import _dataset_of
 from adapterstilts.data.rows import (
     Answer,
     ChoiceRow,
@@ -234,7 +234,7 @@ def test_a_lock_file_is_obeyed(hub: Hub, hub_env: Env, outside: Outside, cli: Ou
     lock = tmp_path / "work" / "adapterstilts.lock.json"
     commits = json.loads(lock.read_text("utf-8"))["commits"]
     assert commits["nyu-mll/multi_nli"] == old
-    assert commits.keys() == {dataset_of(task.hub) for task in all_tasks().values() if task.hub}
+    assert commits.keys() == {_dataset_of(task.hub) for task in all_tasks().values() if task.hub}
     new = hub.put("datasets", "nyu-mll/multi_nli", multi_nli(("new", "b", 0)))
     case = ("mnli", "train", "en")
     locked, asked = load(outside, hub_env, (*case, None), (*case, "main"))

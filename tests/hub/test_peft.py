@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from adapterstilts.errors import AdapterError
 from adapterstilts.hub.lora_tensors import form_of
 from adapterstilts.hub.peft_export import ADAPTER, CONFIG, export
-from adapterstilts.hub.peft_import import PeftAdapter, read
+from adapterstilts.hub.peft_import import _PeftAdapter, read
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.model import backbone
 from adapterstilts.model.active_adapters import ActiveAdapters
@@ -148,7 +148,7 @@ def saved(tmp_path: Path) -> Saved:
     return make
 
 
-def of_foreign(host: Host, found: PeftAdapter) -> torch.Tensor:
+def of_foreign(host: Host, found: _PeftAdapter) -> torch.Tensor:
     host.reset()
     host.place_adapter("t", found.spec, found.weights)
     if found.head:

@@ -9,7 +9,7 @@ import pytest
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import DataError
-from adapterstilts.kinds.mining import KIND, mine, threshold_of
+from adapterstilts.kinds.mining import KIND, _threshold_of, mine
 from adapterstilts.kinds.mining import MiningEncoding as Encoding
 from adapterstilts.kinds.registry import default_encoding
 
@@ -98,7 +98,7 @@ def test_the_threshold_of_best_f1_by_hand(task):
     """Best after the third pair: 2 of 3 are right, and 2 of 3 gold pairs found."""
     rows = queries(("a",), (), ("c",), (), ("e",))
     found = pairs(("a", 1.5), ("b", 1.4), ("c", 1.2), ("d", 1.1), None)
-    assert threshold_of(found, rows) == 1.15
+    assert _threshold_of(found, rows) == 1.15
     assert KIND.score(found, rows, task, "de") == {
         "f1": 66.666667, "precision": 66.666667, "recall": 66.666667, "threshold": 1.15, "score": 66.666667,
     }  # fmt: skip
@@ -123,7 +123,7 @@ def test_a_threshold_that_is_set_is_kept(task):
 
 def test_the_last_pair_may_be_the_best_and_none_may_be_right(task):
     rows = queries(("a",), ("b",))
-    assert threshold_of(pairs(("a", 1.5), ("b", 1.2)), rows) == 1.2
+    assert _threshold_of(pairs(("a", 1.5), ("b", 1.2)), rows) == 1.2
     assert KIND.score(pairs(("b", 1.5), ("a", 1.2)), rows, task, "de")["f1"] == 0.0
 
 

@@ -7,7 +7,7 @@ import torch
 from adapterstilts.data.rows import TextRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.kinds.mlm import IGNORED, KIND, Masking
+from adapterstilts.kinds.mlm import IGNORED, KIND, _Masking
 from adapterstilts.tasks.plain_text import MLM, hub_text
 
 TEXT = "the cat saw Anna in the green house and the dog went to the river because it was big . "
@@ -27,7 +27,7 @@ def test_every_row_has_features_of_the_length(features):
 
 
 def test_the_windows_of_a_text_hold_it_all(features, tokenizer):
-    parts = [Masking.unmasked(feature)[1:-1] for feature in features if feature.row == 41]
+    parts = [_Masking.unmasked(feature)[1:-1] for feature in features if feature.row == 41]
     whole = tokenizer(TEXT * 9, add_special_tokens=False)["input_ids"]
     assert np.concatenate(parts).tolist() == whole
 
@@ -36,14 +36,14 @@ def test_a_share_is_hidden_and_special_tokens_never_are(features, tokenizer):
     special = set(tokenizer.all_special_ids)
     for feature in features:
         chosen = feature.target != IGNORED
-        free = [piece not in special for piece in Masking.unmasked(feature)]
+        free = [piece not in special for piece in _Masking.unmasked(feature)]
         assert chosen.sum() == max(1, round(0.15 * sum(free)))
         assert not set(feature.target[chosen].tolist()) & special
-        assert (feature.ids[0] == Masking.unmasked(feature))[~chosen].all()
+        assert (feature.ids[0] == _Masking.unmasked(feature))[~chosen].all()
 
 
 def test_of_the_hidden_ones_eight_in_ten_are_masked_and_one_is_exchanged(features, tokenizer):
-    masking = Masking.of(tokenizer)
+    masking = _Masking.of(tokenizer)
     seen, true = [], []
     for step in range(60):
         for feature in masking(features, (1, step)):
@@ -57,7 +57,7 @@ def test_of_the_hidden_ones_eight_in_ten_are_masked_and_one_is_exchanged(feature
 
 
 def test_masks_depend_on_the_seed_and_the_step_alone(features, tokenizer):
-    masking = Masking.of(tokenizer)
+    masking = _Masking.of(tokenizer)
     first, again, other = (masking(features, seed) for seed in ((1, 7), (1, 7), (1, 8)))
     twice = masking(masking(features, (1, 3)), (1, 7))
     for feature, same, second in zip(first, again, twice, strict=True):
@@ -68,7 +68,7 @@ def test_masks_depend_on_the_seed_and_the_step_alone(features, tokenizer):
 
 def test_a_tokenizer_without_a_mask_is_refused(cleaning_tokenizer):
     with pytest.raises(ConfigError, match="no mask token"):
-        Masking.of(cleaning_tokenizer)
+        _Masking.of(cleaning_tokenizer)
 
 
 def test_scores_by_hand(features):

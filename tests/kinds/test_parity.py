@@ -13,7 +13,7 @@ import pytest
 from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, RetrievalRow, TaggedRow
 from adapterstilts.kinds.bootstrap import f1_rates
 from adapterstilts.kinds.registry import default_encoding, kind_of
-from adapterstilts.kinds.retrieval import average_precision
+from adapterstilts.kinds.retrieval import _average_precision
 from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Task
 
@@ -118,7 +118,7 @@ def test_bucc_f1() -> None:
 def test_map20() -> None:
     cases = CASES["lareqa"]
     found = [
-        average_precision([str(n) for n in case["ranked"]], [str(n) for n in case["targets"]], 20)
+        _average_precision([str(n) for n in case["ranked"]], [str(n) for n in case["targets"]], 20)
         for case in cases
     ]
     assert 100 * sum(found) / len(found) == pytest.approx(GOLDEN["lareqa"], **EXACT)

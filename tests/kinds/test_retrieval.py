@@ -11,7 +11,7 @@ import torch
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.kinds.embedding import pool
-from adapterstilts.kinds.retrieval import KIND, average_precision
+from adapterstilts.kinds.retrieval import KIND, _average_precision
 from adapterstilts.kinds.retrieval import RetrievalEncoding as Encoding
 
 
@@ -132,6 +132,6 @@ def test_average_precision_by_hand(task_of):
 
 def test_of_more_gold_than_twenty_only_twenty_can_be_found():
     gold = [str(n) for n in range(30)]
-    assert average_precision(gold, gold, 20) == 1.0
-    assert average_precision(["x", "0"], gold, 20) == pytest.approx(0.5 / 20)
-    assert average_precision(["x", "y"], ["0"], 20) == 0.0
+    assert _average_precision(gold, gold, 20) == 1.0
+    assert _average_precision(["x", "0"], gold, 20) == pytest.approx(0.5 / 20)
+    assert _average_precision(["x", "y"], ["0"], 20) == 0.0

@@ -80,7 +80,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_weights_by_hand(tmp_path: Path) -> None:
     (tmp_path / "w.bin").write_bytes(weight_file())
-    sizes, tensors = embedded.read_weights(tmp_path / "w.bin")
+    sizes, tensors = embedded._read_weights(tmp_path / "w.bin")
     assert (sizes.hidden, sizes.vocabulary, sizes.positions) == (HIDDEN, ROWS, POSITIONS)
     row = np.array([0.5] * 16 + [-3.0] * 16, np.float32)
     inner = tensors["encoder.layer.0.intermediate.dense.weight"]

@@ -19,7 +19,7 @@ from adapterstilts.kinds.registry import default_encoding, kind_of
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.backbone import locate
 from adapterstilts.model.host import Host
-from adapterstilts.run.effect import COMPARED, PREDICTED, measure, spread
+from adapterstilts.run.effect import COMPARED, PREDICTED, _spread, measure
 from adapterstilts.run.host_cache import fresh_host
 from adapterstilts.run.sampling import TrainingSchedule
 from adapterstilts.run.training_data import TaskData
@@ -121,7 +121,7 @@ def test_an_adapter_that_changes_nothing(host: Host, stream: Callable[..., TaskD
 
 
 def test_rows_are_few_and_evenly_spread(host: Host, stream: Callable[..., TaskData]) -> None:
-    assert spread(range(10), 4) == [0, 2, 5, 7] and spread("ab", 4) == ["a", "b"]
+    assert _spread(range(10), 4) == [0, 2, 5, 7] and _spread("ab", 4) == ["a", "b"]
     add(host, "t")
     made = stream("sequence", dev=90)
     ordered = sorted(made.dev, key=lambda each: str(each.label))  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adapterstilts import EvaluationOptions, TrainingOptions, compose, evaluate, submit, train_adapter
-from adapterstilts.cli.submit import print_submission
+from adapterstilts.cli.submit import _print_submission
 from adapterstilts.composition import Sequential, Stack
 from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.errors import DataError
@@ -264,7 +264,7 @@ def test_a_stored_result_is_given_with_what_is_known_now(
     assert found.runs["de"].metrics["leaked"] == found.leaks["de"].items == 30
     made = submit([trained.id], tmp_path / "out", ["xnli"], split="dev", partial=True, options=wanted)
     assert {file.language: file.leaked for file in made.files}["de"] == 30
-    print_submission(made)
+    _print_submission(made)
     assert "leaked: xnli de: 30 of 40 rows were trained on" in capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts import TrainingOptions, evaluate, train_adapter
-from adapterstilts.cli.evaluate import as_dict, print_table
+from adapterstilts.cli.evaluate import _as_dict, _print_table
 from adapterstilts.store import Run
 
 
@@ -47,6 +47,6 @@ def test_results_say_which_languages_were(
     options: TrainingOptions, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (found,) = evaluate(run.id, languages=["en", "zh"], options=options)
-    assert json.loads(json.dumps(as_dict(found)))["written"] == ["zh"]
-    print_table(found)
+    assert json.loads(json.dumps(_as_dict(found)))["written"] == ["zh"]
+    _print_table(found)
     assert "zh: tagged as the sentence is written" in " ".join(capsys.readouterr().out.split())
