@@ -124,6 +124,164 @@ Rule = Callable[[Any, str, Check], Any]  # (value, place, check) -> checked valu
 Rules = Mapping[str, Rule]
 
 
+class Accept:
+    """Rules: the values that a known key accepts."""
+
+    @staticmethod
+    def record(rules: Rules, required: Collection[str] = ()) -> Rule:
+        """Rule for an object with known keys; unknown keys are dropped or refused, see `danger`."""
+
+        def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
+            if not isinstance(value, dict):
+                raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
+            fields = {}
+            for key, item in value.items():
+                inner = f"{place}.{shown(key)}" if place else shown(key)
+                if key in rules:
+                    result = rules[key](item, inner, check)
+                    if result is not ABSENT:
+                        fields[key] = result
+                elif reason := danger(str(key), item):
+                    raise PlaceError(inner, f"names {reason}, which is never loaded: remove this key")
+                else:
+                    check.dropped.append(inner)
+            for key in required:
+                if key not in value:
+                    raise PlaceError(place, f"has no '{key}'")
+            return fields
+
+        return rule
+
+    @staticmethod
+    def ignored(value: Any, place: str, check: Check) -> Any:
+        """Rule for a known key that is not used, with any value."""
+        return ABSENT
+
+    @staticmethod
+    def refused(reason: str) -> Rule:
+        """Rule for a known key that must be absent or empty."""
+
+        def rule(value: Any, place: str, check: Check) -> Any:
+            if value in (None, False, "", [], {}):
+                return ABSENT
+            raise PlaceError(place, reason)
+
+        return rule
+
+    @staticmethod
+    def whole(low: int, high: int) -> Rule:
+        """Rule for a whole number in a range; truth values, texts and fractions are refused."""
+
+        def rule(value: Any, place: str, check: Check) -> int:
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise PlaceError(
+                    place, f"should be a whole number from {low:,} to {high:,}, not {SHORT.repr(value)}"
+                )
+            return value
+
+        return rule
+
+    @staticmethod
+    def number(low: float, high: float) -> Rule:
+        """Rule for a finite number in a range."""
+
+        def rule(value: Any, place: str, check: Check) -> float:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise PlaceError(
+                    place, f"should be a number from {low:g} to {high:g}, not {SHORT.repr(value)}"
+                )
+            return value
+
+        return rule
+
+    @staticmethod
+    def flag(value: Any, place: str, check: Check) -> bool:
+        """Rule for true or false."""
+        if not isinstance(value, bool):
+            raise PlaceError(place, f"should be true or false, not {SHORT.repr(value)}")
+        return value
+
+    @staticmethod
+    def text(longest: int = 1_000) -> Rule:
+        """Rule for a text of limited length."""
+
+        def rule(value: Any, place: str, check: Check) -> str:
+            if not isinstance(value, str) or len(value) > longest:
+                raise PlaceError(
+                    place, f"should be a text of at most {longest:,} characters, not {SHORT.repr(value)}"
+                )
+            return value
+
+        return rule
+
+    @staticmethod
+    def choice(*values: str | bool | int | None) -> Rule:
+        """Rule for one of a few values, of the same type."""
+
+        def rule(value: Any, place: str, check: Check) -> Any:
+            # In Python, 1 == True.
+            if not any(value == option and type(value) is type(option) for option in values):
+                options = ", ".join(SHORT.repr(option) for option in values)
+                raise PlaceError(
+                    place, f"should be {'one of ' * (len(values) > 1)}{options}, not {SHORT.repr(value)}"
+                )
+            return value
+
+        return rule
+
+    @staticmethod
+    def nullable(inner: Rule) -> Rule:
+        """Rule for null or a value that `inner` accepts."""
+
+        def rule(value: Any, place: str, check: Check) -> Any:
+            return None if value is None else inner(value, place, check)
+
+        return rule
+
+    @staticmethod
+    def either(*rules: Rule) -> Rule:
+        """Rule for a value that one of several rules accepts; the message is from the last rule."""
+
+        def rule(value: Any, place: str, check: Check) -> Any:
+            for inner in rules[:-1]:
+                attempt = Check()  # of its own: a rule that fails half-way must not report dropped keys
+                try:
+                    result = inner(value, place, attempt)
+                except PlaceError:
+                    continue
+                check.dropped += attempt.dropped
+                return result
+            return rules[-1](value, place, check)
+
+        return rule
+
+    @staticmethod
+    def items(inner: Rule, longest: int) -> Rule:
+        """Rule for a list of limited length."""
+
+        def rule(value: Any, place: str, check: Check) -> list[Any]:
+            if not isinstance(value, list):
+                raise PlaceError(place, f"should be a list, not {SHORT.repr(value)}")
+            if len(value) > longest:
+                raise PlaceError(place, f"has {len(value):,} items, at most {longest:,} are read")
+            return [inner(item, f"{place}[{n}]", check) for n, item in enumerate(value)]
+
+        return rule
+
+    @staticmethod
+    def table(inner: Rule, longest: int) -> Rule:
+        """Rule for an object of limited size whose keys are data, such as subwords or labels."""
+
+        def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
+            if not isinstance(value, dict):
+                raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
+            if len(value) > longest:
+                raise PlaceError(place, f"has {len(value):,} entries, at most {longest:,} are read")
+            return {key: inner(item, f"{place}.{shown(key, 40)}", check) for key, item in value.items()}
+
+        return rule
+
+
 def keep_known(
     data: Mapping[str, Any], rules: Rules, source: object, error: type[StiltsError]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -143,158 +301,6 @@ def keep_known(
     # Rules below the top know only the place in the file; its name is added here.
     check = Check()
     try:
-        return record(rules)(data, "", check), check.dropped
+        return Accept.record(rules)(data, "", check), check.dropped
     except PlaceError as problem:
         raise error(f"{source}: {problem}") from None
-
-
-def record(rules: Rules, required: Collection[str] = ()) -> Rule:
-    """Rule for an object with known keys; unknown keys are dropped or refused, see `danger`."""
-
-    def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
-        fields = {}
-        for key, item in value.items():
-            inner = f"{place}.{shown(key)}" if place else shown(key)
-            if key in rules:
-                result = rules[key](item, inner, check)
-                if result is not ABSENT:
-                    fields[key] = result
-            elif reason := danger(str(key), item):
-                raise PlaceError(inner, f"names {reason}, which is never loaded: remove this key")
-            else:
-                check.dropped.append(inner)
-        for key in required:
-            if key not in value:
-                raise PlaceError(place, f"has no '{key}'")
-        return fields
-
-    return rule
-
-
-def ignored(value: Any, place: str, check: Check) -> Any:
-    """Rule for a known key that is not used, with any value."""
-    return ABSENT
-
-
-def refused(reason: str) -> Rule:
-    """Rule for a known key that must be absent or empty."""
-
-    def rule(value: Any, place: str, check: Check) -> Any:
-        if value in (None, False, "", [], {}):
-            return ABSENT
-        raise PlaceError(place, reason)
-
-    return rule
-
-
-def whole(low: int, high: int) -> Rule:
-    """Rule for a whole number in a range; truth values, texts and fractions are refused."""
-
-    def rule(value: Any, place: str, check: Check) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise PlaceError(
-                place, f"should be a whole number from {low:,} to {high:,}, not {SHORT.repr(value)}"
-            )
-        return value
-
-    return rule
-
-
-def number(low: float, high: float) -> Rule:
-    """Rule for a finite number in a range."""
-
-    def rule(value: Any, place: str, check: Check) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise PlaceError(place, f"should be a number from {low:g} to {high:g}, not {SHORT.repr(value)}")
-        return value
-
-    return rule
-
-
-def flag(value: Any, place: str, check: Check) -> bool:
-    """Rule for true or false."""
-    if not isinstance(value, bool):
-        raise PlaceError(place, f"should be true or false, not {SHORT.repr(value)}")
-    return value
-
-
-def text(longest: int = 1_000) -> Rule:
-    """Rule for a text of limited length."""
-
-    def rule(value: Any, place: str, check: Check) -> str:
-        if not isinstance(value, str) or len(value) > longest:
-            raise PlaceError(
-                place, f"should be a text of at most {longest:,} characters, not {SHORT.repr(value)}"
-            )
-        return value
-
-    return rule
-
-
-def choice(*values: str | bool | int | None) -> Rule:
-    """Rule for one of a few values, of the same type."""
-
-    def rule(value: Any, place: str, check: Check) -> Any:
-        # In Python, 1 == True.
-        if not any(value == option and type(value) is type(option) for option in values):
-            options = ", ".join(SHORT.repr(option) for option in values)
-            raise PlaceError(
-                place, f"should be {'one of ' * (len(values) > 1)}{options}, not {SHORT.repr(value)}"
-            )
-        return value
-
-    return rule
-
-
-def nullable(inner: Rule) -> Rule:
-    """Rule for null or a value that `inner` accepts."""
-
-    def rule(value: Any, place: str, check: Check) -> Any:
-        return None if value is None else inner(value, place, check)
-
-    return rule
-
-
-def either(*rules: Rule) -> Rule:
-    """Rule for a value that one of several rules accepts; the message is from the last rule."""
-
-    def rule(value: Any, place: str, check: Check) -> Any:
-        for inner in rules[:-1]:
-            attempt = Check()  # of its own: a rule that fails half-way must not report dropped keys
-            try:
-                result = inner(value, place, attempt)
-            except PlaceError:
-                continue
-            check.dropped += attempt.dropped
-            return result
-        return rules[-1](value, place, check)
-
-    return rule
-
-
-def items(inner: Rule, longest: int) -> Rule:
-    """Rule for a list of limited length."""
-
-    def rule(value: Any, place: str, check: Check) -> list[Any]:
-        if not isinstance(value, list):
-            raise PlaceError(place, f"should be a list, not {SHORT.repr(value)}")
-        if len(value) > longest:
-            raise PlaceError(place, f"has {len(value):,} items, at most {longest:,} are read")
-        return [inner(item, f"{place}[{n}]", check) for n, item in enumerate(value)]
-
-    return rule
-
-
-def table(inner: Rule, longest: int) -> Rule:
-    """Rule for an object of limited size whose keys are data, such as subwords or labels."""
-
-    def rule(value: Any, place: str, check: Check) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise PlaceError(place, f"should be an object, not {SHORT.repr(value)}")
-        if len(value) > longest:
-            raise PlaceError(place, f"has {len(value):,} entries, at most {longest:,} are read")
-        return {key: inner(item, f"{place}.{shown(key, 40)}", check) for key, item in value.items()}
-
-    return rule

@@ -7,33 +7,17 @@ from typing import Any
 import pytest
 
 from adapterstilts.errors import HubError
-from adapterstilts.known_keys import (
-    Rule,
-    choice,
-    danger,
-    either,
-    flag,
-    ignored,
-    items,
-    keep_known,
-    nullable,
-    number,
-    record,
-    refused,
-    table,
-    text,
-    whole,
-)  # fmt: skip
+from adapterstilts.known_keys import Accept, Rule, danger, keep_known  # fmt: skip
 
 RULES: dict[str, Rule] = {
-    "size": whole(1, 8),
-    "rate": nullable(number(0, 1)),
-    "flag": flag,
-    "kind": choice("a", "b", None),
-    "path": ignored,
-    "code": refused("is never run"),
-    "parts": items(record({"name": text(5)}, required=["name"]), 2),
-    "names": table(either(whole(0, 5), text(3)), 3),
+    "size": Accept.whole(1, 8),
+    "rate": Accept.nullable(Accept.number(0, 1)),
+    "flag": Accept.flag,
+    "kind": Accept.choice("a", "b", None),
+    "path": Accept.ignored,
+    "code": Accept.refused("is never run"),
+    "parts": Accept.items(Accept.record({"name": Accept.text(5)}, required=["name"]), 2),
+    "names": Accept.table(Accept.either(Accept.whole(0, 5), Accept.text(3)), 3),
 }
 
 

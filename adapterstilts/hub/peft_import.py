@@ -29,19 +29,7 @@ from adapterstilts.hub.lora_tensors import (
 )
 from adapterstilts.hub.peft_export import ADAPTER, CONFIG
 from adapterstilts.kinds.base import HeadSpec
-from adapterstilts.known_keys import (
-    Rules,
-    either,
-    flag,
-    ignored,
-    items,
-    keep_known,
-    nullable,
-    number,
-    record,
-    text,
-    whole,
-)
+from adapterstilts.known_keys import Accept, Rules, keep_known
 from adapterstilts.model import tensors
 from adapterstilts.model.backbone import WEIGHTS, BackboneFiles
 from adapterstilts.model.configs import AdapterSpec, Lora, fill
@@ -61,21 +49,25 @@ WITHOUT_EFFECT = {
 }  # fmt: skip
 # All other keys must have a value in UNUSED. PEFT adds keys with each version, and one that is not
 # understood could change the outputs, so unknown keys are refused and not ignored.
-NAMES = either(text(4000), items(text(200), 2000))
+NAMES = Accept.either(Accept.text(4000), Accept.items(Accept.text(200), 2000))
 READ: Rules = {
-    "peft_type": text(40),
-    "task_type": nullable(text(40)),
-    "auto_mapping": nullable(record({"base_model_class": text(200), "parent_library": ignored})),
-    "r": whole(1, 2**31),
-    "lora_alpha": number(0, 1e6),
-    "lora_dropout": number(0, 1),
-    "use_rslora": nullable(flag),
-    "bias": text(40),
-    **dict.fromkeys(
-        ("target_modules", "exclude_modules", "layers_pattern", "modules_to_save"), nullable(NAMES)
+    "peft_type": Accept.text(40),
+    "task_type": Accept.nullable(Accept.text(40)),
+    "auto_mapping": Accept.nullable(
+        Accept.record({"base_model_class": Accept.text(200), "parent_library": Accept.ignored})
     ),
-    "layers_to_transform": nullable(either(whole(0, 10_000), items(whole(0, 10_000), 1000))),
-    "init_lora_weights": nullable(either(flag, text(40))),
+    "r": Accept.whole(1, 2**31),
+    "lora_alpha": Accept.number(0, 1e6),
+    "lora_dropout": Accept.number(0, 1),
+    "use_rslora": Accept.nullable(Accept.flag),
+    "bias": Accept.text(40),
+    **dict.fromkeys(
+        ("target_modules", "exclude_modules", "layers_pattern", "modules_to_save"), Accept.nullable(NAMES)
+    ),
+    "layers_to_transform": Accept.nullable(
+        Accept.either(Accept.whole(0, 10_000), Accept.items(Accept.whole(0, 10_000), 1000))
+    ),
+    "init_lora_weights": Accept.nullable(Accept.either(Accept.flag, Accept.text(40))),
 }
 UNUSED: tuple[object, ...] = (None, False, "", [], {})  # values that switch a setting off
 # Initialisations such as PiSSA and LoftQ also change the backbone's weights, which are not in the file

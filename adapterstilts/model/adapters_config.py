@@ -8,21 +8,7 @@ from typing import Any
 
 from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
-from adapterstilts.known_keys import (
-    Check,
-    Rules,
-    choice,
-    either,
-    flag,
-    items,
-    keep_known,
-    nullable,
-    number,
-    record,
-    table,
-    text,
-    whole,
-)
+from adapterstilts.known_keys import Accept, Check, Rules, keep_known
 from adapterstilts.model.configs import PARTS, AdapterSpec, fill
 
 CONFIG = "adapter_config.json"
@@ -45,45 +31,57 @@ def _unchecked(value: Any, place: str, check: Check) -> Any:
     return value
 
 
-LONG = text(200)
+LONG = Accept.text(200)
 BACKBONE: Rules = {
-    **dict.fromkeys(("model_name", "model_type", "model_class", "version", "config_id"), nullable(LONG)),
-    "hidden_size": nullable(whole(1, 2**16)),
+    **dict.fromkeys(
+        ("model_name", "model_type", "model_class", "version", "config_id"), Accept.nullable(LONG)
+    ),
+    "hidden_size": Accept.nullable(Accept.whole(1, 2**16)),
 }
 # The known keys of the library's configuration files, by the file's name.
 RULES: Mapping[str, Rules] = {
-    CONFIG: {**BACKBONE, "name": nullable(LONG), "config": _unchecked},
+    CONFIG: {**BACKBONE, "name": Accept.nullable(LONG), "config": _unchecked},
     "head_config.json": {
         **BACKBONE,
-        "name": nullable(LONG),
-        "num_labels": nullable(whole(0, 10**6)),
-        "label2id": nullable(table(whole(0, 10**6), 10**5)),
-        "config": nullable(
-            record(
+        "name": Accept.nullable(LONG),
+        "num_labels": Accept.nullable(Accept.whole(0, 10**6)),
+        "label2id": Accept.nullable(Accept.table(Accept.whole(0, 10**6), 10**5)),
+        "config": Accept.nullable(
+            Accept.record(
                 {
-                    **dict.fromkeys(("head_type", "activation_function", "label_name"), nullable(LONG)),
-                    **dict.fromkeys(("num_labels", "layers", "num_choices"), nullable(whole(0, 10**6))),
-                    **dict.fromkeys(("vocab_size", "embedding_size"), nullable(whole(0, 10**7))),
-                    **dict.fromkeys(("use_pooler", "bias", "multilabel", "layer_norm"), nullable(flag)),
-                    **dict.fromkeys(("shift_labels", "regression"), nullable(flag)),
-                    "dropout_prob": nullable(number(0, 1)),
-                    "label2id": nullable(table(whole(0, 10**6), 10**5)),
+                    **dict.fromkeys(
+                        ("head_type", "activation_function", "label_name"), Accept.nullable(LONG)
+                    ),
+                    **dict.fromkeys(
+                        ("num_labels", "layers", "num_choices"), Accept.nullable(Accept.whole(0, 10**6))
+                    ),
+                    **dict.fromkeys(
+                        ("vocab_size", "embedding_size"), Accept.nullable(Accept.whole(0, 10**7))
+                    ),
+                    **dict.fromkeys(
+                        ("use_pooler", "bias", "multilabel", "layer_norm"), Accept.nullable(Accept.flag)
+                    ),
+                    **dict.fromkeys(("shift_labels", "regression"), Accept.nullable(Accept.flag)),
+                    "dropout_prob": Accept.nullable(Accept.number(0, 1)),
+                    "label2id": Accept.nullable(Accept.table(Accept.whole(0, 10**6), 10**5)),
                 }
             )
         ),
     },
     "adapter_fusion_config.json": {
         **BACKBONE,
-        "name": nullable(either(LONG, items(LONG, 100))),
-        "adapter_names": nullable(either(text(2000), items(LONG, 100))),
-        "config": nullable(
-            record(
+        "name": Accept.nullable(Accept.either(LONG, Accept.items(LONG, 100))),
+        "adapter_names": Accept.nullable(Accept.either(Accept.text(2000), Accept.items(LONG, 100))),
+        "config": Accept.nullable(
+            Accept.record(
                 {
-                    **dict.fromkeys(("key", "query", "value", "query_before_ln"), nullable(flag)),
-                    **dict.fromkeys(("regularization", "residual_before"), nullable(flag)),
-                    **dict.fromkeys(("temperature", "value_before_softmax"), nullable(flag)),
-                    "value_initialized": nullable(either(flag, LONG)),
-                    "dropout_prob": nullable(number(0, 1)),
+                    **dict.fromkeys(
+                        ("key", "query", "value", "query_before_ln"), Accept.nullable(Accept.flag)
+                    ),
+                    **dict.fromkeys(("regularization", "residual_before"), Accept.nullable(Accept.flag)),
+                    **dict.fromkeys(("temperature", "value_before_softmax"), Accept.nullable(Accept.flag)),
+                    "value_initialized": Accept.nullable(Accept.either(Accept.flag, LONG)),
+                    "dropout_prob": Accept.nullable(Accept.number(0, 1)),
                 }
             )
         ),
@@ -91,16 +89,18 @@ RULES: Mapping[str, Rules] = {
 }
 # Keys for decoders or for the initialisation of fresh weights, and an old key that the library converts.
 IGNORED: Rules = {
-    **dict.fromkeys(("cross_adapter", "cross_prefix", "learn_phm"), nullable(flag)),
-    "init_weights_seed": nullable(whole(0, 2**63)),
-    "phm_c_init": nullable(choice("normal", "uniform")),
-    "hypercomplex_nonlinearity": nullable(choice("phm", "glorot-normal", "glorot-uniform", "normal")),
-    "invertible_adapter": nullable(
-        record(
+    **dict.fromkeys(("cross_adapter", "cross_prefix", "learn_phm"), Accept.nullable(Accept.flag)),
+    "init_weights_seed": Accept.nullable(Accept.whole(0, 2**63)),
+    "phm_c_init": Accept.nullable(Accept.choice("normal", "uniform")),
+    "hypercomplex_nonlinearity": Accept.nullable(
+        Accept.choice("phm", "glorot-normal", "glorot-uniform", "normal")
+    ),
+    "invertible_adapter": Accept.nullable(
+        Accept.record(
             {
-                "block_type": choice("nice"),
-                "non_linearity": nullable(LONG),
-                "reduction_factor": number(1, 1e6),
+                "block_type": Accept.choice("nice"),
+                "non_linearity": Accept.nullable(LONG),
+                "reduction_factor": Accept.number(1, 1e6),
             }
         )
     ),

@@ -10,24 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapterstilts.errors import BackboneError
-from adapterstilts.known_keys import (
+from adapterstilts.known_keys import (  # fmt: skip
     ABSENT,
     SHORT,
+    Accept,
     Check,
     PlaceError,
     Rule,
     Rules,
-    choice,
-    flag,
-    ignored,
-    items,
     keep_known,
-    nullable,
-    number,
-    refused,
-    text,
-    whole,
-)  # fmt: skip
+)
 from adapterstilts.terminal_text import shown
 
 MODEL_TYPES = ("bert", "xlm-roberta", "roberta")
@@ -79,7 +71,7 @@ def _attention(value: Any, place: str, check: Check) -> Any:
     return ABSENT
 
 
-_KNOWN_CLASS = choice(None, *TOKENIZER_CLASSES, *(f"{name}Fast" for name in TOKENIZER_CLASSES))
+_KNOWN_CLASS = Accept.choice(None, *TOKENIZER_CLASSES, *(f"{name}Fast" for name in TOKENIZER_CLASSES))
 
 
 def tokenizer_class(value: Any, place: str, check: Check) -> Any:
@@ -88,50 +80,50 @@ def tokenizer_class(value: Any, place: str, check: Check) -> Any:
     return "PreTrainedTokenizerFast" if value == "TokenizersBackend" else _KNOWN_CLASS(value, place, check)
 
 
-PROBABILITY = number(0, 0.99)
-TOKEN_ID = nullable(whole(0, MAX_VOCABULARY))
+PROBABILITY = Accept.number(0, 0.99)
+TOKEN_ID = Accept.nullable(Accept.whole(0, MAX_VOCABULARY))
 
 SIZES: Rules = {
-    "vocab_size": whole(1, MAX_VOCABULARY),
-    "hidden_size": whole(1, 65_536),
-    "num_hidden_layers": whole(1, 512),
-    "num_attention_heads": whole(1, 4_096),
-    "intermediate_size": whole(1, 1_048_576),
-    "max_position_embeddings": whole(MIN_POSITIONS, 1_048_576),
-    "type_vocab_size": whole(1, 1_024),
+    "vocab_size": Accept.whole(1, MAX_VOCABULARY),
+    "hidden_size": Accept.whole(1, 65_536),
+    "num_hidden_layers": Accept.whole(1, 512),
+    "num_attention_heads": Accept.whole(1, 4_096),
+    "intermediate_size": Accept.whole(1, 1_048_576),
+    "max_position_embeddings": Accept.whole(MIN_POSITIONS, 1_048_576),
+    "type_vocab_size": Accept.whole(1, 1_024),
 }
 USED: Rules = {
     **SIZES,
-    "model_type": choice(*MODEL_TYPES),
-    "hidden_act": choice(*ACTIVATIONS),
+    "model_type": Accept.choice(*MODEL_TYPES),
+    "hidden_act": Accept.choice(*ACTIVATIONS),
     "hidden_dropout_prob": PROBABILITY,
     "attention_probs_dropout_prob": PROBABILITY,
-    "classifier_dropout": nullable(PROBABILITY),
-    "initializer_range": number(0, 1),
-    "layer_norm_eps": number(1e-30, 0.1),
-    "position_embedding_type": choice("absolute", "relative_key", "relative_key_query"),
+    "classifier_dropout": Accept.nullable(PROBABILITY),
+    "initializer_range": Accept.number(0, 1),
+    "layer_norm_eps": Accept.number(1e-30, 0.1),
+    "position_embedding_type": Accept.choice("absolute", "relative_key", "relative_key_query"),
     "pad_token_id": TOKEN_ID,
     "bos_token_id": TOKEN_ID,
     "eos_token_id": TOKEN_ID,
-    "tie_word_embeddings": flag,
+    "tie_word_embeddings": Accept.flag,
     "tokenizer_class": tokenizer_class,
 }
 REFUSED: Rules = {
-    "auto_map": refused("names custom code, which is never run: use a backbone without it"),
-    "custom_pipelines": refused("names code, which is never run: remove this key"),
-    "quantization_config": refused(
+    "auto_map": Accept.refused("names custom code, which is never run: use a backbone without it"),
+    "custom_pipelines": Accept.refused("names code, which is never run: remove this key"),
+    "quantization_config": Accept.refused(
         "requires quantised weights; only float32, float16 and bfloat16 are supported"
     ),
-    "compression_config": refused(
+    "compression_config": Accept.refused(
         "requires compressed weights; only float32, float16 and bfloat16 are supported"
     ),
-    "transformers_weights": refused("names another weight file; only model.safetensors is loaded"),
-    "pruned_heads": refused("requires pruned heads, which are not supported"),
-    "is_decoder": refused(NO_DECODER),
-    "is_encoder_decoder": refused(NO_DECODER),
-    "add_cross_attention": refused(NO_DECODER),
-    "cross_attention_hidden_size": refused(NO_DECODER),
-    "tie_encoder_decoder": refused(NO_DECODER),
+    "transformers_weights": Accept.refused("names another weight file; only model.safetensors is loaded"),
+    "pruned_heads": Accept.refused("requires pruned heads, which are not supported"),
+    "is_decoder": Accept.refused(NO_DECODER),
+    "is_encoder_decoder": Accept.refused(NO_DECODER),
+    "add_cross_attention": Accept.refused(NO_DECODER),
+    "cross_attention_hidden_size": Accept.refused(NO_DECODER),
+    "tie_encoder_decoder": Accept.refused(NO_DECODER),
     "adapters": _no_adapters,
     "custom_heads": _no_adapters,
     "prediction_heads": _no_adapters,
@@ -141,12 +133,12 @@ REFUSED: Rules = {
 }
 # Keys of ordinary checkpoints that are not used.
 UNUSED: Rules = {
-    "num_labels": _bounded(nullable(whole(0, MAX_LABELS))),
-    "_num_labels": _bounded(nullable(whole(0, MAX_LABELS))),
+    "num_labels": _bounded(Accept.nullable(Accept.whole(0, MAX_LABELS))),
+    "_num_labels": _bounded(Accept.nullable(Accept.whole(0, MAX_LABELS))),
     "id2label": _labels,
     "label2id": _labels,
-    "architectures": _bounded(nullable(items(text(200), 16))),
-    "chunk_size_feed_forward": _bounded(nullable(whole(0, 1_048_576))),
+    "architectures": _bounded(Accept.nullable(Accept.items(Accept.text(200), 16))),
+    "chunk_size_feed_forward": _bounded(Accept.nullable(Accept.whole(0, 1_048_576))),
     **dict.fromkeys(
         (
             "_attn_implementation_autoset _commit_hash _flash_attn_2_enabled _name_or_path bad_words_ids "
@@ -161,7 +153,7 @@ UNUSED: Rules = {
             "task_specific_params temperature tf_legacy_loss top_k top_p torch_dtype torchscript "
             "transformers_version typical_p use_bfloat16 use_cache use_flash_attention_2 xla_device"
         ).split(),
-        ignored,
+        Accept.ignored,
     ),
 }
 RULES: Rules = {**USED, **REFUSED, **UNUSED}

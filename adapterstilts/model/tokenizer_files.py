@@ -9,25 +9,7 @@ from typing import Any
 
 from adapterstilts.bounded_json import MEGABYTE, Limits, parse_object, read_bytes
 from adapterstilts.errors import BackboneError
-from adapterstilts.known_keys import (
-    Check,
-    PlaceError,
-    Rule,
-    Rules,
-    choice,
-    either,
-    flag,
-    ignored,
-    items,
-    keep_known,
-    nullable,
-    number,
-    record,
-    refused,
-    table,
-    text,
-    whole,
-)  # fmt: skip
+from adapterstilts.known_keys import Accept, Check, PlaceError, Rule, Rules, keep_known  # fmt: skip
 from adapterstilts.model.backbone_config import MAX_VOCABULARY, MIN_POSITIONS, tokenizer_class
 from adapterstilts.model.tokenizer_rules import (
     ADDED_TOKEN,
@@ -46,10 +28,15 @@ FILES = (*TOKENIZERS, *SETTINGS)
 MAX_BYTES = 96 * MEGABYTE  # per file; those of XLM-R have 5 to 17 MB
 VOCABULARY_LIMITS = Limits(size=MAX_BYTES, depth=12, values=12_000_000)
 
-FROM_FILE = refused("names a file; the tokenizer's files have fixed names: remove this key")
-TOKEN = nullable(either(record({"__type": choice("AddedToken"), "id": TOKEN_ID, **ADDED_TOKEN}), text(400)))
-TOKENS = nullable(items(TOKEN, MAX_ADDED))
-SWITCH = nullable(flag)
+FROM_FILE = Accept.refused("names a file; the tokenizer's files have fixed names: remove this key")
+TOKEN = Accept.nullable(
+    Accept.either(
+        Accept.record({"__type": Accept.choice("AddedToken"), "id": TOKEN_ID, **ADDED_TOKEN}),
+        Accept.text(400),
+    )
+)
+TOKENS = Accept.nullable(Accept.items(TOKEN, MAX_ADDED))
+SWITCH = Accept.nullable(Accept.flag)
 SPECIAL: Rules = {
     **dict.fromkeys(("bos_token", "eos_token", "cls_token", "sep_token", "unk_token", "pad_token"), TOKEN),
     "mask_token": TOKEN,
@@ -60,18 +47,20 @@ SPECIAL: Rules = {
 def _dropped(value: Any, place: str, check: Check) -> Any:
     # Dropped with a warning, whatever it holds: a chat template is code, and encoders have no use for it.
     check.dropped.append(place)
-    return ignored(value, place, check)
+    return Accept.ignored(value, place, check)
 
 
 def _decoder_table(value: Any, place: str, check: Check) -> dict[str, Any]:
-    tokens: dict[str, Any] = table(record(ADDED_TOKEN, ["content"]), MAX_ADDED)(value, place, check)
+    tokens: dict[str, Any] = Accept.table(Accept.record(ADDED_TOKEN, ["content"]), MAX_ADDED)(
+        value, place, check
+    )
     for key in tokens:
         if not (key.isascii() and key.isdigit() and len(key) <= 9):
             raise PlaceError(place, f"should have token ids as keys, not {shown(key, 40)!r}")
     return tokens
 
 
-NO_OTHERS = refused("should be empty: encoders have no other kinds of special tokens")
+NO_OTHERS = Accept.refused("should be empty: encoders have no other kinds of special tokens")
 
 
 def _extra_tokens(value: Any, place: str, check: Check) -> Any:
@@ -87,12 +76,14 @@ CONFIG_RULES: Rules = {
     "model_specific_special_tokens": NO_OTHERS,
     **dict.fromkeys(
         ("model_max_length", "max_len"),
-        nullable(either(whole(MIN_POSITIONS, 10**31), number(MIN_POSITIONS, 1e31))),
+        Accept.nullable(
+            Accept.either(Accept.whole(MIN_POSITIONS, 10**31), Accept.number(MIN_POSITIONS, 1e31))
+        ),
     ),
-    "model_input_names": items(choice("input_ids", "attention_mask", "token_type_ids"), 3),
-    "never_split": nullable(items(text(400), 1_000)),
-    "errors": choice("replace", "strict", "ignore"),
-    **dict.fromkeys(("padding_side", "truncation_side"), choice("left", "right")),
+    "model_input_names": Accept.items(Accept.choice("input_ids", "attention_mask", "token_type_ids"), 3),
+    "never_split": Accept.nullable(Accept.items(Accept.text(400), 1_000)),
+    "errors": Accept.choice("replace", "strict", "ignore"),
+    **dict.fromkeys(("padding_side", "truncation_side"), Accept.choice("left", "right")),
     **dict.fromkeys(
         (
             "do_lower_case do_basic_tokenize tokenize_chinese_chars strip_accents add_prefix_space "
@@ -100,10 +91,10 @@ CONFIG_RULES: Rules = {
         ).split(),
         SWITCH,
     ),
-    "auto_map": refused("names custom code, which is never run: use a backbone without it"),
-    "custom_pipelines": refused("names code, which is never run: remove this key"),
-    "init_inputs": refused("should be empty"),
-    "sp_model_kwargs": refused("should be empty"),
+    "auto_map": Accept.refused("names custom code, which is never run: use a backbone without it"),
+    "custom_pipelines": Accept.refused("names code, which is never run: remove this key"),
+    "init_inputs": Accept.refused("should be empty"),
+    "sp_model_kwargs": Accept.refused("should be empty"),
     "gguf_file": FROM_FILE,
     "tokenizer_file": FROM_FILE,
     "full_tokenizer_file": FROM_FILE,
@@ -117,10 +108,10 @@ CONFIG_RULES: Rules = {
             "processor_class spaces_between_special_tokens special_tokens_map_file stride "
             "transformers_version truncation truncation_strategy use_fast wordpieces_prefix"
         ).split(),
-        ignored,
+        Accept.ignored,
     ),
 }
-ADDED_TABLE: Rule = table(TOKEN_ID, MAX_ADDED)
+ADDED_TABLE: Rule = Accept.table(TOKEN_ID, MAX_ADDED)
 
 
 def check_settings(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:

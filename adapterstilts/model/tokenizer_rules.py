@@ -11,25 +11,7 @@ from typing import Any
 import numpy as np
 
 from adapterstilts.errors import BackboneError
-from adapterstilts.known_keys import (
-    SHORT,
-    Check,
-    PlaceError,
-    Rule,
-    Rules,
-    choice,
-    either,
-    flag,
-    ignored,
-    items,
-    keep_known,
-    nullable,
-    number,
-    record,
-    table,
-    text,
-    whole,
-)  # fmt: skip
+from adapterstilts.known_keys import SHORT, Accept, Check, PlaceError, Rule, Rules, keep_known  # fmt: skip
 from adapterstilts.model.backbone_config import MAX_VOCABULARY
 
 MAX_PARTS = 32  # normalizers, pre-tokenizers, post-processors or decoders, nested ones included
@@ -65,7 +47,9 @@ def _regex(value: Any, place: str, check: Check) -> str:
 
 
 def _pattern(value: Any, place: str, check: Check) -> dict[str, str]:
-    pattern: dict[str, str] = record({"String": text(200), "Regex": _regex})(value, place, check)
+    pattern: dict[str, str] = Accept.record({"String": Accept.text(200), "Regex": _regex})(
+        value, place, check
+    )
     if len(pattern) != 1 or not all(pattern.values()):
         raise PlaceError(place, "should hold either a String or a Regex, not empty")
     return pattern
@@ -73,8 +57,8 @@ def _pattern(value: Any, place: str, check: Check) -> dict[str, str]:
 
 def _replacement(value: Any, place: str, check: Check) -> dict[str, Any]:
     # `check_tokenizer` bounds how much all replacements together lengthen a text.
-    rules = {"type": ignored, "pattern": _pattern, "content": text(100)}
-    replacement: dict[str, Any] = record(rules, required=("pattern", "content"))(value, place, check)
+    rules = {"type": Accept.ignored, "pattern": _pattern, "content": Accept.text(100)}
+    replacement: dict[str, Any] = Accept.record(rules, required=("pattern", "content"))(value, place, check)
     return {"type": "Replace", **replacement}
 
 
@@ -88,7 +72,7 @@ def _tagged(kinds: Mapping[str, Rules | Rule]) -> Rule:
         if not isinstance(name, str) or name not in kinds:
             raise PlaceError(f"{place}.type", f"should be one of {', '.join(kinds)}, not {SHORT.repr(name)}")
         rules = kinds[name]
-        inner = rules if callable(rules) else record({"type": text(), **rules})
+        inner = rules if callable(rules) else Accept.record({"type": Accept.text(), **rules})
         component: dict[str, Any] = inner(value, place, check)
         return component
 
@@ -98,16 +82,17 @@ def _tagged(kinds: Mapping[str, Rules | Rule]) -> Rule:
 def _sequence(key: str, kinds: Mapping[str, Rules | Rule], depth: int = MAX_DEPTH) -> Rule:
     """Returns the rule for a component of these kinds, or a sequence of them, which may be nested."""
     inner = _tagged(kinds) if depth == 1 else _sequence(key, kinds, depth - 1)
-    return _tagged({**kinds, "Sequence": {key: items(inner, MAX_PARTS)}})
+    return _tagged({**kinds, "Sequence": {key: Accept.items(inner, MAX_PARTS)}})
 
 
-AFFIX = nullable(text(40))
-TOKEN = text(400)
-BYTE_LEVEL: Rules = {"add_prefix_space": flag, "trim_offsets": flag, "use_regex": flag}
-BEHAVIOR = choice("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
+AFFIX = Accept.nullable(Accept.text(40))
+TOKEN = Accept.text(400)
+BYTE_LEVEL: Rules = {"add_prefix_space": Accept.flag, "trim_offsets": Accept.flag, "use_regex": Accept.flag}
+BEHAVIOR = Accept.choice("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 METASPACE: Rules = {
-    "replacement": text(1), "str_rep": text(4), "add_prefix_space": flag, "split": flag,
-    "prepend_scheme": choice("always", "never", "first"),
+    "replacement": Accept.text(1), "str_rep": Accept.text(4), "add_prefix_space": Accept.flag,
+    "split": Accept.flag,
+    "prepend_scheme": Accept.choice("always", "never", "first"),
 }  # fmt: skip
 
 
@@ -151,13 +136,14 @@ NORMALIZER = _sequence(
     "normalizers",
     {
         "BertNormalizer": {
-            "clean_text": flag, "handle_chinese_chars": flag, "strip_accents": nullable(flag),
-            "lowercase": flag,
+            "clean_text": Accept.flag, "handle_chinese_chars": Accept.flag,
+            "strip_accents": Accept.nullable(Accept.flag),
+            "lowercase": Accept.flag,
         },
-        "Strip": {"strip_left": flag, "strip_right": flag},
+        "Strip": {"strip_left": Accept.flag, "strip_right": Accept.flag},
         "Precompiled": {"precompiled_charsmap": _charsmap},
         "Replace": _replacement,
-        "Prepend": {"prepend": text(10)},
+        "Prepend": {"prepend": Accept.text(10)},
         "ByteLevel": BYTE_LEVEL,
         **{name: {} for name in ("StripAccents", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Nmt")},
     },
@@ -167,29 +153,29 @@ PRE_TOKENIZER = _sequence(
     {
         **{name: {} for name in ("BertPreTokenizer", "Whitespace", "WhitespaceSplit", "UnicodeScripts")},
         "ByteLevel": BYTE_LEVEL,
-        "CharDelimiterSplit": {"delimiter": text(1)},
+        "CharDelimiterSplit": {"delimiter": Accept.text(1)},
         "Metaspace": METASPACE,
-        "Split": {"pattern": _pattern, "behavior": BEHAVIOR, "invert": flag},
+        "Split": {"pattern": _pattern, "behavior": BEHAVIOR, "invert": Accept.flag},
         "Punctuation": {"behavior": BEHAVIOR},
-        "Digits": {"individual_digits": flag},
-        "FixedLength": {"length": whole(1, 1_000)},
+        "Digits": {"individual_digits": Accept.flag},
+        "FixedLength": {"length": Accept.whole(1, 1_000)},
     },
 )
 DECODER = _sequence(
     "decoders",
     {
-        "BPEDecoder": {"suffix": text(40)},
+        "BPEDecoder": {"suffix": Accept.text(40)},
         "ByteLevel": BYTE_LEVEL,
-        "WordPiece": {"prefix": text(40), "cleanup": flag},
+        "WordPiece": {"prefix": Accept.text(40), "cleanup": Accept.flag},
         "Metaspace": METASPACE,
-        "CTC": {"pad_token": TOKEN, "word_delimiter_token": TOKEN, "cleanup": flag},
+        "CTC": {"pad_token": TOKEN, "word_delimiter_token": TOKEN, "cleanup": Accept.flag},
         "Replace": _replacement,
-        "Strip": {"content": text(1), "start": whole(0, 16), "stop": whole(0, 16)},
+        "Strip": {"content": Accept.text(1), "start": Accept.whole(0, 16), "stop": Accept.whole(0, 16)},
         "Fuse": {},
         "ByteFallback": {},
     },
 )
-TOKEN_ID = whole(0, MAX_VOCABULARY)
+TOKEN_ID = Accept.whole(0, MAX_VOCABULARY)
 
 
 def _pair(value: Any, place: str, check: Check) -> list[Any]:
@@ -198,18 +184,23 @@ def _pair(value: Any, place: str, check: Check) -> list[Any]:
     return [TOKEN(value[0], place, check), TOKEN_ID(value[1], place, check)]
 
 
-ROUND: Rules = {"id": TOKEN, "type_id": whole(0, 1_023)}
-PIECE = record({"SpecialToken": record(ROUND), "Sequence": record({**ROUND, "id": choice("A", "B")})})
-SPECIAL = record(
-    {"id": TOKEN, "ids": items(TOKEN_ID, MAX_SPECIAL), "tokens": items(TOKEN, MAX_SPECIAL)},
+ROUND: Rules = {"id": TOKEN, "type_id": Accept.whole(0, 1_023)}
+PIECE = Accept.record(
+    {
+        "SpecialToken": Accept.record(ROUND),
+        "Sequence": Accept.record({**ROUND, "id": Accept.choice("A", "B")}),
+    }
+)
+SPECIAL = Accept.record(
+    {"id": TOKEN, "ids": Accept.items(TOKEN_ID, MAX_SPECIAL), "tokens": Accept.items(TOKEN, MAX_SPECIAL)},
     required=("id", "ids", "tokens"),
 )
-TEMPLATE = record(
+TEMPLATE = Accept.record(
     {
-        "type": text(),
-        "single": items(PIECE, MAX_SPECIAL),
-        "pair": items(PIECE, MAX_SPECIAL),
-        "special_tokens": table(SPECIAL, MAX_SPECIAL),
+        "type": Accept.text(),
+        "single": Accept.items(PIECE, MAX_SPECIAL),
+        "pair": Accept.items(PIECE, MAX_SPECIAL),
+        "special_tokens": Accept.table(SPECIAL, MAX_SPECIAL),
     },
     required=("single", "pair", "special_tokens"),
 )
@@ -229,7 +220,12 @@ POST_PROCESSOR = _sequence(
     "processors",
     {
         "BertProcessing": {"sep": _pair, "cls": _pair},
-        "RobertaProcessing": {"sep": _pair, "cls": _pair, "trim_offsets": flag, "add_prefix_space": flag},
+        "RobertaProcessing": {
+            "sep": _pair,
+            "cls": _pair,
+            "trim_offsets": Accept.flag,
+            "add_prefix_space": Accept.flag,
+        },
         "ByteLevel": BYTE_LEVEL,
         "TemplateProcessing": _template,
     },
@@ -277,16 +273,17 @@ def _merges(value: Any, place: str, check: Check) -> list[Any]:
 
 MODELS: Mapping[str, Rules] = {
     "WordPiece": {
-        "unk_token": TOKEN, "continuing_subword_prefix": text(40),
-        "max_input_chars_per_word": whole(1, 1_000), "vocab": vocabulary,
+        "unk_token": TOKEN, "continuing_subword_prefix": Accept.text(40),
+        "max_input_chars_per_word": Accept.whole(1, 1_000), "vocab": vocabulary,
     },
     "BPE": {
         # With dropout the same text would be encoded differently each time.
-        "dropout": either(choice(None), number(0, 0)), "unk_token": nullable(TOKEN),
-        "continuing_subword_prefix": AFFIX, "end_of_word_suffix": AFFIX, "fuse_unk": flag,
-        "byte_fallback": flag, "ignore_merges": flag, "vocab": vocabulary, "merges": _merges,
+        "dropout": Accept.either(Accept.choice(None), Accept.number(0, 0)),
+        "unk_token": Accept.nullable(TOKEN),
+        "continuing_subword_prefix": AFFIX, "end_of_word_suffix": AFFIX, "fuse_unk": Accept.flag,
+        "byte_fallback": Accept.flag, "ignore_merges": Accept.flag, "vocab": vocabulary, "merges": _merges,
     },
-    "Unigram": {"unk_id": nullable(TOKEN_ID), "vocab": _scored, "byte_fallback": flag},
+    "Unigram": {"unk_id": Accept.nullable(TOKEN_ID), "vocab": _scored, "byte_fallback": Accept.flag},
     "WordLevel": {"vocab": vocabulary, "unk_token": TOKEN},
 }  # fmt: skip
 
@@ -315,22 +312,25 @@ def _model(value: Any, place: str, check: Check) -> dict[str, Any]:
 
 
 ADDED_TOKEN: Rules = {
-    "content": TOKEN, "lstrip": flag, "rstrip": flag, "single_word": flag, "normalized": flag,
-    "special": flag,
+    "content": TOKEN, "lstrip": Accept.flag, "rstrip": Accept.flag, "single_word": Accept.flag,
+    "normalized": Accept.flag,
+    "special": Accept.flag,
 }  # fmt: skip
 SEQUENCES = {
     "normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors",
     "decoder": "decoders",
 }  # fmt: skip
 RULES: Rules = {
-    "version": choice("1.0"),
-    "truncation": ignored,  # each call sets its own
-    "padding": ignored,
-    "added_tokens": items(record({"id": TOKEN_ID, **ADDED_TOKEN}, ("id", "content")), MAX_ADDED),
-    "normalizer": nullable(NORMALIZER),
-    "pre_tokenizer": nullable(PRE_TOKENIZER),
-    "post_processor": nullable(POST_PROCESSOR),
-    "decoder": nullable(DECODER),
+    "version": Accept.choice("1.0"),
+    "truncation": Accept.ignored,  # each call sets its own
+    "padding": Accept.ignored,
+    "added_tokens": Accept.items(
+        Accept.record({"id": TOKEN_ID, **ADDED_TOKEN}, ("id", "content")), MAX_ADDED
+    ),
+    "normalizer": Accept.nullable(NORMALIZER),
+    "pre_tokenizer": Accept.nullable(PRE_TOKENIZER),
+    "post_processor": Accept.nullable(POST_PROCESSOR),
+    "decoder": Accept.nullable(DECODER),
     "model": _model,
 }
 
