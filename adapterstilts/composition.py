@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from adapterstilts.errors import AdapterError, ConfigError
+from adapterstilts.errors import ConfigError
 from adapterstilts.values import Value, problem_text
 
 
@@ -69,7 +69,6 @@ def _check_distinct(sources: tuple[str, ...]) -> None:
         raise ValueError("the same adapter is listed twice")
 
 
-UNFUSABLE = {"parallel", "invertible", "lora", "ia3", "prefix_tuning", "union"}  # by AdapterSpec.method
 UNMERGEABLE = {"compacter", "prefix_tuning", "union"}  # their weights are products, or positions
 
 
@@ -179,41 +178,3 @@ def make(kind: CompositionName, sources: Sequence[str], weights: Sequence[float]
         raise ConfigError(f"weights belong to 'average', not to '{kind}'")
     fields = {"sources": tuple(sources), **({"weights": tuple(weights)} if weights else {})}
     return classes[kind].parse(fields, kind)
-
-
-def with_sources(composition: Composition, sources: Sequence[str]) -> Composition:
-    """Returns the same composition over other sources, such as the keys of the runs that were referenced.
-
-    Raises:
-        ConfigError: Two references mean the same run.
-    """
-    return make(composition.kind, sources, composition.start if composition.kind == "average" else ())
-
-
-def check_methods(composition: Composition, methods: tuple[str, ...]) -> None:
-    """Refuses a composition that the adapter methods of its sources do not support.
-
-    Args:
-        methods: Value of `AdapterSpec.method` for each source (`bottleneck`, `lora`, `prefix_tuning`, ...).
-
-    Raises:
-        AdapterError: The methods do not support the composition; the message names alternatives.
-    """
-    match composition:
-        case Fuse():
-            bad = sorted(set(methods) & UNFUSABLE)
-            if bad:
-                raise AdapterError(
-                    f"AdapterFusion mixes sequential bottleneck adapters; {', '.join(bad)} cannot be fused. "
-                    "Use stack, sequential or average, or train the sources with --config seq_bn."
-                )
-        case Average():
-            if len(set(methods)) > 1:
-                raise AdapterError(f"only adapters of one method can be averaged, not {', '.join(methods)}")
-            if set(methods) & UNMERGEABLE:
-                raise AdapterError(
-                    f"{methods[0]} adapters have no mean in weight space; use stack or sequential, or "
-                    "average adapters of --config seq_bn, double_seq_bn, par_bn, lora or ia3."
-                )
-        case _:
-            pass

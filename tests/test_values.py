@@ -6,6 +6,7 @@ from adapterstilts import composition
 from adapterstilts.errors import AdapterError, ConfigError, unknown
 from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import EvalJob, TrainJob
+from adapterstilts.model import compatibility
 from adapterstilts.values import canonical, digest
 
 
@@ -101,7 +102,7 @@ def test_average_weights():
 @pytest.mark.parametrize("method", ["lora", "prefix_tuning"])
 def test_fusion_of_unfusable_methods_is_refused_with_what_works_instead(method):
     with pytest.raises(AdapterError, match="stack, sequential or average"):
-        composition.check_methods(composition.make("fuse", ("a", "b")), ("bottleneck", method))
+        compatibility._check_methods(composition.make("fuse", ("a", "b")), ("bottleneck", method))
 
 
 @pytest.mark.parametrize("kind", ["fuse", "average"])

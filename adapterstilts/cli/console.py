@@ -6,7 +6,6 @@ characters, which could change the terminal, are spelled out.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import sys
@@ -21,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapterstilts.credentials import masked
-from adapterstilts.terminal_text import csv_cell, visible
+from adapterstilts.terminal_text import visible
 
 MAX_MESSAGE = 10_000  # characters
 FILE_WIDTH = 10_000  # columns if the output is not a terminal, so that each row of a table is one line
@@ -34,12 +33,6 @@ StorePath = Annotated[
     Path, typer.Option("--store", "-C", envvar="ADAPTERSTILTS_STORE", help="Folder of results.")
 ]
 DEFAULT_STORE = Path("checkpoints")  # in the working folder
-
-
-def at_terminal() -> bool:
-    """Whether standard output is a terminal."""
-    # Not rich's answer, which is also true where colours are forced, as in logs of a CI.
-    return sys.stdout.isatty()
 
 
 def plain(text: str, style: str = "") -> Text:
@@ -125,15 +118,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Prints CSV with a header."""
-    # Texts that a spreadsheet would run as formulas are escaped; numbers stay numbers.
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-    writer.writerow({name: csv_cell(name) for name in columns})
-    for row in rows:
-        writer.writerow({name: csv_cell(value) for name, value in row.items()})
 
 
 def size_text(size: int) -> str:

@@ -72,11 +72,11 @@ def evaluate(
 def _note_effect(reference: str, options: EvaluationOptions) -> None:
     """Repeats what was found after training where the run changes nothing."""
     from adapterstilts.cli.console import note
-    from adapterstilts.store import Store, effect_in, effect_lines
+    from adapterstilts.store import Effect, Store
 
     run = Store(options.store).find(reference)
-    effect = effect_in(run.metrics)
-    for line in effect_lines(run) if effect and effect.inert else ():
+    effect = Effect.of(run.metrics)
+    for line in Effect.lines_of(run) if effect and effect.inert else ():
         note(line)
 
 

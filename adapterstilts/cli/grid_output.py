@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapterstilts.cli.console import note, print_csv, print_json, size_text, table
+from adapterstilts.cli.console import note, print_json, size_text, table
 from adapterstilts.errors import ConfigError, StoreError
-from adapterstilts.terminal_text import visible
+from adapterstilts.terminal_text import csv_cell, visible
 
 if TYPE_CHECKING:
     from adapterstilts.grid.availability import DataSearch
@@ -189,13 +191,13 @@ def print_provenance(jobs: Iterable[JobSpec], status: GridStatus) -> str | None:
     Returns:
         The warning about precisions, so that a caller prints it only once.
     """
-    from adapterstilts.grid.provenance import disagreement, pulled_runs
+    from adapterstilts.grid.provenance import disagreement
 
     # Without results there is nothing to compare, and listing the jobs takes time
     if not status.runs:
         return None
     finished = [job for job in jobs if job.digest in status.runs]
-    lines = pulled_runs(finished, status)
+    lines = _pulled_runs(finished, status)
     for line in lines[:MAX_NAMES]:
         note(line)
     if len(lines) > MAX_NAMES:
@@ -324,7 +326,7 @@ def _print_gains_csv(lines: list[dict[str, object]]) -> None:
     from adapterstilts.report.gains import Gain
 
     # The header is printed even if there are no lines
-    print_csv([*(field.name for field in fields(Gain)), "language"], lines)
+    _print_csv([*(field.name for field in fields(Gain)), "language"], lines)
 
 
 def _print_markdown(head: list[str], rows: list[list[str]]) -> None:
@@ -338,3 +340,22 @@ def _markdown_cell(text: str) -> str:
     """Returns a text for one table cell, with all markup escaped: names come from files of strangers."""
     line = " ".join(visible(text).split())
     return html.escape(line, quote=False).replace("\\", r"\\").replace("|", r"\|")
+
+
+def _print_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Prints CSV with a header."""
+    # Texts that a spreadsheet would run as formulas are escaped; numbers stay numbers.
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writerow({name: csv_cell(name) for name in columns})
+    for row in rows:
+        writer.writerow({name: csv_cell(value) for name, value in row.items()})
+
+
+def _pulled_runs(jobs: Iterable[JobSpec], status: GridStatus) -> list[str]:
+    """Returns a line for each training whose run was pulled: its name, run and repository."""
+    return [
+        f"{job.name} was not trained here: {status.runs[job.digest]} was pulled from "
+        f"{status.pulled[job.digest]}"
+        for job in jobs
+        if job.digest in status.pulled
+    ]

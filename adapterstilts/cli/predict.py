@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterstilts.cli.console import at_terminal, print_json
+from adapterstilts.cli.console import print_json
 from adapterstilts.cli.options import prediction_options
+from adapterstilts.data.file_bytes import opened
+from adapterstilts.data.input_lines import stream_lines
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def predict(
     inputs = read_inputs(form, lines, name)
     if candidates:
         inputs = itertools.chain(inputs, read_candidates(_read(candidates), _name(candidates)))
-    readable = at_terminal() and not as_json
+    readable = _at_terminal() and not as_json
     for item, prediction in predict_inputs(run, inputs, options, language, task, bool(candidates)):
         show(item, prediction) if readable else print_json(prediction)
 
@@ -93,6 +95,22 @@ def _name(file: Path) -> str:
 
 
 def _read(file: Path) -> Iterator[str]:
-    from adapterstilts.data.input_lines import file_lines, stream_lines
+    from adapterstilts.data.input_lines import stream_lines
 
-    return stream_lines(sys.stdin.buffer, "standard input") if str(file) == "-" else file_lines(file)
+    return stream_lines(sys.stdin.buffer, "standard input") if str(file) == "-" else _file_lines(file)
+
+
+def _at_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    # Not rich's answer, which is also true where colours are forced, as in logs of a CI.
+    return sys.stdout.isatty()
+
+
+def _file_lines(path: Path) -> Iterator[str]:
+    """Yields the lines of a file, plain or gzip, read as they are used.
+
+    Raises:
+        DataError: See `stream_lines`; or the file cannot be read.
+    """
+    with opened(path) as stream:
+        yield from stream_lines(stream, str(path))

@@ -59,12 +59,12 @@ def show(context: typer.Context, run: Reference, store: StoreChoice = None, as_j
 
     Example: adapterstilts runs show single-squad_v1-1a2b
     """
-    from adapterstilts.store import Store, effect_lines
+    from adapterstilts.store import Effect, Store
 
     runs = Store(store or context.obj)
     entry = runs.find(run)
     pulled = entry.pulled
-    effect = effect_lines(_evaluated(entry, runs))
+    effect = Effect.lines_of(_evaluated(entry, runs))
     job = {**entry.job.model_dump(mode="json"), "key": entry.key}
     if as_json:
         data = {**asdict(entry), "job": job, "path": str(entry.path), "precision": entry.precision or None}
@@ -149,14 +149,14 @@ def _listing(store: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 def _entry(run: Run, by_key: Mapping[str, Run], pulled: Mapping[str, PulledFrom]) -> dict[str, Any]:
     """Returns a run as JSON; an evaluation has composition, origin and effect of the run it evaluates."""
     from adapterstilts.job import EvalJob, TrainJob
-    from adapterstilts.store import effect_in
+    from adapterstilts.store import Effect
 
     evaluation = run.job if isinstance(run.job, EvalJob) else None
     trained = by_key.get(evaluation.run, run) if evaluation else run
     training = trained.job if isinstance(trained.job, TrainJob) else None  # None: the bare backbone
     score = run.metrics.get("score", run.metrics.get("dev", {}).get("score"))
     source = pulled.get(trained.key)
-    effect = effect_in(trained.metrics)
+    effect = Effect.of(trained.metrics)
     return {
         "id": run.id,
         "key": run.key,

@@ -12,7 +12,6 @@ SPACES = (
 _ZWJ = "\u200d"
 _MARKS = frozenset({"Mn", "Mc", "Me"})
 _VOWELS = frozenset({"\u0e33", "\u0eb3"})  # Thai and Lao AM: letters by category, but part of a character
-_INVISIBLE = frozenset({"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"})  # fillers and the blank of Braille
 
 
 def joins(text: str, at: int) -> bool:
@@ -59,18 +58,6 @@ def whole(text: str, start: int, end: int) -> tuple[int, int]:
     while joins(text, end):
         end += 1
     return start, end
-
-
-def is_blank(text: str) -> bool:
-    """Whether a text shows nothing: only spaces, control characters and invisible code points."""
-    return all(
-        character in _INVISIBLE or (unicodedata.category(character)[0] in "ZC" and not _private(character))
-        for character in text
-    )
-
-
-def _private(character: str) -> bool:
-    return unicodedata.category(character) in ("Co", "Cn")  # fonts and later versions of Unicode show them
 
 
 def is_text(value: str) -> bool:

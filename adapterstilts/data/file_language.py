@@ -11,7 +11,7 @@ from adapterstilts.data.file_bytes import is_parquet
 from adapterstilts.data.text import numbered_lines
 from adapterstilts.errors import ConfigError, DataError
 from adapterstilts.tasks.plain_text import codes_in_name
-from adapterstilts.tasks.spec import FolderSource, Split, Task
+from adapterstilts.tasks.spec import FolderSource, Task
 
 TELLING = (
     8  # literal characters of a name that begins with the code: `{lang}_*-ud-dev.conllu`, not `{lang}.json`
@@ -67,21 +67,6 @@ def _tail(template: str) -> str:
     literal = re.sub(r"\{lang\}|\*", "", parts[first])
     begins = parts[first].startswith("{lang}") and len(literal) < TELLING
     return "/".join(parts[max(0, first - 1) :]) if begins else "/".join(parts[first:])
-
-
-def languages_of_template(template: str, task: Task, split: Split) -> tuple[str, ...]:
-    """Returns the possible languages of a file without `{lang}` in its template.
-
-    Training data is English by definition, as is development data, unless the file shows another language.
-    """
-    codes = codes_in_name(template, task.languages)
-    if split == "train" and (not codes or "en" in codes):
-        return ("en",)
-    if codes:
-        return codes
-    if split == "dev" and task.base and not holds_several(task):
-        return ("en",)
-    return task.languages
 
 
 def holds_several(task: Task) -> bool:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from huggingface_hub import hf_hub_url
+from huggingface_hub.utils import build_hf_headers, get_session
+
 from adapterstilts.data import converters
 from adapterstilts.data.converters import MalformedError, Record
-from adapterstilts.data.hub_card import check_metadata
 from adapterstilts.data.items import Item
 from adapterstilts.data.lock import locked, resolve, unreachable
 from adapterstilts.data.parquet import spelled
 from adapterstilts.data.retrieval_files import aligned_texts
 from adapterstilts.data.rows import Row, TextRow
 from adapterstilts.data.table_columns import table_rows, unlisted
-from adapterstilts.errors import DataError, MissingDataError
+from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks.spec import HubSource, Split, Task
-from adapterstilts.yaml_lines import YAMLError
+from adapterstilts.yaml_lines import YAMLError, read_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+LARGEST = 2**20  # bytes
+MOST_BREAKS = 100  # line breaks in a row: the Hub client's search takes the square of them
+SECONDS = 20  # until a file of metadata must have arrived
+CARD, SETTINGS = "README.md", ".huggingface.yaml"  # both are read as YAML by `datasets`
+BEGIN = re.compile(r"\s*---[\r\n]+")
+END = re.compile(r"[\r\n]---(?:\r\n|\n|\Z)")
+BREAKS = re.compile(rf"[\r\n]{{{MOST_BREAKS + 1}}}")
 
 TAGS = ("ner_tags", "pos_tags", "tags", "upos")  # the columns that hold a sentence's tags
 
@@ -70,7 +82,7 @@ def _open(repo: str, config: str | None, split: str, commit: str) -> Dataset:
     from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
 
-    check_metadata(repo, commit)
+    _check_metadata(repo, commit)
     try:
         builder = load_dataset_builder(repo, config, revision=commit)
         if builder.hash != commit:  # whatever goes wrong, the library then takes what was read before
@@ -203,3 +215,61 @@ READERS: Mapping[str, RowsFunction] = {
     "text": _text,
     "table": table_rows,
 }
+
+
+@functools.lru_cache(maxsize=64)
+def _check_metadata(repo: str, commit: str) -> None:
+    """Refuses a dataset whose metadata could hang or fill the process that reads it.
+
+    A file that is not found, or a Hub that cannot be reached, is left to whoever reads the dataset.
+
+    Raises:
+        MissingDataError: A file is too large, not UTF-8, not YAML within the limits of `yaml_lines`, or has
+            front matter that does not end.
+    """
+    for name in (CARD, SETTINGS):
+        content = _content(repo, commit, name)
+        if content is None:
+            continue
+        place = f"{name} at {commit[:12]}"
+        try:
+            if len(content) > LARGEST:
+                raise ConfigError(f"{place}: larger than {LARGEST:,} bytes, the most that is read of it")
+            _check(content.decode("utf-8"), name, place)
+        except UnicodeDecodeError:
+            raise MissingDataError(f"the Hub dataset {repo} cannot be read ({place}: not UTF-8)") from None
+        except ConfigError as error:
+            raise MissingDataError(f"the Hub dataset {repo} cannot be read ({error})") from None
+
+
+def _check(text: str, name: str, place: str) -> None:
+    first = 0
+    if name == CARD:
+        begin = BEGIN.match(text)
+        if begin is None:
+            return
+        end = END.search(text, begin.end() - 1)
+        if end is None:
+            raise ConfigError(f"{place}: it begins with '---', but no line of '---' ends its front matter")
+        if BREAKS.search(text, 0, end.start()):
+            raise ConfigError(f"{place}: its front matter has more than {MOST_BREAKS} line breaks in a row")
+        first, text = text.count("\n", 0, begin.end()), text[begin.end() : end.start()]
+    if text.strip():
+        read_text(text, place, skipped=first)
+
+
+def _content(repo: str, commit: str, name: str) -> bytes | None:
+    """Returns the file's first bytes, one chunk beyond the limit at most. None if it is not available."""
+    url = hf_hub_url(repo, name, repo_type="dataset", revision=commit)
+    content = b""
+    try:
+        with get_session().get(url, headers=build_hf_headers(), stream=True, timeout=SECONDS) as response:
+            if response.status_code != 200:
+                return None
+            for chunk in response.iter_content(2**16):
+                content += chunk
+                if len(content) > LARGEST:
+                    break
+    except OSError:  # every error of the connection is one
+        return None
+    return content

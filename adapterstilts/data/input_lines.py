@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from gzip import GzipFile
-from pathlib import Path
 from typing import IO
 
 from adapterstilts.data import text
-from adapterstilts.data.file_bytes import opened
 from adapterstilts.errors import DataError
 
 LONGEST = 1_000_000  # bytes of one line: what its subwords and windows take in memory is a hundred times that
-
-
-def file_lines(path: Path) -> Iterator[str]:
-    """Yields the lines of a file, plain or gzip, read as they are used.
-
-    Raises:
-        DataError: See `stream_lines`; or the file cannot be read.
-    """
-    with opened(path) as stream:
-        yield from stream_lines(stream, str(path))
 
 
 def stream_lines(stream: IO[bytes] | GzipFile, name: str) -> Iterator[str]:
@@ -36,8 +24,3 @@ def stream_lines(stream: IO[bytes] | GzipFile, name: str) -> Iterator[str]:
         if "\r" in line:
             raise DataError(f"a carriage return inside the line: {text.OLD_MAC}", name, number)
         yield line
-
-
-def is_json_lines(name: str) -> bool:
-    """Whether a file name is that of JSON lines."""
-    return name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json"))

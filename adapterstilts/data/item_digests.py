@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
-from adapterstilts.kinds.spec import SPECS
 
 ITEMS = "items.bin"  # in a run's folder: sorted digests of what it trained on, 8 bytes each, little-endian
 DIGEST = np.dtype("<u8")  # among a million items a false match of one has a chance of 5e-14
@@ -127,12 +125,3 @@ def parts(origin: Mapping[str, Any]) -> frozenset[Part]:
     """Returns the ranges of file rows in an origin."""
     records = (record for record in origins(origin) if "sha256" in record)
     return frozenset(Part(record["sha256"], *(record["slice"] or (1, LAST))) for record in records)
-
-
-def too_many(leaked: int, size: int, kind: str) -> bool:
-    """Whether more of `size` items were trained on than recur by chance.
-
-    Chance is the kind's share of them, and three standard deviations (of a Poisson variable) more.
-    """
-    expected = SPECS[kind].recurring_share * size
-    return leaked > expected + 3 * sqrt(expected)

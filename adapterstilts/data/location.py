@@ -12,10 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from adapterstilts.data.file_language import holds_several, languages_of_template, names_language
+from adapterstilts.data.file_language import holds_several, names_language
 from adapterstilts.data.items import Item
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.paths import expanded
+from adapterstilts.tasks.plain_text import codes_in_name
 from adapterstilts.tasks.spec import FolderSource, Split, Task
 from adapterstilts.values import Value
 
@@ -186,7 +187,7 @@ def _find_in_folders(
     templates = [
         template
         for template in source.files.get(split, ())
-        if "{lang}" in template or language in languages_of_template(template, task, split)
+        if "{lang}" in template or language in _languages_of_template(template, task, split)
     ]
     code = source.codes.get(language, language)
     tried = []
@@ -210,7 +211,7 @@ def _may_be_in(language: str, path: Path, template: str, task: Task, split: Spli
     """Whether the file can be in the language; False for a file of a custom task without any sign of it."""
     if not task.base or len(task.languages) == 1 or "{lang}" in template or not holds_several(task):
         return True
-    if len(languages_of_template(template, task, split)) == 1 or names_language(path, task):
+    if len(_languages_of_template(template, task, split)) == 1 or names_language(path, task):
         return True
     return split == "dev" and language == "en"  # development data is English by definition
 
@@ -224,3 +225,18 @@ def _expand(folder: Path, name: str) -> tuple[Path, ...]:
     # `is_file` skips named pipes, which would block
     paths = [[folder / match for match in part if (folder / match).is_file()] for part in matches]
     return tuple(path for part in paths for path in part) if all(paths) else ()
+
+
+def _languages_of_template(template: str, task: Task, split: Split) -> tuple[str, ...]:
+    """Returns the possible languages of a file without `{lang}` in its template.
+
+    Training data is English by definition, as is development data, unless the file shows another language.
+    """
+    codes = codes_in_name(template, task.languages)
+    if split == "train" and (not codes or "en" in codes):
+        return ("en",)
+    if codes:
+        return codes
+    if split == "dev" and task.base and not holds_several(task):
+        return ("en",)
+    return task.languages

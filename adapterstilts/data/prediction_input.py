@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapterstilts.data.characters import is_blank, is_text, joins, whole
-from adapterstilts.data.input_lines import is_json_lines
+from adapterstilts.data.characters import is_text, joins
 from adapterstilts.data.rows import ChoiceRow, PairRow, QuestionRow, RetrievalRow, Row, TaggedRow
 from adapterstilts.data.text import json_object
 from adapterstilts.errors import DataError, unknown
 from adapterstilts.kinds.spec import SPECS, RowForm
+
+_INVISIBLE = frozenset({"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"})  # fillers and the blank of Braille
 
 # One token: a character of a script written without spaces, a run of letters, digits and marks, or a sign.
 # Marks are the combining characters of the Basic Multilingual Plane and the joiners inside words.
@@ -29,7 +31,6 @@ _TOKEN = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w{_MARKS}])+|[^\w\s]"
 _ALONE = re.compile(f"[{_UNSPACED}]")
 
 MOST_CHOICES = 1000  # all choices of one row are computed in one batch
-Entity = tuple[str, int, int]  # label, index of the first token, index of the last one
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def _located(form: InputForm, read: Reader, line: str, name: str, number: int) -
     advice = f". A {form.kind} task takes {form.shape}"
     try:
         line = line.rstrip("\r\n")
-        if is_json_lines(name) or line.lstrip().startswith("{"):
+        if _is_json_lines(name) or line.lstrip().startswith("{"):
             fields = _renamed(json_object(line, name, number), form.rows)
         else:
             fields = _parts(line, form)
@@ -289,7 +290,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     if name not in fields:
         raise ValueError(f"there is no {name}")
     value = _string(fields[name], f"the {name}")
-    if is_blank(value):
+    if _is_blank(value):
         raise ValueError(f"the {name} is empty" + (", or nothing in it can be seen" if value.strip() else ""))
     return value
 
@@ -336,13 +337,18 @@ _READERS: dict[RowForm, Reader] = {
 }
 
 
-def with_spans(item: Input, prediction: Mapping[str, Any], entities: Sequence[Entity]) -> dict[str, Any]:
-    """Returns a tagging prediction with its entities as spans: label, text and character offsets.
+def _is_blank(text: str) -> bool:
+    """Whether a text shows nothing: only spaces, control characters and invisible code points."""
+    return all(
+        character in _INVISIBLE or (unicodedata.category(character)[0] in "ZC" and not _private(character))
+        for character in text
+    )
 
-    The offsets are those of whole characters in the original text; given tokens count as joined by spaces.
-    """
-    spans = []
-    for label, first, last in entities:
-        start, end = whole(item.text, item.offsets[first][0], item.offsets[last][1])
-        spans.append({"label": label, "start": start, "end": end, "text": item.text[start:end]})
-    return {**prediction, "spans": spans}
+
+def _private(character: str) -> bool:
+    return unicodedata.category(character) in ("Co", "Cn")  # fonts and later versions of Unicode show them
+
+
+def _is_json_lines(name: str) -> bool:
+    """Whether a file name is that of JSON lines."""
+    return name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json"))

@@ -9,9 +9,11 @@ from typing import Any
 from adapterstilts.data import converters
 from adapterstilts.data.converters import MalformedError, MisplacedError
 from adapterstilts.data.items import Item, located
-from adapterstilts.data.text import json_file
+from adapterstilts.data.text import _file_lines, parse_json
 from adapterstilts.errors import DataError
 from adapterstilts.tasks.spec import Task
+
+LONGEST_JSON = 1 << 30  # bytes of one line of a whole JSON file: SQuAD's release is a single line
 
 
 def read_squad(path: Path, task: Task, language: str) -> Iterator[Item]:
@@ -39,7 +41,7 @@ def paragraphs(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """
     place = str(path)
     try:
-        for number, article in enumerate(listed(json_file(path), "data"), start=1):
+        for number, article in enumerate(listed(_json_file(path), "data"), start=1):
             place = f"{path}, article {number}"
             if isinstance(article.get("title"), str) and article["title"]:
                 place += f" ({article['title'][:60]})"
@@ -118,3 +120,15 @@ def _items(
             raise MalformedError(f"question {row.id} occurs twice in the file")
         keys.add(key)
         yield (row,)
+
+
+def _json_file(path: Path) -> Any:
+    """Returns the value of a JSON file.
+
+    Raises:
+        DataError: Not JSON; the line is named.
+    """
+    text = "\n".join(line for _, line, _ in _file_lines(path, LONGEST_JSON))
+    if not text.strip():
+        raise DataError("the file is empty", path)
+    return parse_json(text, path, None)

@@ -18,7 +18,6 @@ from adapterstilts.errors import DataError
 BOM = "\ufeff"
 LONGEST_LINE = 16 << 20  # bytes: a longer record is damage, and would take memory many times over
 DIGITS = 4000  # maximum length of a whole number in JSON; Python itself refuses to convert a few hundred more
-LONGEST_JSON = 1 << 30  # bytes of one line of a whole JSON file: SQuAD's release is a single line
 HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")
 OLD_MAC = "old Mac line ends (carriage returns alone): convert them to line feeds"
 
@@ -116,18 +115,6 @@ def json_object(line: str, path: Path | str, number: int) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise DataError("not a JSON object", path, number)
     return value
-
-
-def json_file(path: Path) -> Any:
-    """Returns the value of a JSON file.
-
-    Raises:
-        DataError: Not JSON; the line is named.
-    """
-    text = "\n".join(line for _, line, _ in _file_lines(path, LONGEST_JSON))
-    if not text.strip():
-        raise DataError("the file is empty", path)
-    return parse_json(text, path, None)
 
 
 def parse_json(text: str, path: Path | str, number: int | None) -> Any:

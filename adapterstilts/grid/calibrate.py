@@ -18,8 +18,8 @@ from adapterstilts.grid.job_spec import JobSpec, evaluations, training
 from adapterstilts.grid.plan import Cell, Plan
 from adapterstilts.grid.process_executor import worker_environments
 from adapterstilts.grid.records import Failure, Record, Records
-from adapterstilts.grid.worker import Worker, device_name
-from adapterstilts.run.device import free_memory
+from adapterstilts.grid.worker import Worker
+from adapterstilts.run.device import accelerator, free_memory
 from adapterstilts.run.host_cache import cached_host
 from adapterstilts.store.origin import TrainOrigin
 
@@ -122,7 +122,7 @@ class _Timer:
                 self.on_message(f"{backbone}: nothing could be timed")
             return None
         return Rates(
-            device=device_name(),
+            device=_device_name(),
             backbone=backbone,
             train=self.train,
             evaluate=self.evaluate,
@@ -216,3 +216,11 @@ def _step_seconds(folder: Path) -> float:
     """Seconds that the steps of a training took, without loading and publishing."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
     return max((float(line["elapsed"]) for line in lines if "elapsed" in line), default=0.0)
+
+
+def _device_name() -> str:
+    """Returns the name of the device that computes here."""
+    device = accelerator().device
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{device.type}, {torch.get_num_threads()} threads"

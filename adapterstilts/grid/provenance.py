@@ -41,16 +41,6 @@ def disagreement(
     )
 
 
-def pulled_runs(jobs: Iterable[JobSpec], status: GridStatus) -> list[str]:
-    """Returns a line for each training whose run was pulled: its name, run and repository."""
-    return [
-        f"{job.name} was not trained here: {status.runs[job.digest]} was pulled from "
-        f"{status.pulled[job.digest]}"
-        for job in jobs
-        if job.digest in status.pulled
-    ]
-
-
 def _is_auto(job: JobSpec) -> bool:
     """Whether the precision of a job depends on the machine that runs it."""
     # An evaluation has no hyperparameters; its precision is a setting of its own, unset by default.

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from adapterstilts.composition import make
@@ -20,7 +19,7 @@ from adapterstilts.errors import DamagedError, StiltsError, StoreError
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Cost, Failure, Record, Records
 from adapterstilts.kinds.registry import effective
-from adapterstilts.run.device import accelerator, free_memory, out_of_memory, resolve_precision
+from adapterstilts.run.device import free_memory, out_of_memory, resolve_precision
 from adapterstilts.run.evaluate import evaluate
 from adapterstilts.run.options import EvaluationOptions, TrainingOptions
 from adapterstilts.run.progress import say, speaking_to
@@ -191,14 +190,6 @@ class Worker:
             options["hyperparameters"] = {**options["hyperparameters"], "accumulation": accumulation}
         options |= {"checkpoint_minutes": self.checkpoint_minutes, "checkpoint_steps": self.checkpoint_steps}
         return TrainingOptions.parse(options, "option")
-
-
-def device_name() -> str:
-    """Returns the name of the device that computes here."""
-    device = accelerator().device
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return f"{device.type}, {torch.get_num_threads()} threads"
 
 
 def auto_precision() -> str:

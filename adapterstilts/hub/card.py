@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from adapterstilts.data.item_digests import origins
 from adapterstilts.hub.card_data import Facts, Score
-from adapterstilts.hub.layout import KEY, repository_paths
+from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.lora_tensors import form_of
 from adapterstilts.hub.markdown import Raw, code, one_line, plain, quoted, shell
 from adapterstilts.hyperparameters import Hyperparameters
@@ -304,10 +304,3 @@ def _arrangement(facts: Facts) -> Iterator[str]:
         yield f'model.active_head = "{next(iter(facts.heads))}"' + (
             "  # one for each task" if several else ""
         )
-
-
-def card_paths(facts: Facts, files: Sequence[str], form: Form) -> dict[str, str]:
-    """Maps each path in the run to its path in the repository (see `layout`)."""
-    # PEFT's files take the top, so a PEFT repository has the whole run under run/
-    single = len(facts.adapters) == 1 and len(facts.heads) < 2 and form.name == "adapters"
-    return repository_paths(files, at_top=single)

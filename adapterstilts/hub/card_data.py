@@ -14,7 +14,7 @@ from adapterstilts.kinds.registry import encoding_for
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
-from adapterstilts.store import Run, tasks_of
+from adapterstilts.store import Run
 from adapterstilts.store.origin import EvalOrigin, TrainOrigin
 from adapterstilts.tasks.citations import Credit
 from adapterstilts.tasks.lookup import get_task
@@ -143,7 +143,7 @@ def facts(run: Run, credited: Sequence[Credit], evaluations: Iterable[Run]) -> F
     origin = _published_origin(TrainOrigin.require(run.path), credited)
     return Facts(
         run=run,
-        tasks=tasks_of(run),
+        tasks=run.tasks,
         setup=setup,
         heads=heads,
         origin=origin,
@@ -195,7 +195,7 @@ def _backbone(run: Run, origin: TrainOrigin) -> Backbone:
 
 def _scores(run: Run, evaluations: Iterable[Run]) -> list[Score]:
     fullest: dict[tuple[str, str, str], Score] = {}
-    tasks = {task.name: task for task in tasks_of(run)}
+    tasks = {task.name: task for task in run.tasks}
     for evaluation in evaluations:
         job = evaluation.job
         if not isinstance(job, EvalJob) or job.run != run.key or "score" not in evaluation.metrics:

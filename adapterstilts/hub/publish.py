@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +18,19 @@ from huggingface_hub.utils import validate_repo_id
 
 from adapterstilts.credentials import masked
 from adapterstilts.errors import AdapterError, ConfigError, HubError, unknown
-from adapterstilts.hub.card import Form, card, card_paths
+from adapterstilts.hub.card import Form, card
 from adapterstilts.hub.card_data import Facts, facts
 from adapterstilts.hub.client import ERRORS, client, hub_errors
-from adapterstilts.hub.layout import ATTRIBUTES, CARD, MALFORMED, OF_RUN, Record, as_pattern, read_record
+from adapterstilts.hub.layout import (
+    ATTRIBUTES,
+    CARD,
+    MALFORMED,
+    OF_RUN,
+    Record,
+    as_pattern,
+    read_record,
+    repository_paths,
+)
 from adapterstilts.hub.merge_lora import check_out
 from adapterstilts.hub.peft_export import export
 from adapterstilts.job import EvalJob
@@ -192,7 +201,7 @@ def _write_folder(
         data.origin.write(run)
         manifest = json.dumps(manifest_of(run), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         write_whole(run / MANIFEST, manifest.encode("utf-8"))
-        for name, path in card_paths(data, list(stats_in(run)), form).items():
+        for name, path in _card_paths(data, list(stats_in(run)), form).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             # A copy: with a hard link, editing the folder would change the store
             shutil.copyfile(run / name, folder / path)
@@ -259,3 +268,10 @@ def _published(api: HfApi, repo: str, branch: str) -> Record | None:
             "publishing would overwrite them: choose another name"
         )
     return record
+
+
+def _card_paths(facts: Facts, files: Sequence[str], form: Form) -> dict[str, str]:
+    """Maps each path in the run to its path in the repository (see `layout`)."""
+    # PEFT's files take the top, so a PEFT repository has the whole run under run/
+    single = len(facts.adapters) == 1 and len(facts.heads) < 2 and form.name == "adapters"
+    return repository_paths(files, at_top=single)

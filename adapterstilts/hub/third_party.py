@@ -30,7 +30,7 @@ from adapterstilts.run.effect import measure
 from adapterstilts.run.host_cache import fresh_host
 from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import backbone_origin
-from adapterstilts.store import Run, Store, effect_lines
+from adapterstilts.store import Effect, Run, Store
 from adapterstilts.store.effect import KEY
 from adapterstilts.store.files import sha256
 from adapterstilts.store.origin import PulledFrom, TrainOrigin
@@ -242,6 +242,6 @@ def _store_run(
         save(host, setup, heads, out)
         origin.write(out)
         run = work.publish({KEY: measure(host, setup)})
-        for line in effect_lines(run):
+        for line in Effect.lines_of(run):
             say(line)
         return run

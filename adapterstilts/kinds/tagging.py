@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,8 +11,9 @@ import torch
 from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
+from adapterstilts.data.characters import whole
 from adapterstilts.data.converters import OTHER
-from adapterstilts.data.prediction_input import Input, with_spans
+from adapterstilts.data.prediction_input import Input
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.errors import ConfigError, DataError, unknown
 from adapterstilts.kinds.base import (
@@ -33,11 +34,17 @@ from adapterstilts.kinds.base import (
     pad_batch,
 )
 from adapterstilts.kinds.bootstrap import f1_rates, percent
-from adapterstilts.kinds.entities import chunks, predicted_chunks
+from adapterstilts.kinds.entities import Chunk, chunks
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.kinds.subwords import Template, pieces
-from adapterstilts.kinds.unspaced_scripts import WRITTEN_LANGUAGES, marks, read_off, written
+from adapterstilts.kinds.subwords import Pieces, Template, pieces
+from adapterstilts.kinds.unspaced_scripts import _UNSPACED, WRITTEN_LANGUAGES, marks, written
 from adapterstilts.tasks.spec import Task
+
+# seqeval reads B, I, E and S; other schemes spell the same four differently.
+_SPELLINGS = ({"L": "E", "U": "S"}, {"L": "E"}, {"U": "S"}, {"M": "I", "W": "S"}, {"M": "I"})
+_POSITIONS = frozenset("BIESLUMWO")
+
+Entity = tuple[str, int, int]  # label, index of the first token, index of the last one
 
 IGNORED = -100  # the label that PyTorch's cross-entropy skips
 
@@ -174,7 +181,7 @@ class _TaggingKind(Kind[TaggingEncoding]):
 
     def locate(self, item: Input, prediction: Prediction, task: Task) -> Prediction:
         """Adds the entities as spans of the original text."""
-        return with_spans(item, prediction, predicted_chunks(prediction["tags"], task.labels))
+        return _with_spans(item, prediction, _predicted_chunks(prediction["tags"], task.labels))
 
     def counts(
         self, predictions: Sequence[Prediction], rows: Sequence[TaggedRow], task: Task, language: str
@@ -252,7 +259,7 @@ def _written(
     spaces = marks(tokenizer)
     for text, spans in texts:
         ids = subwords[text].ids if len(subwords[text].ids) else unk
-        edges, part = np.unique(read_off(text, spans, subwords[text], spaces), return_inverse=True)
+        edges, part = np.unique(_read_off(text, spans, subwords[text], spaces), return_inverse=True)
         # The leading part also contains what precedes the first word's subword, such as a space mark.
         at = np.where(part == 0, min(edges[0], budget - 1), 0) if len(edges) else part
         parts = [section[:budget] for section in np.split(ids, edges[1:])] if len(edges) else []
@@ -318,3 +325,61 @@ def _feature(row: int, sentence: _Sentence, tags: Ints | None, template: Templat
 
 
 KIND = _TaggingKind()
+
+
+def _with_spans(item: Input, prediction: Mapping[str, Any], entities: Sequence[Entity]) -> dict[str, Any]:
+    """Returns a tagging prediction with its entities as spans: label, text and character offsets.
+
+    The offsets are those of whole characters in the original text; given tokens count as joined by spaces.
+    """
+    spans = []
+    for label, first, last in entities:
+        start, end = whole(item.text, item.offsets[first][0], item.offsets[last][1])
+        spans.append({"label": label, "start": start, "end": end, "text": item.text[start:end]})
+    return {**prediction, "spans": spans}
+
+
+def _predicted_chunks(tags: Sequence[str], labels: Iterable[str]) -> list[Chunk]:
+    """Returns the entities that a prediction shows: as `chunks`, and also BILOU, BMES and suffixes (PER-B).
+
+    Args:
+        labels: Label set of the task, which decides the scheme.
+    """
+    parts = [label.rsplit("-", 1) for label in labels if "-" in label]
+    prefixes = {start.partition("-")[0] for start, _ in parts}
+    suffixes = {end for _, end in parts}
+    positions = prefixes
+    if suffixes and suffixes <= _POSITIONS and not prefixes & _POSITIONS:  # PER-B
+        tags = ["-".join(reversed(tag.rsplit("-", 1))) for tag in tags]
+        positions = suffixes
+    elif not prefixes <= _POSITIONS and not prefixes & {"B", "I"}:  # plain tags, some with a hyphen
+        tags = [tag if tag == "O" else f"{tag[:1]}-{tag}" for tag in tags]
+    spelling = next((letters for letters in _SPELLINGS if {"B", *letters} <= positions), {})
+    return chunks([spelling.get(tag[:1], tag[:1]) + tag[1:] if tag[1:2] == "-" else tag for tag in tags])
+
+
+def _read_off(text: str, spans: Sequence[tuple[int, int]], subwords: Pieces, spaces: Ints) -> Ints:
+    """Returns the subword that each word is read off [words], ascending.
+
+    It is the earliest subword with a character of the word. If the tokenizer drops a whole word, it is the
+    previous word's subword, or that of the earliest word with one.
+
+    Args:
+        spaces: Ids of subwords that are nothing but a space, see `marks`.
+    """
+    starts, stops = np.array(spans, np.int32).reshape(-1, 2).T
+    begins, ends = (np.maximum.accumulate(edge) for edge in subwords.offsets.T)
+    # The space before a word counts as part of it, as it does where each word is tokenised alone.
+    spaced = np.array([text[start - 1 : start] == " " for start, _ in spans], bool)
+    earliest = np.searchsorted(ends, starts - spaced, "right")
+    pasts = np.searchsorted(begins, stops)
+    readable = (starts < stops) & (earliest < pasts)
+    if not readable.any():
+        return np.zeros(len(spans), np.int32)
+    # In scripts without spaces a bare mark carries nothing of the word, so the next subword is read.
+    unspaced = np.array([bool(_UNSPACED.match(text, start)) for start, _ in spans], bool)
+    mark = np.append(np.isin(subwords.ids, spaces), False)[earliest]
+    earliest = earliest + (mark & unspaced & (earliest + 1 < pasts))
+    source = np.maximum.accumulate(np.where(readable, np.arange(len(spans)), readable.argmax()))
+    positions: Ints = earliest[source].astype(np.int32)
+    return positions

@@ -11,7 +11,6 @@ from transformers import PreTrainedTokenizerFast
 
 from adapterstilts.data.rows import TaggedRow
 from adapterstilts.kinds.base import Ints
-from adapterstilts.kinds.subwords import Pieces
 
 # Scripts written without spaces between words: Thai, Lao, Tibetan and Burmese; Khmer; Chinese characters,
 # kana and bopomofo with their punctuation and wide forms. Hangul is not among them.
@@ -58,30 +57,3 @@ def marks(tokenizer: PreTrainedTokenizerFast) -> Ints:
     """Returns the ids of subwords that are nothing but the space before a word."""
     ids = tokenizer.convert_tokens_to_ids(_SPACE_MARKS)
     return np.array([number for number in ids if number not in (None, tokenizer.unk_token_id)], np.int32)
-
-
-def read_off(text: str, spans: Sequence[tuple[int, int]], subwords: Pieces, spaces: Ints) -> Ints:
-    """Returns the subword that each word is read off [words], ascending.
-
-    It is the earliest subword with a character of the word. If the tokenizer drops a whole word, it is the
-    previous word's subword, or that of the earliest word with one.
-
-    Args:
-        spaces: Ids of subwords that are nothing but a space, see `marks`.
-    """
-    starts, stops = np.array(spans, np.int32).reshape(-1, 2).T
-    begins, ends = (np.maximum.accumulate(edge) for edge in subwords.offsets.T)
-    # The space before a word counts as part of it, as it does where each word is tokenised alone.
-    spaced = np.array([text[start - 1 : start] == " " for start, _ in spans], bool)
-    earliest = np.searchsorted(ends, starts - spaced, "right")
-    pasts = np.searchsorted(begins, stops)
-    readable = (starts < stops) & (earliest < pasts)
-    if not readable.any():
-        return np.zeros(len(spans), np.int32)
-    # In scripts without spaces a bare mark carries nothing of the word, so the next subword is read.
-    unspaced = np.array([bool(_UNSPACED.match(text, start)) for start, _ in spans], bool)
-    mark = np.append(np.isin(subwords.ids, spaces), False)[earliest]
-    earliest = earliest + (mark & unspaced & (earliest + 1 < pasts))
-    source = np.maximum.accumulate(np.where(readable, np.arange(len(spans)), readable.argmax()))
-    positions: Ints = earliest[source].astype(np.int32)
-    return positions

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from adapterstilts.composition import UNMERGEABLE, Composition, check_methods
+from adapterstilts.composition import UNMERGEABLE, Average, Composition, Fuse
 from adapterstilts.errors import AdapterError
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.configs import AdapterSpec, Bottleneck, Lora
+
+UNFUSABLE = {"parallel", "invertible", "lora", "ia3", "prefix_tuning", "union"}  # by AdapterSpec.method
 
 # Names become folder names and keys of modules: no slash, and no dot, which torch does not allow.
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -34,7 +36,7 @@ def check_composition(
     Raises:
         AdapterError: The composition does not work; the message says why and what works instead.
     """
-    check_methods(composition, tuple(source.method for source in sources))
+    _check_methods(composition, tuple(source.method for source in sources))
     bottom = [language] if language else []
     if composition.fuses:
         check_fuse(sources, language)
@@ -174,3 +176,32 @@ def check_fuse(sources: Sequence[AdapterSpec], language: AdapterSpec | None = No
         )
     if language and next(iter(places))[2]:
         raise AdapterError("adapters with leave_out cannot be fused on top of a language adapter")
+
+
+def _check_methods(composition: Composition, methods: tuple[str, ...]) -> None:
+    """Refuses a composition that the adapter methods of its sources do not support.
+
+    Args:
+        methods: Value of `AdapterSpec.method` for each source (`bottleneck`, `lora`, `prefix_tuning`, ...).
+
+    Raises:
+        AdapterError: The methods do not support the composition; the message names alternatives.
+    """
+    match composition:
+        case Fuse():
+            bad = sorted(set(methods) & UNFUSABLE)
+            if bad:
+                raise AdapterError(
+                    f"AdapterFusion mixes sequential bottleneck adapters; {', '.join(bad)} cannot be fused. "
+                    "Use stack, sequential or average, or train the sources with --config seq_bn."
+                )
+        case Average():
+            if len(set(methods)) > 1:
+                raise AdapterError(f"only adapters of one method can be averaged, not {', '.join(methods)}")
+            if set(methods) & UNMERGEABLE:
+                raise AdapterError(
+                    f"{methods[0]} adapters have no mean in weight space; use stack or sequential, or "
+                    "average adapters of --config seq_bn, double_seq_bn, par_bn, lora or ia3."
+                )
+        case _:
+            pass

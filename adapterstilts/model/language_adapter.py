@@ -5,24 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from adapterstilts.errors import AdapterError
-
 WEIGHTS = "*.safetensors"
-
-
-def check_folder(folder: Path, name: str) -> Path:
-    """Returns the folder of a language adapter after checking that it has safetensors weights.
-
-    Args:
-        folder: Folder of the adapter.
-        name: Reference that the user passed, for messages.
-
-    Raises:
-        AdapterError: It has none.
-    """
-    if not list(folder.glob(WEIGHTS)):
-        raise AdapterError(f"{name} holds no safetensors weights, and no other format is loaded")
-    return folder
 
 
 def adapter_digest(folder: Path | None) -> str | None:

@@ -12,7 +12,7 @@ from statistics import fmean
 from adapterstilts.errors import DamagedError
 from adapterstilts.grid.plan import BASELINE, Cell, Plan
 from adapterstilts.grid.records import Record, Records
-from adapterstilts.store.effect import MARK, MEANING, effect_in
+from adapterstilts.store.effect import MARK, MEANING, Effect
 
 JOIN = "+"  # between precisions
 MARKS = {
@@ -170,7 +170,7 @@ class _ScoreReader:
         """Whether a finished training changes nothing; false if that was not measured."""
         if record.digest not in self._inert:
             try:
-                effect = effect_in(self._records.read_metrics(record))
+                effect = Effect.of(self._records.read_metrics(record))
             except DamagedError as error:
                 self._on_damage(str(error))
                 effect = None

@@ -6,32 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-BUCKET = 50  # batches that are shuffled together before sorting by length
-
-
-def epoch_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Returns every index once, in batches of `size` with similar lengths, batches in random order.
-
-    The order is a function of `(seed, epoch)` alone, so a position in it survives a restart.
-
-    Args:
-        lengths: Number of subwords of each feature.
-        size: Examples per batch.
-        seed: Training seed.
-        epoch: Number of the epoch.
-    """
-    # A function of seed and epoch only: a resumed training has the same batches.
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
-    sizes = np.asarray(lengths)
-    batches: list[list[int]] = []
-    for start in range(0, len(order), size * BUCKET):
-        # Sorting only within a bucket keeps the batches of an epoch random.
-        pool = order[start : start + size * BUCKET]
-        pool = pool[np.argsort(-sizes[pool], kind="stable")]
-        batches += [pool[n : n + size].tolist() for n in range(0, len(pool), size)]
-    return [batches[n] for n in random.permutation(len(batches))]
-
 
 def sorted_batches(
     lengths: Sequence[int], tokens: int, widths: Sequence[int] | None = None

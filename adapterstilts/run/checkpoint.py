@@ -100,13 +100,6 @@ def load(path: Path, parameters: Parameters, optimizer: torch.optim.Optimizer) -
     return TrainingState(best=best, **numbers)
 
 
-def set_aside(path: Path) -> Path:
-    """Renames an unusable checkpoint, which is removed with the working folder when the job is done."""
-    aside = path.with_suffix(".damaged")
-    path.replace(aside)
-    return aside
-
-
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the numbers of a checkpoint, verified against their checksum."""
     with safe_open(path, framework="pt", device="cpu") as file:

@@ -19,10 +19,11 @@ from adapterstilts.run.leak_guard import Leak, LeakGuard
 from adapterstilts.run.options import EvaluationOptions, TrainingOptions
 from adapterstilts.run.predictor import load_predictor
 from adapterstilts.run.progress import say
-from adapterstilts.run.resolve import head_task, targets_of, task_named, trained_backbone, trained_encoding
+from adapterstilts.run.resolve import head_task, task_named, trained_backbone, trained_encoding
 from adapterstilts.run.results import Evaluation, Evaluations
 from adapterstilts.store import EvalOrigin, Run, Store, write_predictions
 from adapterstilts.tasks.lookup import check_language
+from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Split, Task
 
 
@@ -91,7 +92,7 @@ def evaluate(
     options = options.model_copy(update={"precision": precision})
     store = Store(options.store)
     run = store.find(run)
-    targets = [task_named(task, run)] if task else targets_of(run)
+    targets = [task_named(task, run)] if task else _targets_of(run)
     location = options.location(options.eval_file)
     requests = _with_data([find_data(target, location) for target in targets], tuple(languages), split)
     check_encoding([data.task.kind for data, _ in requests], options.encoding)
@@ -274,3 +275,23 @@ def _split_and_languages(
             "--data-dir FOLDER or --eval-file PATH (with {lang}, or with --languages too)."
         )
     return best, requested
+
+
+def _targets_of(run: Run) -> list[Task]:
+    """Returns every target that one of the run's tasks trains.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    run_tasks = {task.name: task for task in run.tasks}
+    targets = [
+        task
+        for task in {**all_tasks(), **run_tasks}.values()
+        if task.role not in ("intermediate", "language")
+        and run_tasks.keys() & {task.name, task.trained_on, *task.then_trained_on}
+    ]
+    if not targets:
+        raise ConfigError(
+            f"{run.id} was trained on {run.job.task}, which trains no target: pass --task TARGET"
+        )
+    return targets

@@ -15,7 +15,7 @@ from adapterstilts.run.loop import train
 from adapterstilts.run.predictor import to_device
 from adapterstilts.run.progress import say
 from adapterstilts.run.sampling import CheckpointPolicy, TrainingSchedule
-from adapterstilts.store import Run, Store, Work, effect_lines
+from adapterstilts.store import Effect, Run, Store, Work
 from adapterstilts.store.effect import KEY
 
 ATTENTION_EXAMPLES = 64  # training examples on which AdapterFusion's attention is measured
@@ -65,7 +65,7 @@ def fit(plan: TrainingPlan, store: Store, policy: CheckpointPolicy) -> Run:
             plan.origin.write(out)
             write_items(out, [row for part in plan.data for row in part.train], plan.trained_items)
             run = work.publish(metrics)
-            for line in effect_lines(run):
+            for line in Effect.lines_of(run):
                 say(line)
             return run
 

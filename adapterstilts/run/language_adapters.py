@@ -10,7 +10,7 @@ from adapterstilts.errors import AdapterError, HubError
 from adapterstilts.hub.download import cached, download
 from adapterstilts.hub.layout import LIBRARY
 from adapterstilts.hub.pulled_run import checked_job
-from adapterstilts.model.language_adapter import check_folder
+from adapterstilts.model.language_adapter import WEIGHTS
 from adapterstilts.paths import expanded
 from adapterstilts.run.assemble import as_source
 from adapterstilts.run.options import ModelOptions
@@ -54,7 +54,7 @@ def find_language_adapter(reference: str | None, language: str, store: Store) ->
         if run.training.language_adapter:
             raise AdapterError(f"{run.id} was trained on top of a language adapter and cannot be used as one")
         return as_source(run.key, run.job.task, run.path).folder
-    return check_folder(folder if folder.is_dir() else _downloaded(name), name)
+    return _check_folder(folder if folder.is_dir() else _downloaded(name), name)
 
 
 def _downloaded(name: str) -> Path:
@@ -79,3 +79,18 @@ def _downloaded(name: str) -> Path:
         )
     pulled.report_unread()
     return pulled.folder
+
+
+def _check_folder(folder: Path, name: str) -> Path:
+    """Returns the folder of a language adapter after checking that it has safetensors weights.
+
+    Args:
+        folder: Folder of the adapter.
+        name: Reference that the user passed, for messages.
+
+    Raises:
+        AdapterError: It has none.
+    """
+    if not list(folder.glob(WEIGHTS)):
+        raise AdapterError(f"{name} holds no safetensors weights, and no other format is loaded")
+    return folder

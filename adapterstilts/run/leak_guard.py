@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import compress
+from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from adapterstilts.data.item_digests import Digests, Part, digests_of, items, parts, too_many
+from adapterstilts.data.item_digests import Digests, Part, digests_of, items, parts
 from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.errors import DataError, StiltsError
+from adapterstilts.kinds.spec import SPECS
 from adapterstilts.run.lineage import History, history
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.spec import Split, Task
@@ -143,7 +145,7 @@ class LeakGuard:
     def _is_refused(self, leak: Leak, evaluated: frozenset[Part]) -> bool:
         """Whether the leak is more than chance; rows of one file in training and evaluation never are."""
         same_rows = any(part.meets(trained) for part in evaluated for trained in self._history.parts)
-        return leak.items > 0 if same_rows else too_many(leak.items, leak.examples, self.target.kind)
+        return leak.items > 0 if same_rows else _too_many(leak.items, leak.examples, self.target.kind)
 
     @cached_property
     def _history(self) -> History:
@@ -226,3 +228,12 @@ def _unchecked(language: str, compared: dict[str, _Items]) -> tuple[str, ...]:
     if language != "en" and "en" not in compared:
         return ("the English items were not compared, because they were not found",)
     return ()
+
+
+def _too_many(leaked: int, size: int, kind: str) -> bool:
+    """Whether more of `size` items were trained on than recur by chance.
+
+    Chance is the kind's share of them, and three standard deviations (of a Poisson variable) more.
+    """
+    expected = SPECS[kind].recurring_share * size
+    return leaked > expected + 3 * sqrt(expected)

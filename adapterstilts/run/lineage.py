@@ -9,7 +9,7 @@ import numpy as np
 
 from adapterstilts.data.item_digests import Digests, Part, digests, origins, parts, read_items
 from adapterstilts.errors import StoreError
-from adapterstilts.store import Run, Store, tasks_of
+from adapterstilts.store import Run, Store
 from adapterstilts.store.origin import Ancestors, FileRows, TrainOrigin
 from adapterstilts.tasks.citations import Credit, credits_of
 from adapterstilts.tasks.lookup import get_task
@@ -80,7 +80,7 @@ def _credits(run: Run, ancestors: Ancestors) -> Iterable[Credit]:
     job = run.training
     # "published": somebody else trained it, and the task that was passed to `pull` is credited.
     if job.hyperparameters or "published" in job.data:
-        yield from credits_of(tasks_of(run))
+        yield from credits_of(run.tasks)
     if job.language_adapter or TEXT in split_name(job.task):
         yield from credits_of([get_task(TEXT)])
 

@@ -109,7 +109,7 @@ def _resume(
         problem = str(error)
     if leader_problem := distributed.from_leader(lambda: problem):
         if distributed.leads():
-            renamed = checkpoint.set_aside(path)
+            renamed = _set_aside(path)
             say(
                 f"the checkpoint {path} is damaged ({leader_problem}): it was renamed to {renamed.name}, and "
                 "this training starts again from its first step"
@@ -330,3 +330,10 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         except (ValueError, RecursionError, TypeError, KeyError):
             say(f"{path}, line {number} is damaged and was removed from the log; training is not affected")
     return lines
+
+
+def _set_aside(path: Path) -> Path:
+    """Renames an unusable checkpoint, which is removed with the working folder when the job is done."""
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    return aside

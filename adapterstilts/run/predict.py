@@ -17,8 +17,10 @@ from adapterstilts.run.language_adapters import find_language_adapter, language_
 from adapterstilts.run.options import EvaluationOptions, ModelOptions, PredictionOptions
 from adapterstilts.run.predictor import Predictor, in_portions, load_predictor
 from adapterstilts.run.resolve import head_task, task_named, trained_backbone, trained_encoding
-from adapterstilts.store import Run, Store, task_of
-from adapterstilts.tasks.lookup import check_code, get_task
+from adapterstilts.store import Run, Store
+from adapterstilts.tasks.lookup import get_task
+from adapterstilts.tasks.registry import all_tasks
+from adapterstilts.tasks.spec import Task
 
 NEIGHBOUR_TASK = "tatoeba"  # its encoding and decoding serve nearest-neighbour search of any text
 
@@ -37,7 +39,7 @@ def predicted_form(run: Run | str, options: ModelOptions | None = None, task: st
         ConfigError: The run was trained on plain text, or has several heads and none was chosen.
     """
     trained = Store(EvaluationOptions.of(options).store).find(run)
-    target = task_named(task, trained) if task else task_of(trained)
+    target = task_named(task, trained) if task else trained.task
     if not target.kind_spec.evaluable:
         raise ConfigError(
             f"{trained.id} was trained on plain text and predicts no labels: train a task on top of it "
@@ -143,12 +145,30 @@ def _load(
     if retrieval:
         target = get_task(NEIGHBOUR_TASK)
     else:
-        target = task_named(task, trained) if task else task_of(trained)
+        target = task_named(task, trained) if task else trained.task
         head_task(trained, target)  # refuses a run without a fitting head before anything loads
-    check_code(target, language)
+    _check_code(target, language)
     check_encoding([target.kind], options.encoding)
     files = trained_backbone(trained, options)
     files.check_length(options.encoding)
     encoding = encoding_for(target, language, {**trained_encoding(trained, target), **options.encoding})
     adapter = find_language_adapter(language_adapter_reference(trained, options), language, store)
     return load_predictor(trained, target, files, encoding, resolve_precision(options.precision), adapter)
+
+
+def _check_code(task: Task, language: str) -> None:
+    """Checks that this or any other task has the language code.
+
+    Raises:
+        ConfigError: No task has the code; the message suggests the nearest one.
+    """
+    codes = {code for entry in all_tasks().values() for code in entry.languages} | set(task.languages)
+    if language in codes:
+        return
+    # `de_DE` and `DE` are frequent spellings of `de`
+    near = language.lower().replace("_", "-").partition("-")[0]
+    hint = f"did you mean '{near}'? " if near in codes else ""
+    raise ConfigError(
+        f"unknown language code '{language}': {hint}Codes are those of ISO 639-1, such as de, sw or zh, and "
+        f"of ISO 639-3 for some others"
+    )

@@ -23,7 +23,7 @@ from adapterstilts.run.assemble import restore
 from adapterstilts.run.batches import sorted_batches
 from adapterstilts.run.device import accelerator, autocast, free_memory, out_of_memory
 from adapterstilts.run.host_cache import fresh_host
-from adapterstilts.run.progress import say, track
+from adapterstilts.run.progress import bar, say
 from adapterstilts.run.resolve import head_task
 from adapterstilts.store import Run
 from adapterstilts.tasks.spec import Task
@@ -101,7 +101,7 @@ class Predictor:
         self.host.use_training_attention(False)
         parts = 1
         with torch.inference_mode(), autocast(self.precision):
-            for indices in track(batches, title, len(features)):
+            for indices in _track(batches, title, len(features)):
                 queue = [indices]
                 while queue:
                     part = queue.pop(0)
@@ -183,3 +183,13 @@ def load_predictor(
         adapters = replace(adapters, head=None)
         host.activate(adapters, train=False)
     return Predictor(host, adapters, task, encoding, precision)
+
+
+def _track(batches: Iterable[list[int]], title: str, total: int) -> Iterator[list[int]]:
+    """Yields the batches and shows the number of items that they covered."""
+    count = 0
+    with bar(title, total) as display:
+        for batch in batches:
+            yield batch
+            count += len(batch)
+            display.update(count, "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -58,13 +58,3 @@ def bar(title: str, total: int, count: int = 0) -> Iterator[Bar]:
     console = _CONSOLE.get()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Bar(progress, title, total, count)
-
-
-def track(batches: Iterable[list[int]], title: str, total: int) -> Iterator[list[int]]:
-    """Yields the batches and shows the number of items that they covered."""
-    count = 0
-    with bar(title, total) as display:
-        for batch in batches:
-            yield batch
-            count += len(batch)
-            display.update(count, "")

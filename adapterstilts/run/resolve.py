@@ -11,39 +11,18 @@ from adapterstilts.model.backbone import BackboneFiles, locate
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.run.options import ModelOptions
-from adapterstilts.store import Run, tasks_of
+from adapterstilts.store import Run
 from adapterstilts.store.origin import BackboneOrigin, TrainOrigin
 from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT
-from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
 from adapterstilts.values import distinct
 
 
 def task_named(name: str, run: Run) -> Task:
     """Returns the task of that name; a run's own custom tasks take precedence."""
-    run_tasks = {task.name: task for task in tasks_of(run)}
+    run_tasks = {task.name: task for task in run.tasks}
     return run_tasks[name] if name in run_tasks else get_task(name)
-
-
-def targets_of(run: Run) -> list[Task]:
-    """Returns every target that one of the run's tasks trains.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    run_tasks = {task.name: task for task in tasks_of(run)}
-    targets = [
-        task
-        for task in {**all_tasks(), **run_tasks}.values()
-        if task.role not in ("intermediate", "language")
-        and run_tasks.keys() & {task.name, task.trained_on, *task.then_trained_on}
-    ]
-    if not targets:
-        raise ConfigError(
-            f"{run.id} was trained on {run.job.task}, which trains no target: pass --task TARGET"
-        )
-    return targets
 
 
 def head_task(run: Run, target: Task) -> Task | None:
@@ -56,7 +35,7 @@ def head_task(run: Run, target: Task) -> Task | None:
     """
     if not target.kind_spec.needs_head:
         return None
-    run_tasks = tasks_of(run)
+    run_tasks = run.tasks
     candidates = [
         task
         for task in run_tasks
@@ -82,7 +61,7 @@ def trained_encoding(run: Run, target: Task) -> dict[str, Any]:
 
     They are those of the head that answers the target, or else of a task of its kind.
     """
-    run_tasks = tasks_of(run)
+    run_tasks = run.tasks
     same_kind = [task for task in run_tasks if task.kind == target.kind]
     if not same_kind:
         return {}

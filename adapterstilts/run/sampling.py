@@ -12,9 +12,10 @@ import numpy as np
 from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.host import Host
-from adapterstilts.run.batches import epoch_batches
 from adapterstilts.run.predictor import Predictor
 from adapterstilts.run.training_data import TaskData
+
+BUCKET = 50  # batches that are shuffled together before sorting by length
 
 # Separates the draw of the tasks from the other uses of the seed.
 TURNS = 29
@@ -129,6 +130,30 @@ class TrainingSchedule:
             epoch, position = divmod(used[turn], math.ceil(len(data.features) / size))
             if turn not in epochs or epochs[turn][0] != epoch:
                 lengths = [feature.length for feature in data.features]
-                epochs[turn] = epoch, epoch_batches(lengths, size, self.seed, epoch)
+                epochs[turn] = epoch, _epoch_batches(lengths, size, self.seed, epoch)
             yield number, data, epochs[turn][1][position]
             used[turn] += 1
+
+
+def _epoch_batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Returns every index once, in batches of `size` with similar lengths, batches in random order.
+
+    The order is a function of `(seed, epoch)` alone, so a position in it survives a restart.
+
+    Args:
+        lengths: Number of subwords of each feature.
+        size: Examples per batch.
+        seed: Training seed.
+        epoch: Number of the epoch.
+    """
+    # A function of seed and epoch only: a resumed training has the same batches.
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    sizes = np.asarray(lengths)
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * BUCKET):
+        # Sorting only within a bucket keeps the batches of an epoch random.
+        pool = order[start : start + size * BUCKET]
+        pool = pool[np.argsort(-sizes[pool], kind="stable")]
+        batches += [pool[n : n + size].tolist() for n in range(0, len(pool), size)]
+    return [batches[n] for n in random.permutation(len(batches))]

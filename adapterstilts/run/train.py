@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adapterstilts.composition import Composition, Single, with_sources
+from adapterstilts.composition import Composition, Single, make
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import TrainJob
@@ -24,7 +24,7 @@ from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import backbone_origin
 from adapterstilts.run.sampling import CheckpointPolicy
 from adapterstilts.run.training_data import TaskData, load_training_data
-from adapterstilts.store import Run, Store, effect_lines
+from adapterstilts.store import Effect, Run, Store
 from adapterstilts.store.origin import TrainOrigin
 from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, join_names, split_name
@@ -69,12 +69,12 @@ def compose(target: str, composition: Composition, options: TrainingOptions | No
     store = Store(options.store)
     tasks = _training_tasks(target, composition, options)
     sources = [store.find(reference) for reference in composition.sources]
-    composition = with_sources(composition, [run.key for run in sources])
+    composition = _with_sources(composition, [run.key for run in sources])
     plan = _plan(tasks, composition, sources, options)
     finished = distributed.from_leader(lambda: store.get(plan.job))
     if finished:
         say(f"{finished.id} is finished already{_pulled_note(finished)}")
-        for line in effect_lines(finished):
+        for line in Effect.lines_of(finished):
             say(line)
         return finished
     return fit(plan, store, CheckpointPolicy(options.checkpoint_minutes, options.checkpoint_steps))
@@ -214,3 +214,12 @@ def _encodings(data: Sequence[TaskData]) -> dict[str, Any]:
     """Returns the encoding; for several tasks each one's under its name."""
     encodings = {part.task.name: part.encoding.model_dump(mode="json") for part in data}
     return encodings[data[0].task.name] if len(data) == 1 else encodings
+
+
+def _with_sources(composition: Composition, sources: Sequence[str]) -> Composition:
+    """Returns the same composition over other sources, such as the keys of the runs that were referenced.
+
+    Raises:
+        ConfigError: Two references mean the same run.
+    """
+    return make(composition.kind, sources, composition.start if composition.kind == "average" else ())

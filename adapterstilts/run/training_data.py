@@ -20,7 +20,7 @@ from adapterstilts.kinds.base import Augmentation, Encoding, Feature, Kind
 from adapterstilts.kinds.registry import check_encoding, encoding_for, kind_of
 from adapterstilts.run.options import TrainingOptions
 from adapterstilts.run.progress import say
-from adapterstilts.tasks.plain_text import hub_text
+from adapterstilts.tasks.plain_text import MLM
 from adapterstilts.tasks.spec import Task
 
 HUB_DATASET = re.compile(r"[\w-][\w.-]*/[\w.-]+(:.+)?")
@@ -255,7 +255,7 @@ def _load_text(
         raise ConfigError("pass the text's languages: --language CODE, or --mlm-languages sw,de,ar")
     reference = options.mlm
     if reference and HUB_DATASET.fullmatch(reference) and not _is_file(reference):
-        task, options = hub_text(reference), options.model_copy(update={"source": "hub"})
+        task, options = _hub_text(reference), options.model_copy(update={"source": "hub"})
         file = None
     else:
         file = reference or (None if mixed else options.train_file)
@@ -299,3 +299,15 @@ def _load_languages(
         replace(row, id=f"{language}-{row.id}") for language, part in parts.items() for row in part.rows
     )
     return Loaded(rows, {language: dict(part.origin) for language, part in parts.items()}, fingerprint(rows))
+
+
+def _hub_text(reference: str) -> Task:
+    """Returns the task with another Hub dataset for its source.
+
+    Args:
+        reference: `owner/name`, or `owner/name:config`; the configuration may hold `{lang}`.
+    """
+    assert MLM.hub is not None
+    repo, _, config = reference.partition(":")
+    source = MLM.hub.model_copy(update={"repo": repo, "config": config or None})
+    return MLM.model_copy(update={"hub": source})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from adapterstilts.store.effect import Effect, HeadEffect, effect_in, effect_lines
+from adapterstilts.store.effect import Effect, HeadEffect
 from adapterstilts.store.files import link
 from adapterstilts.store.origin import EvalOrigin, PulledFrom, TrainOrigin
 from adapterstilts.store.predictions import read_predictions, write_predictions
-from adapterstilts.store.runs import Damaged, Run, task_of, tasks_of
+from adapterstilts.store.runs import Damaged, Run
 from adapterstilts.store.store import Store, Work
 
 __all__ = [
@@ -19,11 +19,7 @@ __all__ = [
     "Store",
     "TrainOrigin",
     "Work",
-    "effect_in",
-    "effect_lines",
     "link",
     "read_predictions",
-    "task_of",
-    "tasks_of",
     "write_predictions",
 ]

@@ -73,6 +73,21 @@ class Effect(Value):
         """Whether an adapter changes nothing, or a head always predicts one class."""
         return bool(self.idle) or any(head.constant for head in self.heads.values())
 
+    @classmethod
+    def of(cls, metrics: Mapping[str, Any]) -> Effect | None:
+        """Returns the effect in a run's metrics; None if it was not measured or is malformed."""
+        fields = metrics.get(KEY)
+        try:
+            return cls.parse(fields, KEY) if isinstance(fields, Mapping) else None
+        except ConfigError:
+            return None  # metrics of a pulled run may hold anything; the effect is only shown
+
+    @classmethod
+    def lines_of(cls, run: Run) -> list[str]:
+        """Returns the lines of a run's effect (`lines`); an empty list if it was not measured."""
+        effect = cls.of(run.metrics)
+        return effect.lines(_heads_of(run)) if effect else []
+
     def lines(self, heads: Mapping[str, Any]) -> list[str]:
         """Returns a sentence for each adapter and each head; those without effect begin with `warning:`.
 
@@ -82,21 +97,6 @@ class Effect(Value):
         adapters = [_adapter_line(name, layers) for name, layers in self.adapters.items()]
         described = {TEXT: {"kind": "mlm"}, **heads}  # the head for masked subwords is not saved
         return adapters + [_head_line(name, head, described.get(name)) for name, head in self.heads.items()]
-
-
-def effect_in(metrics: Mapping[str, Any]) -> Effect | None:
-    """Returns the effect in a run's metrics; None if it was not measured or is malformed."""
-    fields = metrics.get(KEY)
-    try:
-        return Effect.parse(fields, KEY) if isinstance(fields, Mapping) else None
-    except ConfigError:
-        return None  # metrics of a pulled run may hold anything; the effect is only shown
-
-
-def effect_lines(run: Run) -> list[str]:
-    """Returns the lines of a run's effect (`Effect.lines`); an empty list if it was not measured."""
-    effect = effect_in(run.metrics)
-    return effect.lines(_heads_of(run)) if effect else []
 
 
 def _heads_of(run: Run) -> Mapping[str, Any]:

@@ -88,6 +88,37 @@ class Run:
         return self.job
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Its tasks, without mixed-in plain text.
+
+        A definition that the run stores (a custom task, or labels that were read from the data) takes
+        precedence over the package's entry.
+
+        Raises:
+            ConfigError: An unknown task, or a definition of another version's form.
+        """
+        origin = TrainOrigin.read(self.path)
+        stored = origin.tasks if origin else {}
+        names = split_name(self.job.task)
+        return tuple(
+            Task.parse(stored[name], "task") if name in stored else get_task(name)
+            for name in [name for name in names if name != TEXT] or names
+        )
+
+    @property
+    def task(self) -> Task:
+        """Its only task; see `tasks`.
+
+        Raises:
+            ConfigError: It has several tasks, each with a head.
+        """
+        tasks = self.tasks
+        if len(tasks) > 1:
+            names = ", ".join(task.name for task in tasks)
+            raise ConfigError(f"{self.id} has a head for each of {names}: choose one with --task NAME")
+        return tasks[0]
+
+    @property
     def pulled(self) -> PulledFrom | None:
         """The repository that it was pulled from; None for a run that was computed here.
 
@@ -130,35 +161,6 @@ class Damaged:
 # Apart from damage: such a run is not repaired or removed, since the other version can use it.
 class _ForeignError(StoreError):
     """The run was written by another version, with another schema."""
-
-
-def tasks_of(run: Run) -> tuple[Task, ...]:
-    """Returns the tasks of a run, without plain text that was mixed in.
-
-    Raises:
-        ConfigError: An unknown task, or a stored definition that this version cannot read.
-    """
-    origin = TrainOrigin.read(run.path)
-    # Definitions of custom tasks, and of tasks whose labels were read off the data, are stored with the run.
-    definitions = origin.tasks if origin else {}
-    names = split_name(run.job.task)
-    return tuple(
-        Task.parse(definitions[name], "task") if name in definitions else get_task(name)
-        for name in [name for name in names if name != TEXT] or names
-    )
-
-
-def task_of(run: Run) -> Task:
-    """Returns the only task of a run; see `tasks_of`.
-
-    Raises:
-        ConfigError: It has several tasks, each with a head.
-    """
-    tasks = tasks_of(run)
-    if len(tasks) > 1:
-        names = ", ".join(task.name for task in tasks)
-        raise ConfigError(f"{run.id} has a head for each of {names}: pass --task NAME")
-    return tasks[0]
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from adapterstilts.errors import ConfigError, unknown
+from adapterstilts.errors import unknown
 from adapterstilts.tasks import yaml_task
 from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import Task
@@ -41,21 +41,3 @@ def check_language(task: Task, language: str) -> None:
     """
     if language not in task.languages:
         raise unknown(f"language of {task.name}", language, task.languages)
-
-
-def check_code(task: Task, language: str) -> None:
-    """Checks that this or any other task has the language code.
-
-    Raises:
-        ConfigError: No task has the code; the message suggests the nearest one.
-    """
-    codes = {code for entry in all_tasks().values() for code in entry.languages} | set(task.languages)
-    if language in codes:
-        return
-    # `de_DE` and `DE` are frequent spellings of `de`
-    near = language.lower().replace("_", "-").partition("-")[0]
-    hint = f"did you mean '{near}'? " if near in codes else ""
-    raise ConfigError(
-        f"unknown language code '{language}': {hint}Codes are those of ISO 639-1, such as de, sw or zh, and "
-        f"of ISO 639-3 for some others"
-    )

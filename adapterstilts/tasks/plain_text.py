@@ -49,15 +49,3 @@ def codes_in_name(name: str, languages: Sequence[str]) -> tuple[str, ...]:
     """Returns the languages whose code is a separate word of a file name."""
     parts = set(re.split(r"[^A-Za-z0-9]+", PurePosixPath(name).name))
     return tuple(code for code in languages if code in parts)
-
-
-def hub_text(reference: str) -> Task:
-    """Returns the task with another Hub dataset for its source.
-
-    Args:
-        reference: `owner/name`, or `owner/name:config`; the configuration may hold `{lang}`.
-    """
-    assert MLM.hub is not None
-    repo, _, config = reference.partition(":")
-    source = MLM.hub.model_copy(update={"repo": repo, "config": config or None})
-    return MLM.model_copy(update={"hub": source})

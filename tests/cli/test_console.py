@@ -7,7 +7,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from adapterstilts.cli import console
+from adapterstilts.cli import console, grid_output
 from adapterstilts.run import progress
 from adapterstilts.terminal_text import csv_cell, visible
 
@@ -90,7 +90,7 @@ def test_no_text_of_a_csv_file_is_a_formula(start):
 
 
 def test_numbers_and_plain_text_of_a_csv_file_stay(capsys):
-    console.print_csv(("name", "=n"), [{"name": "=cmd()", "=n": -1.5}, {"name": "a, b=c", "=n": None}])
+    grid_output._print_csv(("name", "=n"), [{"name": "=cmd()", "=n": -1.5}, {"name": "a, b=c", "=n": None}])
     assert capsys.readouterr().out == "name,'=n\n'=cmd(),-1.5\n\"a, b=c\",\n"
 
 

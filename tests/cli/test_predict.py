@@ -242,7 +242,7 @@ def terminal(monkeypatch):
     """Lets the program write to a colour terminal."""
     screen = Console(file=io.StringIO(), force_terminal=True, width=200)
     monkeypatch.setattr(console, "OUT", screen)
-    monkeypatch.setattr(verb, "at_terminal", lambda: True)
+    monkeypatch.setattr(verb, "_at_terminal", lambda: True)
     return screen.file
 
 

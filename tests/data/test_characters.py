@@ -4,7 +4,8 @@ import unicodedata
 
 import pytest
 
-from adapterstilts.data.characters import SPACES, is_blank, is_text, whole
+from adapterstilts.data.characters import SPACES, is_text, whole
+from adapterstilts.data.prediction_input import _is_blank
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,12 @@ def test_an_empty_span_stays_empty():
     "text", ["", " \t", "\u200b", "\u200c\ufeff\u2060", "\x00\x1b", "\u3164\u2800", "\u202e"]
 )
 def test_a_text_that_shows_nothing_is_blank(text):
-    assert is_blank(text)
+    assert _is_blank(text)
 
 
 @pytest.mark.parametrize("text", ["a", "\u200ba", ".", "👍", "\ue000", "\u0301"])
 def test_a_text_that_shows_something_is_not(text):
-    assert not is_blank(text)
+    assert not _is_blank(text)
 
 
 def test_what_utf8_cannot_hold_is_no_text():

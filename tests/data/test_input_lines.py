@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from adapterstilts.data.input_lines import LONGEST, file_lines, stream_lines
+from adapterstilts.cli.predict import _file_lines
+from adapterstilts.data.input_lines import LONGEST, stream_lines
 from adapterstilts.errors import DataError
 
 
@@ -66,7 +67,7 @@ def test_a_long_line_is_not_read_whole():
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(DataError, match="cannot be read"):
-            next(file_lines(path))
+            next(_file_lines(path))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
@@ -74,13 +75,13 @@ def test_a_pipe_is_read_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"one\ntwo\n",))
     writer.start()
-    assert list(file_lines(tmp_path / "pipe")) == ["one", "two"]
+    assert list(_file_lines(tmp_path / "pipe")) == ["one", "two"]
     writer.join()
 
 
 def test_a_gzip_file_is_unpacked_and_other_packed_files_are_named(tmp_path):
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress("Æ\none\n".encode()))
-    assert list(file_lines(tmp_path / "a.txt.gz")) == ["Æ", "one"]
+    assert list(_file_lines(tmp_path / "a.txt.gz")) == ["Æ", "one"]
     (tmp_path / "b").write_bytes(b"BZh91AY&SY....")
     with pytest.raises(DataError, match="a bzip2 file"):
-        list(file_lines(tmp_path / "b"))
+        list(_file_lines(tmp_path / "b"))

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from adapterstilts.data.prediction_input import InputForm, candidates, read_inputs, with_spans
+from adapterstilts.data.prediction_input import InputForm, candidates, read_inputs
 from adapterstilts.errors import DataError
+from adapterstilts.kinds.tagging import _with_spans
 
 PAIR, ONE = InputForm("sequence", 2), InputForm("sequence", 1)
 
@@ -94,7 +95,7 @@ def test_tokens_of_a_plain_sentence(text, tokens):
 
 def test_spans_carry_character_offsets():
     (item,) = read_inputs("tagging", ["Anna Maria Schmidt in Bonn Tom"], "f")
-    spans = with_spans(item, {"id": "1"}, [("PER", 0, 2), ("LOC", 4, 4)])["spans"]
+    spans = _with_spans(item, {"id": "1"}, [("PER", 0, 2), ("LOC", 4, 4)])["spans"]
     assert [(span["label"], span["text"]) for span in spans] == [
         ("PER", "Anna Maria Schmidt"),
         ("LOC", "Bonn"),
@@ -104,13 +105,13 @@ def test_spans_carry_character_offsets():
 
 def test_spans_hold_whole_characters():
     (item,) = read_inputs("tagging", ["น้ำใส"], "f")  # a token for each code point, as in PAN-X
-    (span,) = with_spans(item, {}, [("LOC", 0, 0)])["spans"]
+    (span,) = _with_spans(item, {}, [("LOC", 0, 0)])["spans"]
     assert span["text"] == "น้ำ"
 
 
 def test_given_tokens_count_as_joined_by_spaces():
     (item,) = read_inputs("tagging", ['{"tokens": ["a b", "c"]}'], "f")
-    (span,) = with_spans(item, {}, [("X", 1, 1)])["spans"]
+    (span,) = _with_spans(item, {}, [("X", 1, 1)])["spans"]
     assert (span["text"], span["start"]) == ("c", 4)
 
 

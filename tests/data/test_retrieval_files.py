@@ -142,7 +142,7 @@ def test_sentences_of_the_release_are_taken_where_it_has_them(tmp_path: Path) ->
     asked = [("q1", "What did Tom see?", "a dog"), ("q2", "What colour was it?", "red")]
     folder = tmp_path / "lareqa" / "xquad-r"
     folder.mkdir(parents=True)
-    write_lareqa(folder, squad(ENGLISH, asked, _sentence_breaks=breaks, sentences=["ignored"]))
+    write_lareqa(folder, squad(ENGLISH, asked, sentence_breaks=breaks, sentences=["ignored"]))
     loaded = load(get_task("lareqa"), "test", "en", DataLocation(data_dir=tmp_path, source="folder"))
     assert loaded.origin["sentences"] == {"en": "release", "de": "rule"}
     assert (loaded.origin["dropped"], loaded.origin["file"]) == (1, "lareqa/xquad-r/en.json")
@@ -152,8 +152,8 @@ def test_sentences_of_the_release_are_taken_where_it_has_them(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("english", "message"),
     [
-        (squad(ENGLISH, [("q1", "?", "a dog")], _sentence_breaks=[[0, 99]]), "'sentence_breaks' should be"),
-        (squad(ENGLISH, [("q1", "?", "a dog")], _sentence_breaks="14"), "'sentence_breaks' should be"),
+        (squad(ENGLISH, [("q1", "?", "a dog")], sentence_breaks=[[0, 99]]), "'sentence_breaks' should be"),
+        (squad(ENGLISH, [("q1", "?", "a dog")], sentence_breaks="14"), "'sentence_breaks' should be"),
         (squad(ENGLISH, []), "en.json: the file holds no question"),
         ({"data": [{}]}, "'paragraphs' should be a list of objects"),
     ],

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data.text import csv_records, json_file, json_lines, numbered_lines
+from adapterstilts.data.squad import _json_file
+from adapterstilts.data.text import csv_records, json_lines, numbered_lines
 from adapterstilts.errors import DataError
 
 
@@ -74,7 +75,7 @@ def test_json_lines(tmp_path: Path, content: str, message: str) -> None:
 
 def test_json_file_names_the_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 3: not valid JSON"):
-        json_file(write(tmp_path, '{"data": [\n 1,\n oops]}'))
+        _json_file(write(tmp_path, '{"data": [\n 1,\n oops]}'))
 
 
 def test_csv_fields_hold_commas_quotes_and_line_ends(tmp_path: Path) -> None:

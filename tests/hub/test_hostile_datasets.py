@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from adapterstilts.data import hub_card
-from adapterstilts.data.hub_card import check_metadata
+from adapterstilts.data import hub as hub_data
+from adapterstilts.data.hub import _check_metadata
 from adapterstilts.errors import MissingDataError
 from tests.hub.fake_hub.server import Hub
 
@@ -40,7 +40,7 @@ def test_metadata_that_would_hang_the_reader(hub: Hub, name: str, content: bytes
     commit = hub.put("datasets", REPO, {name: content})
     start = time.monotonic()
     with pytest.raises(MissingDataError, match=message) as error:
-        check_metadata(REPO, commit)
+        _check_metadata(REPO, commit)
     assert time.monotonic() - start < 2
     assert f"{REPO} cannot be read ({name} at {commit[:12]}" in str(error.value)
 
@@ -57,7 +57,7 @@ def test_metadata_that_would_hang_the_reader(hub: Hub, name: str, content: bytes
     ],
 )
 def test_ordinary_cards(hub: Hub, content: bytes) -> None:
-    check_metadata(REPO, hub.put("datasets", REPO, {"README.md": content}))
+    _check_metadata(REPO, hub.put("datasets", REPO, {"README.md": content}))
     assert len(hub.calls("GET", "/resolve/")) == 2
 
 
@@ -66,5 +66,5 @@ def test_a_hub_that_cannot_be_reached_is_left_to_the_reader(
 ) -> None:
     template = "http://127.0.0.1:1/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(hub_card, "SECONDS", 1)
-    check_metadata(REPO, "0" * 40)
+    monkeypatch.setattr(hub_data, "SECONDS", 1)
+    _check_metadata(REPO, "0" * 40)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from adapterstilts.kinds.entities import chunks, predicted_chunks
+from adapterstilts.kinds.entities import chunks
+from adapterstilts.kinds.tagging import _predicted_chunks
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ from adapterstilts.kinds.entities import chunks, predicted_chunks
     ],
 )
 def test_the_label_set_decides_the_scheme(tags, labels, expected):
-    assert predicted_chunks(tags.split(), labels.split()) == expected
+    assert _predicted_chunks(tags.split(), labels.split()) == expected
 
 
 def test_scores_read_tags_as_before():

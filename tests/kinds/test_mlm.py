@@ -8,7 +8,8 @@ from adapterstilts.data.rows import TextRow
 from adapterstilts.errors import ConfigError
 from adapterstilts.kinds.base import Encoding
 from adapterstilts.kinds.mlm import IGNORED, KIND, _Masking
-from adapterstilts.tasks.plain_text import MLM, hub_text
+from adapterstilts.run.training_data import _hub_text
+from adapterstilts.tasks.plain_text import MLM
 
 TEXT = "the cat saw Anna in the green house and the dog went to the river because it was big . "
 ROWS = [TextRow(str(n), TEXT) for n in range(40)] + [TextRow("short", "dog"), TextRow("long", TEXT * 9)]
@@ -87,6 +88,6 @@ def test_scores_by_hand(features):
 
 
 def test_another_hub_dataset_takes_the_place_of_the_entrys_own():
-    source = hub_text("someone/text:2024.{lang}").hub
+    source = _hub_text("someone/text:2024.{lang}").hub
     assert (source.repo, source.config, source.columns) == ("someone/text", "2024.{lang}", ("text",))
-    assert hub_text("someone/text").hub.config is None
+    assert _hub_text("someone/text").hub.config is None

@@ -2,30 +2,31 @@
 
 import numpy as np
 
-from adapterstilts.run.batches import epoch_batches, sorted_batches
+from adapterstilts.run.batches import sorted_batches
+from adapterstilts.run.sampling import _epoch_batches
 
 LENGTHS = np.random.default_rng(3).integers(5, 128, 1000).tolist()
 
 
 def test_every_index_once():
-    batches = epoch_batches(LENGTHS, 32, seed=1, epoch=0)
+    batches = _epoch_batches(LENGTHS, 32, seed=1, epoch=0)
     assert sorted(n for batch in batches for n in batch) == list(range(1000))
     assert len(batches) == 32 and max(map(len, batches)) == 32
 
 
 def test_order_depends_on_seed_and_epoch_only():
-    assert epoch_batches(LENGTHS, 32, 1, 0) == epoch_batches(LENGTHS, 32, 1, 0)
-    assert epoch_batches(LENGTHS, 32, 1, 0) != epoch_batches(LENGTHS, 32, 1, 1)
-    assert epoch_batches(LENGTHS, 32, 1, 0) != epoch_batches(LENGTHS, 32, 2, 0)
+    assert _epoch_batches(LENGTHS, 32, 1, 0) == _epoch_batches(LENGTHS, 32, 1, 0)
+    assert _epoch_batches(LENGTHS, 32, 1, 0) != _epoch_batches(LENGTHS, 32, 1, 1)
+    assert _epoch_batches(LENGTHS, 32, 1, 0) != _epoch_batches(LENGTHS, 32, 2, 0)
 
 
 def test_padding_is_small():
-    padded = sum(len(batch) * max(LENGTHS[n] for n in batch) for batch in epoch_batches(LENGTHS, 32, 1, 0))
+    padded = sum(len(batch) * max(LENGTHS[n] for n in batch) for batch in _epoch_batches(LENGTHS, 32, 1, 0))
     assert padded < 1.1 * sum(LENGTHS)
 
 
 def test_batches_of_different_length_are_mixed():
-    longest = [max(LENGTHS[n] for n in batch) for batch in epoch_batches(LENGTHS, 32, 1, 0)]
+    longest = [max(LENGTHS[n] for n in batch) for batch in _epoch_batches(LENGTHS, 32, 1, 0)]
     assert longest != sorted(longest, reverse=True)
 
 

@@ -23,7 +23,7 @@ from adapterstilts.run.effect import COMPARED, PREDICTED, _spread, measure
 from adapterstilts.run.host_cache import fresh_host
 from adapterstilts.run.sampling import TrainingSchedule
 from adapterstilts.run.training_data import TaskData
-from adapterstilts.store import Effect, Run, effect_in
+from adapterstilts.store import Effect, Run
 from tests.kinds.conftest import task_of  # noqa: F401 (a fixture)
 from tests.model.conftest import add, spec_of
 
@@ -84,7 +84,7 @@ def measured(host: Host, *data: TaskData) -> Effect:
     adapters = ActiveAdapters(target="t", head=data[0].task.name if data else None)
     settings = Hyperparameters(precision="fp32")
     schedule = TrainingSchedule(host, adapters, data, settings, 1, Path()) if data else None
-    effect = effect_in({"effect": json.loads(json.dumps(measure(host, adapters, schedule)))})
+    effect = Effect.of({"effect": json.loads(json.dumps(measure(host, adapters, schedule)))})
     assert effect is not None
     return effect
 
@@ -196,7 +196,7 @@ def test_a_training_says_what_it_changed_and_keeps_it(
 def test_compositions_are_measured_part_by_part(options: TrainingOptions, untrained: Run) -> None:
     source = train_adapter("mini_ner", options)
     stacked = compose("mini_paraphrase", Stack(untrained.id), options)
-    effect = effect_in(stacked.metrics)
+    effect = Effect.of(stacked.metrics)
     assert effect is not None and len(effect.adapters) == 2
     assert effect.idle == (f"mini_nli_{untrained.key[:8]}",), "the LoRA below does nothing"
     other = train_adapter("mini_qa", options)
