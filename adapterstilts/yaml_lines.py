@@ -17,7 +17,7 @@ from yaml.reader import ReaderError
 from adapterstilts.errors import ConfigError
 
 # YAMLError is exported so that no other module has to import the library.
-__all__ = ["Document", "YAMLError", "front_matter", "read_document", "read_text", "read_value"]
+__all__ = ["Document", "YAMLError", "front_matter", "read_text", "read_value"]
 
 LARGEST_FILE = 2**19  # bytes; parsing as many takes some seconds
 MAX_VALUES = 100_000  # in one file; the value of an alias counts each time
@@ -130,6 +130,30 @@ class Document:
                 node = step[1]
         return steps
 
+    @staticmethod
+    def read(
+        path: Path, names: Mapping[str, Callable[[str], str]] | None = None, example: str = "name: value"
+    ) -> Document:
+        """Reads a YAML file with a mapping.
+
+        Args:
+            names: Functions by top-level key that return the canonical name of each key in the mapping there.
+            example: Line of such a file, for the message about a file without a mapping.
+
+        Raises:
+            ConfigError: It cannot be read, is too large, is not YAML, or has the same key twice. The message
+                file and line.
+        """
+        try:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_FILE + 1)  # the size of a pipe or device is unknown
+            text = content[:LARGEST_FILE].decode("utf-8") if len(content) <= LARGEST_FILE else None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+        if text is None:
+            raise ConfigError(f"{path}: larger than {LARGEST_FILE:,} bytes, the limit of YAML files")
+        return read_text(text, str(path), names=names, example=example)
+
 
 def _texts(node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
@@ -147,30 +171,6 @@ def _step(node: yaml.Node, key: str | int) -> tuple[int, yaml.Node] | None:
     if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
         return node.value[key].start_mark.line + 1, node.value[key]
     return None
-
-
-def read_document(
-    path: Path, names: Mapping[str, Callable[[str], str]] | None = None, example: str = "name: value"
-) -> Document:
-    """Reads a YAML file with a mapping.
-
-    Args:
-        names: Functions by top-level key that return the canonical name of each key in the mapping there.
-        example: Line of such a file, for the message about a file without a mapping.
-
-    Raises:
-        ConfigError: It cannot be read, is too large, is not YAML, or has the same key twice. The message has
-            file and line.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)  # the size of a pipe or device is unknown
-        text = content[:LARGEST_FILE].decode("utf-8") if len(content) <= LARGEST_FILE else None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    if text is None:
-        raise ConfigError(f"{path}: larger than {LARGEST_FILE:,} bytes, the limit of YAML files")
-    return read_text(text, str(path), names=names, example=example)
 
 
 def read_text(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.errors import ConfigError
-from adapterstilts.yaml_lines import LARGEST_FILE, front_matter, read_document, read_text, read_value
+from adapterstilts.yaml_lines import LARGEST_FILE, Document, front_matter, read_text, read_value
 
 TENFOLD = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
 MERGES = [f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 10)}]}}" for n in range(1, 9)]
@@ -44,7 +44,7 @@ def test_a_bomb_stops_at_its_line(name: str, tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     started = time.monotonic()
     with pytest.raises(ConfigError) as error:
-        read_document(path)
+        Document.read(path)
     assert time.monotonic() - started < 20
     assert str(error.value).startswith(f"{path}, line {line}: ")
     assert message in str(error.value) and len(str(error.value)) < 400
@@ -64,7 +64,7 @@ def test_what_is_no_mapping_in_yaml(content: bytes, message: str, tmp_path: Path
     path = tmp_path / "a.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
-        read_document(path)
+        Document.read(path)
 
 
 def test_values_are_those_of_yaml_1_2() -> None:

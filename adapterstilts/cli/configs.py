@@ -28,9 +28,9 @@ def configs(as_json: AsJson = False) -> None:
 def _settings(name: str) -> str:
     """Returns the settings of the configuration's file in one line, without defaults."""
     from adapterstilts.model.configs import config_folder
-    from adapterstilts.yaml_lines import read_document
+    from adapterstilts.yaml_lines import Document
 
-    settings = read_document(config_folder() / f"{name}.yaml").data
+    settings = Document.read(config_folder() / f"{name}.yaml").data
     return ", ".join(f"{key}={_short(value)}" for key, value in settings.items() if key != "architecture")
 
 

@@ -25,17 +25,17 @@ def lock(
 
     Example: adapterstilts tasks lock
     """
-    from adapterstilts.data.lock import read_lock, resolve_all, write_lock
+    from adapterstilts.data.lock import Lock, Resolved
     from adapterstilts.errors import MissingDataError
     from adapterstilts.tasks.registry import all_tasks
 
-    before = read_lock(out).commits if out.is_file() else {}
-    resolved = resolve_all(all_tasks().values())
+    before = Lock.read(out).commits if out.is_file() else {}
+    resolved = Resolved.of(all_tasks().values())
     for name, reason in resolved.failed.items():
         note(f"{name}: {reason}" + ("; its commit stays as it was" if name in before else ""))
     if resolved.commits:
         commits = {**before, **resolved.commits}
-        write_lock(out, commits)
+        Lock.write(out, commits)
         if as_json:
             print_json({"file": str(out), "commits": commits, "failed": dict(resolved.failed)})
         else:

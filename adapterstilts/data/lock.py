@@ -29,6 +29,39 @@ class Lock(Value):
     version: int = 1
     commits: Mapping[str, str]
 
+    @staticmethod
+    def read(path: Path) -> Lock:
+        """Reads and checks a lock file.
+
+        Raises:
+            ConfigError: The file is not a valid lock file.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the lock file {path} cannot be read ({error}): write it again") from None
+        if not isinstance(data, dict):
+            raise ConfigError(f"the lock file {path} is not a JSON object: write it again")
+        lock = Lock.parse(data, f"lock file {path}")
+        if lock.version != 1:
+            raise ConfigError(
+                f"the lock file {path} is of version {lock.version}; this program reads version 1"
+            )
+        for name, commit in lock.commits.items():
+            if not COMMIT.fullmatch(commit):
+                raise ConfigError(
+                    f"the lock file {path}: {name} has '{commit}', which is not a commit (40 hex digits)"
+                )
+        return lock
+
+    @staticmethod
+    def write(path: Path, commits: Mapping[str, str]) -> None:
+        """Writes a lock file, whole or not at all."""
+        content = json.dumps({"version": 1, "commits": dict(sorted(commits.items()))}, indent=2)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.write_text(content + "\n", encoding="utf-8")
+        os.replace(beside, path)
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -41,6 +74,18 @@ class Resolved:
 
     commits: Mapping[str, str]
     failed: Mapping[str, str]
+
+    @staticmethod
+    def of(tasks: Iterable[Task]) -> Resolved:
+        """Resolves the commit of every Hub dataset of the tasks, each once."""
+        sources = {_dataset_of(task.hub): task.hub for task in tasks if task.hub}
+        commits, failed = {}, {}
+        for name, source in sorted(sources.items()):
+            try:
+                commits[name] = resolve(source.repo, source.commit or source.revision)
+            except MissingDataError as error:
+                failed[name] = str(error)
+        return Resolved(commits, failed)
 
 
 def resolve(repo: str, revision: str | None) -> str:
@@ -71,18 +116,6 @@ def unreachable(repo: str, error: Exception) -> MissingDataError:
     return MissingDataError(f"the Hub dataset {repo} cannot be read ({name}: {reason})")
 
 
-def resolve_all(tasks: Iterable[Task]) -> Resolved:
-    """Resolves the commit of every Hub dataset of the tasks, each once."""
-    sources = {_dataset_of(task.hub): task.hub for task in tasks if task.hub}
-    commits, failed = {}, {}
-    for name, source in sorted(sources.items()):
-        try:
-            commits[name] = resolve(source.repo, source.commit or source.revision)
-        except MissingDataError as error:
-            failed[name] = str(error)
-    return Resolved(commits, failed)
-
-
 def _dataset_of(source: HubSource) -> str:
     """Returns the dataset's name in a lock file."""
     return f"{source.repo}@{source.revision}" if source.revision else source.repo
@@ -95,7 +128,7 @@ def locked(source: HubSource) -> str | None:
         ConfigError: The lock file does not exist or is not valid.
     """
     path = _lock_file()
-    return read_lock(path).commits.get(_dataset_of(source)) if path else None
+    return Lock.read(path).commits.get(_dataset_of(source)) if path else None
 
 
 def _lock_file() -> Path | None:
@@ -113,34 +146,3 @@ def _lock_file() -> Path | None:
             f"the lock file {path} (from {LOCK_VARIABLE}) does not exist: run adapterstilts tasks lock"
         )
     return None
-
-
-def read_lock(path: Path) -> Lock:
-    """Reads and checks a lock file.
-
-    Raises:
-        ConfigError: The file is not a valid lock file.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the lock file {path} cannot be read ({error}): write it again") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"the lock file {path} is not a JSON object: write it again")
-    lock = Lock.parse(data, f"lock file {path}")
-    if lock.version != 1:
-        raise ConfigError(f"the lock file {path} is of version {lock.version}; this program reads version 1")
-    for name, commit in lock.commits.items():
-        if not COMMIT.fullmatch(commit):
-            raise ConfigError(
-                f"the lock file {path}: {name} has '{commit}', which is not a commit (40 hex digits)"
-            )
-    return lock
-
-
-def write_lock(path: Path, commits: Mapping[str, str]) -> None:
-    """Writes a lock file, whole or not at all."""
-    content = json.dumps({"version": 1, "commits": dict(sorted(commits.items()))}, indent=2)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(content + "\n", encoding="utf-8")
-    os.replace(beside, path)

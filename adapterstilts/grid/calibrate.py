@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from adapterstilts.grid.availability import DataSearch, pin_to_local_data
-from adapterstilts.grid.estimate import Rates, read_rates, write_rates
+from adapterstilts.grid.estimate import Rates
 from adapterstilts.grid.job_spec import JobSpec, evaluations, training
 from adapterstilts.grid.plan import Cell, Plan
 from adapterstilts.grid.process_executor import worker_environments
@@ -66,7 +66,7 @@ def calibrate(
         Rates by backbone, without those that could not be timed.
     """
     # A store that cannot be written fails here, and not after minutes of timing.
-    write_rates(records.root, read_rates(records.root))
+    Rates.write(records.root, Rates.read(records.root))
     names = dict.fromkeys(backbones or (job.settings.backbone for job in plan.trainings.values()))
     threads = torch.get_num_threads()
     # A process of a grid has these many threads, and speed depends on them.
@@ -85,7 +85,7 @@ def calibrate(
         cached_host.cache_clear()
         free_memory()
     rates = {name: measured for name, measured in timed.items() if measured}
-    write_rates(records.root, {**read_rates(records.root), **rates})
+    Rates.write(records.root, {**Rates.read(records.root), **rates})
     return rates
 
 

@@ -91,21 +91,21 @@ class Rates(Value):
         speeds = self.evaluate if job_type == "evaluate" else self.train
         return speeds.get(kind or "", fmean(speeds.values()))
 
+    @staticmethod
+    def read(folder: Path) -> dict[str, Rates]:
+        """Returns a store's calibrations by backbone. Empty if there are none or they are unreadable."""
+        # An unreadable calibration only makes estimates rough, which is no reason to stop a grid
+        try:
+            content = loads((folder / RATES_FILE).read_text("utf-8"))
+            return {name: Rates.parse(rates) for name, rates in content.items()}
+        except (OSError, ValueError, AttributeError, TypeError, ConfigError):
+            return {}
 
-def read_rates(folder: Path) -> dict[str, Rates]:
-    """Returns a store's calibrations by backbone. Empty if there are none or they are unreadable."""
-    # An unreadable calibration only makes estimates rough, which is no reason to stop a grid
-    try:
-        content = loads((folder / RATES_FILE).read_text("utf-8"))
-        return {name: Rates.parse(rates) for name, rates in content.items()}
-    except (OSError, ValueError, AttributeError, TypeError, ConfigError):
-        return {}
-
-
-def write_rates(folder: Path, rates: Mapping[str, Rates]) -> None:
-    """Writes a store's calibrations."""
-    content = {name: backbone_rates.model_dump(mode="json") for name, backbone_rates in rates.items()}
-    write_json(folder / RATES_FILE, content)
+    @staticmethod
+    def write(folder: Path, rates: Mapping[str, Rates]) -> None:
+        """Writes a store's calibrations."""
+        content = {name: backbone_rates.model_dump(mode="json") for name, backbone_rates in rates.items()}
+        write_json(folder / RATES_FILE, content)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Estimator:
     @classmethod
     def from_records(cls, records: Records) -> Self:
         """Returns an estimator for a store: its recorded jobs and its last calibration."""
-        return cls(records.cost_groups(), read_rates(records.root))
+        return cls(records.cost_groups(), Rates.read(records.root))
 
     def __post_init__(self) -> None:
         for group in self.groups:

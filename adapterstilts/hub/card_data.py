@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapterstilts.hub.licence import Licence, licence_of
+from adapterstilts.hub.licence import Licence
 from adapterstilts.job import EvalJob, TrainJob
 from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.kinds.registry import encoding_for
@@ -149,7 +149,7 @@ def facts(run: Run, credited: Sequence[Credit], evaluations: Iterable[Run]) -> F
         origin=origin,
         backbone=_backbone(run, origin),
         credits=credited,
-        licence=licence_of(credit.licence for credit in credited),
+        licence=Licence.of(credit.licence for credit in credited),
         scores=_scores(run, evaluations),
     )
 

@@ -11,7 +11,7 @@ from huggingface_hub import snapshot_download
 from adapterstilts.errors import HubError
 from adapterstilts.hub import safety_checks
 from adapterstilts.hub.client import client, hub_errors
-from adapterstilts.hub.layout import CARD, MALFORMED, Record, as_pattern, read_record
+from adapterstilts.hub.layout import CARD, MALFORMED, Record, as_pattern
 from adapterstilts.hub.safety_checks import ListedFile
 from adapterstilts.run.progress import say
 from adapterstilts.store.files import write_whole
@@ -108,7 +108,7 @@ def _split_reference(reference: str) -> tuple[str, str | None]:
 
 def _read_card(repo: str, path: Path) -> Record | None:
     try:
-        return read_record(path)
+        return Record.read(path)
     except MALFORMED as error:
         detail = f"{type(error).__name__}: {error}"[:300]
         raise HubError(f"{repo} is refused: the metadata of its card cannot be parsed ({detail})") from None

@@ -65,20 +65,20 @@ class Record(Value):
     backbone: Mapping[str, str]
     sha256: Mapping[str, str]
 
+    @staticmethod
+    def read(card: Path) -> Record | None:
+        """Reads the record of a card; returns None if another program wrote the card.
 
-def read_record(card: Path) -> Record | None:
-    """Reads the record of a card; returns None if another program wrote the card.
-
-    Raises:
-        One of `MALFORMED`: The card cannot be parsed.
-    """
-    with card.open("rb") as file:
-        content = file.read(LARGEST_CARD + 1)
-    if len(content) > LARGEST_CARD:
-        raise ConfigError(f"{CARD} is larger than {LARGEST_CARD:,} bytes")
-    document = front_matter(content.decode("utf-8"), CARD)
-    record = document.texts().get(KEY) if document else None
-    return None if record is None else Record.parse(record, f"{CARD}: {KEY}")
+        Raises:
+            One of `MALFORMED`: The card cannot be parsed.
+        """
+        with card.open("rb") as file:
+            content = file.read(LARGEST_CARD + 1)
+        if len(content) > LARGEST_CARD:
+            raise ConfigError(f"{CARD} is larger than {LARGEST_CARD:,} bytes")
+        document = front_matter(content.decode("utf-8"), CARD)
+        record = document.texts().get(KEY) if document else None
+        return None if record is None else Record.parse(record, f"{CARD}: {KEY}")
 
 
 def as_pattern(name: str) -> str:

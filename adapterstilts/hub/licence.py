@@ -53,29 +53,31 @@ class Licence:
     name: str | None
     text: str
 
+    @staticmethod
+    def of(data: Iterable[str]) -> Licence:
+        """Returns the most restrictive licence of the training data.
 
-def licence_of(data: Iterable[str]) -> Licence:
-    """Returns the most restrictive licence of the training data.
+        With several restrictive licences, or one without an identifier, it is "other": all of them apply.
 
-    With several restrictive licences, or one without an identifier, it is "other": all of them apply.
-
-    Args:
-        data: Licences in the words of the task entries.
-    """
-    texts = list(dict.fromkeys(data))
-    # A licence that is not listed counts as restrictive
-    licences = [LICENCES.get(text, (None, "own terms")) for text in texts]
-    barred = [text for text, (_, use) in zip(texts, licences, strict=True) if use == "not commercial"]
-    ids = {name for name, use in licences if use != "free"}
-    if not ids:
-        ids = {max((name for name, _ in licences if name), key=PERMISSIVE.index, default=None)}
-    identifier = next(iter(ids)) if len(ids) == 1 else None
-    text = (
-        "The licences of the training data also apply to the adapter: " + "; ".join(map(plain, texts)) + "."
-    )
-    if barred:
-        names = ", ".join(map(plain, barred))
-        text += f" **Not for commercial use**, because of the data licensed under {names}."
-    if identifier:
-        return Licence(identifier, None, Raw(text))
-    return Licence(OTHER, "that-of-the-training-data", Raw(text))
+        Args:
+            data: Licences in the words of the task entries.
+        """
+        texts = list(dict.fromkeys(data))
+        # A licence that is not listed counts as restrictive
+        licences = [LICENCES.get(text, (None, "own terms")) for text in texts]
+        barred = [text for text, (_, use) in zip(texts, licences, strict=True) if use == "not commercial"]
+        ids = {name for name, use in licences if use != "free"}
+        if not ids:
+            ids = {max((name for name, _ in licences if name), key=PERMISSIVE.index, default=None)}
+        identifier = next(iter(ids)) if len(ids) == 1 else None
+        text = (
+            "The licences of the training data also apply to the adapter: "
+            + "; ".join(map(plain, texts))
+            + "."
+        )
+        if barred:
+            names = ", ".join(map(plain, barred))
+            text += f" **Not for commercial use**, because of the data licensed under {names}."
+        if identifier:
+            return Licence(identifier, None, Raw(text))
+        return Licence(OTHER, "that-of-the-training-data", Raw(text))

@@ -122,35 +122,35 @@ class OneLora:
     head_weights: Tensors
     form: Form
 
+    @staticmethod
+    def of(run: Run, files: BackboneFiles, task: str | None = None) -> OneLora:
+        """Reads a run with a single LoRA adapter.
 
-def one_lora(run: Run, files: BackboneFiles, task: str | None = None) -> OneLora:
-    """Reads a run with a single LoRA adapter.
+        Args:
+            run: Run to read.
+            files: Backbone that it was trained on.
+            task: Name of the head, for a run with several.
 
-    Args:
-        run: Run to read.
-        files: Backbone that it was trained on.
-        task: Name of the head, for a run with several.
-
-    Raises:
-        AdapterError: The run is not a single LoRA adapter (the message suggests alternatives), is damaged,
-            or belongs to another backbone.
-    """
-    setup, heads = read_active_adapters(run.path)
-    target = _target(run, setup)
-    name = _head(run, setup, heads, task)
-    folder = run.path / "adapters" / target
-    record = SavedAdapter.check(folder, files)
-    if record is None:
-        raise AdapterError(f"{folder} has no record (adapter.json): pull the adapter or train it again")
-    part = _check_method(run, record.spec)
-    state = tensors.neutral(tensors.load(folder / SavedAdapter.WEIGHTS, record.sha256), target)
-    head = heads[name] if name else None
-    form = form_of(head.kind if head else None, files.model_type)
-    weights: Tensors = {}
-    if name and head:
-        head_state = SavedHead.load(head_folder(run.path, name, heads), head, files)
-        weights = {target: head_state[source] for source, target in form.tensor_names().items()}
-    return OneLora(part, _pairs(state), head, weights, form)
+        Raises:
+            AdapterError: The run is not a single LoRA adapter (the message suggests alternatives), damaged,
+                or belongs to another backbone.
+        """
+        setup, heads = read_active_adapters(run.path)
+        target = _target(run, setup)
+        name = _head(run, setup, heads, task)
+        folder = run.path / "adapters" / target
+        record = SavedAdapter.check(folder, files)
+        if record is None:
+            raise AdapterError(f"{folder} has no record (adapter.json): pull the adapter or train it again")
+        part = _check_method(run, record.spec)
+        state = tensors.neutral(tensors.load(folder / SavedAdapter.WEIGHTS, record.sha256), target)
+        head = heads[name] if name else None
+        form = form_of(head.kind if head else None, files.model_type)
+        weights: Tensors = {}
+        if name and head:
+            head_state = SavedHead.load(head_folder(run.path, name, heads), head, files)
+            weights = {target: head_state[source] for source, target in form.tensor_names().items()}
+        return OneLora(part, _pairs(state), head, weights, form)
 
 
 def _target(run: Run, setup: ActiveAdapters) -> str:

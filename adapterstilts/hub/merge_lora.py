@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from transformers import AutoModel
 
 from adapterstilts.errors import AdapterError, ConfigError, StoreError
-from adapterstilts.hub.lora_tensors import Form, OneLora, linear_layers, one_lora
+from adapterstilts.hub.lora_tensors import Form, OneLora, linear_layers
 from adapterstilts.job import EvalJob
 from adapterstilts.model import encoder
 from adapterstilts.model.backbone import ALLOWED, WEIGHTS, BackboneFiles
@@ -93,7 +93,7 @@ def merge_run(run: Run, files: BackboneFiles, out: Path, head: str | None = None
         head: Name of the head, for a run with several.
     """
     check_out(out)
-    lora = one_lora(run, files, head)
+    lora = OneLora.of(run, files, head)
     state = _merged_state(lora, files)
     config = _config(lora, files)
     _check_whole(state, config, lora.form)

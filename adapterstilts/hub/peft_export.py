@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from adapterstilts.hub.lora_tensors import LAYER, OUTPUT, OneLora, hub_id, one_lora
+from adapterstilts.hub.lora_tensors import LAYER, OUTPUT, OneLora, hub_id
 from adapterstilts.model import tensors
 from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.store import Run
@@ -32,7 +32,7 @@ def export(run: Run, files: BackboneFiles, folder: Path, task: str | None = None
     Raises:
         AdapterError: The run is not a single LoRA adapter (the message suggests alternatives), or is damaged.
     """
-    lora = one_lora(run, files, task)
+    lora = OneLora.of(run, files, task)
     state = {
         f"{PREFIX}{lora.form.encoder}{module}.lora_{side}.weight": tensor
         for module, pair in lora.pairs.items()

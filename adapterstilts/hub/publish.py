@@ -21,25 +21,16 @@ from adapterstilts.errors import AdapterError, ConfigError, HubError, unknown
 from adapterstilts.hub.card import Form, card
 from adapterstilts.hub.card_data import Facts, facts
 from adapterstilts.hub.client import ERRORS, client, hub_errors
-from adapterstilts.hub.layout import (
-    ATTRIBUTES,
-    CARD,
-    MALFORMED,
-    OF_RUN,
-    Record,
-    as_pattern,
-    read_record,
-    repository_paths,
-)
+from adapterstilts.hub.layout import ATTRIBUTES, CARD, MALFORMED, OF_RUN, Record, as_pattern, repository_paths
 from adapterstilts.hub.merge_lora import check_out
 from adapterstilts.hub.peft_export import export
 from adapterstilts.job import EvalJob
-from adapterstilts.run.lineage import history
+from adapterstilts.run.lineage import History
 from adapterstilts.run.options import ModelOptions
 from adapterstilts.run.resolve import trained_backbone
 from adapterstilts.store import Run, Store, link
 from adapterstilts.store.files import MANIFEST, ORIGIN, sha256, stats_in, write_whole
-from adapterstilts.store.runs import manifest_of
+from adapterstilts.store.runs import Manifest
 from adapterstilts.store.scratch import scratch
 from adapterstilts.values import Value
 
@@ -166,7 +157,7 @@ def _facts(store: Store, run: Run) -> Facts:
     evaluations = (
         entry for entry in store.scan(quick=True) if isinstance(entry, Run) and isinstance(entry.job, EvalJob)
     )
-    return facts(run, history(store, run).credits, evaluations)
+    return facts(run, History.of(store, run).credits, evaluations)
 
 
 def _form(data: Facts, settings: Publishing) -> tuple[Form, Callable[[Path], None] | None]:
@@ -199,7 +190,7 @@ def _write_folder(
                 link(data.run.path / name, run / name)
         # The published origin has no paths of this machine, so the manifest differs from the store's
         data.origin.write(run)
-        manifest = json.dumps(manifest_of(run), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        manifest = json.dumps(Manifest.of(run), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         write_whole(run / MANIFEST, manifest.encode("utf-8"))
         for name, path in _card_paths(data, list(stats_in(run)), form).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -261,7 +252,7 @@ def _published(api: HfApi, repo: str, branch: str) -> Record | None:
     if CARD in names:
         path = Path(api.hf_hub_download(repo, CARD, revision=branch))
         with suppress(*MALFORMED):
-            record = read_record(path)
+            record = Record.read(path)
     if record is None:
         raise HubError(
             f"{repo} holds files that adapterstilts did not publish ({', '.join(sorted(names)[:3])} …), and "

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, StrictBool, model_validator
 from adapterstilts.errors import ConfigError, unknown
 from adapterstilts.paths import expanded
 from adapterstilts.values import Value
-from adapterstilts.yaml_lines import read_document, read_value
+from adapterstilts.yaml_lines import Document, read_value
 
 DEFAULT = "seq_bn"
 Activation = Literal[
@@ -328,7 +328,7 @@ def adapter_config(name_or_path: str = DEFAULT, overrides: Mapping[str, Any] | N
         ConfigError: A name or key is unknown (the message names the nearest one), or a value does not fit.
     """
     path = _find(name_or_path)
-    data = read_document(path, example="reduction_factor: 16").data
+    data = Document.read(path, example="reduction_factor: 16").data
     try:
         for key, value in (overrides or {}).items():
             _override(data, key, read_value(value, key) if isinstance(value, str) else value)

@@ -40,6 +40,24 @@ class Source:
     folder: Path
     spec: AdapterSpec
 
+    @staticmethod
+    def of(key: str, task: str, folder: Path) -> Source:
+        """Returns the adapter of a finished run, to build on.
+
+        Raises:
+            AdapterError: The run is a stack, a fusion or a bare backbone, not a single adapter.
+        """
+        adapters, _ = read_active_adapters(folder)
+        if adapters.target is None or adapters.below:
+            kind = "a fusion" if adapters.fused else "a stack" if adapters.below else "the bare backbone"
+            raise AdapterError(
+                f"{folder.name} is {kind}, not a single adapter: pass the runs that it was built from"
+            )
+        adapter = folder / "adapters" / adapters.target
+        spec = spec_of(adapter)
+        assert spec is not None
+        return Source(key, f"{task.replace('+', '-')}_{key[:8]}", adapter, spec)
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
@@ -177,24 +195,6 @@ def restore(
         host.load_head(head_folder(folder, adapters.head, heads), adapters.head, heads[adapters.head])
     host.activate(adapters, train=False)
     return adapters
-
-
-def as_source(key: str, task: str, folder: Path) -> Source:
-    """Returns the adapter of a finished run, to build on.
-
-    Raises:
-        AdapterError: The run is a stack, a fusion or a bare backbone, not a single adapter.
-    """
-    adapters, _ = read_active_adapters(folder)
-    if adapters.target is None or adapters.below:
-        kind = "a fusion" if adapters.fused else "a stack" if adapters.below else "the bare backbone"
-        raise AdapterError(
-            f"{folder.name} is {kind}, not a single adapter: pass the runs that it was built from"
-        )
-    adapter = folder / "adapters" / adapters.target
-    spec = spec_of(adapter)
-    assert spec is not None
-    return Source(key, f"{task.replace('+', '-')}_{key[:8]}", adapter, spec)
 
 
 def spec_of(folder: Path | None) -> AdapterSpec | None:

@@ -17,7 +17,7 @@ from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.language_adapters import find_language_adapter, language_adapter_reference
 from adapterstilts.run.leak_guard import Leak, LeakGuard
 from adapterstilts.run.options import EvaluationOptions, TrainingOptions
-from adapterstilts.run.predictor import load_predictor
+from adapterstilts.run.predictor import Predictor
 from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import head_task, task_named, trained_backbone, trained_encoding
 from adapterstilts.run.results import Evaluation, Evaluations
@@ -209,7 +209,7 @@ def _evaluate_language(scope: EvalScope, language: str) -> tuple[Run, Leak]:
         with scope.store.work(job) as work:
             result = work.finished
             if result is None:
-                predictor = load_predictor(run, target, scope.files, encoding, job.precision, adapter)
+                predictor = Predictor.load(run, target, scope.files, encoding, job.precision, adapter)
                 predictions = predictor.predict(loaded.rows, f"{target.name} {language}")
                 metrics: dict[str, Any] = {"labels": "hidden"}
                 if not loaded.hidden:

@@ -12,7 +12,7 @@ from adapterstilts.hub.layout import LIBRARY
 from adapterstilts.hub.pulled_run import checked_job
 from adapterstilts.model.language_adapter import WEIGHTS
 from adapterstilts.paths import expanded
-from adapterstilts.run.assemble import as_source
+from adapterstilts.run.assemble import Source
 from adapterstilts.run.options import ModelOptions
 from adapterstilts.store import Run, Store
 from adapterstilts.store.files import JOB
@@ -53,7 +53,7 @@ def find_language_adapter(reference: str | None, language: str, store: Store) ->
         run = store.find(str(folder) if folder.is_dir() else name)
         if run.training.language_adapter:
             raise AdapterError(f"{run.id} was trained on top of a language adapter and cannot be used as one")
-        return as_source(run.key, run.job.task, run.path).folder
+        return Source.of(run.key, run.job.task, run.path).folder
     return _check_folder(folder if folder.is_dir() else _downloaded(name), name)
 
 

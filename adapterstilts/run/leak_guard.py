@@ -18,7 +18,7 @@ from adapterstilts.data.item_digests import Digests, Part, digests_of, items, pa
 from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.errors import DataError, StiltsError
 from adapterstilts.kinds.spec import SPECS
-from adapterstilts.run.lineage import History, history
+from adapterstilts.run.lineage import History
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.spec import Split, Task
 
@@ -149,7 +149,7 @@ class LeakGuard:
 
     @cached_property
     def _history(self) -> History:
-        return history(self.store, self.run)
+        return History.of(self.store, self.run)
 
     @cached_property
     def _languages(self) -> dict[str, _Items | None]:

@@ -37,41 +37,42 @@ class History:
         files = (FileRows(sha256=part.file, slice=(part.first, part.last)) for part in sorted(self.parts))
         return Ancestors(files=tuple(files), unknown=self.unknown, credits=self.credits)
 
+    @staticmethod
+    def union(histories: Iterable[History]) -> History:
+        """Returns the union of several histories."""
+        histories = list(histories)
+        return History(
+            np.unique(np.concatenate([digests(()), *(part.items for part in histories)])),
+            frozenset[Part]().union(*(part.parts for part in histories)),
+            tuple(dict.fromkeys(line for part in histories for line in part.unknown)),
+            tuple(dict.fromkeys(credit for part in histories for credit in part.credits)),
+        )
 
-def together(histories: Iterable[History]) -> History:
-    """Returns the union of several histories."""
-    histories = list(histories)
-    return History(
-        np.unique(np.concatenate([digests(()), *(history.items for history in histories)])),
-        frozenset[Part]().union(*(history.parts for history in histories)),
-        tuple(dict.fromkeys(line for history in histories for line in history.unknown)),
-        tuple(dict.fromkeys(credit for history in histories for credit in history.credits)),
-    )
+    @staticmethod
+    def of(store: Store, run: Run) -> History:
+        """Returns the training data of a run and of the runs that it was built on.
 
-
-def history(store: Store, run: Run) -> History:
-    """Returns the training data of a run and of the runs that it was built on.
-
-    All of it is in the run's origin. For a run without an origin, its sources are searched in the store.
-    """
-    origin = TrainOrigin.read(run.path)
-    item_digests = read_items(run.path)
-    ancestors = origin.ancestors if origin else Ancestors()
-    unknown = []
-    if item_digests is None:
-        unknown.append(f"the items that {run.id} was trained on could not be checked")
-    # Only the originals of translated rows can be compared with evaluated items.
-    if origin and any(record.get("originals") is False for record in origins(origin.data)):
-        unknown.append(f"the originals of the translated rows that {run.id} was trained on are not known")
-    trained = History(
-        digests(()) if item_digests is None else item_digests,
-        parts(origin.data if origin else {}) | {Part(file.sha256, *file.slice) for file in ancestors.files},
-        (*unknown, *ancestors.unknown),
-        tuple(dict.fromkeys(_credits(run, ancestors))),
-    )
-    if origin:
-        return trained
-    return together([trained, *(_source_history(store, run, key) for key in run.parents)])
+        All of it is in the run's origin. For a run without an origin, its sources are searched in the store.
+        """
+        origin = TrainOrigin.read(run.path)
+        item_digests = read_items(run.path)
+        ancestors = origin.ancestors if origin else Ancestors()
+        unknown = []
+        if item_digests is None:
+            unknown.append(f"the items that {run.id} was trained on could not be checked")
+        # Only the originals of translated rows can be compared with evaluated items.
+        if origin and any(record.get("originals") is False for record in origins(origin.data)):
+            unknown.append(f"the originals of the translated rows that {run.id} was trained on are not known")
+        trained = History(
+            digests(()) if item_digests is None else item_digests,
+            parts(origin.data if origin else {})
+            | {Part(file.sha256, *file.slice) for file in ancestors.files},
+            (*unknown, *ancestors.unknown),
+            tuple(dict.fromkeys(_credits(run, ancestors))),
+        )
+        if origin:
+            return trained
+        return History.union([trained, *(_source_history(store, run, key) for key in run.parents)])
 
 
 def _credits(run: Run, ancestors: Ancestors) -> Iterable[Credit]:
@@ -93,7 +94,7 @@ def _source_history(store: Store, run: Run, key: str) -> History:
         except StoreError:  # damaged: the other place may have an intact copy
             continue
         if source:
-            return history(store, source)
+            return History.of(store, source)
     title = f"the training data of the removed run {key[:12]}"
     unknown = Credit(task=key[:12], title=title, licence="not known", citation="not known")
     return History(digests(()), frozenset(), (f"{title} could not be checked",), (unknown,))

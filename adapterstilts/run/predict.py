@@ -15,7 +15,7 @@ from adapterstilts.kinds.registry import check_encoding, encoding_for
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.language_adapters import find_language_adapter, language_adapter_reference
 from adapterstilts.run.options import EvaluationOptions, ModelOptions, PredictionOptions
-from adapterstilts.run.predictor import Predictor, in_portions, load_predictor
+from adapterstilts.run.predictor import Predictor, in_portions
 from adapterstilts.run.resolve import head_task, task_named, trained_backbone, trained_encoding
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.lookup import get_task
@@ -153,7 +153,7 @@ def _load(
     files.check_length(options.encoding)
     encoding = encoding_for(target, language, {**trained_encoding(trained, target), **options.encoding})
     adapter = find_language_adapter(language_adapter_reference(trained, options), language, store)
-    return load_predictor(trained, target, files, encoding, resolve_precision(options.precision), adapter)
+    return Predictor.load(trained, target, files, encoding, resolve_precision(options.precision), adapter)
 
 
 def _check_code(task: Task, language: str) -> None:

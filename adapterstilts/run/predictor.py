@@ -143,6 +143,28 @@ class Predictor:
             )
         return values
 
+    @staticmethod
+    def load(
+        run: Run, task: Task, files: BackboneFiles, encoding: Encoding, precision: str, language: Path | None
+    ) -> Predictor:
+        """Loads a run and activates it with the head that answers the task.
+
+        Args:
+            run: A trained run.
+            task: The task to predict for.
+            files: The run's backbone.
+            encoding: Settings of the conversion to subwords.
+            precision: "fp32" or "bf16".
+            language: Folder of a language adapter that replaces the one from training, or None.
+        """
+        host = fresh_host(files)
+        answering = head_task(run, task)
+        adapters = restore(host, run.path, language, answering.name if answering else None)
+        if not task.kind_spec.needs_head and adapters.head is not None:
+            adapters = replace(adapters, head=None)
+            host.activate(adapters, train=False)
+        return Predictor(host, adapters, task, encoding, precision)
+
 
 def in_portions(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
     """Yields the items in lists that fit in memory; a list is read when the one before has been used.
@@ -161,28 +183,6 @@ def in_portions(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T
             portion, total = [], 0
     if portion:
         yield portion
-
-
-def load_predictor(
-    run: Run, task: Task, files: BackboneFiles, encoding: Encoding, precision: str, language: Path | None
-) -> Predictor:
-    """Loads a run and activates it with the head that answers the task.
-
-    Args:
-        run: A trained run.
-        task: The task to predict for.
-        files: The run's backbone.
-        encoding: Settings of the conversion to subwords.
-        precision: "fp32" or "bf16".
-        language: Folder of a language adapter that replaces the one from training, or None.
-    """
-    host = fresh_host(files)
-    answering = head_task(run, task)
-    adapters = restore(host, run.path, language, answering.name if answering else None)
-    if not task.kind_spec.needs_head and adapters.head is not None:
-        adapters = replace(adapters, head=None)
-        host.activate(adapters, train=False)
-    return Predictor(host, adapters, task, encoding, precision)
 
 
 def _track(batches: Iterable[list[int]], title: str, total: int) -> Iterator[list[int]]:

@@ -14,11 +14,11 @@ from adapterstilts.model.backbone import locate
 from adapterstilts.model.configs import AdapterSpec, adapter_config
 from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run import distributed
-from adapterstilts.run.assemble import Source, TrainingPlan, as_source, spec_of
+from adapterstilts.run.assemble import Source, TrainingPlan, spec_of
 from adapterstilts.run.device import resolve_precision
 from adapterstilts.run.fit import fit
 from adapterstilts.run.language_adapters import find_language_adapter
-from adapterstilts.run.lineage import history, together
+from adapterstilts.run.lineage import History
 from adapterstilts.run.options import TrainingOptions
 from adapterstilts.run.progress import say
 from adapterstilts.run.resolve import backbone_origin
@@ -127,7 +127,7 @@ def _plan(
     files.check_length(options.encoding)
     language = find_language_adapter(options.language_adapter, "en", store)
     _check_sources(runs, files.fingerprint, adapter_digest(language), options)
-    sources = [as_source(run.key, run.job.task, run.path) for run in runs]
+    sources = [Source.of(run.key, run.job.task, run.path) for run in runs]
     if composition.fuses and (options.config or options.adapter):
         raise ConfigError(
             "'fuse' trains only the fusion, no adapter of the target: remove --config and --set"
@@ -154,7 +154,7 @@ def _plan(
     )
     # The run stores the definitions of custom tasks, and label sets that were read from the data.
     trained = [part.task for part in data] or tasks
-    ancestors = together(history(store, run) for run in runs)
+    ancestors = History.union(History.of(store, run) for run in runs)
     origin = TrainOrigin(
         backbone=backbone_origin(files),
         language_adapter=options.language_adapter,

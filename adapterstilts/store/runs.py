@@ -37,6 +37,16 @@ class Manifest(Value):
 
     files: dict[str, _Entry]
 
+    @staticmethod
+    def of(folder: Path) -> dict[str, Any]:
+        """Returns the manifest of a folder's files as they are now, each hashed."""
+        files = {
+            name: {"sha256": sha256(folder / name), "size": info.st_size}
+            for name, info in stats_in(folder).items()
+            if name != MANIFEST
+        }
+        return {"files": files}
+
 
 @dataclass(frozen=True)
 class Run:
@@ -161,16 +171,6 @@ class Damaged:
 # Apart from damage: such a run is not repaired or removed, since the other version can use it.
 class _ForeignError(StoreError):
     """The run was written by another version, with another schema."""
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """Returns the manifest of a folder's files as they are now, each hashed."""
-    files = {
-        name: {"sha256": sha256(folder / name), "size": info.st_size}
-        for name, info in stats_in(folder).items()
-        if name != MANIFEST
-    }
-    return {"files": files}
 
 
 def read_run(folder: Path, *, quick: bool = False) -> Run:

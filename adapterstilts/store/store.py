@@ -18,7 +18,7 @@ from typing import Any
 
 from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats_in, sync, write_json
-from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Job, Run, check, manifest_of, read_run
+from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Job, Manifest, Run, check, read_run
 from adapterstilts.terminal_text import visible
 
 # No slash and no leading dot, and short enough for every file system: task names are part of it.
@@ -60,7 +60,7 @@ class Work:
                 path.unlink()
             write_json(out / JOB, {**self.job.model_dump(mode="json"), "key": self.job.key})
             write_json(out / METRICS, metrics)
-            write_json(out / MANIFEST, manifest_of(out))
+            write_json(out / MANIFEST, Manifest.of(out))
             # All bytes are on the disk before the rename publishes them: a power cut leaves all or nothing.
             _sync_all(out)
             final = self.store.folder(self.job)

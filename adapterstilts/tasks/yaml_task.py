@@ -15,7 +15,7 @@ from adapterstilts.tasks.plain_text import codes_in_name
 from adapterstilts.tasks.registry import all_tasks
 from adapterstilts.tasks.spec import GOLD, FolderSource, HubSource, KindName, Metric, Split, Table, Task
 from adapterstilts.values import Value, digest, problem_text
-from adapterstilts.yaml_lines import read_document
+from adapterstilts.yaml_lines import Document
 
 # Fields of a table, required and optional, by the form of the kind's rows
 FIELDS: Mapping[RowForm, tuple[str, ...]] = {
@@ -120,7 +120,7 @@ def load(path: Path) -> Task:
     Raises:
         ConfigError: The definition is not valid; the message has file and line.
     """
-    document = read_document(path, example="name: my_task")
+    document = Document.read(path, example="name: my_task")
     values, lines = document.texts(), document.lines()
     for key in values:
         if key not in Definition.model_fields:

@@ -16,7 +16,7 @@ from adapterstilts.grid.records import Records
 from adapterstilts.grid.status import read_status
 from adapterstilts.run import device
 from adapterstilts.store.files import MANIFEST, write_json
-from adapterstilts.store.runs import manifest_of
+from adapterstilts.store.runs import Manifest
 from tests.cli.conftest import Call, call  # noqa: F401
 
 from .conftest import Write, plan_of
@@ -176,7 +176,7 @@ def pulled(grid: str) -> str:
     run = records.store / read_status(plan.jobs(), records).runs[_training(plan, "mini_nli")]
     origin = json.loads((run / "origin.json").read_bytes())
     write_json(run / "origin.json", {**origin, "pulled": {"repo": "someone/nli", "commit": "a" * 40}})
-    write_json(run / MANIFEST, manifest_of(run))
+    write_json(run / MANIFEST, Manifest.of(run))
     for name in records.record_digests():
         records.remove_record(name)
     return grid

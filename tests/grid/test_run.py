@@ -14,7 +14,7 @@ import pytest
 from adapterstilts.cli import grid_output
 from adapterstilts.composition import Composition
 from adapterstilts.grid import worker as module
-from adapterstilts.grid.estimate import RATES_FILE, read_rates
+from adapterstilts.grid.estimate import RATES_FILE, Rates
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
@@ -163,7 +163,7 @@ def test_an_invalid_failure_or_calibration_does_not_count(content: str, records:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     assert records.read_failure(digest) is None
-    assert read_rates(records.root) == {}
+    assert Rates.read(records.root) == {}
 
 
 def test_out_of_memory_doubles_the_accumulation(

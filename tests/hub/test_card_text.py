@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from adapterstilts.hub.card import Form, card
 from adapterstilts.hub.card_data import Facts, Score
-from adapterstilts.hub.licence import licence_of
+from adapterstilts.hub.licence import Licence
 from adapterstilts.hub.markdown import code, one_line, plain, quoted
 from adapterstilts.hub.publish import _facts, write
 from adapterstilts.kinds.base import HeadSpec
@@ -116,7 +116,7 @@ def evil(facts: Facts) -> Facts:
         heads={"mini_nli": HeadSpec("classification", (EVIL, "b", "c"))},
         origin=facts.origin.model_copy(update={"pulled": pulled, "data": {"mini_nli": {"train": rows}}}),
         credits=(credit,),
-        licence=licence_of([EVIL]),
+        licence=Licence.of([EVIL]),
         scores=[score],
         run=replace(
             facts.run,

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from adapterstilts import TrainingOptions, train_adapter
 from adapterstilts.errors import HubError, StiltsError
 from adapterstilts.hub import safety_checks
-from adapterstilts.hub.layout import MALFORMED, read_record
+from adapterstilts.hub.layout import MALFORMED, Record
 from adapterstilts.hub.publish import write
 from adapterstilts.hub.pull import pull
 from adapterstilts.hub.third_party import PullHints
@@ -312,7 +312,7 @@ def test_cards_that_are_bombs(hub: Hub, me: Path, files: Files, tmp_path: Path) 
     bomb = "\n".join([*lines, "adapterstilts: {run: *a8, key: k, backbone: {}, sha256: {}}"])
     (tmp_path / "README.md").write_text(f"---\n{bomb}\n---\n", "utf-8")
     with pytest.raises(MALFORMED) as error:
-        read_record(tmp_path / "README.md")
+        Record.read(tmp_path / "README.md")
     assert len(str(error.value)) < 1000
     refused(
         hub,

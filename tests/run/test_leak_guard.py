@@ -14,7 +14,7 @@ from adapterstilts.composition import Sequential, Stack
 from adapterstilts.data.load import DataLocation, Loaded, load
 from adapterstilts.errors import DataError
 from adapterstilts.run.leak_guard import LeakGuard
-from adapterstilts.run.lineage import history
+from adapterstilts.run.lineage import History
 from adapterstilts.store import Run, Store
 from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.spec import Split, Task
@@ -283,7 +283,7 @@ def test_a_run_of_an_earlier_form_is_not_refused_but_said_to_be_unchecked(
     leak = guard.check("en", load(get_task("xnli"), "dev", "en", options.location(None)))
     assert str(leak) == "the items that old was trained on could not be checked"
     job = trained.training.model_copy(update={"composition": Sequential(sources=("0" * 64,))})
-    found = history(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
+    found = History.of(Store(options.store), Run("built", trained.key, folder, job, {}, "", 0))
     assert found.unknown[1].startswith("the training data of the removed run 000000000000")
     assert [credit.licence for credit in found.credits][-1] == "not known"
 

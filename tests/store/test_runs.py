@@ -12,7 +12,7 @@ from adapterstilts.errors import DamagedError
 from adapterstilts.store import Damaged, Run, Store
 from adapterstilts.store.files import MANIFEST, METRICS, sha256
 from adapterstilts.store.quick_check import metrics_of
-from adapterstilts.store.runs import manifest_of
+from adapterstilts.store.runs import Manifest
 from adapterstilts.values import digest
 from tests.cli.conftest import Call, call  # noqa: F401
 from tests.store.conftest import eval_job, publish, train_job
@@ -43,7 +43,7 @@ STRANGE: list[dict[str, Any]] = [
 def sealed(run: Run, name: str, text: str) -> Run:
     """The run with another file in place of one, and a manifest that fits."""
     (run.path / name).write_text(text, encoding="utf-8")
-    (run.path / MANIFEST).write_text(json.dumps(manifest_of(run.path)), encoding="utf-8")
+    (run.path / MANIFEST).write_text(json.dumps(Manifest.of(run.path)), encoding="utf-8")
     return run
 
 
@@ -80,7 +80,7 @@ def test_a_strange_job_is_damage(change: dict[str, Any], store: Store) -> None:
     key = digest(job)
     moved = run.path.rename(run.path.with_name(f"single-mnli-{key[:12]}"))
     (moved / "job.json").write_text(json.dumps({**job, "key": key}), encoding="utf-8")
-    (moved / MANIFEST).write_text(json.dumps(manifest_of(moved)), encoding="utf-8")
+    (moved / MANIFEST).write_text(json.dumps(Manifest.of(moved)), encoding="utf-8")
     (found,) = store.scan(quick=True)
     assert isinstance(found, Damaged) and found.reason.startswith("job.json")
 
@@ -113,7 +113,7 @@ def test_an_unknown_field_of_a_job_is_damage(store: Store) -> None:
     moved = run.path.rename(run.path.with_name(f"single-mnli-{key[:12]}"))
     sealed_job = json.dumps({**job, "key": key})
     (moved / "job.json").write_text(sealed_job, encoding="utf-8")
-    (moved / MANIFEST).write_text(json.dumps(manifest_of(moved)), encoding="utf-8")
+    (moved / MANIFEST).write_text(json.dumps(Manifest.of(moved)), encoding="utf-8")
     (found,) = store.scan(quick=True)
     assert isinstance(found, Damaged) and "unknown job.json key 'sead': did you mean 'seed'" in found.reason
 

@@ -14,7 +14,7 @@ from adapterstilts.data.hub import READERS as HUB_READERS
 from adapterstilts.data.lock import COMMIT
 from adapterstilts.data.release_files import READERS
 from adapterstilts.errors import ConfigError
-from adapterstilts.hub.licence import LICENCES, licence_of
+from adapterstilts.hub.licence import LICENCES, Licence
 from adapterstilts.tasks import yaml_task
 from adapterstilts.tasks.citations import REFERENCES, credits_of
 from adapterstilts.tasks.lookup import check_language, get_task
@@ -198,9 +198,9 @@ def test_entry_can_be_credited(task: Task) -> None:
     assert task.citation in REFERENCES
     (credit, *parts) = credits_of([task])
     assert len(parts) + 1 == (len(task.parts) or 1)
-    assert credit.licence in LICENCES or licence_of([credit.licence]).id == "other"
+    assert credit.licence in LICENCES or Licence.of([credit.licence]).id == "other"
     barred = any(word in task.licence for word in ("BY-NC", "not commercial", "LDC", "for research"))
-    assert ("Not for commercial use" in licence_of(each.licence for each in (credit, *parts)).text) == barred
+    assert ("Not for commercial use" in Licence.of(each.licence for each in (credit, *parts)).text) == barred
 
 
 def test_the_hub_knows_these_licences() -> None:
@@ -221,6 +221,6 @@ def test_the_hub_knows_these_licences() -> None:
     ],
 )
 def test_the_narrowest_licence_holds(licences: list[str], expected: str) -> None:
-    found = licence_of(licences)
+    found = Licence.of(licences)
     assert found.id == expected and (found.name is None) == (expected != "other")
     assert all(licence in found.text for licence in licences)

@@ -22,7 +22,7 @@ from adapterstilts.grid.config.schema import (
 from adapterstilts.grid.config.validate import Problem, affected_kinds, check
 from adapterstilts.paths import expanded
 from adapterstilts.values import SHORT, problem_text
-from adapterstilts.yaml_lines import Document, read_document
+from adapterstilts.yaml_lines import Document
 
 __all__ = [
     "ROLES",
@@ -64,7 +64,7 @@ def load_config(name: str, *checks: Callable[[GridConfig], Iterable[Problem]]) -
     Raises:
         ConfigError: First invalid value, with file and line.
     """
-    document = read_document(find_config(name), CANONICAL_KEYS, "targets: [xnli]")
+    document = Document.read(find_config(name), CANONICAL_KEYS, "targets: [xnli]")
     try:
         grid_config = GridConfig.model_validate(document.data)
     except ValidationError as error:
