@@ -10,8 +10,8 @@ import pytest
 from adapterstilts.data.lock import LOCK_VARIABLE, _lock_file
 from adapterstilts.errors import StiltsError
 from adapterstilts.grid import config
-from adapterstilts.model.backbone import is_folder, locate
-from adapterstilts.model.configs import adapter_config
+from adapterstilts.model.backbone import BackboneFiles, is_folder
+from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.paths import expanded
 from adapterstilts.run.language_adapters import find_language_adapter
 from adapterstilts.store import Store
@@ -33,7 +33,7 @@ def test_the_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.mark.parametrize(
     "read",
-    [locate, adapter_config, config.find_config, _language],
+    [BackboneFiles.locate, AdapterSpec.load, config.find_config, _language],
 )
 def test_an_unknown_user_is_an_error(read: Callable[[str], object]) -> None:
     with pytest.raises(StiltsError, match="no-such-user-here"):

@@ -13,9 +13,9 @@ def configs(as_json: AsJson = False) -> None:
     Example: adapterstilts configs --json
     """
     # Inside the function: --help must not load pydantic models.
-    from adapterstilts.model.configs import adapter_config, config_folder, config_names
+    from adapterstilts.model.configs import AdapterSpec, config_folder, config_names
 
-    specs = [adapter_config(name) for name in config_names()]
+    specs = [AdapterSpec.load(name) for name in config_names()]
     if as_json:
         entries = [{"name": s.name, "method": s.method, "config": dict(s.config)} for s in specs]
         print_json(entries)

@@ -107,14 +107,14 @@ def _demo_rows(plan: Plan, store: Path) -> list[_DemoRow]:
         StoreError: A result is damaged.
     """
     from adapterstilts.grid.records import Records
-    from adapterstilts.report.gains import gains, gains_by_language
+    from adapterstilts.report.gains import Gain, gains
 
     def on_damage(text: str) -> None:
         raise StoreError(f"{text}: remove {store} and repeat the command")
 
     records = Records(store)
     means = gains(plan, records, on_damage)
-    by_language = gains_by_language(plan, records, on_damage)
+    by_language = Gain.by_language(plan, records, on_damage)
     # Scores of the baselines, and differences from them for the transfers; in the order of `means`
     scores = {code: [gain.mean or 0.0 for gain in column] for code, column in by_language.items()}
     return [_row(means, index, scores) for index in range(len(means))]

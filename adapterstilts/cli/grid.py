@@ -337,13 +337,13 @@ def gc(
     Example: adapterstilts grid gc quick my-grid.yaml
     """
     from adapterstilts.grid.load_plan import possible_jobs
-    from adapterstilts.grid.maintenance import find_garbage, remove_garbage
+    from adapterstilts.grid.maintenance import Garbage
     from adapterstilts.grid.remote_records import is_url
 
     if is_url(store):
         raise ConfigError("grid gc requires a folder, not a URL")
     records = grid_output.open_store(store)
-    garbage = find_garbage((job for grid in grids for job in possible_jobs(grid)), records)
+    garbage = Garbage.find((job for grid in grids for job in possible_jobs(grid)), records)
     table(("run", "size"), [(name, size_text(size)) for name, size in garbage.runs.items()], right=("size",))
     if garbage.other_runs:
         note(f"kept {garbage.other_runs} runs that no grid computed")
@@ -351,7 +351,7 @@ def gc(
         note(f"kept {garbage.foreign} runs of another version of adapterstilts")
     if not garbage.runs:
         # Temporary files and records of missing runs can go without a question
-        remove_garbage(garbage, records)
+        Garbage.remove(garbage, records)
         leftovers = f"removed {len(garbage.leftovers)} leftover files of interrupted jobs"
         note(leftovers if garbage.leftovers else "nothing to remove")
         return
@@ -359,7 +359,7 @@ def gc(
     # On standard error: standard output holds the table, which may be redirected
     if not yes and not typer.confirm(question, err=True):
         raise typer.Exit(1)
-    remove_garbage(garbage, records)
+    Garbage.remove(garbage, records)
     note(f"removed {len(garbage.runs)} runs")
 
 

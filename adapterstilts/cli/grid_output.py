@@ -282,11 +282,11 @@ def print_gains(plan: Plan, records: Records, per_language: bool, form: str) -> 
         per_language: Whether to print a column for each language instead of each target.
         form: "markdown", "csv", "json", or "" for the terminal.
     """
-    from adapterstilts.report.gains import MARKS, gains, gains_by_language, table_by_language, table_by_target
+    from adapterstilts.report.gains import MARKS, Gain, gains, table_by_language, table_by_target
 
     damaged: list[str] = []
     if per_language:
-        columns = gains_by_language(plan, records, damaged.append)
+        columns = Gain.by_language(plan, records, damaged.append)
     else:
         columns = {"": gains(plan, records, damaged.append)}
     for text in damaged:

@@ -73,7 +73,7 @@ def _reports(task: Task, location: DataLocation) -> Iterator[dict[str, Any]]:
     """
     from adapterstilts.data.item_digests import Digests, digests
     from adapterstilts.data.load import find_data
-    from adapterstilts.data.summary import summarise
+    from adapterstilts.data.summary import Summary
 
     index = find_data(task, location)
     training: Digests | None = None
@@ -81,7 +81,7 @@ def _reports(task: Task, location: DataLocation) -> Iterator[dict[str, Any]]:
         tested = split == "test"  # some releases distribute it without labels
         for language in index.languages(split, hidden=tested) or task.languages[:1]:
             loaded = index.load(split, language, hidden=tested)
-            summary = summarise(loaded.rows, training if split != "train" else None)
+            summary = Summary.of(loaded.rows, training if split != "train" else None)
             if split == "train" and language == "en":
                 training = digests(loaded.rows)
             yield _report(split, language, loaded, summary)

@@ -12,15 +12,7 @@ from adapterstilts.data.file_language import languages_of_file
 from adapterstilts.data.fingerprint import fingerprint, sha256, subsample
 from adapterstilts.data.hub import read_hub
 from adapterstilts.data.items import HiddenLabelsError, Item, NoRowError, listed_items, unlisted_note
-from adapterstilts.data.location import (
-    FOLDER_VARIABLE,
-    DataLocation,
-    Place,
-    Search,
-    SourceName,
-    find_files,
-    parse_slice,
-)
+from adapterstilts.data.location import FOLDER_VARIABLE, DataLocation, Place, Search, SourceName, Span
 from adapterstilts.data.release_files import read
 from adapterstilts.data.retrieval_files import ORIGINS
 from adapterstilts.data.rows import Row
@@ -121,7 +113,7 @@ class DataIndex:
             return self.hub_languages(split)
         languages = task.languages
         if location.file is not None and "{lang}" not in location.file and len(languages) > 1:
-            languages = languages_of_file(parse_slice(location.file, location.folders(task))[0], task)
+            languages = languages_of_file(Span.parse(location.file, location.folders(task))[0], task)
         codes = tuple(code for code in languages if self.has(split, code, hidden))
         if location.file is not None and not codes:
             self.open(split, task.languages[0])  # raises the error if there is no such file
@@ -200,7 +192,7 @@ class DataIndex:
     def _search(self, split: Split, language: str) -> Search:
         key = (split, language)
         if key not in self._searches:
-            self._searches[key] = find_files(self.task, split, language, self.location)
+            self._searches[key] = Search.run(self.task, split, language, self.location)
         return self._searches[key]
 
     def has(self, split: Split, language: str, hidden: bool) -> bool:

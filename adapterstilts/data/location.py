@@ -66,6 +66,30 @@ class Span(NamedTuple):
     first: int
     last: int
 
+    @staticmethod
+    def parse(template: str, roots: Sequence[Path] = ()) -> tuple[str, Span | None]:
+        """Splits a path into the path itself and the rows of its `#first-last` suffix.
+
+        Args:
+            roots: Folders that the path may be relative to, in addition to the current one.
+
+        Raises:
+            ConfigError: The suffix is not two row numbers in order.
+        """
+        path, mark, rows = template.rpartition("#")
+        # A file name may contain `#` itself
+        if not mark or re.search(r"[/.{]", rows):
+            return template, None
+        if any((root / expanded(template)).is_file() for root in (Path(), *roots)):
+            return template, None
+        numbers = re.fullmatch(r"([0-9]{1,12})-([0-9]{1,12})", rows)
+        span = Span(int(numbers[1]), int(numbers[2])) if numbers else None
+        if span is None or not 1 <= span.first <= span.last:
+            raise ConfigError(
+                f"{template}: a range of rows is #first-last, counted from 1 (such as #1-2000), not #{rows}"
+            )
+        return path, span
+
 
 @dataclass(frozen=True)
 class Place:
@@ -115,54 +139,30 @@ class Search:
     place: Place | None
     tried: tuple[str, ...] = ()
 
+    @staticmethod
+    def run(task: Task, split: Split, language: str, location: DataLocation) -> Search:
+        """Finds the files of a split in one language: an explicit file, bundled data or the data folder.
 
-def parse_slice(template: str, roots: Sequence[Path] = ()) -> tuple[str, Span | None]:
-    """Splits a path into the path itself and the rows of its `#first-last` suffix.
-
-    Args:
-        roots: Folders that the path may be relative to, in addition to the current one.
-
-    Raises:
-        ConfigError: The suffix is not two row numbers in order.
-    """
-    path, mark, rows = template.rpartition("#")
-    # A file name may contain `#` itself
-    if not mark or re.search(r"[/.{]", rows):
-        return template, None
-    if any((root / expanded(template)).is_file() for root in (Path(), *roots)):
-        return template, None
-    numbers = re.fullmatch(r"([0-9]{1,12})-([0-9]{1,12})", rows)
-    span = Span(int(numbers[1]), int(numbers[2])) if numbers else None
-    if span is None or not 1 <= span.first <= span.last:
-        raise ConfigError(
-            f"{template}: a range of rows is #first-last, counted from 1 (such as #1-2000), not #{rows}"
-        )
-    return path, span
-
-
-def find_files(task: Task, split: Split, language: str, location: DataLocation) -> Search:
-    """Finds the files of a split in one language: an explicit file, bundled data or the data folder.
-
-    Raises:
-        ConfigError: The range of rows of a path is not valid.
-        MissingDataError: The data folder does not exist.
-    """
-    if location.file is not None:
-        return _find_explicit(task, language, location.file, location.folders(task))
-    if location.data_dir:
-        location.folders(task)  # a missing folder is an error even if bundled data is used
-    if task.bundled and location.source in ("auto", "bundled"):
-        package = Path(str(resources.files("adapterstilts").joinpath("data"))).parent
-        return _find_in_folders(task, task.bundled, split, language, (package,), "bundled")
-    if task.folder and location.source in ("auto", "folder"):
-        if folders := location.folders(task):
-            return _find_in_folders(task, task.folder, split, language, folders, "folder")
-        return Search(None, ("no data folder was specified",))
-    return Search(None)
+        Raises:
+            ConfigError: The range of rows of a path is not valid.
+            MissingDataError: The data folder does not exist.
+        """
+        if location.file is not None:
+            return _find_explicit(task, language, location.file, location.folders(task))
+        if location.data_dir:
+            location.folders(task)  # a missing folder is an error even if bundled data is used
+        if task.bundled and location.source in ("auto", "bundled"):
+            package = Path(str(resources.files("adapterstilts").joinpath("data"))).parent
+            return _find_in_folders(task, task.bundled, split, language, (package,), "bundled")
+        if task.folder and location.source in ("auto", "folder"):
+            if folders := location.folders(task):
+                return _find_in_folders(task, task.folder, split, language, folders, "folder")
+            return Search(None, ("no data folder was specified",))
+        return Search(None)
 
 
 def _find_explicit(task: Task, language: str, template: str, folders: Sequence[Path]) -> Search:
-    template, span = parse_slice(template, folders)
+    template, span = Span.parse(template, folders)
     codes = task.folder.codes if task.folder else {}
     spellings = (language, codes.get(language, language))
     names = dict.fromkeys(template.replace("{lang}", code) for code in spellings)
@@ -193,7 +193,7 @@ def _find_in_folders(
     tried = []
     for folder in folders:
         for template in templates:
-            name, span = parse_slice(template.replace("{lang}", code), (folder,))
+            name, span = Span.parse(template.replace("{lang}", code), (folder,))
             paths = _expand(folder, name)
             if paths and not _may_be_in(language, paths[0], template, task, split):
                 tried.append(

@@ -40,20 +40,20 @@ class Summary:
     repeated: int
     trained: int
 
-
-def summarise(rows: Sequence[Row], training: Digests | None = None) -> Summary:
-    """Counts and lengths of at least one row."""
-    texts = [_texts(row) for row in rows]
-    items = digests(rows)
-    labels = Counter(label for row in rows for label in _labels(row))
-    return Summary(
-        rows=len(rows),
-        labels=dict(labels.most_common()),
-        words=_lengths([sum(len(text.split()) for text in row_texts) for row_texts in texts]),
-        characters=_lengths([sum(map(len, row_texts)) for row_texts in texts]),
-        repeated=len(items) - len(np.unique(items)),
-        trained=0 if training is None else int(np.isin(items, training).sum()),
-    )
+    @staticmethod
+    def of(rows: Sequence[Row], training: Digests | None = None) -> Summary:
+        """Counts and lengths of at least one row."""
+        texts = [_texts(row) for row in rows]
+        items = digests(rows)
+        labels = Counter(label for row in rows for label in _labels(row))
+        return Summary(
+            rows=len(rows),
+            labels=dict(labels.most_common()),
+            words=_lengths([sum(len(text.split()) for text in row_texts) for row_texts in texts]),
+            characters=_lengths([sum(map(len, row_texts)) for row_texts in texts]),
+            repeated=len(items) - len(np.unique(items)),
+            trained=0 if training is None else int(np.isin(items, training).sum()),
+        )
 
 
 def _texts(row: Row) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from adapterstilts.data.load import DataIndex, DataLocation, SourceName, find_data
-from adapterstilts.data.location import parse_slice
+from adapterstilts.data.location import Span
 from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.config import GridConfig, Problem, stages
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.plan import EvalScope, Plan, expand
-from adapterstilts.model.backbone import is_folder, locate
+from adapterstilts.model.backbone import BackboneFiles, is_folder
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.paths import expanded
 from adapterstilts.tasks.lookup import get_task
@@ -65,7 +65,7 @@ def build_plan(grid_config: GridConfig, search: DataSearch) -> Plan:
     scopes, skipped = find_scopes(grid_config, search)
     # Weights in a folder may change under its name, so its fingerprint becomes part of every job
     folders = {backbone.name for backbone in grid_config.backbones if is_folder(backbone.name)}
-    fingerprints = {name: locate(name).fingerprint for name in folders}
+    fingerprints = {name: BackboneFiles.locate(name).fingerprint for name in folders}
     return expand(grid_config, scopes, skipped, fingerprints=fingerprints)
 
 
@@ -74,7 +74,7 @@ def check_files(grid_config: GridConfig) -> Iterator[Problem]:
     for name, files in grid_config.files.items():
         for role, path in files.model_dump(exclude_none=True).items():
             try:
-                parse_slice(path)
+                Span.parse(path)
                 expanded(path).exists()
             # `exists` raises an OSError for a name that is too long, and others for one with a NUL or `~user`
             except (ConfigError, OSError, ValueError, RuntimeError) as error:

@@ -10,9 +10,9 @@ from adapterstilts.grid.availability import DataSearch, build_plan, check_files
 from adapterstilts.grid.config import GridConfig, Problem, affected_kinds, load_config
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.plan import SET_COMPOSITIONS, Plan
-from adapterstilts.model.backbone import HUB_ID, is_folder, locate
+from adapterstilts.model.backbone import HUB_ID, BackboneFiles, is_folder
 from adapterstilts.model.compatibility import check_composition
-from adapterstilts.model.configs import AdapterSpec, adapter_config
+from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.tasks.lookup import get_task
 
@@ -58,14 +58,14 @@ def _check_models(grid_config: GridConfig) -> Iterator[Problem]:
     """Yields problems of adapter configs and backbones."""
     for n, config in enumerate(grid_config.adapter_configs):
         try:
-            _check_compositions(grid_config, adapter_config(config.name, config.settings))
+            _check_compositions(grid_config, AdapterSpec.load(config.name, config.settings))
         except (StiltsError, OSError) as error:
             yield ("adapter_configs", n), str(error)
     for n, backbone in enumerate(grid_config.backbones):
         name = backbone.name
         try:
             if is_folder(name):
-                locate(name, backbone.revision)
+                BackboneFiles.locate(name, backbone.revision)
             elif name not in NAMES and not ("/" in name and HUB_ID.fullmatch(name)):
                 raise ConfigError(f"{unknown('backbone', name, NAMES)}, a Hub id (OWNER/NAME), or a folder")
         except (StiltsError, OSError) as error:

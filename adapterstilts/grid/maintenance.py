@@ -92,35 +92,39 @@ class Garbage:
         """Size of all runs in bytes."""
         return sum(self.runs.values())
 
+    @staticmethod
+    def find(jobs: Iterable[JobSpec], records: Records) -> Garbage:
+        """Finds runs that grids computed and that neither these jobs nor their sources need."""
+        digests = {job.digest for job in jobs}
+        recorded = list(records.read_all())
+        # A record without seconds found its run in the store: somebody else computed it.
+        computed = {record.run for record in recorded if record.seconds is not None}
+        folders = {run.path.name: run for run in Store(records.store).scan(quick=True)}
+        foreign = {name for name, run in folders.items() if isinstance(run, Damaged) and run.foreign}
+        runs = {name: run for name, run in folders.items() if isinstance(run, Run)}
+        needed = _with_sources({record.run for record in recorded if record.digest in digests}, runs)
+        garbage = {
+            name: _size(folders[name]) for name in sorted(computed - needed - foreign) if name in folders
+        }
+        unneeded = [record for record in recorded if record.digest not in digests]
+        stale = tuple(
+            record.digest for record in unneeded if record.run in garbage or record.run not in folders
+        )
+        keys = {run.key for run in runs.values()}
+        leftovers = tuple(path for path in (records.store / ".work").glob("*") if path.stem in keys)
+        return Garbage(garbage, stale, leftovers, len(folders.keys() - computed - foreign), len(foreign))
 
-def find_garbage(jobs: Iterable[JobSpec], records: Records) -> Garbage:
-    """Finds runs that grids computed and that neither these jobs nor their sources need."""
-    digests = {job.digest for job in jobs}
-    recorded = list(records.read_all())
-    # A record without seconds found its run in the store: somebody else computed it.
-    computed = {record.run for record in recorded if record.seconds is not None}
-    folders = {run.path.name: run for run in Store(records.store).scan(quick=True)}
-    foreign = {name for name, run in folders.items() if isinstance(run, Damaged) and run.foreign}
-    runs = {name: run for name, run in folders.items() if isinstance(run, Run)}
-    needed = _with_sources({record.run for record in recorded if record.digest in digests}, runs)
-    garbage = {name: _size(folders[name]) for name in sorted(computed - needed - foreign) if name in folders}
-    unneeded = [record for record in recorded if record.digest not in digests]
-    stale = tuple(record.digest for record in unneeded if record.run in garbage or record.run not in folders)
-    keys = {run.key for run in runs.values()}
-    leftovers = tuple(path for path in (records.store / ".work").glob("*") if path.stem in keys)
-    return Garbage(garbage, stale, leftovers, len(folders.keys() - computed - foreign), len(foreign))
-
-
-def remove_garbage(garbage: Garbage, records: Records) -> None:
-    """Removes runs, then their records, so that a kill in between leaves what is still found as garbage."""
-    store = Store(records.store)
-    for name in garbage.runs:
-        store.remove(name)
-    for digest in garbage.records:
-        records.remove_record(digest)
-        records.forget_failure(digest)
-    for path in garbage.leftovers:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    @staticmethod
+    def remove(garbage: Garbage, records: Records) -> None:
+        """Removes runs, then their records, so that a kill in between leaves what is still found as garbage."""
+        store = Store(records.store)
+        for name in garbage.runs:
+            store.remove(name)
+        for digest in garbage.records:
+            records.remove_record(digest)
+            records.forget_failure(digest)
+        for path in garbage.leftovers:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _size(run: Run | Damaged) -> int:

@@ -15,7 +15,7 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.kinds.registry import default_encoding, kind_of
 from adapterstilts.model import adapters_config
 from adapterstilts.model.active_adapters import ActiveAdapters
-from adapterstilts.model.configs import AdapterSpec, adapter_config, fill
+from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.saved import (
     SavedAdapter,
     SavedFusion,
@@ -177,12 +177,12 @@ def _about_adapters(parts: _PulledParts) -> Problems:
     """Checks every adapter's configuration against its record, its tensors and the job."""
     job, setup = parts.job, parts.setup
     if job.composition.fuses:
-        if dict(job.adapter) != adapter_config().config:
+        if dict(job.adapter) != AdapterSpec.load().config:
             yield "its job names a trained adapter, but a fusion trains none"
         fusion = SavedFusion.read(parts.folder / "fusion" / SavedFusion.RECORD)
         if len(fusion.sources) != len(setup.fused) or fusion.backbone != job.backbone:
             yield "its fusion does not fit the adapters or the backbone of its job"
-    elif fill(job.adapter) != dict(job.adapter):
+    elif AdapterSpec.fill(job.adapter) != dict(job.adapter):
         yield "the adapter configuration in its job is incomplete"
     for name in dict.fromkeys((*setup.stack, *setup.fused)):
         folder = parts.folder / "adapters" / name

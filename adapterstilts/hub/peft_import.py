@@ -32,7 +32,7 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.known_keys import Accept, Rules, keep_known
 from adapterstilts.model import tensors
 from adapterstilts.model.backbone import WEIGHTS, BackboneFiles
-from adapterstilts.model.configs import AdapterSpec, Lora, fill
+from adapterstilts.model.configs import AdapterSpec, Lora
 from adapterstilts.model.tensors import Tensors
 
 ADAPTABLE = (*ATTENTION.values(), INTERMEDIATE, OUTPUT)
@@ -295,7 +295,7 @@ def _spec(config: Mapping[str, Any], pairs: Pairs, files: BackboneFiles) -> Adap
         "dropout": part.dropout,
     }
     return AdapterSpec(
-        name="lora", config=fill(settings | ({"attn_matrices": attention} if attention else {}))
+        name="lora", config=AdapterSpec.fill(settings | ({"attn_matrices": attention} if attention else {}))
     )
 
 

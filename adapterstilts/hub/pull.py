@@ -14,7 +14,7 @@ from adapterstilts.hub.layout import KEY
 from adapterstilts.hub.pulled_run import assemble, read_job, run_files
 from adapterstilts.hub.third_party import PullHints, third_party_run
 from adapterstilts.job import TrainJob
-from adapterstilts.model.backbone import locate
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.run.progress import say
 from adapterstilts.store import Run, Store
@@ -46,7 +46,7 @@ def pull(reference: str, store: Path, hints: PullHints | None = None, *, skip_ot
             f"the card of {pulled.repo} specifies its task ({job.task}) and labels: "
             "remove --task and --labels"
         )
-    if hints.backbone and locate(hints.backbone, hints.revision).fingerprint != job.backbone:
+    if hints.backbone and BackboneFiles.locate(hints.backbone, hints.revision).fingerprint != job.backbone:
         raise AdapterError(
             f"{pulled.repo} was trained on another backbone ({pulled.record.backbone.get('name')}) than "
             f"{hints.backbone}"

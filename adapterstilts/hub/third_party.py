@@ -23,7 +23,7 @@ from adapterstilts.kinds.base import HeadSpec
 from adapterstilts.kinds.registry import encoding_for, kind_of
 from adapterstilts.model import adapters_config, tensors
 from adapterstilts.model.active_adapters import ActiveAdapters
-from adapterstilts.model.backbone import BackboneFiles, locate
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.host import Host
 from adapterstilts.run.assemble import save
 from adapterstilts.run.effect import measure
@@ -79,7 +79,7 @@ def third_party_run(pulled: Pulled, store: Store, hints: PullHints) -> Run:
             f"a language adapter does not have to be pulled: pass --language-adapter "
             f"{pulled.repo}@{pulled.commit}"
         )
-    files = locate(hints.backbone, hints.revision)
+    files = BackboneFiles.locate(hints.backbone, hints.revision)
     host = fresh_host(files)
     adapter = _read(pulled, files, task.name)
     adapter.place(host)

@@ -127,7 +127,7 @@ class Kind(ABC, Generic[E]):
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
         """Pads features to one batch on the CPU; `labels` [F, ...] only if every feature has a target."""
-        batch, targets = pad_batch(features, pad), [feature.target for feature in features]
+        batch, targets = Kind.pad_batch(features, pad), [feature.target for feature in features]
         if targets and all(len(target) for target in targets):
             batch["labels"] = torch.from_numpy(np.stack(targets)).long()
         return batch
@@ -191,64 +191,66 @@ class Kind(ABC, Generic[E]):
         self, predictions: Sequence[Prediction], rows: Sequence[Any], task: Task, language: str
     ) -> Metrics:
         """Returns metrics in percent against the rows' gold labels: the rates of the summed counts."""
-        return headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
+        return Kind.headline(self.rates(self.counts(predictions, rows, task, language).sum(axis=0)), task)
 
+    @staticmethod
+    def cut(logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
+        """Splits [N, L, ...] into one float32 array [length, ...] per feature, without the padding."""
+        arrays = logits.detach().float().cpu().numpy()
+        # Copies, since a view would keep the whole padded batch in memory.
+        return [array[: feature.length].copy() for array, feature in zip(arrays, features, strict=True)]
 
-def pad_batch(features: Sequence[Feature], pad: int) -> Batch:
-    """Returns ids, mask and types [N, L] of all sequences, padded to the longest."""
-    ids = [sequence for feature in features for sequence in feature.ids]
-    types = [sequence for feature in features for sequence in feature.types]
-    shape = (len(ids), max(len(sequence) for sequence in ids))
-    batch = {
-        "input_ids": torch.full(shape, pad, dtype=torch.long),
-        "attention_mask": torch.zeros(shape, dtype=torch.long),
-        "token_type_ids": torch.zeros(shape, dtype=torch.long),
-    }
-    for n, (sequence, sequence_types) in enumerate(zip(ids, types, strict=True)):
-        length = len(sequence)
-        batch["input_ids"][n, :length] = torch.from_numpy(sequence)
-        batch["token_type_ids"][n, :length] = torch.from_numpy(sequence_types)
-        batch["attention_mask"][n, :length] = 1
-    return batch
+    @staticmethod
+    def as_ints(parts: Sequence[npt.NDArray[Any]]) -> Ints:
+        """Concatenates arrays into one of integers; no parts give an empty one."""
+        return (np.concatenate(parts) if parts else np.empty(0)).astype(np.int32)
 
+    @staticmethod
+    def headline(metrics: Mapping[str, SupportsFloat], task: Task) -> Metrics:
+        """Returns rounded floats, with "score" taken from the task's metric.
 
-def cut(logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
-    """Splits [N, L, ...] into one float32 array [length, ...] per feature, without the padding."""
-    arrays = logits.detach().float().cpu().numpy()
-    # Copies, since a view would keep the whole padded batch in memory.
-    return [array[: feature.length].copy() for array, feature in zip(arrays, features, strict=True)]
+        Raises:
+            ConfigError: The task is scored by a metric that its kind does not have.
+        """
+        if task.metric not in metrics:
+            raise ConfigError(
+                f"{task.name} is scored by '{task.metric}', which a {task.kind} task does not have: use one of "
+                f"{', '.join(sorted(metrics))}"
+            )
+        # Six digits hide differences in the order of summation between platforms.
+        full = {**metrics, "score": metrics[task.metric]}
+        return {name: round(float(value), 6) for name, value in full.items()}
 
+    @staticmethod
+    def gold_of(values: Sequence[Any], rows: Sequence[Any]) -> list[Any]:
+        """Returns the gold `values` of the rows; refuses rows that cannot be scored.
 
-def as_ints(parts: Sequence[npt.NDArray[Any]]) -> Ints:
-    """Concatenates arrays into one of integers; no parts give an empty one."""
-    return (np.concatenate(parts) if parts else np.empty(0)).astype(np.int32)
+        Raises:
+            DataError: There are no rows, or one has no gold value (a split with hidden labels).
+        """
+        if not rows:
+            raise DataError("there are no rows to score")
+        for value, row in zip(values, rows, strict=True):
+            if value is None:
+                raise DataError(
+                    f"row {row.id} has no gold label: a split with hidden labels cannot be scored"
+                )
+        return list(values)
 
-
-def headline(metrics: Mapping[str, SupportsFloat], task: Task) -> Metrics:
-    """Returns rounded floats, with "score" taken from the task's metric.
-
-    Raises:
-        ConfigError: The task is scored by a metric that its kind does not have.
-    """
-    if task.metric not in metrics:
-        raise ConfigError(
-            f"{task.name} is scored by '{task.metric}', which a {task.kind} task does not have: use one of "
-            f"{', '.join(sorted(metrics))}"
-        )
-    # Six digits hide differences in the order of summation between platforms.
-    full = {**metrics, "score": metrics[task.metric]}
-    return {name: round(float(value), 6) for name, value in full.items()}
-
-
-def gold_of(values: Sequence[Any], rows: Sequence[Any]) -> list[Any]:
-    """Returns the gold `values` of the rows; refuses rows that cannot be scored.
-
-    Raises:
-        DataError: There are no rows, or one has no gold value (a split with hidden labels).
-    """
-    if not rows:
-        raise DataError("there are no rows to score")
-    for value, row in zip(values, rows, strict=True):
-        if value is None:
-            raise DataError(f"row {row.id} has no gold label: a split with hidden labels cannot be scored")
-    return list(values)
+    @staticmethod
+    def pad_batch(features: Sequence[Feature], pad: int) -> Batch:
+        """Returns ids, mask and types [N, L] of all sequences, padded to the longest."""
+        ids = [sequence for feature in features for sequence in feature.ids]
+        types = [sequence for feature in features for sequence in feature.types]
+        shape = (len(ids), max(len(sequence) for sequence in ids))
+        batch = {
+            "input_ids": torch.full(shape, pad, dtype=torch.long),
+            "attention_mask": torch.zeros(shape, dtype=torch.long),
+            "token_type_ids": torch.zeros(shape, dtype=torch.long),
+        }
+        for n, (sequence, sequence_types) in enumerate(zip(ids, types, strict=True)):
+            length = len(sequence)
+            batch["input_ids"][n, :length] = torch.from_numpy(sequence)
+            batch["token_type_ids"][n, :length] = torch.from_numpy(sequence_types)
+            batch["attention_mask"][n, :length] = 1
+        return batch

@@ -22,8 +22,6 @@ from adapterstilts.kinds.base import (
     Ints,
     Kind,
     Prediction,
-    as_ints,
-    gold_of,
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
@@ -81,7 +79,7 @@ class _ChoiceKind(Kind[Encoding]):
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
         """Returns indices of choices, one for each row."""
         predicted = np.array([scores.argmax() for scores in outputs], np.int32)
-        return predicted, as_ints([feature.target[1:] for feature in features])
+        return predicted, Kind.as_ints([feature.target[1:] for feature in features])
 
     def decode(
         self,
@@ -108,7 +106,7 @@ class _ChoiceKind(Kind[Encoding]):
         self, predictions: Sequence[Prediction], rows: Sequence[ChoiceRow], task: Task, language: str
     ) -> Counts:
         """Returns whether the choice is right, and 1 [rows, 2]."""
-        gold = gold_of([row.label for row in rows], rows)
+        gold = Kind.gold_of([row.label for row in rows], rows)
         return np.array(
             [(row["choice"] == label, 1) for row, label in zip(predictions, gold, strict=True)], np.float64
         )

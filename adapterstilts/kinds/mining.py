@@ -10,14 +10,7 @@ from pydantic import Field
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import DataError
-from adapterstilts.kinds.base import (
-    Counts,
-    Feature,
-    Floats,
-    Metrics,
-    Prediction,
-    headline,
-)
+from adapterstilts.kinds.base import Counts, Feature, Floats, Kind, Metrics, Prediction
 from adapterstilts.kinds.bootstrap import f1_rates
 from adapterstilts.kinds.embedding import (
     EmbeddingEncoding,
@@ -106,7 +99,7 @@ class _MiningKind(EmbeddingKind[MiningEncoding]):
     ) -> Metrics:
         """Returns F1, precision and recall, and the threshold (a margin, not in percent)."""
         rates = self.rates(self.counts(predictions, rows, task, language).sum(axis=0))
-        return headline({**rates, "threshold": _threshold_of(predictions, rows)}, task)
+        return Kind.headline({**rates, "threshold": _threshold_of(predictions, rows)}, task)
 
 
 def mine(sources: Floats, targets: Floats, neighbours: int) -> tuple[Indices, Floats]:

@@ -22,8 +22,6 @@ from adapterstilts.kinds.base import (
     Ints,
     Kind,
     Prediction,
-    as_ints,
-    pad_batch,
 )
 from adapterstilts.kinds.spec import SPECS
 from adapterstilts.kinds.subwords import Template, pieces
@@ -119,7 +117,7 @@ class _MlmKind(Kind[Encoding]):
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
         """Pads features to one batch; labels are [F, L], -100 where nothing is predicted."""
-        batch = pad_batch(features, pad)
+        batch = Kind.pad_batch(features, pad)
         batch["labels"] = torch.full_like(batch["input_ids"], IGNORED)
         for n, feature in enumerate(features):
             batch["labels"][n, : feature.length] = torch.from_numpy(feature.target)
@@ -141,7 +139,7 @@ class _MlmKind(Kind[Encoding]):
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
         """Returns ids of the likeliest and of the true subwords at the masked places."""
         gold = [feature.target[feature.target != IGNORED] for feature in features]
-        return as_ints([values[:, 2] for values in outputs]), as_ints(gold)
+        return Kind.as_ints([values[:, 2] for values in outputs]), Kind.as_ints(gold)
 
     def decode(
         self,

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from adapterstilts.data.rows import RetrievalRow
 from adapterstilts.errors import DataError
-from adapterstilts.kinds.base import Counts, Feature, Floats, Metrics, Prediction, headline
+from adapterstilts.kinds.base import Counts, Feature, Floats, Kind, Metrics, Prediction
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.embedding import (
     EmbeddingEncoding,
@@ -128,7 +128,7 @@ class _RetrievalKind(EmbeddingKind[RetrievalEncoding]):
             del rates["map20"]  # predictions list fewer than 20 neighbours
         if not any("reverse" in prediction for prediction in predictions):
             del rates["reverse"]
-        return headline(rates, task)
+        return Kind.headline(rates, task)
 
 
 def _average_precision(ranked: Sequence[str], gold: Sequence[str], k: int) -> float:

@@ -22,8 +22,6 @@ from adapterstilts.kinds.base import (
     Ints,
     Kind,
     Prediction,
-    as_ints,
-    gold_of,
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
@@ -68,7 +66,7 @@ class _SequenceKind(Kind[Encoding]):
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
         """Returns indices of labels, one for each row."""
         predicted = np.array([logits.argmax() for logits in outputs], np.int32)
-        return predicted, as_ints([feature.target for feature in features])
+        return predicted, Kind.as_ints([feature.target for feature in features])
 
     def decode(
         self,
@@ -98,7 +96,9 @@ class _SequenceKind(Kind[Encoding]):
     ) -> Counts:
         """Returns for every label whether it is right, predicted, and gold [rows, 3 * labels]."""
         one_hot = np.eye(len(task.labels))
-        gold = one_hot[[task.labels.index(label) for label in gold_of([row.label for row in rows], rows)]]
+        gold = one_hot[
+            [task.labels.index(label) for label in Kind.gold_of([row.label for row in rows], rows)]
+        ]
         predicted = one_hot[[task.labels.index(prediction["label"]) for prediction in predictions]]
         return np.concatenate([gold * predicted, predicted, gold], axis=1)
 

@@ -28,10 +28,6 @@ from adapterstilts.kinds.base import (
     Kind,
     Metrics,
     Prediction,
-    as_ints,
-    cut,
-    gold_of,
-    headline,
 )
 from adapterstilts.kinds.bootstrap import percent
 from adapterstilts.kinds.spec import SPECS
@@ -114,12 +110,12 @@ class _SpanKind(Kind[SpanEncoding]):
 
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
         """Splits logits [F, L, 2] into one array [length, 2] per feature."""
-        return cut(logits, features)
+        return Kind.cut(logits, features)
 
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
         """Returns start positions in the window; 0, the leading special token, is no answer."""
         predicted = np.array([logits[:, 0].argmax() for logits in outputs], np.int32)
-        return predicted, as_ints([feature.target[:1] for feature in features])
+        return predicted, Kind.as_ints([feature.target[:1] for feature in features])
 
     def decode(
         self,
@@ -151,7 +147,7 @@ class _SpanKind(Kind[SpanEncoding]):
         metric = normaliser(task, language)
         counts = []
         for prediction, answers in zip(
-            predictions, gold_of([row.answers for row in rows], rows), strict=True
+            predictions, Kind.gold_of([row.answers for row in rows], rows), strict=True
         ):
             text, gold = prediction["text"], [answer.text for answer in answers]
             counts.append((metric.exact_match(text, gold), metric.word_f1(text, gold), 1))
@@ -167,7 +163,7 @@ class _SpanKind(Kind[SpanEncoding]):
     ) -> Metrics:
         """Returns exact match and word F1 with the task's normalisation."""
         rates = self.rates(self.counts(predictions, rows, task, language).sum(axis=0))
-        metrics = headline(rates, task)
+        metrics = Kind.headline(rates, task)
         # The mean of the two is reported as the score only.
         return {name: metrics[name] for name in ("em", "f1", "score")}
 

@@ -28,10 +28,6 @@ from adapterstilts.kinds.base import (
     Ints,
     Kind,
     Prediction,
-    as_ints,
-    cut,
-    gold_of,
-    pad_batch,
 )
 from adapterstilts.kinds.bootstrap import f1_rates, percent
 from adapterstilts.kinds.entities import Chunk, chunks
@@ -121,7 +117,7 @@ class _TaggingKind(Kind[TaggingEncoding]):
 
     def collate(self, features: Sequence[Feature], pad: int) -> Batch:
         """Pads features to one batch; labels are [F, L], -100 where nothing is predicted."""
-        batch = pad_batch(features, pad)
+        batch = Kind.pad_batch(features, pad)
         if all(len(feature.target) for feature in features):
             batch["labels"] = torch.full_like(batch["input_ids"], IGNORED)
             for n, feature in enumerate(features):
@@ -139,7 +135,7 @@ class _TaggingKind(Kind[TaggingEncoding]):
 
     def split(self, logits: torch.Tensor, features: Sequence[Feature]) -> list[Floats]:
         """Splits logits [F, L, tags] into one array [length, tags] per feature."""
-        return cut(logits, features)
+        return Kind.cut(logits, features)
 
     def classes(self, outputs: Sequence[Floats], features: Sequence[Feature]) -> Classes:
         """Returns indices of tags, one for each word in each window."""
@@ -147,7 +143,7 @@ class _TaggingKind(Kind[TaggingEncoding]):
             (logits[feature.target != IGNORED].argmax(1), feature.target[feature.target != IGNORED])
             for logits, feature in zip(outputs, features, strict=True)
         ]
-        return as_ints([predicted for predicted, _ in pairs]), as_ints([gold for _, gold in pairs])
+        return Kind.as_ints([predicted for predicted, _ in pairs]), Kind.as_ints([gold for _, gold in pairs])
 
     def decode(
         self,
@@ -194,7 +190,7 @@ class _TaggingKind(Kind[TaggingEncoding]):
         Raises:
             DataError: Hidden tags, or a prediction with more or fewer tags than its sentence.
         """
-        gold = [list(tags) for tags in gold_of([row.tags for row in rows], rows)]
+        gold = [list(tags) for tags in Kind.gold_of([row.tags for row in rows], rows)]
         predicted = [list(prediction["tags"]) for prediction in predictions]
         for row, tags in zip(rows, predicted, strict=True):
             if len(tags) != len(row.tokens):

@@ -9,7 +9,7 @@ from typing import Any
 from adapterstilts.bounded_json import read_object
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.known_keys import Accept, Check, Rules, keep_known
-from adapterstilts.model.configs import PARTS, AdapterSpec, fill
+from adapterstilts.model.configs import PARTS, AdapterSpec
 
 CONFIG = "adapter_config.json"
 # Keys that this toolkit does not support, with the value at which they have no effect on an encoder.
@@ -143,9 +143,9 @@ def spec(config: Mapping[str, Any], folder: Path) -> AdapterSpec:
         if config.get("architecture") == "union":
             parts = [_part(part) for part in config["configs"]]
             union = {part.pop("architecture"): part for part in parts} | {"architecture": "union"}
-            return AdapterSpec(name="union", config=fill(union))
+            return AdapterSpec(name="union", config=AdapterSpec.fill(union))
         part = _part(config)
-        return AdapterSpec(name=part["architecture"], config=fill(part))
+        return AdapterSpec(name=part["architecture"], config=AdapterSpec.fill(part))
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"the adapter in {folder} cannot be used here: {error}") from None
 

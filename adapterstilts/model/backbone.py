@@ -124,6 +124,35 @@ class BackboneFiles:
         if keys:
             _warn_once(self.name, tuple(keys))
 
+    @staticmethod
+    def locate(name: str, revision: str | None = None) -> BackboneFiles:
+        """Finds a backbone; downloads or unpacks it if necessary.
+
+        Args:
+            name: Name in `NAMES`, local folder, or Hub id.
+            revision: Branch, tag or commit on the Hub. With it the embedded backbone comes from the Hub in full
+                precision, instead of from the installed package in 4 bits.
+
+        Raises:
+            BackboneError: The backbone is not available, or is not a BERT- or XLM-R-type encoder in safetensors.
+        """
+        entry = NAMES.get(name)
+        if entry and entry.embedded and revision is None:
+            folder, sha256 = embedded.prepare()
+            return _describe(name, folder, None, f"sha256:{sha256}")
+        folder = expanded(name)
+        if is_folder(name):
+            if revision:
+                raise BackboneError(f"{name} is a local folder, which has no revisions")
+            return _describe(name, folder, None, None)
+        if not entry and not HUB_ID.fullmatch(name):
+            raise BackboneError(
+                f"{unknown('backbone', name, NAMES)}, a Hub id, or a folder (there is none at {folder})"
+            )
+        folder = _download(name, entry.repo if entry else name, revision)
+        # The Hub's client names the folder of a snapshot after its commit.
+        return _describe(name, folder, folder.name, f"hub:{folder.name}")
+
 
 @functools.lru_cache(maxsize=64)
 def _warn_once(name: str, keys: tuple[str, ...]) -> None:
@@ -136,35 +165,6 @@ def _warn_once(name: str, keys: tuple[str, ...]) -> None:
 def is_folder(name: str) -> bool:
     """Whether a backbone's name is that of a folder."""
     return name not in NAMES and expanded(name).is_dir()
-
-
-def locate(name: str, revision: str | None = None) -> BackboneFiles:
-    """Finds a backbone; downloads or unpacks it if necessary.
-
-    Args:
-        name: Name in `NAMES`, local folder, or Hub id.
-        revision: Branch, tag or commit on the Hub. With it the embedded backbone comes from the Hub in full
-            precision, instead of from the installed package in 4 bits.
-
-    Raises:
-        BackboneError: The backbone is not available, or is not a BERT- or XLM-R-type encoder in safetensors.
-    """
-    entry = NAMES.get(name)
-    if entry and entry.embedded and revision is None:
-        folder, sha256 = embedded.prepare()
-        return _describe(name, folder, None, f"sha256:{sha256}")
-    folder = expanded(name)
-    if is_folder(name):
-        if revision:
-            raise BackboneError(f"{name} is a local folder, which has no revisions")
-        return _describe(name, folder, None, None)
-    if not entry and not HUB_ID.fullmatch(name):
-        raise BackboneError(
-            f"{unknown('backbone', name, NAMES)}, a Hub id, or a folder (there is none at {folder})"
-        )
-    folder = _download(name, entry.repo if entry else name, revision)
-    # The Hub's client names the folder of a snapshot after its commit.
-    return _describe(name, folder, folder.name, f"hub:{folder.name}")
 
 
 def _download(name: str, repo: str, revision: str | None) -> Path:

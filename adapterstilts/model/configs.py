@@ -296,6 +296,46 @@ class AdapterSpec(Value):
                         f"0 to {layers - 1}"
                     )
 
+    @staticmethod
+    def load(name_or_path: str = DEFAULT, overrides: Mapping[str, Any] | None = None) -> AdapterSpec:
+        """Reads a configuration and applies overrides.
+
+        Args:
+            name_or_path: Name of a configuration, see `config_names`, or path of a .yaml or .yml file.
+            overrides: Values by key; text is read as a YAML scalar. Keys of a union's part are dotted: `lora.r`.
+
+        Raises:
+            ConfigError: A name or key is unknown (the message names the nearest one), or a value does not fit.
+        """
+        path = _find(name_or_path)
+        data = Document.read(path, example="reduction_factor: 16").data
+        try:
+            for key, value in (overrides or {}).items():
+                _override(data, key, read_value(value, key) if isinstance(value, str) else value)
+            return AdapterSpec(name=path.stem, config=AdapterSpec.fill(data))
+        except ConfigError as error:
+            raise ConfigError(f"{error} (adapter configuration {name_or_path})") from None
+
+    @staticmethod
+    def fill(data: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a configuration with every key checked and all defaults filled in, as JSON values.
+
+        Raises:
+            ConfigError: A key is unknown, or a value does not fit.
+        """
+        architecture = data.get("architecture", "bottleneck")
+        if architecture == "union":
+            return _fill_union(data)
+        if architecture not in PARTS:
+            raise unknown("architecture", str(architecture), [*PARTS, "union"])
+        part = PARTS[architecture].parse(data, "adapter config")
+        filled = part.model_dump(mode="json")
+        # Sets, in one order, so that equal settings have equal keys in the store.
+        for key in ("leave_out", "attn_matrices"):
+            if key in filled:
+                filled[key] = sorted(set(filled[key]))
+        return filled
+
 
 def config_folder() -> Path:
     """Returns the folder of the named configurations.
@@ -317,46 +357,6 @@ def config_names() -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: name != DEFAULT))
 
 
-def adapter_config(name_or_path: str = DEFAULT, overrides: Mapping[str, Any] | None = None) -> AdapterSpec:
-    """Reads a configuration and applies overrides.
-
-    Args:
-        name_or_path: Name of a configuration, see `config_names`, or path of a .yaml or .yml file.
-        overrides: Values by key; text is read as a YAML scalar. Keys of a union's part are dotted: `lora.r`.
-
-    Raises:
-        ConfigError: A name or key is unknown (the message names the nearest one), or a value does not fit.
-    """
-    path = _find(name_or_path)
-    data = Document.read(path, example="reduction_factor: 16").data
-    try:
-        for key, value in (overrides or {}).items():
-            _override(data, key, read_value(value, key) if isinstance(value, str) else value)
-        return AdapterSpec(name=path.stem, config=fill(data))
-    except ConfigError as error:
-        raise ConfigError(f"{error} (adapter configuration {name_or_path})") from None
-
-
-def fill(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a configuration with every key checked and all defaults filled in, as JSON values.
-
-    Raises:
-        ConfigError: A key is unknown, or a value does not fit.
-    """
-    architecture = data.get("architecture", "bottleneck")
-    if architecture == "union":
-        return _fill_union(data)
-    if architecture not in PARTS:
-        raise unknown("architecture", str(architecture), [*PARTS, "union"])
-    part = PARTS[architecture].parse(data, "adapter config")
-    filled = part.model_dump(mode="json")
-    # Sets, in one order, so that equal settings have equal keys in the store.
-    for key in ("leave_out", "attn_matrices"):
-        if key in filled:
-            filled[key] = sorted(set(filled[key]))
-    return filled
-
-
 def _fill_union(data: Mapping[str, Any]) -> dict[str, Any]:
     filled: dict[str, Any] = {"architecture": "union"}
     for key, part in data.items():
@@ -366,7 +366,7 @@ def _fill_union(data: Mapping[str, Any]) -> dict[str, Any]:
             raise unknown("adapter config key", str(key), PARTS)
         if not isinstance(part, Mapping):
             raise ConfigError(f"adapter config: {key}: should be a mapping of its keys, not {part!r}")
-        filled[key] = fill({**part, "architecture": key})
+        filled[key] = AdapterSpec.fill({**part, "architecture": key})
     if len(filled) < 3:
         raise ConfigError("adapter config: a union requires at least two parts")
     return filled

@@ -113,6 +113,14 @@ class Gain:
         marks = "".join(mark for mark, condition in applies.items() if condition)
         return f"{mean}{f' [{low}, {high}]' if low else ''}{marks}"
 
+    @staticmethod
+    def by_language(plan: Plan, records: Records, on_damage: Callable[[str], None]) -> dict[str, list[Gain]]:
+        """Returns the gains in each language, English first; see `gains`."""
+        codes = {code for cell in plan.cells for code in cell.languages}
+        reader = _ScoreReader(plan, records, on_damage)
+        ordered = sorted(codes, key=lambda code: (code != "en", code))
+        return {code: _gains(plan, reader.read, partial(eq, code)) for code in ordered}
+
 
 def gains(plan: Plan, records: Records, on_damage: Callable[[str], None]) -> list[Gain]:
     """Returns the gains over the languages other than English, in the plan's order.
@@ -121,16 +129,6 @@ def gains(plan: Plan, records: Records, on_damage: Callable[[str], None]) -> lis
         on_damage: Function that receives a message about each damaged result, which does not count.
     """
     return _gains(plan, _ScoreReader(plan, records, on_damage).read, lambda code: code != "en")
-
-
-def gains_by_language(
-    plan: Plan, records: Records, on_damage: Callable[[str], None]
-) -> dict[str, list[Gain]]:
-    """Returns the gains in each language, English first; see `gains`."""
-    codes = {code for cell in plan.cells for code in cell.languages}
-    reader = _ScoreReader(plan, records, on_damage)
-    ordered = sorted(codes, key=lambda code: (code != "en", code))
-    return {code: _gains(plan, reader.read, partial(eq, code)) for code in ordered}
 
 
 class _ScoreReader:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from adapterstilts.kinds.base import Batch, Feature, pad_batch
+from adapterstilts.kinds.base import Batch, Feature, Kind
 from adapterstilts.kinds.subwords import sequences
 from adapterstilts.model.active_adapters import ActiveAdapters
 from adapterstilts.model.adapter_effect import relative_changes
@@ -105,6 +105,6 @@ def _batches(host: Host, features: Sequence[Feature]) -> list[Batch]:
     """Returns batches without labels, on the device."""
     lengths, widths = [feature.length for feature in features], [len(feature.ids) for feature in features]
     return [
-        to_device(pad_batch([features[n] for n in indices], host.tokenizer.pad_token_id))
+        to_device(Kind.pad_batch([features[n] for n in indices], host.tokenizer.pad_token_id))
         for indices in sorted_batches(lengths, TOKENS, widths)
     ]

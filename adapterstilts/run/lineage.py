@@ -11,7 +11,7 @@ from adapterstilts.data.item_digests import Digests, Part, digests, origins, par
 from adapterstilts.errors import StoreError
 from adapterstilts.store import Run, Store
 from adapterstilts.store.origin import Ancestors, FileRows, TrainOrigin
-from adapterstilts.tasks.citations import Credit, credits_of
+from adapterstilts.tasks.citations import Credit
 from adapterstilts.tasks.lookup import get_task
 from adapterstilts.tasks.multitask import TEXT, split_name
 
@@ -81,9 +81,9 @@ def _credits(run: Run, ancestors: Ancestors) -> Iterable[Credit]:
     job = run.training
     # "published": somebody else trained it, and the task that was passed to `pull` is credited.
     if job.hyperparameters or "published" in job.data:
-        yield from credits_of(run.tasks)
+        yield from Credit.of(run.tasks)
     if job.language_adapter or TEXT in split_name(job.task):
-        yield from credits_of([get_task(TEXT)])
+        yield from Credit.of([get_task(TEXT)])
 
 
 def _source_history(store: Store, run: Run, key: str) -> History:

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.registry import default_encoding
-from adapterstilts.model.backbone import BackboneFiles, locate
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.model.saved import read_active_adapters
 from adapterstilts.run.options import ModelOptions
@@ -91,14 +91,14 @@ def trained_backbone(run: Run, options: ModelOptions) -> BackboneFiles:
     origin = TrainOrigin.require(run.path).backbone
     # A backbone that the user did not set is the option's default, which the run's own backbone replaces.
     if "backbone" in options.model_fields_set:
-        files = locate(options.backbone, options.revision)
+        files = BackboneFiles.locate(options.backbone, options.revision)
     else:
         if origin.commit is None and origin.name not in NAMES and not Path(origin.name).is_dir():
             raise AdapterError(
                 f"{run.id} was trained on the backbone in the folder {origin.name}, which was not found: "
                 "pass it with --backbone"
             )
-        files = locate(origin.name, options.revision or origin.commit)
+        files = BackboneFiles.locate(origin.name, options.revision or origin.commit)
     if files.fingerprint != run.job.backbone:
         if origin.name == str(files.folder.resolve()):
             raise AdapterError(

@@ -10,8 +10,8 @@ from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.hyperparameters import Hyperparameters, hyperparameters_for
 from adapterstilts.job import TrainJob
 from adapterstilts.model import compatibility
-from adapterstilts.model.backbone import locate
-from adapterstilts.model.configs import AdapterSpec, adapter_config
+from adapterstilts.model.backbone import BackboneFiles
+from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.language_adapter import adapter_digest
 from adapterstilts.run import distributed
 from adapterstilts.run.assemble import Source, TrainingPlan, spec_of
@@ -123,7 +123,7 @@ def _plan(
 ) -> TrainingPlan:
     """Resolves backbone, adapters, data and settings into a job with everything that it needs."""
     store = Store(options.store)
-    files = locate(options.backbone, options.revision)
+    files = BackboneFiles.locate(options.backbone, options.revision)
     files.check_length(options.encoding)
     language = find_language_adapter(options.language_adapter, "en", store)
     _check_sources(runs, files.fingerprint, adapter_digest(language), options)
@@ -185,7 +185,7 @@ def _check_sources(
 def _adapter_spec(options: TrainingOptions, starts: Sequence[Source], default: str) -> AdapterSpec:
     """Returns the target adapter's config: by default that of the sources whose weights it starts from."""
     if options.config or not starts:
-        return adapter_config(options.config or default, options.adapter)
+        return AdapterSpec.load(options.config or default, options.adapter)
     spec = starts[0].spec
     if options.adapter:
         raise AdapterError(f"the target adapter starts from a '{spec.name}' adapter: remove --set")

@@ -62,18 +62,18 @@ class Credit(Value):
     citation: str
     dataset: str | None = None
 
-
-def credits_of(tasks: Iterable[Task]) -> tuple[Credit, ...]:
-    """Returns a credit for each data set of the tasks; for a mixture, one for each part."""
-    by_task: dict[str, Credit] = {}
-    for task in tasks:
-        for entry in [get_task(part) for part in task.parts] or [task]:
-            by_task[entry.name] = Credit(
-                task=entry.name,
-                title=entry.title,
-                licence=entry.licence,
-                citation=entry.citation,
-                # Plain text can come from any data set.
-                dataset=entry.hub.repo if entry.hub and not entry.kind_spec.plain_text else None,
-            )
-    return tuple(by_task.values())
+    @staticmethod
+    def of(tasks: Iterable[Task]) -> tuple[Credit, ...]:
+        """Returns a credit for each data set of the tasks; for a mixture, one for each part."""
+        by_task: dict[str, Credit] = {}
+        for task in tasks:
+            for entry in [get_task(part) for part in task.parts] or [task]:
+                by_task[entry.name] = Credit(
+                    task=entry.name,
+                    title=entry.title,
+                    licence=entry.licence,
+                    citation=entry.citation,
+                    # Plain text can come from any data set.
+                    dataset=entry.hub.repo if entry.hub and not entry.kind_spec.plain_text else None,
+                )
+        return tuple(by_task.values())

@@ -9,7 +9,7 @@ import pytest
 
 from adapterstilts.data.fingerprint import fingerprint
 from adapterstilts.data.load import FOLDER_VARIABLE, DataLocation, available, load
-from adapterstilts.data.location import Span, parse_slice
+from adapterstilts.data.location import Span
 from adapterstilts.data.rows import PairRow, RetrievalRow
 from adapterstilts.errors import ConfigError, DataError, MissingDataError
 from adapterstilts.tasks.lookup import get_task
@@ -159,8 +159,8 @@ def test_slices_that_are_none(folder: Path, rows: str) -> None:
 
 def test_a_file_whose_name_holds_the_mark(tmp_path: Path) -> None:
     path = pairs(tmp_path / "c#.tsv", 1)
-    assert parse_slice(str(path)) == (str(path), None)
-    assert parse_slice(f"{path}#1-1") == (str(path), Span(1, 1))
+    assert Span.parse(str(path)) == (str(path), None)
+    assert Span.parse(f"{path}#1-1") == (str(path), Span(1, 1))
 
 
 def test_slices_count_records_without_gold_too(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapterstilts.grid.maintenance import find_garbage, verify
+from adapterstilts.grid.maintenance import Garbage, verify
 from adapterstilts.grid.records import Failure, Record, Records
 from adapterstilts.grid.scheduler import InlineExecutor, Scheduler
 from adapterstilts.grid.status import GridStatus
@@ -138,11 +138,11 @@ def test_runs_that_existed_before_a_grid_are_no_garbage(
 ) -> None:
     records = Records(tmp_path / "store")
     less = write("less", **{**grid_config, "intermediate": [], "files": {}})
-    assert len(find_garbage(plan_of(less).jobs(), records).runs) == 3
+    assert len(Garbage.find(plan_of(less).jobs(), records).runs) == 3
     for record in list(records.read_all()):
         records.remove_record(record.digest)  # as if no grid had computed them
     assert run(grid)[1] == []
-    found = find_garbage(plan_of(less).jobs(), records)
+    found = Garbage.find(plan_of(less).jobs(), records)
     assert (found.runs, found.other_runs) == ({}, 5)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapterstilts.grid.job_spec import JobSettings, training
-from adapterstilts.grid.maintenance import find_garbage, remove_garbage
+from adapterstilts.grid.maintenance import Garbage
 from adapterstilts.grid.records import Records
 from adapterstilts.store import Store
 
@@ -128,8 +128,8 @@ def test_a_grid_that_is_killed_ends_with_the_same_store(write: Write, tmp_path: 
             kills += 1
         run_whole(path, killed)
         assert results(killed) == results(whole)
-        found = find_garbage(plan_of(path).jobs(), Records(killed))
-        remove_garbage(
+        found = Garbage.find(plan_of(path).jobs(), Records(killed))
+        Garbage.remove(
             found, Records(killed)
         )  # a kill at the last moment leaves an empty lock or a working folder
         assert not found.runs

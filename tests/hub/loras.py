@@ -40,7 +40,7 @@ def lora_run(host: Host, folder: Path, *heads: HeadSpec | None, config: str = "l
     """A finished run: one adapter, with a head for each task (mini_nli, mini_qa …)."""
     host.reset()
     small = {"r": 4, "alpha": 6.0} if config == "lora" else {}
-    spec = configs.adapter_config(config, {**small, **settings})
+    spec = configs.AdapterSpec.load(config, {**small, **settings})
     host.add_adapter("target", spec, seed=1)
     disturb(host._adapter_state("target"))
     known = {f"task{n}": head for n, head in enumerate(heads) if head}

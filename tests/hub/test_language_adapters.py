@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from adapterstilts.errors import StiltsError
 from adapterstilts.hub.publish import write
 from adapterstilts.model import configs
-from adapterstilts.model.backbone import locate
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.host import Host
 from adapterstilts.run.language_adapters import find_language_adapter
 from adapterstilts.store import Store
@@ -39,8 +39,8 @@ class Explosive:
 @pytest.fixture(scope="module")
 def files(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """An adapter as the `adapters` library saves it."""
-    host = Host(locate(str(tiny_backbone)))
-    host.add_adapter("sw", configs.adapter_config("seq_bn_inv"), seed=1)
+    host = Host(BackboneFiles.locate(str(tiny_backbone)))
+    host.add_adapter("sw", configs.AdapterSpec.load("seq_bn_inv"), seed=1)
     folder = tmp_path_factory.mktemp("saved")
     host.save_adapter("sw", folder)
     return {name: content for name, content in written(folder).items() if name != "adapter.json"}

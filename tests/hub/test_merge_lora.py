@@ -25,7 +25,7 @@ from tests.hub.loras import EVERYTHING, HEADS, TEXTS, lora_run, of_plain, of_run
 @pytest.fixture(scope="module")
 def hosts(tiny_backbone: Path, tiny_xlmr: Path) -> dict[str, Host]:
     folders = {"bert": tiny_backbone, "xlm-roberta": tiny_xlmr}
-    return {name: Host(backbone.locate(str(folder))) for name, folder in folders.items()}
+    return {name: Host(backbone.BackboneFiles.locate(str(folder))) for name, folder in folders.items()}
 
 
 @pytest.mark.parametrize("model_type", ["bert", "xlm-roberta"])
@@ -58,7 +58,7 @@ def test_transformers_gives_the_runs_logits(
 def test_it_is_a_backbone_on_which_a_lora_can_be_merged_again(hosts: dict[str, Host], tmp_path: Path) -> None:
     host = hosts["bert"]
     first = merge_run(lora_run(host, tmp_path / "a", HEADS["sentence"]), host.files, tmp_path / "first")
-    files = backbone.locate(str(first.folder))
+    files = backbone.BackboneFiles.locate(str(first.folder))
     assert files.fingerprint != host.files.fingerprint
     again = Host(files)
     tags = HeadSpec("tagging", ("O", "B", "I", "E", "S"))  # five labels, over a checkpoint with three
@@ -82,7 +82,7 @@ def test_no_pooler_is_made_up(hosts: dict[str, Host], tmp_path: Path) -> None:
         if not name.startswith("pooler.")
     }
     save_file(kept, bare / "model.safetensors", metadata={"format": "pt"})
-    own = Host(backbone.locate(str(bare)))
+    own = Host(backbone.BackboneFiles.locate(str(bare)))
     run = lora_run(own, tmp_path / "run", None)
     merged = merge_run(run, own.files, tmp_path / "out")
     assert not any("pooler" in name for name in load_file(merged.folder / "model.safetensors"))

@@ -32,7 +32,7 @@ PAIR = HEADS["sentence"]
 @pytest.fixture(scope="module")
 def hosts(tiny_backbone: Path, tiny_xlmr: Path) -> dict[str, Host]:
     folders = {"bert": tiny_backbone, "xlm-roberta": tiny_xlmr}
-    return {name: Host(backbone.locate(str(folder))) for name, folder in folders.items()}
+    return {name: Host(backbone.BackboneFiles.locate(str(folder))) for name, folder in folders.items()}
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_pooler_that_the_backbone_lacks_leaves_the_head_out(
     shutil.copytree(bert.files.folder, bare)
     kept = {k: v for k, v in load_file(bare / "model.safetensors").items() if not k.startswith("pooler.")}
     save_file(kept, bare / "model.safetensors", metadata={"format": "pt"})
-    found = read(folder, backbone.locate(str(bare)))
+    found = read(folder, backbone.BackboneFiles.locate(str(bare)))
     assert found.head is None and "requires the pooler" in str(found.headless)
 
 
@@ -354,9 +354,9 @@ def test_pickles_and_what_is_no_adapter_are_refused(bert: Host, usual: Path, tmp
 
 def test_another_backbone_is_refused(bert: Host, usual: Path, tiny_xlmr: Path, deeper_backbone: Path) -> None:
     with pytest.raises(AdapterError, match="another type of model"):
-        read(usual, backbone.locate(str(tiny_xlmr)))
+        read(usual, backbone.BackboneFiles.locate(str(tiny_xlmr)))
     with pytest.raises(AdapterError, match=r"layer.2.attention.self.query.lora_A.weight is missing"):
-        read(usual, backbone.locate(str(deeper_backbone)))
+        read(usual, backbone.BackboneFiles.locate(str(deeper_backbone)))
     config = json.loads((usual / CONFIG).read_text())
     named = replace(bert.files, name="mbert", commit="1" * 40)
     for name, fine in (("bert-base-multilingual-cased", True), ("google-bert/bert-base-uncased", False)):

@@ -36,7 +36,7 @@ OURS = f"""
 import json, sys
 from pathlib import Path
 import torch
-from adapterstilts.model.backbone import locate
+from adapterstilts.model.backbone import (BackboneFiles)
 from adapterstilts.model.host import Host
 from adapterstilts.run.assemble import restore
 from adapterstilts.store import Store

@@ -6,7 +6,7 @@ import pytest
 
 from adapterstilts.errors import ConfigError
 from adapterstilts.hyperparameters import hyperparameters_for
-from adapterstilts.kinds.base import headline
+from adapterstilts.kinds.base import Kind
 from adapterstilts.kinds.registry import KINDS, check_encoding, default_encoding, effective, kind_of
 from adapterstilts.kinds.spec import SPECS
 
@@ -55,11 +55,11 @@ def test_a_setting_that_changes_nothing_is_refused():
 
 
 def test_the_headline_is_the_tasks_metric_or_an_error(task_of):
-    assert headline({"f1": 50, "accuracy": 70.00000049}, task_of("tagging", ("O",))) == {
+    assert Kind.headline({"f1": 50, "accuracy": 70.00000049}, task_of("tagging", ("O",))) == {
         "f1": 50.0, "accuracy": 70.0, "score": 50.0,
     }  # fmt: skip
     with pytest.raises(ConfigError, match="em_f1"):
-        headline({"accuracy": 70.0}, task_of("span"))
+        Kind.headline({"accuracy": 70.0}, task_of("span"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,7 +21,7 @@ def spec_of(name: str, **settings: object) -> AdapterSpec:
     """A named configuration, made to fit hidden size 32 (Compacter: 32 / 8 is a multiple of 4)."""
     fitting = {"compacter": {"reduction_factor": 8}, "prefix": {"bottleneck_size": 8, "prefix_length": 3}}
     small = {"unipelt": {"prefix_tuning.bottleneck_size": 8, "prefix_tuning.prefix_length": 3}}
-    return configs.adapter_config(name, {**fitting.get(name, {}), **small.get(name, {}), **settings})
+    return configs.AdapterSpec.load(name, {**fitting.get(name, {}), **small.get(name, {}), **settings})
 
 
 def disturb(host: Host, name: str, seed: int) -> None:
@@ -46,7 +46,7 @@ def states(host: Host, batch: Batch, **setup: object) -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def shared_host(tiny_backbone: Path) -> Host:
-    return Host(backbone.locate(str(tiny_backbone)))
+    return Host(backbone.BackboneFiles.locate(str(tiny_backbone)))
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def refuses(folder: Path, message: str) -> None:
     """The backbone is refused with one clear sentence, soon, and nothing of it was run."""
     begin = time.monotonic()
     with pytest.raises(BackboneError, match=message) as raised:
-        Host(backbone.locate(str(folder)))
+        Host(backbone.BackboneFiles.locate(str(folder)))
     assert time.monotonic() - begin < SLOWEST
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 1_000

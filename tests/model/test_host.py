@@ -176,7 +176,7 @@ def test_dropout_is_off_in_the_encoder_but_on_in_heads_and_adapters(host: Host, 
 
 
 def test_dropout_can_be_kept(tiny_backbone: Path, batch: Batch) -> None:
-    kept = Host(backbone.locate(str(tiny_backbone)), dropout=True)
+    kept = Host(backbone.BackboneFiles.locate(str(tiny_backbone)), dropout=True)
     kept.add_adapter("a", spec_of("seq_bn"), seed=1)
     kept.activate(ActiveAdapters(target="a"), train=True)
     assert not torch.equal(kept.hidden_states(batch, -1), kept.hidden_states(batch, -1))
@@ -352,13 +352,13 @@ def test_token_types_that_the_encoder_does_not_tell_apart(
     )
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps({**config, "type_vocab_size": 1}), "utf-8")
-    host = Host(backbone.locate(str(folder)))
+    host = Host(backbone.BackboneFiles.locate(str(folder)))
     second = {**batch, "token_type_ids": torch.ones_like(batch["token_type_ids"])}
     assert torch.equal(host.hidden_states(second, -1), host.hidden_states(batch, -1))
 
 
 def test_an_xlmr_encoder_works_too(tiny_xlmr: Path, batch: Batch, tmp_path: Path) -> None:
-    host = Host(backbone.locate(str(tiny_xlmr)))
+    host = Host(backbone.BackboneFiles.locate(str(tiny_xlmr)))
     for name in NAMES:
         add(host, name, name)
         before = states(host, batch, target=name)

@@ -229,8 +229,8 @@ HARMLESS: dict[str, Edit] = {
 @pytest.mark.parametrize("case", HARMLESS)
 def test_what_nothing_reads_changes_nothing(folder: Path, tiny_backbone: Path, case: str) -> None:
     HARMLESS[case](folder)
-    batch, states = hostile.encoded(Host(backbone.locate(str(folder))))
-    expected_batch, expected = hostile.encoded(Host(backbone.locate(str(tiny_backbone))))
+    batch, states = hostile.encoded(Host(backbone.BackboneFiles.locate(str(folder))))
+    expected_batch, expected = hostile.encoded(Host(backbone.BackboneFiles.locate(str(tiny_backbone))))
     assert torch.equal(batch["input_ids"], expected_batch["input_ids"])
     assert torch.equal(states, expected)
     assert not Path(MARKER).exists()
@@ -241,7 +241,7 @@ def test_unknown_keys_are_named_once(folder: Path, caplog: pytest.LogCaptureFixt
     tokenizer_settings(chat_template="x")(folder)
     hostile.tokenizer(pre_tokenizer={"type": "Whitespace", "colour": "red"})(folder)
     for _ in range(2):
-        Host(backbone.locate(str(folder)))
+        Host(backbone.BackboneFiles.locate(str(folder)))
     first, second = caplog.records
     assert "config.json: temperature_of_the_room, tokenizer_config.json: chat_template" in first.getMessage()
     assert "tokenizer.json: pre_tokenizer.colour" in second.getMessage()

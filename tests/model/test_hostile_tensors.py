@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.model import configs, tensors
-from adapterstilts.model.backbone import locate
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.host import Host
 from adapterstilts.model.tensor_header import MAX_HEADER_BYTES, MAX_TENSORS, read_header
 
@@ -136,7 +136,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(scope="module")
 def host(tiny_backbone: Path) -> Host:
-    return Host(locate(str(tiny_backbone)))
+    return Host(BackboneFiles.locate(str(tiny_backbone)))
 
 
 @pytest.mark.parametrize(("name", "settings"), SETTINGS)
@@ -144,7 +144,7 @@ def test_the_size_of_an_adapter_is_known_from_its_configuration(
     name: str, settings: dict[str, Any], host: Host
 ) -> None:
     host.reset()
-    spec = configs.adapter_config(name, settings)
+    spec = configs.AdapterSpec.load(name, settings)
     host.add_adapter("a", spec, seed=1)
     size = sum(tensor.numel() for tensor in host._adapter_state("a").values())
     assert 0.3 * size < spec.min_parameters(host.files.hidden_size, host.files.layers) <= size
@@ -158,7 +158,7 @@ def test_what_no_memory_holds_is_refused_before_it_is_built(
     name: str, key: str, value: int, host: Host
 ) -> None:
     with pytest.raises(ConfigError, match=r"has at least [\d,]+ parameters"):
-        host.add_adapter("large", configs.adapter_config(name, {key: value}), seed=1)
+        host.add_adapter("large", configs.AdapterSpec.load(name, {key: value}), seed=1)
 
 
 @pytest.mark.parametrize(
@@ -176,14 +176,14 @@ def test_what_no_memory_holds_is_refused_before_it_is_built(
 )
 def test_settings_out_of_all_proportion(name: str, key: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=key):
-        configs.adapter_config(name, {key: value})
+        configs.AdapterSpec.load(name, {key: value})
 
 
 def test_a_configuration_larger_than_its_file_is_refused_before_it_is_built(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.reset()
-    host.add_adapter("a", configs.adapter_config("lora"), seed=1)
+    host.add_adapter("a", configs.AdapterSpec.load("lora"), seed=1)
     host.save_adapter("a", tmp_path)
     (tmp_path / "adapter.json").unlink()  # as another program saves it
     path = tmp_path / "adapter_config.json"

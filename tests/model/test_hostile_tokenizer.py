@@ -314,8 +314,8 @@ def test_padding_of_a_terabyte_is_not_used(folder: Path, tiny_backbone: Path) ->
     }  # fmt: skip
     truncation = {"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 0}
     tokenizer(padding=padding, truncation=truncation)(folder)
-    batch, states = hostile.encoded(Host(backbone.locate(str(folder))))
-    expected_batch, expected = hostile.encoded(Host(backbone.locate(str(tiny_backbone))))
+    batch, states = hostile.encoded(Host(backbone.BackboneFiles.locate(str(folder))))
+    expected_batch, expected = hostile.encoded(Host(backbone.BackboneFiles.locate(str(tiny_backbone))))
     assert torch.equal(batch["input_ids"], expected_batch["input_ids"])
     assert torch.equal(states, expected)
     assert not Path(MARKER).exists()
@@ -326,13 +326,15 @@ def test_only_the_files_of_the_folder_are_read(folder: Path, tmp_path: Path) -> 
     other = build_backbone(tmp_path / "other")
     vocabulary(max_input_chars_per_word=1)(other)
     (tmp_path / "tokenizer.json").write_bytes((other / "tokenizer.json").read_bytes())
-    expected = hostile.encoded(Host(backbone.locate(str(folder))))[0]["input_ids"]
+    expected = hostile.encoded(Host(backbone.BackboneFiles.locate(str(folder))))[0]["input_ids"]
     for value in ("../other/tokenizer.json", str(other / "tokenizer.json"), "tokenizer.json"):
         settings(tokenizer_file=value)(folder)
         with pytest.raises(BackboneError, match="tokenizer_file: names a file"):
-            backbone.locate(str(folder))
+            backbone.BackboneFiles.locate(str(folder))
     settings(tokenizer_file=None)(folder)
-    assert torch.equal(hostile.encoded(Host(backbone.locate(str(folder))))[0]["input_ids"], expected)
+    assert torch.equal(
+        hostile.encoded(Host(backbone.BackboneFiles.locate(str(folder))))[0]["input_ids"], expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -370,9 +372,9 @@ def test_settings_as_transformers_5_writes_them(
 ) -> None:
     settings(**BERT_5)(folder)
     hostile.config(language="english", name="Bert", xla_device=None, use_flash_attention_2=False)(folder)
-    host = Host(backbone.locate(str(folder)))
+    host = Host(backbone.BackboneFiles.locate(str(folder)))
     assert host.tokenizer.additional_special_tokens == ["Anna"]
-    expected = hostile.encoded(Host(backbone.locate(str(tiny_backbone))))[0]["input_ids"]
+    expected = hostile.encoded(Host(backbone.BackboneFiles.locate(str(tiny_backbone))))[0]["input_ids"]
     assert torch.equal(hostile.encoded(host)[0]["input_ids"], expected)
     assert not caplog.records
 
@@ -385,4 +387,4 @@ def test_what_is_made_of_a_slow_tokenizer_is_checked_too(
     (folder / "special_tokens_map.json").unlink()
     monkeypatch.setattr(tokenizer_rules, "MAX_PARTS", 0)
     with pytest.raises(BackboneError, match="normalizer has 1 steps, the maximum is 0"):
-        Host(backbone.locate(str(folder)))
+        Host(backbone.BackboneFiles.locate(str(folder)))

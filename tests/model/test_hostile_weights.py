@@ -134,6 +134,6 @@ def test_a_head_that_is_not_finite(folder: Path) -> None:
     }  # fmt: skip
     tensors |= {f"cls.predictions.{name}": tensor for name, tensor in head.items()}
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    host = Host(backbone.locate(str(folder)))
+    host = Host(backbone.BackboneFiles.locate(str(folder)))
     with pytest.raises(BackboneError, match="holds NaN or infinity"):
         host.add_head("m", HeadSpec("mlm", ()), seed=1)

@@ -169,7 +169,7 @@ def test_its_record_was_changed_or_is_damaged(host: Host, folder: Path) -> None:
 
 
 def test_of_another_depth(host: Host, folder: Path, deeper_backbone: Path) -> None:
-    deeper = Host(backbone.locate(str(deeper_backbone)))
+    deeper = Host(backbone.BackboneFiles.locate(str(deeper_backbone)))
     refuses(deeper, folder, "its layers is 2, that of .* is 3")
     deeper.reset()
     refuses(deeper, as_others_save_it(folder), "tensors are missing")
@@ -179,15 +179,19 @@ def test_of_another_depth(host: Host, folder: Path, deeper_backbone: Path) -> No
 
 
 def test_of_another_type_width_or_weights(host: Host, folder: Path, tiny_xlmr: Path, tmp_path: Path) -> None:
-    other = Host(backbone.locate(str(tiny_xlmr)))
+    other = Host(backbone.BackboneFiles.locate(str(tiny_xlmr)))
     refuses(other, folder, "its model type is bert, that of .* is xlm-roberta")
-    wider = Host(backbone.locate(str(build_backbone(tmp_path / "wide", hidden=48))))
+    wider = Host(backbone.BackboneFiles.locate(str(build_backbone(tmp_path / "wide", hidden=48))))
     refuses(wider, folder, "its hidden size is 32, that of .* is 48")
     twin = build_backbone(tmp_path / "twin")
     weights = load_file(twin / "model.safetensors")
     weights["embeddings.word_embeddings.weight"][0, 0] += 1
     save_file(weights, twin / "model.safetensors", metadata={"format": "pt"})
-    refuses(Host(backbone.locate(str(twin))), folder, "its backbone is sha256:.*, that of .* is sha256:")
+    refuses(
+        Host(backbone.BackboneFiles.locate(str(twin))),
+        folder,
+        "its backbone is sha256:.*, that of .* is sha256:",
+    )
     as_others_save_it(folder)
     other.reset()
     refuses(other, folder, "its model type is bert")

@@ -38,7 +38,7 @@ def hidden(batch, places=((0, 2), (0, 5), (1, 1))):
 
 def test_the_pretrained_head_says_what_transformers_says(pretrained, batch):
     folder, whole = pretrained
-    host = Host(backbone.locate(str(folder)))
+    host = Host(backbone.BackboneFiles.locate(str(folder)))
     host.add_head("mlm", MLM, seed=1)
     given = hidden(batch)
     host.activate(ActiveAdapters(head="mlm"), train=False)
@@ -53,7 +53,7 @@ def test_the_pretrained_head_says_what_transformers_says(pretrained, batch):
 
 
 def test_a_pretrained_head_does_not_train(pretrained):
-    host = Host(backbone.locate(str(pretrained[0])))
+    host = Host(backbone.BackboneFiles.locate(str(pretrained[0])))
     host.add_adapter("a", spec_of("seq_bn"), 1)
     host.add_head("mlm", MLM, seed=1)
     host.activate(ActiveAdapters(target="a", head="mlm"), train=True)
@@ -107,6 +107,6 @@ def test_a_head_of_another_size_is_refused(pretrained, tmp_path):
     state = load_file(tmp_path / "model.safetensors")
     name = next(name for name in state if name in ("cls.predictions.bias", "lm_head.bias"))
     save_file({**state, name: state[name][:-1].clone()}, tmp_path / "model.safetensors", {"format": "pt"})
-    host = Host(backbone.locate(str(tmp_path)))
+    host = Host(backbone.BackboneFiles.locate(str(tmp_path)))
     with pytest.raises(BackboneError, match=r"bias has the shape \[233\], but config.json requires \[234\]"):
         host.add_head("mlm", MLM, seed=1)

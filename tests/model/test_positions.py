@@ -8,7 +8,7 @@ import pytest
 from adapterstilts import TrainingOptions, train_adapter
 from adapterstilts.errors import AdapterError, ConfigError
 from adapterstilts.kinds.base import Encoding
-from adapterstilts.model.backbone import locate
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.encoder import load_tokenizer
 from adapterstilts.values import distinct
 
@@ -31,7 +31,7 @@ def unlimited(request, tmp_path):
 
 def test_the_default_length_ends_at_the_positions(unlimited):
     backbone, positions = unlimited
-    files = locate(str(backbone))
+    files = BackboneFiles.locate(str(backbone))
     assert files.positions == positions
     assert Encoding(max_length=384).limit(load_tokenizer(files)) == positions
 
@@ -45,14 +45,14 @@ def test_a_longer_one_is_refused_before_training(unlimited, tmp_path):
         ConfigError, match=rf"max_length={positions + 1} is too long.*for {positions} subwords"
     ):
         train_adapter("mini_nli", options)
-    locate(str(backbone)).check_length({"max_length": positions})
+    BackboneFiles.locate(str(backbone)).check_length({"max_length": positions})
 
 
 def test_a_text_of_all_positions_is_encoded_and_computed(unlimited, tmp_path):
     from adapterstilts.run.host_cache import fresh_host
 
     backbone, positions = unlimited
-    host = fresh_host(locate(str(backbone)))
+    host = fresh_host(BackboneFiles.locate(str(backbone)))
     length = Encoding(max_length=1000).limit(host.tokenizer)
     ids = host.tokenizer("a " * 500, truncation=True, max_length=length, return_tensors="pt")
     batch = {name: ids[name] for name in ("input_ids", "attention_mask")}
@@ -82,4 +82,6 @@ def test_runs_of_two_readings_of_the_same_weights_are_told_apart(tmp_path, tiny_
 
     with pytest.raises(AdapterError, match="another backbone") as caught:
         evaluate(run.id, options=options.model_copy(update={"backbone": str(changed)}))
-    assert run.job.backbone in str(caught.value) and locate(str(changed)).fingerprint in str(caught.value)
+    assert run.job.backbone in str(caught.value) and BackboneFiles.locate(str(changed)).fingerprint in str(
+        caught.value
+    )

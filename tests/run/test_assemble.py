@@ -13,8 +13,8 @@ from adapterstilts.run.assemble import spec_of
 def test_the_configuration_of_an_adapter_that_another_program_saved(
     tiny_backbone: Path, tmp_path: Path
 ) -> None:
-    host = Host(backbone.locate(str(tiny_backbone)))
-    spec = configs.adapter_config("seq_bn")
+    host = Host(backbone.BackboneFiles.locate(str(tiny_backbone)))
+    spec = configs.AdapterSpec.load("seq_bn")
     host.add_adapter("a", spec, seed=1)
     host.save_adapter("a", tmp_path)
     assert spec_of(tmp_path) == spec

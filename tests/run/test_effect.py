@@ -17,7 +17,7 @@ from adapterstilts.data.rows import Answer, ChoiceRow, PairRow, QuestionRow, Tag
 from adapterstilts.hyperparameters import Hyperparameters
 from adapterstilts.kinds.registry import default_encoding, kind_of
 from adapterstilts.model.active_adapters import ActiveAdapters
-from adapterstilts.model.backbone import locate
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.host import Host
 from adapterstilts.run.effect import COMPARED, PREDICTED, _spread, measure
 from adapterstilts.run.host_cache import fresh_host
@@ -48,7 +48,7 @@ def row(kind: str, n: int) -> Any:
 
 @pytest.fixture
 def host(tiny_backbone: Path) -> Iterator[Host]:
-    host = fresh_host(locate(str(tiny_backbone)))
+    host = fresh_host(BackboneFiles.locate(str(tiny_backbone)))
     yield host
     host.reset()
 

@@ -16,7 +16,7 @@ from adapterstilts.data.release_files import READERS
 from adapterstilts.errors import ConfigError
 from adapterstilts.hub.licence import LICENCES, Licence
 from adapterstilts.tasks import yaml_task
-from adapterstilts.tasks.citations import REFERENCES, credits_of
+from adapterstilts.tasks.citations import REFERENCES, Credit
 from adapterstilts.tasks.lookup import check_language, get_task
 from adapterstilts.tasks.plain_text import LANGUAGES as CODES
 from adapterstilts.tasks.registry import all_tasks
@@ -196,7 +196,7 @@ def test_registry_loads_nothing_heavy() -> None:
 def test_entry_can_be_credited(task: Task) -> None:
     """A model card names the paper, and the licence in the Hub's words or as one of its own."""
     assert task.citation in REFERENCES
-    (credit, *parts) = credits_of([task])
+    (credit, *parts) = Credit.of([task])
     assert len(parts) + 1 == (len(task.parts) or 1)
     assert credit.licence in LICENCES or Licence.of([credit.licence]).id == "other"
     barred = any(word in task.licence for word in ("BY-NC", "not commercial", "LDC", "for research"))
