@@ -10,7 +10,7 @@ import pytest
 from adapterstilts.data.lock import LOCK_VARIABLE, _lock_file
 from adapterstilts.errors import StiltsError
 from adapterstilts.grid import config
-from adapterstilts.model.backbone import BackboneFiles, is_folder
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.paths import expanded
 from adapterstilts.run.language_adapters import find_language_adapter
@@ -38,7 +38,7 @@ def test_the_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_an_unknown_user_is_an_error(read: Callable[[str], object]) -> None:
     with pytest.raises(StiltsError, match="no-such-user-here"):
         read(NOBODY)
-    assert not is_folder(NOBODY)
+    assert not BackboneFiles.is_folder(NOBODY)
 
 
 def test_an_unknown_user_in_the_name_of_the_lock_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,24 +13,27 @@ def configs(as_json: AsJson = False) -> None:
     Example: adapterstilts configs --json
     """
     # Inside the function: --help must not load pydantic models.
-    from adapterstilts.model.configs import AdapterSpec, config_folder, config_names
+    from adapterstilts.model.configs import AdapterSpec
 
-    specs = [AdapterSpec.load(name) for name in config_names()]
+    specs = [AdapterSpec.load(name) for name in AdapterSpec.names()]
     if as_json:
         entries = [{"name": s.name, "method": s.method, "config": dict(s.config)} for s in specs]
         print_json(entries)
         return
     rows = [(s.name, s.method, ", ".join(s.parts), _settings(s.name)) for s in specs]
     table(("name", "method", "architecture", "settings"), rows)
-    note(f"Files: {config_folder()}. --config also accepts a YAML file; --set KEY=VALUE overrides a setting.")
+    note(
+        f"Files: {AdapterSpec.folder()}. --config also accepts a YAML file; "
+        "--set KEY=VALUE overrides a setting."
+    )
 
 
 def _settings(name: str) -> str:
     """Returns the settings of the configuration's file in one line, without defaults."""
-    from adapterstilts.model.configs import config_folder
+    from adapterstilts.model.configs import AdapterSpec
     from adapterstilts.yaml_lines import Document
 
-    settings = Document.read(config_folder() / f"{name}.yaml").data
+    settings = Document.read(AdapterSpec.folder() / f"{name}.yaml").data
     return ", ".join(f"{key}={_short(value)}" for key, value in settings.items() if key != "architecture")
 
 

@@ -11,7 +11,7 @@ from adapterstilts.errors import ConfigError, MissingDataError
 from adapterstilts.grid.config import GridConfig, Problem, stages
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.plan import EvalScope, Plan, expand
-from adapterstilts.model.backbone import BackboneFiles, is_folder
+from adapterstilts.model.backbone import BackboneFiles
 from adapterstilts.model.known_backbones import NAMES
 from adapterstilts.paths import expanded
 from adapterstilts.tasks.lookup import get_task
@@ -64,7 +64,7 @@ def build_plan(grid_config: GridConfig, search: DataSearch) -> Plan:
     """
     scopes, skipped = find_scopes(grid_config, search)
     # Weights in a folder may change under its name, so its fingerprint becomes part of every job
-    folders = {backbone.name for backbone in grid_config.backbones if is_folder(backbone.name)}
+    folders = {backbone.name for backbone in grid_config.backbones if BackboneFiles.is_folder(backbone.name)}
     fingerprints = {name: BackboneFiles.locate(name).fingerprint for name in folders}
     return expand(grid_config, scopes, skipped, fingerprints=fingerprints)
 
@@ -133,7 +133,7 @@ def pin_to_local_data(job: JobSpec, search: DataSearch) -> JobSpec | None:
     backbone = NAMES.get(settings.backbone)
     # A revision is one of the Hub, even for a backbone whose weights are part of the package
     embedded = backbone and backbone.embedded and settings.revision is None
-    if not (embedded or is_folder(settings.backbone)):
+    if not (embedded or BackboneFiles.is_folder(settings.backbone)):
         return None
     reads_data = job.language or settings.hyperparameters
     tasks = [get_task(name) for name in split_name(job.task)] if reads_data else []

@@ -10,7 +10,7 @@ from adapterstilts.grid.availability import DataSearch, build_plan, check_files
 from adapterstilts.grid.config import GridConfig, Problem, affected_kinds, load_config
 from adapterstilts.grid.job_spec import JobSpec
 from adapterstilts.grid.plan import SET_COMPOSITIONS, Plan
-from adapterstilts.model.backbone import HUB_ID, BackboneFiles, is_folder
+from adapterstilts.model.backbone import HUB_ID, BackboneFiles
 from adapterstilts.model.compatibility import check_composition
 from adapterstilts.model.configs import AdapterSpec
 from adapterstilts.model.known_backbones import NAMES
@@ -64,7 +64,7 @@ def _check_models(grid_config: GridConfig) -> Iterator[Problem]:
     for n, backbone in enumerate(grid_config.backbones):
         name = backbone.name
         try:
-            if is_folder(name):
+            if BackboneFiles.is_folder(name):
                 BackboneFiles.locate(name, backbone.revision)
             elif name not in NAMES and not ("/" in name and HUB_ID.fullmatch(name)):
                 raise ConfigError(f"{unknown('backbone', name, NAMES)}, a Hub id (OWNER/NAME), or a folder")

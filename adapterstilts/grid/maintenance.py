@@ -116,7 +116,7 @@ class Garbage:
 
     @staticmethod
     def remove(garbage: Garbage, records: Records) -> None:
-        """Removes runs, then their records, so that a kill in between leaves what is still found as garbage."""
+        """Removes runs, then their records, so that a kill in between leaves findable garbage."""
         store = Store(records.store)
         for name in garbage.runs:
             store.remove(name)

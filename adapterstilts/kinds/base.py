@@ -214,7 +214,7 @@ class Kind(ABC, Generic[E]):
         """
         if task.metric not in metrics:
             raise ConfigError(
-                f"{task.name} is scored by '{task.metric}', which a {task.kind} task does not have: use one of "
+                f"{task.name} is scored by '{task.metric}', which a {task.kind} task lacks: use one of "
                 f"{', '.join(sorted(metrics))}"
             )
         # Six digits hide differences in the order of summation between platforms.

@@ -130,18 +130,18 @@ class BackboneFiles:
 
         Args:
             name: Name in `NAMES`, local folder, or Hub id.
-            revision: Branch, tag or commit on the Hub. With it the embedded backbone comes from the Hub in full
-                precision, instead of from the installed package in 4 bits.
+            revision: Branch, tag or commit on the Hub. With it the embedded backbone comes from the Hub in
+                full precision, instead of from the installed package in 4 bits.
 
         Raises:
-            BackboneError: The backbone is not available, or is not a BERT- or XLM-R-type encoder in safetensors.
+            BackboneError: The backbone is not available, or no BERT- or XLM-R-type encoder in safetensors.
         """
         entry = NAMES.get(name)
         if entry and entry.embedded and revision is None:
             folder, sha256 = embedded.prepare()
             return _describe(name, folder, None, f"sha256:{sha256}")
         folder = expanded(name)
-        if is_folder(name):
+        if BackboneFiles.is_folder(name):
             if revision:
                 raise BackboneError(f"{name} is a local folder, which has no revisions")
             return _describe(name, folder, None, None)
@@ -153,6 +153,11 @@ class BackboneFiles:
         # The Hub's client names the folder of a snapshot after its commit.
         return _describe(name, folder, folder.name, f"hub:{folder.name}")
 
+    @staticmethod
+    def is_folder(name: str) -> bool:
+        """Whether a backbone's name is that of a folder."""
+        return name not in NAMES and expanded(name).is_dir()
+
 
 @functools.lru_cache(maxsize=64)
 def _warn_once(name: str, keys: tuple[str, ...]) -> None:
@@ -160,11 +165,6 @@ def _warn_once(name: str, keys: tuple[str, ...]) -> None:
     logging.getLogger(__name__).warning(
         "backbone '%s': unknown keys are not used: %s%s", name, ", ".join(keys[:5]), suffix
     )
-
-
-def is_folder(name: str) -> bool:
-    """Whether a backbone's name is that of a folder."""
-    return name not in NAMES and expanded(name).is_dir()
 
 
 def _download(name: str, repo: str, revision: str | None) -> Path:

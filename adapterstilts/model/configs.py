@@ -302,10 +302,10 @@ class AdapterSpec(Value):
 
         Args:
             name_or_path: Name of a configuration, see `config_names`, or path of a .yaml or .yml file.
-            overrides: Values by key; text is read as a YAML scalar. Keys of a union's part are dotted: `lora.r`.
+            overrides: Values by key; text is a YAML scalar. Keys of a union's part are dotted: `lora.r`.
 
         Raises:
-            ConfigError: A name or key is unknown (the message names the nearest one), or a value does not fit.
+            ConfigError: A name or key is unknown (the nearest is named), or a value does not fit.
         """
         path = _find(name_or_path)
         data = Document.read(path, example="reduction_factor: 16").data
@@ -336,25 +336,25 @@ class AdapterSpec(Value):
                 filled[key] = sorted(set(filled[key]))
         return filled
 
+    @staticmethod
+    def names() -> tuple[str, ...]:
+        """Returns the names that `--config` accepts, the default first."""
+        names = sorted(path.stem for path in AdapterSpec.folder().glob("*.yaml"))
+        return tuple(sorted(names, key=lambda name: name != DEFAULT))
 
-def config_folder() -> Path:
-    """Returns the folder of the named configurations.
+    @staticmethod
+    def folder() -> Path:
+        """Returns the folder of the named configurations.
 
-    Raises:
-        ConfigError: The folder is missing.
-    """
-    # Inside an installed package, or at the top of a checkout.
-    package = Path(__file__).parents[1]
-    for folder in (package / "adapter_configs", package.parent / "adapter_configs"):
-        if folder.is_dir():
-            return folder
-    raise ConfigError(f"the folder adapter_configs is missing from {package}: reinstall adapterstilts")
-
-
-def config_names() -> tuple[str, ...]:
-    """Returns the names that `--config` accepts, the default first."""
-    names = sorted(path.stem for path in config_folder().glob("*.yaml"))
-    return tuple(sorted(names, key=lambda name: name != DEFAULT))
+        Raises:
+            ConfigError: The folder is missing.
+        """
+        # Inside an installed package, or at the top of a checkout.
+        package = Path(__file__).parents[1]
+        for folder in (package / "adapter_configs", package.parent / "adapter_configs"):
+            if folder.is_dir():
+                return folder
+        raise ConfigError(f"the folder adapter_configs is missing from {package}: reinstall adapterstilts")
 
 
 def _fill_union(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -378,9 +378,9 @@ def _find(name_or_path: str) -> Path:
         if not path.is_file():
             raise ConfigError(f"no adapter configuration file at {path}")
         return path
-    if name_or_path not in config_names():
-        raise unknown("adapter config", name_or_path, config_names())
-    return config_folder() / f"{name_or_path}.yaml"
+    if name_or_path not in AdapterSpec.names():
+        raise unknown("adapter config", name_or_path, AdapterSpec.names())
+    return AdapterSpec.folder() / f"{name_or_path}.yaml"
 
 
 def _override(data: dict[str, Any], key: str, value: Any) -> None:

@@ -152,6 +152,29 @@ class Run:
             raise StoreError(f"run {self.id} has no file {name}")
         return path
 
+    @staticmethod
+    def read(folder: Path, *, quick: bool = False) -> Run:
+        """Reads a run's folder after checking it.
+
+        Args:
+            quick: Check the sizes of all files, but the checksums of `job.json` and `metrics.json` only.
+
+        Raises:
+            DamagedError: A file is missing, changed, superfluous or no plain file, or another version wrote
+                the run. The message names the file and a remedy.
+            StoreError: The folder cannot be read.
+        """
+        try:
+            return _checked(folder, quick)
+        except (StoreError, OSError) as error:
+            message = (
+                f"run {folder.name} cannot be used: {error}. "
+                f"To recompute it, remove it (adapterstilts runs rm {folder.name}) and repeat its command."
+            )
+            if isinstance(error, OSError):
+                raise StoreError(message) from error
+            raise DamagedError(message, folder.name) from error
+
 
 @dataclass(frozen=True)
 class Damaged:
@@ -173,31 +196,8 @@ class _ForeignError(StoreError):
     """The run was written by another version, with another schema."""
 
 
-def read_run(folder: Path, *, quick: bool = False) -> Run:
-    """Reads a run's folder after checking it.
-
-    Args:
-        quick: Check the sizes of all files, but the checksums of `job.json` and `metrics.json` only.
-
-    Raises:
-        DamagedError: A file is missing, changed, superfluous or not a plain file, or another version wrote
-            the run. The message names the file and a remedy.
-        StoreError: The folder cannot be read.
-    """
-    try:
-        return _checked(folder, quick)
-    except (StoreError, OSError) as error:
-        message = (
-            f"run {folder.name} cannot be used: {error}. "
-            f"To recompute it, remove it (adapterstilts runs rm {folder.name}) and repeat its command."
-        )
-        if isinstance(error, OSError):
-            raise StoreError(message) from error
-        raise DamagedError(message, folder.name) from error
-
-
 def check(folder: Path, *, quick: bool = False) -> Run | Damaged:
-    """Like `read_run`, but returns a problem instead of raising it."""
+    """Like `Run.read`, but returns a problem instead of raising it."""
     try:
         return _checked(folder, quick)
     except (StoreError, OSError) as error:

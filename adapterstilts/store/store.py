@@ -18,7 +18,7 @@ from typing import Any
 
 from adapterstilts.errors import DamagedError, StoreError
 from adapterstilts.store.files import JOB, MANIFEST, METRICS, disk_errors, stats_in, sync, write_json
-from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Job, Manifest, Run, check, read_run
+from adapterstilts.store.runs import RUN_NAME, SHORT, Damaged, Job, Manifest, Run, check
 from adapterstilts.terminal_text import visible
 
 # No slash and no leading dot, and short enough for every file system: task names are part of it.
@@ -70,7 +70,7 @@ class Work:
             sync(self.store.root)
         shutil.rmtree(self.folder)
         self.store.failure_file(self.job).unlink(missing_ok=True)
-        return read_run(self.store.folder(self.job))
+        return Run.read(self.store.folder(self.job))
 
 
 class Store:
@@ -101,14 +101,14 @@ class Store:
         """
         folder = self.folder(job)
         try:
-            return read_run(folder) if folder.is_dir() else None
+            return Run.read(folder) if folder.is_dir() else None
         except DamagedError as error:
             raise DamagedError(str(error), error.run, requested=True) from error
 
     def with_key(self, key: str) -> Run | None:
         """Like `get`, by the job's key alone, which needs a list of all folders."""
         names = [name for name in self._names() if name.endswith(f"-{key[:SHORT]}")]
-        return next((run for run in map(read_run, map(self.root.joinpath, names)) if run.key == key), None)
+        return next((run for run in map(Run.read, map(self.root.joinpath, names)) if run.key == key), None)
 
     def find(self, ref: Run | str) -> Run:
         """Returns the run that a reference means, after all checks.
@@ -121,7 +121,7 @@ class Store:
             StoreError: No run or several runs match, or the run is damaged.
         """
         ref = str(ref.path) if isinstance(ref, Run) else ref
-        run = read_run(self.locate(ref))
+        run = Run.read(self.locate(ref))
         # A folder's name holds only the first digits of the key, so a longer reference is compared again.
         if HEX.fullmatch(ref) and len(ref) > SHORT and not run.key.startswith(ref):
             raise self._unknown(ref)

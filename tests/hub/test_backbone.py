@@ -16,12 +16,12 @@ LOCATE = """
 import json, sys
 from dataclasses import asdict
 from adapterstilts.errors import StiltsError
-from adapterstilts.model.backbone import (BackboneFiles)
+from adapterstilts.model.backbone import BackboneFiles
 
 told = []
 for name, revision in json.loads(sys.argv[1]):
     try:
-        told.append(asdict(locate(name, revision)))
+        told.append(asdict(BackboneFiles.locate(name, revision)))
     except StiltsError as error:
         told.append({"error": f"{type(error).__name__}: {error}"})
 print(json.dumps(told, default=str))
@@ -52,15 +52,13 @@ def test_a_backbone_is_fetched_pinned_and_kept(
 ) -> None:
     first = hub.put("models", TINY, with_json(files, "config.json", layer_norm_eps=1e-3), "v1")
     head = hub.put("models", TINY, files)
-    found = BackboneFiles.locate(outside, hub_env, (TINY, None), (TINY, "v1"), (TINY, first))
+    found = locate(outside, hub_env, (TINY, None), (TINY, "v1"), (TINY, first))
     assert [each["commit"] for each in found] == [head, first, first]
     assert [each["fingerprint"] for each in found] == [f"hub:{each['commit']}" for each in found]
     assert found[0]["model_type"] == "bert" and found[0]["hidden_size"] == 32
     assert not hub.calls("GET", r"\.(py|bin)$")
     asked = len(hub.log)
-    offline = BackboneFiles.locate(
-        outside, {**hub_env, "HF_HUB_OFFLINE": "1"}, (TINY, None), (TINY, "v1"), (TINY, "v2")
-    )
+    offline = locate(outside, {**hub_env, "HF_HUB_OFFLINE": "1"}, (TINY, None), (TINY, "v1"), (TINY, "v2"))
     assert offline[:2] == found[:2]
     assert "is not cached and the Hub cannot be reached" in offline[2]["error"]
     assert len(hub.log) == asked
@@ -89,15 +87,15 @@ def test_what_is_refused(hub: Hub, hub_env: Env, outside: Outside, files: dict[s
         (TINY, "v9"): f"no public repository '{TINY}' at revision 'v9'",
         ("me/cut", None): "'me/cut' could not be downloaded",
     }
-    for message, found in zip(wanted.values(), BackboneFiles.locate(outside, hub_env, *wanted), strict=True):
+    for message, found in zip(wanted.values(), locate(outside, hub_env, *wanted), strict=True):
         with pytest.raises(ValueError, match=f"BackboneError: .*{message}"):
             raise ValueError(found.get("error"))
-    (cut,) = BackboneFiles.locate(outside, {**hub_env, "HF_HUB_OFFLINE": "1"}, ("me/cut", None))
+    (cut,) = locate(outside, {**hub_env, "HF_HUB_OFFLINE": "1"}, ("me/cut", None))
     assert "has no model.safetensors" in cut["error"]  # half a download is none
-    (wrong,) = BackboneFiles.locate(outside, {**hub_env, "HF_TOKEN": "hf_wrong"}, (TINY, "main"))
+    (wrong,) = locate(outside, {**hub_env, "HF_TOKEN": "hf_wrong"}, (TINY, "main"))
     assert "401" in wrong["error"] and "check your token" in wrong["error"]
     assert "hf_wrong" not in wrong["error"]
-    (whole,) = BackboneFiles.locate(outside, hub_env, ("me/cut", None))
+    (whole,) = locate(outside, hub_env, ("me/cut", None))
     assert whole["commit"] == hub.repos["models", "me/cut"].branches["main"]
 
 

@@ -26,13 +26,13 @@ METHODS = {
 
 
 def test_every_file_names_its_method() -> None:
-    assert set(configs.config_names()) == set(METHODS)
-    assert configs.config_names()[0] == "seq_bn"
+    assert set(configs.AdapterSpec.names()) == set(METHODS)
+    assert configs.AdapterSpec.names()[0] == "seq_bn"
     assert {name: configs.AdapterSpec.load(name).method for name in METHODS} == METHODS
 
 
 def test_files_begin_with_what_they_are_and_their_paper() -> None:
-    for path in configs.config_folder().glob("*.yaml"):
+    for path in configs.AdapterSpec.folder().glob("*.yaml"):
         comments = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
         assert len(comments) >= 2 and "https://arxiv.org/abs/" in "".join(comments), path.name
 
