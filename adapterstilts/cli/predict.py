@@ -12,8 +12,6 @@ import typer
 
 from adapterstilts.cli.console import print_json
 from adapterstilts.cli.options import prediction_options
-from adapterstilts.data.file_bytes import opened
-from adapterstilts.data.input_lines import stream_lines
 from adapterstilts.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,5 +110,8 @@ def _file_lines(path: Path) -> Iterator[str]:
     Raises:
         DataError: See `stream_lines`; or the file cannot be read.
     """
+    from adapterstilts.data.file_bytes import opened
+    from adapterstilts.data.input_lines import stream_lines
+
     with opened(path) as stream:
         yield from stream_lines(stream, str(path))

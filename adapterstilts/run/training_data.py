@@ -185,13 +185,13 @@ def _training_parts(task: Task, options: TrainingOptions) -> dict[str, Loaded]:
         parts["train"] = load(task, "train", "en", options.location(file), options.limit, options.seed)
     if options.translated:
         location = options.location(options.translated)
-        parts["translated"] = load_translated(
+        parts["translated"] = _load_translated(
             task, options.translated_languages, location, options.limit, options.seed
         )
     return parts
 
 
-def load_translated(
+def _load_translated(
     task: Task, languages: Sequence[str], location: DataLocation, limit: int | None = None, seed: int = 1
 ) -> Loaded:
     """Loads training data that was translated from English; ids begin with the language.
