@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
-from adapterstilts.grid.estimate import Estimator, row_count
+from adapterstilts.grid.estimate import Estimator
+from adapterstilts.grid.estimate import _row_count as row_count
 from adapterstilts.grid.job_spec import JobSettings, JobSpec
 from adapterstilts.tasks.multitask import split_name
 

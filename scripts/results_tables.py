@@ -21,63 +21,61 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
 
-from adapterstilts.store import Run, Store
+from adapterstilts.job import EvalJob, TrainJob
+from adapterstilts.store import EvalOrigin, Run, Store, TrainOrigin
 
 Cells = dict[tuple[str, str], list[float]]  # (column, language) -> one score per seed
 MARK = re.compile(r"(<!-- table: ([^>]*?) -->\n)(?:\n?(?:\|.*\n)+)?")
 
 
-def origin(run: Run) -> dict[str, object]:
-    """Where a run's data came from."""
-    found: dict[str, object] = json.loads(run.file("origin.json").read_text(encoding="utf-8"))
-    return found
-
-
 def describe(run: Run, names: Mapping[str, str]) -> str:
-    """A run's column: its composition, and the tasks of its sources or its own."""
-    composition = run.job["composition"]
-    sources = [names.get(key, key[:8]) for key in composition["sources"]]
-    grid_config = run.job["hyperparameters"] or {}
+    """Returns a run's column: its composition, and the tasks of its sources or its own."""
+    job = run.training
+    sources = [names.get(key, key[:8]) for key in job.composition.sources]
     if not sources:
-        dropout = ", dropout in the encoder" if grid_config.get("backbone_dropout") else ""
-        return f"{run.job['task']} adapter{dropout}" if grid_config else "backbone"
-    return f"{composition['kind']}({', '.join(sources)})"
+        dropout = job.hyperparameters and job.hyperparameters.backbone_dropout
+        return (
+            f"{job.task} adapter{', dropout in the encoder' * bool(dropout)}"
+            if job.hyperparameters
+            else "backbone"
+        )
+    return f"{job.composition.kind}({', '.join(sources)})"
 
 
 class Results:
-    """All evaluations of a store, with the runs that they are of."""
+    """All evaluations of a store, with the runs that they evaluate."""
 
     def __init__(self, store: Store):
         runs = [run for run in store.scan(quick=True) if isinstance(run, Run)]
-        self.trained = {run.key: run for run in runs if run.job["type"] == "train"}
-        self.names = {key: str(run.job["task"]) for key, run in self.trained.items()}
-        self.origins = {run.key: origin(run) for run in runs}
+        self.trained = {run.key: run for run in runs if isinstance(run.job, TrainJob)}
+        self.names = {key: run.training.task for key, run in self.trained.items()}
+        evaluations = [
+            (run, run.job) for run in runs if isinstance(run.job, EvalJob) and run.job.run in self.trained
+        ]
         self.evaluated = sorted(
-            (run for run in runs if run.job["type"] == "eval" and run.job["run"] in self.trained),
-            key=lambda run: (self.trained[run.job["run"]].job["seed"], run.id),
+            evaluations, key=lambda pair: (self.trained[pair[1].run].training.seed, pair[0].id)
         )
 
-    def cells(self, wanted: Mapping[str, str]) -> Cells:
-        """The scores that a table's comment asks for."""
-        found: Cells = defaultdict(list)
-        for run in self.evaluated:
-            parent = self.trained[run.job["run"]]
-            if run.job["task"] == wanted["task"] and self._matches(run, parent, wanted):
-                column = describe(parent, self.names)
-                found[column, run.job["language"]].append(run.metrics[wanted["metric"]])
-        return found
+    def cells(self, query: Mapping[str, str]) -> Cells:
+        """Returns the scores that a table's comment requests."""
+        scores: Cells = defaultdict(list)
+        for run, job in self.evaluated:
+            parent = self.trained[job.run]
+            if job.task == query["task"] and self._matches(run, job, parent, query):
+                scores[describe(parent, self.names), job.language].append(run.metrics[query["metric"]])
+        return scores
 
-    def _matches(self, run: Run, parent: Run, wanted: Mapping[str, str]) -> bool:
-        train = self.origins[parent.key].get("train")
-        limit = self.origins[run.key].get("limit")
+    def _matches(self, run: Run, job: EvalJob, parent: Run, query: Mapping[str, str]) -> bool:
+        data = TrainOrigin.require(parent.path).data
+        train = next(iter(data.values()), {}).get("train") if len(data) == 1 else None
         facts = {
             "rows": str(train["rows"]) if isinstance(train, dict) else "0",
-            "limit": str(limit or 0),
-            "words": str(run.job["encoding"].get("words", "separate")),
-            "split": str(run.job["split"]),
+            "limit": str(EvalOrigin.require(run.path).data.get("limit") or 0),
+            "words": str(job.encoding.get("words", "separate")),
+            "split": job.split,
             "only": describe(parent, self.names).replace(" ", "-"),
         }
-        return all(facts[name] == value for name, value in wanted.items() if name in facts)
+        return all(facts[name] == value for name, value in query.items() if name in facts)
 
 
 def cell(scores: list[float]) -> str:

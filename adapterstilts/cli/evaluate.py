@@ -24,21 +24,24 @@ def evaluate(
     options: EvaluationOptions,
     task: Annotated[
         str | None,
-        typer.Option(help="Target; by default those that the run's task trains.", show_default=False),
+        typer.Option(help="Target (default: all that the run's task trains).", show_default=False),
     ] = None,
     languages: Annotated[
         str | None, typer.Option(help="Comma-separated codes (default: all available).", show_default=False)
     ] = None,
-    split: Annotated[str | None, typer.Option(help="test or dev.", show_default=False)] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split: test or dev (default: the one with more languages).", show_default=False),
+    ] = None,
     allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Score items that were trained on too, and say so.")
+        bool, typer.Option("--allow-leak", help="Score items that were trained on; the result reports them.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Evaluate a run zero-shot in every language of a target.
 
-    Results are kept: running it again with one more language computes that one. What cannot be evaluated is
-    named at the end, and the exit code is then 2. Of a file without labels the predictions are stored.
+    Results are stored: a repeated command computes only what is new. Languages that fail are listed at the
+    end, and the exit code is then 2. For a file without labels, only predictions are stored.
 
     Example: adapterstilts evaluate single-squad_v1-1a2b --task xquad --languages de,hi,zh
     """

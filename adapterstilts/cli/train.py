@@ -27,7 +27,7 @@ def train_adapter(
     task: Annotated[
         str,
         typer.Argument(
-            help="Task to train (adapterstilts tasks); several: a+b+c, or multitask; plain text: mlm.",
+            help="Task (adapterstilts tasks), a+b+c for several tasks, multitask, or mlm for plain text.",
             show_default=False,
         ),
     ],
@@ -51,7 +51,7 @@ def train_adapter(
 
 @training_options
 def baseline(target: Target, options: TrainingOptions, as_json: AsJson = False) -> None:
-    """Train a target's adapter without an intermediate task, to compare with.
+    """Train a target's adapter without an intermediate task, for comparison.
 
     Example: adapterstilts baseline panx --data-dir download
     """
@@ -62,7 +62,7 @@ def baseline(target: Target, options: TrainingOptions, as_json: AsJson = False) 
 
 @training_options
 def sequential(target: Target, adapter: Adapter, options: TrainingOptions, as_json: AsJson = False) -> None:
-    """Start the target's adapter from an intermediate one.
+    """Start the target's adapter from an intermediate adapter.
 
     Example: adapterstilts sequential panx single-mnli-1a2b --data-dir download
     """
@@ -73,7 +73,7 @@ def sequential(target: Target, adapter: Adapter, options: TrainingOptions, as_js
 
 @training_options
 def stack(target: Target, adapter: Adapter, options: TrainingOptions, as_json: AsJson = False) -> None:
-    """Train a new adapter on top of a frozen intermediate one.
+    """Train a new adapter on top of a frozen intermediate adapter.
 
     Example: adapterstilts stack panx single-mnli-1a2b --data-dir download
     """
@@ -101,7 +101,8 @@ def average(
     adapters: Adapters,
     options: TrainingOptions,
     weights: Annotated[
-        str | None, typer.Option(help="Comma-separated, summing to 1; equal by default.", show_default=False)
+        str | None,
+        typer.Option(help="Comma-separated weights that sum to 1 (default: equal).", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
