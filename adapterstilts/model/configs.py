@@ -301,7 +301,7 @@ class AdapterSpec(Value):
         """Reads a configuration and applies overrides.
 
         Args:
-            name_or_path: Name of a configuration, see `config_names`, or path of a .yaml or .yml file.
+            name_or_path: Name of a configuration, see `names`, or path of a .yaml or .yml file.
             overrides: Values by key; text is a YAML scalar. Keys of a union's part are dotted: `lora.r`.
 
         Raises:

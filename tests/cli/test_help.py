@@ -79,7 +79,7 @@ def failing(call: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
         def fail(*_: object) -> None:
             raise errors[0]
 
-        monkeypatch.setattr("adapterstilts.model.configs.config_names", fail)
+        monkeypatch.setattr("adapterstilts.model.configs.AdapterSpec.names", fail)
         return call("configs", code=code)
 
     return run

@@ -30,13 +30,13 @@ GRID: dict[str, Any] = {
 def searches(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[Any, ...]]:
     """Number of searches for files by task, split, language and location."""
     counts: Counter[tuple[Any, ...]] = Counter()
-    original = load.find_files
+    original = load.Search.run
 
     def find_files(task: Any, split: Any, language: str, location: Any) -> Any:
         counts[task.name, split, language, location] += 1
         return original(task, split, language, location)
 
-    monkeypatch.setattr(load, "find_files", find_files)
+    monkeypatch.setattr(load.Search, "run", staticmethod(find_files))
     return counts
 
 

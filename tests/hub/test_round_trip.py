@@ -40,7 +40,7 @@ from adapterstilts.model.backbone import (BackboneFiles)
 from adapterstilts.model.host import Host
 from adapterstilts.run.assemble import restore
 from adapterstilts.store import Store
-host = Host(locate("{BACKBONE}"))
+host = Host(BackboneFiles.locate("{BACKBONE}"))
 for name in sys.argv[2:]:
     host.reset()
     setup = restore(host, Store(Path(sys.argv[1])).find(name).path)

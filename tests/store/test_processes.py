@@ -41,7 +41,7 @@ def start(store: Store, body: str) -> subprocess.Popen[str]:
 
 KILLS = {
     "while job.json is written": "files.os.fsync = die",
-    "before the files are hashed": "module.manifest_of = die",
+    "before the files are hashed": "module.Manifest.of = die",
     "before the manifest is in place": "made = module.write_json\n"
     "module.write_json = lambda path, data: die() if path.name == 'manifest.json' else made(path, data)",
     "before syncing": "module._sync_all = die",

@@ -55,7 +55,7 @@ def source(name: str) -> HubSource:
 
 
 def write(**commits: str) -> Path:
-    locks.write_lock(locks.LOCK_FILE, commits)
+    locks.Lock.write(locks.LOCK_FILE, commits)
     return locks.LOCK_FILE
 
 
@@ -63,7 +63,7 @@ def test_every_dataset_is_locked_once(answers: dict[str, str | None]) -> None:
     assert call().exit_code == 0
     commits = json.loads(Path("adapterstilts.lock.json").read_text())["commits"]
     hubs = [task.hub for task in all_tasks().values() if task.hub]
-    assert set(commits) == {locks.dataset_of(each) for each in hubs}
+    assert set(commits) == {locks._dataset_of(each) for each in hubs}
     assert COSMOS in commits
     assert set(commits.values()) == {NEW}
     assert locks.locked(source("xnli")) == NEW
@@ -77,7 +77,7 @@ def test_what_cannot_be_reached_is_said_and_stays(answers: dict[str, str | None]
     assert "2 of " in str(found.exception)
     assert "rajpurkar/squad: the Hub, which has rajpurkar/squad, cannot be reached" in found.stderr
     commits = json.loads(found.stdout)["commits"]
-    assert commits == dict(locks.read_lock(locks.LOCK_FILE).commits)
+    assert commits == dict(locks.Lock.read(locks.LOCK_FILE).commits)
     assert commits["nyu-mll/glue"] == commits["owner/of-ones-own"] == OLD
     assert "rajpurkar/squad" not in commits
 
@@ -105,7 +105,7 @@ def test_the_lock_file_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lock_file_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert locks.locked(source("qqp")) is None
-    locks.write_lock(tmp_path / "other.json", {"nyu-mll/glue": OLD})
+    locks.Lock.write(tmp_path / "other.json", {"nyu-mll/glue": OLD})
     monkeypatch.setenv(locks.LOCK_VARIABLE, str(tmp_path / "other.json"))
     assert locks.locked(source("qqp")) == OLD
     monkeypatch.setenv(locks.LOCK_VARIABLE, "nowhere.json")
