@@ -76,7 +76,7 @@ def test_the_installed_program_lists_tasks_and_configs(program: Path, tmp_path: 
     assert {"xnli", "squad_v1"} <= {task["name"] for task in tasks}
     for name in [task["name"] for task in tasks if task["role"] == "demo"]:
         task = json.loads(output(program, tmp_path, "tasks", "show", name, "--json"))
-        assert "de" in task["at_hand"]["test"], name
+        assert "de" in task["available"]["test"], name
     configs = json.loads(output(program, tmp_path, "configs", "--json"))
     assert configs[0]["name"] == "seq_bn"
     assert len(configs) == len(list((ROOT / "adapter_configs").glob("*.yaml")))

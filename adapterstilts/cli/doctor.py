@@ -202,7 +202,7 @@ def _connection_problem(url: str) -> str | None:
 
 def _data(data_dir: Path | None) -> Iterator[_Finding]:
     """Yields the data folder, and the tasks whose files are in it or bundled."""
-    from adapterstilts.cli.tasks import at_hand
+    from adapterstilts.cli.tasks import available
     from adapterstilts.data.load import DataLocation
     from adapterstilts.errors import MissingDataError
     from adapterstilts.tasks.registry import all_tasks
@@ -212,7 +212,7 @@ def _data(data_dir: Path | None) -> Iterator[_Finding]:
     yield _Finding("data", "folder", str(data_dir or "none"), None if data_dir else advice)
     try:
         for task in all_tasks().values():
-            splits = at_hand(task, location)
+            splits = available(task, location)
             if splits:
                 counts = (f"{split} in {_languages(codes)}" for split, codes in splits.items())
                 yield _Finding("data", task.name, ", ".join(counts))

@@ -65,7 +65,7 @@ def show(
 
     task = get_task(name)
     location = DataLocation(data_dir=data_dir)
-    entry = {**_entry(task), "at_hand": at_hand(task, location), "example": _example(task, location, hub)}
+    entry = {**_entry(task), "available": available(task, location), "example": _example(task, location, hub)}
     if as_json:
         print_json(entry)
     else:
@@ -94,7 +94,7 @@ def _entry(task: Task) -> dict[str, Any]:
     }
 
 
-def at_hand(task: Task, location: DataLocation) -> dict[str, list[str]]:
+def available(task: Task, location: DataLocation) -> dict[str, list[str]]:
     """Returns split -> languages with local labelled files; splits without any are omitted."""
     from adapterstilts.data.load import find_data
 

@@ -54,14 +54,14 @@ def test_an_unknown_task_names_the_nearest(call: Call) -> None:
 def test_data_at_hand_is_found(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # what the Hub has is not at hand
     nothing = json.loads(call("tasks", "show", "panx", "--json").stdout)
-    assert (nothing["at_hand"], nothing["example"]) == ({}, None)
+    assert (nothing["available"], nothing["example"]) == ({}, None)
     (tmp_path / "data" / "panx").mkdir(parents=True)
     (tmp_path / "data" / "panx" / "dev-sw.tsv").write_text("sw:Juma\tB-PER\n\n", encoding="utf-8")
     given = json.loads(call("tasks", "show", "panx", "--json", "--data-dir", "data").stdout)
     monkeypatch.setenv("ADAPTERSTILTS_DATA", str(tmp_path / "data"))
     by_variable = json.loads(call("tasks", "show", "panx", "--json").stdout)
     assert given == by_variable
-    assert given["at_hand"] == {"dev": ["sw"]}
+    assert given["available"] == {"dev": ["sw"]}
     example = given["example"]
     assert (example["split"], example["language"], example["from"]) == ("dev", "sw", "panx/dev-sw.tsv")
     assert (example["row"]["tokens"], example["row"]["tags"]) == (["Juma"], ["B-PER"])
